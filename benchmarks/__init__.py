@@ -1,0 +1,1 @@
+"""Side-by-side measurements of BCENeuronClassifier and what else fits logistic regressions."""

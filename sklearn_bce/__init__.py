@@ -1,0 +1,13 @@
+"""A single logistic neuron trained on the binary cross-entropy, as a scikit-learn classifier."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from sklearn_bce import chain_rule
+from sklearn_bce._neuron import BCENeuronClassifier
+
+try:
+    __version__ = version("sklearn-bce")
+except PackageNotFoundError:  # run from a source tree that is not installed
+    __version__ = "0+unknown"
+
+__all__ = ["BCENeuronClassifier", "__version__", "chain_rule"]

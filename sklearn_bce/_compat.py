@@ -1,0 +1,21 @@
+"""Every private name of scikit-learn that this package uses, and nowhere else.
+
+Seen to work with scikit-learn 1.7 to 1.9. A later version that has moved one of these names fails
+here, on import, with a message that says so.
+"""
+
+from __future__ import annotations
+
+import sklearn
+
+try:
+    from sklearn.base import _fit_context as fit_context
+    from sklearn.utils._param_validation import Interval, StrOptions
+    from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+except ImportError as error:
+    raise ImportError(
+        f"sklearn_bce needs scikit-learn 1.7 to 1.9; {sklearn.__version__} is installed and lacks "
+        f"a name that those have: {error}. Install another version of one of the two."
+    ) from error
+
+__all__ = ["Interval", "StrOptions", "check_sample_weight", "fit_context"]

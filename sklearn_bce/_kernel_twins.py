@@ -1,0 +1,62 @@
+"""The loops of ``_kernels.pyx`` in NumPy, through the functions of the derivation.
+
+They are the reference that the kernels are tested against, and the fallback where no C compiler was
+at hand when the package was installed. Arguments and results are those of the kernels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_bce.chain_rule import binary_cross_entropy, dl_dz, gradient, linear_output
+
+SMALLEST_SCALE = 1e-9  # as in the kernel: the scale is multiplied into w before it underflows
+
+
+def _visit(
+    x: NDArray[Any],
+    features: NDArray[np.integer[Any]] | slice,
+    y: float,
+    sample_weight: float,
+    w: NDArray[np.float64],
+    state: NDArray[np.float64],
+    eta: float,
+    l2: float,
+    fit_intercept: bool,
+) -> float:
+    """Update ``w[features]`` and ``state`` by one sample; return its loss before the update."""
+    b, scale = state
+    z = linear_output(x, scale * w[features], b)
+    gradient_w, gradient_b = gradient(x, sample_weight * dl_dz(y, z))
+    if l2 != 0.0:
+        scale *= 1.0 - eta * sample_weight * l2
+        if abs(scale) < SMALLEST_SCALE:
+            w *= scale
+            scale = 1.0
+    w[features] -= eta * gradient_w / scale
+    if fit_intercept:
+        b -= eta * gradient_b
+    state[:] = b, scale
+    return float(sample_weight * binary_cross_entropy(y, z))
+
+
+def dense_pass(X, y, sample_weight, order, w, state, eta, l2, fit_intercept):
+    """Do as the kernel of this name."""
+    every = slice(None)
+    return sum(
+        _visit(X[i], every, y[i], sample_weight[i], w, state, eta, l2, fit_intercept) for i in order
+    )
+
+
+def csr_pass(data, indices, indptr, y, sample_weight, order, w, state, eta, l2, fit_intercept):
+    """Do as the kernel of this name."""
+    loss = 0.0
+    for i in order:
+        row = slice(indptr[i], indptr[i + 1])
+        loss += _visit(
+            data[row], indices[row], y[i], sample_weight[i], w, state, eta, l2, fit_intercept
+        )
+    return loss

@@ -1,0 +1,181 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""The per-sample rule as compiled loops; ``_kernel_twins.py`` says the same in NumPy.
+
+Each function makes one pass over the samples listed in ``order``. Arrays are allocated by the
+caller; ``w`` and ``state`` are the only ones changed. No function holds the GIL or raises.
+
+The weights are kept as ``scale * w``: shrinking them by the penalty is then one multiplication,
+and a pass over sparse rows costs nothing for the features a row does not have.
+"""
+from libc.math cimport exp, fabs, log, log1p
+from libc.stdint cimport int32_t, int64_t
+from scipy.linalg.cython_blas cimport daxpy, ddot
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__) || defined(__clang__)
+    #define BCE_PREFETCH(address) __builtin_prefetch(address)
+    #else
+    #define BCE_PREFETCH(address)
+    #endif
+    """
+    void BCE_PREFETCH(const void *address) noexcept nogil
+
+ctypedef fused real:
+    float
+    double
+
+ctypedef fused index:
+    int32_t
+    int64_t
+
+# Below this many features a plain loop beats the call of a BLAS routine (measured crossing: 50-80).
+cdef enum:
+    BLAS_WIDTH = 64
+    CACHE_LINE = 64
+    FETCH_BYTES = 4096   # rows longer than this are fetched by the hardware once it sees the stride
+
+# Factors 1 + e⁻|ᶻ| <= 2 that may be multiplied before their product is put through one logarithm.
+cdef enum:
+    FACTORS_PER_LOG = 512
+
+cdef double SMALLEST_SCALE = 1e-9
+
+
+cdef struct Tally:
+    double linear    # sum of the parts of the loss that are no logarithm, and of finished logarithms
+    double product   # running product of factors 1 + e⁻|ᶻ| of samples with weight 1
+    int factors
+
+
+cdef inline double output_error(double z, double y, double weight, Tally *tally) noexcept nogil:
+    """Return y − a and add the weighted loss of the sample to the tally."""
+    cdef double growth = exp(-z)
+    cdef double tail = growth if z >= 0 else 1.0 / growth   # e⁻|ᶻ|
+    cdef double missed = (1.0 - y) * z if z >= 0 else -y * z
+    tally.linear += weight * missed
+    if weight == 1.0:
+        tally.product *= 1.0 + tail
+        tally.factors += 1
+        if tally.factors == FACTORS_PER_LOG:
+            tally.linear += log(tally.product)
+            tally.product = 1.0
+            tally.factors = 0
+    else:
+        tally.linear += weight * log1p(tail)
+    return y - 1.0 / (1.0 + growth)
+
+
+cdef inline void fetch(const void *start, Py_ssize_t n_bytes) noexcept nogil:
+    cdef Py_ssize_t offset = 0
+    cdef Py_ssize_t end = n_bytes if n_bytes < FETCH_BYTES else FETCH_BYTES
+    while offset < end:
+        BCE_PREFETCH(<const char *> start + offset)
+        offset += CACHE_LINE
+
+
+cdef inline double dot(const real *x, const double *w, int n) noexcept nogil:
+    cdef double total = 0.0
+    cdef int j, one = 1
+    if real is double:
+        if n >= BLAS_WIDTH:
+            return ddot(&n, <double *> x, &one, <double *> w, &one)
+    for j in range(n):
+        total += w[j] * x[j]
+    return total
+
+
+cdef inline void add_scaled(double factor, const real *x, double *w, int n) noexcept nogil:
+    cdef int j, one = 1
+    if real is double:
+        if n >= BLAS_WIDTH:
+            daxpy(&n, &factor, <double *> x, &one, w, &one)
+            return
+    for j in range(n):
+        w[j] += factor * x[j]
+
+
+cdef inline double shrunk(double scale, double factor, double[::1] w) noexcept nogil:
+    """Return scale·factor, multiplied into w (and so 1) before it is too small to divide by."""
+    cdef Py_ssize_t j
+    scale *= factor
+    if fabs(scale) < SMALLEST_SCALE:
+        for j in range(w.shape[0]):
+            w[j] *= scale
+        return 1.0
+    return scale
+
+
+def dense_pass(const real[:, ::1] X, const double[::1] y, const double[:] sample_weight,
+               const Py_ssize_t[::1] order, double[::1] w, double[::1] state,
+               double eta, double l2, bint fit_intercept):
+    """Apply wᵢ ← wᵢ + ηs((y−a)xᵢ − λwᵢ), b ← b + ηs(y−a) for each sample in turn.
+
+    Parameters
+    ----------
+    X : (n_samples, n_features) float32 or float64, C order
+    y : (n_samples,) targets in [0, 1]
+    sample_weight : (n_samples,) weights s
+    order : (n,) rows to visit, each below n_samples
+    w : (n_features,) weights divided by the scale; changed in place
+    state : (2,) intercept and scale; changed in place
+    eta, l2 : step η and strength λ of the penalty
+    fit_intercept : whether b moves
+
+    Returns
+    -------
+    loss : float
+        Sum over the pass of s·L, each loss taken before its own update, in nats.
+    """
+    cdef Py_ssize_t k, i, n = order.shape[0]
+    cdef int n_features = <int> X.shape[1]
+    cdef Py_ssize_t row_bytes = X.shape[1] * sizeof(real)
+    cdef double b = state[0], scale = state[1], step
+    cdef Tally tally = Tally(0.0, 1.0, 0)
+    with nogil:
+        for k in range(n):
+            i = order[k]
+            if k + 2 < n:
+                fetch(&X[order[k + 2], 0], row_bytes)
+            step = eta * sample_weight[i] * output_error(
+                scale * dot(&X[i, 0], &w[0], n_features) + b, y[i], sample_weight[i], &tally)
+            if l2 != 0.0:
+                scale = shrunk(scale, 1.0 - eta * sample_weight[i] * l2, w)
+            add_scaled(step / scale, &X[i, 0], &w[0], n_features)
+            if fit_intercept:
+                b += step
+    state[0] = b
+    state[1] = scale
+    return tally.linear + log(tally.product)
+
+
+def csr_pass(const real[::1] data, const index[::1] indices, const index[::1] indptr,
+             const double[::1] y, const double[:] sample_weight,
+             const Py_ssize_t[::1] order, double[::1] w, double[::1] state,
+             double eta, double l2, bint fit_intercept):
+    """Do as `dense_pass`, over the rows of a CSR matrix (data, indices, indptr) in O(nnz)."""
+    cdef Py_ssize_t k, i, e, n = order.shape[0]
+    cdef double b = state[0], scale = state[1], z, step
+    cdef Tally tally = Tally(0.0, 1.0, 0)
+    with nogil:
+        for k in range(n):
+            i = order[k]
+            if k + 4 < n:
+                e = indptr[order[k + 4]]
+                BCE_PREFETCH(&indices[0] + e)
+                BCE_PREFETCH(&data[0] + e)
+            z = 0.0
+            for e in range(indptr[i], indptr[i + 1]):
+                z += w[indices[e]] * data[e]
+            step = eta * sample_weight[i] * output_error(
+                scale * z + b, y[i], sample_weight[i], &tally)
+            if l2 != 0.0:
+                scale = shrunk(scale, 1.0 - eta * sample_weight[i] * l2, w)
+            for e in range(indptr[i], indptr[i + 1]):
+                w[indices[e]] += step / scale * data[e]
+            if fit_intercept:
+                b += step
+    state[0] = b
+    state[1] = scale
+    return tally.linear + log(tally.product)

@@ -1,0 +1,120 @@
+"""What a fitted neuron has to say about samples, and to other tools."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, metadata
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_bce._validation import checked_rows
+from sklearn_bce.chain_rule import binary_cross_entropy, linear_output, sigmoid
+
+
+class NeuronPredictions:
+    """The methods that follow from ``coef_``, ``intercept_`` and ``classes_``."""
+
+    def decision_function(self, X: Any) -> NDArray[Any]:
+        """Return the linear output z, the log-odds of the second class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        z : ndarray of shape (n_samples,)
+            Above 0 where the second class is the likelier one.
+        """
+        check_is_fitted(self)
+        X = checked_rows(self, X)
+        return linear_output(X, self.coef_[0], self.intercept_[0])
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the likelier class of each sample.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            Entries of ``classes_``.
+        """
+        z = self.decision_function(X)
+        return self.classes_[(z > 0).astype(np.intp)]
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return the probability of each class; each from z, so that neither is 1 minus the other.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_samples, 2)
+            Columns in the order of ``classes_``.
+        """
+        z = self.decision_function(X)
+        return sigmoid(np.column_stack([-z, z]))
+
+    def predict_log_proba(self, X: Any) -> NDArray[Any]:
+        """Return the logarithm of each class's probability, exact where that rounds to 0 or 1.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        log_probability : ndarray of shape (n_samples, 2)
+            Columns in the order of ``classes_``, in nats.
+        """
+        z = self.decision_function(X)
+        return -binary_cross_entropy(np.array([0, 1], dtype=z.dtype), z[:, np.newaxis])
+
+    def to_sklearn(self) -> LogisticRegression:
+        """Return a fitted `LogisticRegression` that predicts the same, for tools that know it.
+
+        Returns
+        -------
+        model : LogisticRegression
+            With copies of the fitted attributes, and this estimator's C, fit_intercept,
+            class_weight, max_iter and tol.
+        """
+        check_is_fitted(self)
+        model = LogisticRegression(
+            C=self.C,
+            fit_intercept=self.fit_intercept,
+            class_weight=self.class_weight,
+            max_iter=self.max_iter,
+            tol=self.tol,
+        )
+        model.classes_ = self.classes_.copy()
+        model.coef_ = self.coef_.copy()
+        model.intercept_ = self.intercept_.copy()
+        model.n_iter_ = np.array([self.n_iter_], dtype=np.int32)
+        model.n_features_in_ = self.n_features_in_
+        if hasattr(self, "feature_names_in_"):
+            model.feature_names_in_ = self.feature_names_in_.copy()
+        return model
+
+    # scikit-learn's documented way to have the HTML representation link to a page of one's own
+    _doc_link_module = "sklearn_bce"
+
+    @property
+    def _doc_link_template(self) -> str:
+        try:
+            links = metadata("sklearn-bce").get_all("Project-URL") or []
+        except PackageNotFoundError:  # run from a source tree that is not installed
+            links = []
+        return dict(link.split(", ", 1) for link in links).get("Documentation", "")

@@ -1,0 +1,65 @@
+"""Steps proven safe: η = 1/L, with L a bound on the curvature that one update can meet.
+
+Each sample's loss has curvature s·a(1−a)·(‖x‖² + 1) <= s(‖x‖² + 1)/4 along its own x, with the 1
+for an intercept; their mean has the largest eigenvalue of (1/n)ZᵀsZ/4.
+
+References
+----------
+R. M. Gower et al., "SGD: General Analysis and Improved Rates", ICML 2019, proposition 3.8: expected
+smoothness of a mini-batch drawn without replacement, between that of one sample and that of all.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import issparse
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+from sklearn_bce._coordinates import row_blocks, squared
+from sklearn_bce._objective import Objective, Point
+
+LARGEST_SLOPE = 0.25  # of the activation: a(1−a) <= 1/4
+
+# Lanczos approaches the largest eigenvalue from below, to this relative accuracy; it is then added.
+EIGENVALUE_TOL = 1e-2
+
+
+def mean_smoothness(objective: Objective) -> float:
+    """Return L of F itself, in the objective's own units."""
+    flattest = np.full(objective.n_samples, LARGEST_SLOPE) * objective.sample_weight
+    flattest /= objective.total_weight
+    size = objective.coordinates.size
+    nothing = np.zeros(size)
+    point = Point(nothing, 0.0, nothing, nothing, flattest, None)
+    if size == 1:
+        return float(objective.curvature_diagonal(point)[0])
+
+    def product(vector):
+        return objective.curvature_product(point, vector.ravel())[0]
+
+    operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
+    start = np.random.default_rng(0).standard_normal(size)  # fixed: the result is to be repeatable
+    largest = eigsh(
+        operator, k=1, tol=EIGENVALUE_TOL, v0=start, ncv=min(size, 20), return_eigenvectors=False
+    )
+    return float(largest[0]) * (1 + EIGENVALUE_TOL)
+
+
+def sample_smoothness(objective: Objective) -> float:
+    """Return the largest L of one sample's term s·(L(y, a) + penalty)."""
+    X, weight = objective.X, objective.sample_weight
+    square_norms = np.full(objective.n_samples, float(objective.coordinates.fit_intercept))
+    for rows in row_blocks(X):
+        if issparse(X):
+            square_norms += np.asarray(squared(X).sum(axis=1)).ravel()
+        else:
+            square_norms[rows] += np.einsum("ij,ij->i", X[rows], X[rows], dtype=np.float64)
+    return float(np.max(weight * (LARGEST_SLOPE * square_norms + objective.penalty.strength)))
+
+
+def batch_smoothness(batch: int, n_samples: int, of_sample: float, of_mean: float) -> float:
+    """Return L of the mean of a batch of the n samples, given that of one and of all of them."""
+    if n_samples == 1:
+        return of_sample
+    others = (n_samples - batch) / (n_samples - 1)
+    return of_sample * others / batch + of_mean * (1 - others / batch)

@@ -1,0 +1,76 @@
+"""Newton's method: the gradient of the derivation, multiplied by the inverse curvature.
+
+It works in centred, scaled coordinates, where columns in different units are no harder than others,
+and stops when half the squared Newton decrement, the expected distance of F from its minimum, is at
+most ``tol``: a number that does not change when a feature changes its unit.
+
+1. Evaluate F and its gradient at θ (one pass over X).
+2. Find the step d that minimises the quadratic model gᵀd + ½dᵀHd.
+3. Go along d as far as F falls enough.
+4. Stop if the model had no more than ``tol`` to gain.
+
+References
+----------
+S. Boyd and L. Vandenberghe, "Convex Optimization", 2004, section 9.5.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_bce._objective import Objective, Point
+from sklearn_bce._solvers._newton_step import Step, choose_step
+from sklearn_bce._solvers._record import Result, Settings, Solver
+
+SUFFICIENT_DECREASE = 1e-4  # of what the gradient promises (Armijo)
+MAX_HALVINGS = 50
+# F is a sum of rounded numbers: a fall smaller than this share of it cannot be told from none.
+ROUNDING = 8 * np.finfo(np.float64).eps
+
+
+def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Settings) -> Result:
+    """Repeat θ ← θ + t·d, d = −H⁻¹g, until the decrement is small."""
+    problem = objective.standardised()
+    find_step, needs_hessian = choose_step(problem)
+    point = problem.evaluate(problem.coordinates.from_user(w, b), hessian=needs_hessian)
+    loss_curve: list[float] = []
+    converged, moved = False, True
+    while len(loss_curve) < settings.max_iter and moved and not converged:
+        step = find_step(problem, point)
+        converged = settings.tol > 0 and step.decrement / 2 <= settings.tol
+        point, moved = go_along(problem, point, step, hessian=needs_hessian and not converged)
+        loss_curve.append(point.value)
+        moved = moved or settings.tol == 0
+    w, b = problem.coordinates.to_user(point.theta)
+    objective.n_passes = problem.n_passes
+    return Result(w, b, len(loss_curve), converged, loss_curve)
+
+
+def go_along(problem: Objective, point: Point, step: Step, *, hessian: bool) -> tuple[Point, bool]:
+    """Return the point on the ray from ``point`` along the step where F has fallen enough.
+
+    The whole step is tried first, by a full evaluation: almost always it is the one. Only then is
+    it halved, at no further pass until F has fallen enough. The second item is False if F falls
+    nowhere, which is the end of what rounded numbers can do.
+    """
+    z = None if step.along is None else point.z + step.along
+    candidate = problem.evaluate(point.theta + step.vector, z, hessian=hessian)
+    if _fell_enough(point, candidate.value, step, 1.0):
+        return candidate, True
+    along = candidate.z - point.z
+    length = 1.0
+    for _ in range(MAX_HALVINGS):
+        length /= 2
+        theta, z = point.theta + length * step.vector, point.z + length * along
+        if _fell_enough(point, problem.value_at(theta, z), step, length):
+            return problem.evaluate(theta, z, hessian=hessian), True
+    return point, False
+
+
+def _fell_enough(point: Point, value: float, step: Step, length: float) -> bool:
+    promised = SUFFICIENT_DECREASE * length * step.decrement
+    return value <= point.value - promised + ROUNDING * abs(point.value)
+
+
+SOLVER = Solver(solve, supports_l1=False, advice="Increase max_iter or, if C=inf, lower C.")

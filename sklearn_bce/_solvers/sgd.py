@@ -1,0 +1,190 @@
+"""Stochastic gradient descent: the update of the derivation, by single samples or batches."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+
+from sklearn_bce import _kernel_twins
+from sklearn_bce._objective import Objective
+from sklearn_bce._solvers._record import Plateau, Result, Settings, Solver
+from sklearn_bce._solvers._step import batch_smoothness, mean_smoothness, sample_smoothness
+from sklearn_bce.chain_rule import gradient, linear_output, loss_and_derivatives
+
+try:
+    from sklearn_bce import _kernels
+except ImportError:
+    _kernels = None
+
+# A call of a kernel handles about this many stored values, some milliseconds: Ctrl-C is noticed
+# between calls.
+ELEMENTS_PER_CALL = 2**22
+
+# What a plateau does to the batch under learning_rate="auto": a constant step leaves a noise that a
+# larger batch averages out (S. L. Smith et al., "Don't Decay the Learning Rate, Increase the Batch
+# Size", ICLR 2018).
+BATCH_GROWTH = 8
+
+
+def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Settings) -> Result:
+    """Pass over the samples, updating after each batch, until the loss met no longer falls."""
+    n_samples = objective.n_samples
+    batch = min(settings.batch_size, n_samples)
+    step = _steps(objective, settings)
+    eta = step(batch)
+    neuron = Neuron(objective, w, b)
+    plateau = Plateau(settings.tol, settings.n_iter_no_change)
+    order = np.arange(n_samples)
+    loss_curve: list[float] = []
+    converged = False
+    while len(loss_curve) < settings.max_iter and not converged:
+        if settings.shuffle:
+            order = settings.random_state.permutation(n_samples)
+        # Like the losses, the penalty is that of the weights before they are updated: where one
+        # batch holds all samples their sum is F itself, and falls with every pass.
+        penalty = objective.penalty.value(neuron.w)
+        loss = neuron.learn(order, eta, batch)
+        loss_curve.append(loss / objective.total_weight + penalty)
+        if not np.isfinite(loss_curve[-1]):
+            break
+        if plateau.reached(loss_curve[-1]):
+            if settings.learning_rate == "auto" and batch < n_samples:
+                batch = min(BATCH_GROWTH * batch, n_samples)
+                eta = step(batch)
+                plateau = Plateau(settings.tol, settings.n_iter_no_change)
+            else:
+                converged = settings.tol > 0
+    return Result(neuron.w, neuron.b, len(loss_curve), converged, loss_curve)
+
+
+def _steps(objective: Objective, settings: Settings) -> Callable[[int], float]:
+    """Return the function that gives η for a batch size."""
+    if settings.learning_rate != "auto":
+        return lambda batch: settings.learning_rate
+    of_sample = sample_smoothness(objective)
+    # The solver takes means over samples, F over weights.
+    per_sample = objective.total_weight / objective.n_samples
+
+    @cache
+    def of_mean() -> float:
+        return per_sample * mean_smoothness(objective)
+
+    def step(batch: int) -> float:
+        if batch == 1:
+            return 1.0 / of_sample
+        return 1.0 / batch_smoothness(batch, objective.n_samples, of_sample, of_mean())
+
+    return step
+
+
+class Neuron:
+    """Weights and intercept that learn from the samples of an objective in the user's units.
+
+    A sample's share of S·F is s(L + penalty/S), so its update is
+    w ← w + ηs((y−a)x − λw), b ← b + ηs(y−a); a batch takes the mean of these.
+
+    Parameters
+    ----------
+    objective : Objective
+        The data and the penalty.
+    w, b : ndarray of shape (n_features,), float
+        Start; not changed.
+    """
+
+    def __init__(self, objective: Objective, w: NDArray[np.float64], b: float) -> None:
+        self.objective = objective
+        X = objective.X
+        kernels = _compiled_or_twins()
+        if issparse(X):
+            self._pass, self._rows = kernels.csr_pass, (X.data, X.indices, X.indptr)
+        else:
+            # A row must lie in one piece: the only copy of X, and none if X is in C order.
+            self._pass, self._rows = kernels.dense_pass, (np.ascontiguousarray(X),)
+        self._w = np.array(w, dtype=np.float64)
+        self._state = np.array([b, 1.0])  # intercept, and the scale of the weights (see the kernel)
+
+    @property
+    def w(self) -> NDArray[np.float64]:
+        """Weights, a new array."""
+        return self._w * self._state[1]
+
+    @property
+    def b(self) -> float:
+        """Intercept."""
+        return float(self._state[0])
+
+    def learn(self, order: NDArray[np.intp], eta: float, batch: int) -> float:
+        """Update after every batch of the order; return the sum of the losses s·L before it."""
+        if batch == 1:
+            return self._learn_one_by_one(order, eta)
+        return self._learn_in_batches(order, eta, batch)
+
+    def _learn_one_by_one(self, order: NDArray[np.intp], eta: float) -> float:
+        objective = self.objective
+        stored_values = self._rows[0].size
+        per_call = max(1, len(order) * ELEMENTS_PER_CALL // max(stored_values, 1))
+        return sum(
+            self._pass(
+                *self._rows,
+                objective.y,
+                objective.sample_weight,
+                order[start : start + per_call],
+                self._w,
+                self._state,
+                eta,
+                objective.penalty.strength,
+                objective.coordinates.fit_intercept,
+            )
+            for start in range(0, len(order), per_call)
+        )
+
+    def _learn_in_batches(self, order: NDArray[np.intp], eta: float, batch: int) -> float:
+        objective = self.objective
+        w, b, total = self.w, self.b, 0.0
+        for rows in _batches(order, batch):
+            X, y, weight = objective.X[rows], objective.y[rows], objective.sample_weight[rows]
+            loss, slope, _ = loss_and_derivatives(y, linear_output(X, w, b))
+            total += float(np.sum(weight * loss))
+            gradient_w, gradient_b = gradient(X, weight * slope)
+            shrink = np.sum(weight) * objective.penalty.strength
+            w -= eta / len(y) * (gradient_w + shrink * w)
+            if objective.coordinates.fit_intercept:
+                b -= eta / len(y) * gradient_b
+        self._w, self._state[:] = w, (b, 1.0)
+        return total
+
+
+def _batches(order: NDArray[np.intp], batch: int) -> Iterator[NDArray[np.intp] | slice]:
+    """Yield the rows of each batch; the whole data in place where one batch holds them all."""
+    if batch >= len(order):
+        yield slice(None)
+        return
+    for start in range(0, len(order), batch):
+        yield order[start : start + batch]
+
+
+@cache
+def _compiled_or_twins() -> Any:
+    """Return the compiled kernels, or after one warning their NumPy twins."""
+    if _kernels is not None:
+        return _kernels
+    warnings.warn(
+        "sklearn_bce was installed without its compiled kernels: solver='sgd' falls back to NumPy "
+        "and is some hundred times slower. Reinstall with a C compiler at hand.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return _kernel_twins
+
+
+SOLVER = Solver(
+    solve,
+    supports_l1=False,
+    advice="Increase max_iter, scale the features, or use solver='newton'.",
+)

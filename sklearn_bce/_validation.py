@@ -1,0 +1,144 @@
+"""What `fit` is given, checked and turned into numbers: labels, weights, starting points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import validate_data
+
+from sklearn_bce._compat import check_sample_weight
+
+
+@contextmanager
+def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
+    """Put the estimator's attributes back as they were if the block raises."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+ROWS = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
+
+
+def checked_rows(estimator: BaseEstimator, X: Any) -> Any:
+    """Return X as a float array or CSR, held to the features the estimator was fitted on."""
+    return validate_data(estimator, X, reset=False, **ROWS)
+
+
+def checked_samples(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, NDArray[Any]]:
+    """Return X as a float array or CSR, and y; the estimator learns the features' names."""
+    X, y = validate_data(estimator, X, y, **ROWS)
+    if issparse(X) and not X.has_canonical_format:
+        X = X.copy()  # the user's matrix keeps its duplicates
+        X.sum_duplicates()
+    return X, y
+
+
+def encoded_labels(name: str, y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return the two classes in sorted order, and y as 0.0 and 1.0.
+
+    Raises
+    ------
+    ValueError
+        If y has other than two classes, or is continuous. ``name`` is the estimator's.
+    """
+    y_type = type_of_target(y, input_name="y", raise_unknown=True)
+    check_classification_targets(y)
+    if y_type != "binary":
+        raise ValueError(
+            f"Only binary classification is supported. The type of the target is {y_type}. "
+            f"For more classes use OneVsRestClassifier({name}())."
+        )
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) == 1:
+        raise ValueError(
+            f"{name} needs samples of 2 classes in the data, but the data contains only one "
+            f"class: {classes[0]!r}"
+        )
+    return classes, codes.astype(np.float64)
+
+
+def combined_weights(
+    X: Any,
+    y: NDArray[Any],
+    classes: NDArray[Any],
+    codes: NDArray[np.float64],
+    sample_weight: Any,
+    class_weight: Any,
+) -> NDArray[np.float64]:
+    """Return each sample's weight times its class's; a broadcast 1 where both are None.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, has another length than X, or a class is left
+        without any.
+    """
+    n_samples = X.shape[0]
+    if sample_weight is not None:
+        sample_weight = check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        )
+        if not np.any(sample_weight):
+            raise ValueError("Sample weights must contain at least one non-zero number.")
+    if class_weight is not None:
+        per_class = compute_class_weight(
+            class_weight, classes=classes, y=y, sample_weight=sample_weight
+        )
+        if np.any(per_class < 0) or not np.all(np.isfinite(per_class)):
+            raise ValueError(
+                f"class_weight={class_weight!r} gives a class a weight that is negative or not "
+                "finite; weights must be in the range [0, inf)."
+            )
+        per_sample = np.where(codes == 1.0, per_class[1], per_class[0])
+        sample_weight = per_sample if sample_weight is None else sample_weight * per_sample
+    if sample_weight is None:
+        return np.broadcast_to(1.0, n_samples)
+    for code, label in enumerate(classes):
+        if not np.any(sample_weight[codes == code]):
+            raise ValueError(
+                f"sample_weight and class_weight leave no weight to class {label!r}: only one "
+                "class is left."
+            )
+    return sample_weight
+
+
+def checked_start(
+    coef_init: Any, intercept_init: Any, n_features: int
+) -> tuple[NDArray[np.float64], float]:
+    """Return the weights and the intercept to start from, zeros where they are None.
+
+    Raises
+    ------
+    ValueError
+        If coef_init is not of shape (n_features,) or (1, n_features), intercept_init is not one
+        number, or either is not finite.
+    """
+    starts = []
+    for name, init, size in (
+        ("coef_init", coef_init, n_features),
+        ("intercept_init", intercept_init, 1),
+    ):
+        if init is None:
+            starts.append(np.zeros(size))
+            continue
+        array = check_array(init, ensure_2d=False, dtype=np.float64, input_name=name)
+        if array.shape not in {(size,), (1, size)} and not (size == 1 and array.ndim == 0):
+            raise ValueError(
+                f"{name} has shape {array.shape}; it must be ({size},) or (1, {size})."
+            )
+        starts.append(array.ravel())
+    return starts[0], float(starts[1][0])
