@@ -23,6 +23,10 @@ Vector = NDArray[np.float64]
 # the cache for Xᵀ(a−y) (2 MB of float64; measured flat from 2¹⁶ to 2¹⁹).
 BLOCK_ELEMENTS = 2**18
 
+# A mean this many deviations from 0 costs that factor in precision when it is removed from a
+# product instead of from the rows (squared, in a curvature).
+MAX_OFF_CENTRE = 1e3
+
 
 @dataclass(frozen=True)
 class Coordinates:
@@ -79,8 +83,7 @@ def squared(X: Any) -> Any:
 def standard_coordinates(X: Any, share: Any, fit_intercept: bool) -> Coordinates:
     """Return the coordinates in which the columns of X have mean 0 and mean square 1.
 
-    Sparse columns are scaled and not centred; so are all where there is no intercept. A constant
-    column, and one of zeros, keeps the scale 1.
+    Without an intercept they are scaled and not centred. A constant column keeps the scale 1.
 
     Parameters
     ----------
@@ -91,24 +94,81 @@ def standard_coordinates(X: Any, share: Any, fit_intercept: bool) -> Coordinates
     fit_intercept : bool
         Whether there is an intercept.
     """
-    n_features = X.shape[1]
     share = np.broadcast_to(share, X.shape[0])
+    origin = np.zeros(X.shape[1])
+    if fit_intercept and not issparse(X):
+        # Moments are taken about a row of the data: at most √n deviations from the mean, it keeps
+        # the variance from cancelling, and a constant column gives an exact zero.
+        origin += X[np.argmax(share > 0)]
+    offset, scale = _moments(X, share, origin, fit_intercept)
+    shift = origin + offset
     if issparse(X):
-        shift, mean_square = np.zeros(n_features), squared(X).T @ share
-        spread = np.abs(mean_square)
-    else:
-        # Sums are taken from a row of the data: at most √n deviations from the mean, it keeps the
-        # variance from cancelling, and a constant column gives an exact zero.
-        origin = np.zeros(n_features)
-        if fit_intercept:
-            origin += X[np.argmax(share > 0)]
-        first, second = np.zeros(n_features), np.zeros(n_features)
-        for rows in row_blocks(X):
-            offset = X[rows] - origin
-            first += share[rows] @ offset
-            second += share[rows] @ np.square(offset, out=offset)
-        shift = origin + first if fit_intercept else origin
-        spread = second - np.square(first) if fit_intercept else second
-    scale = np.sqrt(np.maximum(spread, 0))
-    usable = np.isfinite(scale) & (scale > np.finfo(np.float64).tiny)
-    return Coordinates(shift, np.where(usable, scale, 1.0), fit_intercept)
+        far = np.abs(shift) > MAX_OFF_CENTRE * scale
+        if np.any(far):
+            centred = with_columns_centred(X, shift, far)
+            scale[far] = _moments(centred, share, origin, fit_intercept)[1][far]
+            # What the mean of a constant column was rounded by is no deviation.
+            rounding = np.sqrt(X.shape[0]) * np.finfo(np.float64).eps * np.abs(shift)
+            scale[scale <= rounding] = 0.0
+    # Any numbers near these do; ones that X's dtype can hold are subtracted and divided by exactly.
+    shift, scale = shift.astype(X.dtype), scale.astype(X.dtype)
+    usable = np.isfinite(scale) & (scale > np.finfo(X.dtype).tiny)
+    scale = np.where(usable, scale, 1.0)
+    return Coordinates(shift.astype(np.float64), scale.astype(np.float64), fit_intercept)
+
+
+def with_columns_centred(X: Any, shift: Vector, columns: NDArray[np.bool_]) -> Any:
+    """Return sparse X with the shift taken off those of the given columns that have no zeros.
+
+    A column whose mean is far from 0 in deviations has few zeros or none: with a share f of stored
+    values the mean is at most √(f/(1−f)) deviations. So this fills nothing in, and leaves nothing
+    to be desired.
+    """
+    columns = full_columns(X, columns)
+    data = X.data - np.where(columns, shift, 0.0).astype(X.dtype)[X.indices]
+    return type(X)((data, X.indices, X.indptr), shape=X.shape)
+
+
+def divided_by(X: Any, scale: Vector) -> Any:
+    """Return sparse X with its columns divided by the scale."""
+    data = X.data / scale.astype(X.dtype)[X.indices]
+    return type(X)((data, X.indices, X.indptr), shape=X.shape)
+
+
+def full_columns(X: Any, columns: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which of the given columns of sparse X have a value stored in every row."""
+    stored = np.bincount(X.indices, minlength=X.shape[1])
+    return columns & (stored == X.shape[0])
+
+
+def _moments(X: Any, share: Vector, origin: Vector, centre: bool) -> tuple[Vector, Vector]:
+    """Return mean and deviation of the columns of X − origin; about 0 if not to be centred.
+
+    For sparse X the origin must be 0.
+    """
+    mean, mean_square = _sums(X, share, origin)
+    # These squares may have left the range of numbers: the columns are summed again in other units.
+    lost = ~((mean_square > 1e-280) & (mean_square < 1e280))
+    unit = np.ones(X.shape[1])
+    if np.any(lost):
+        part = X[:, lost]
+        peak = abs(part).max(axis=0)
+        peak = peak.toarray().ravel() if issparse(part) else peak
+        unit[lost] = np.where(peak > 0, peak, 1.0)
+        part = divided_by(part, unit[lost]) if issparse(part) else part / unit[lost]
+        mean[lost], mean_square[lost] = _sums(part, share, origin[lost] / unit[lost])
+    if not centre:
+        return np.zeros(X.shape[1]), np.sqrt(mean_square) * unit
+    return mean * unit, np.sqrt(np.maximum(mean_square - np.square(mean), 0)) * unit
+
+
+def _sums(X: Any, share: Vector, origin: Vector) -> tuple[Vector, Vector]:
+    """Return Σ p(x − origin) and Σ p(x − origin)² of each column."""
+    if issparse(X):
+        return X.T @ share, squared(X).T @ share
+    first, second = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    for rows in row_blocks(X):
+        offset = X[rows] - origin
+        first += share[rows] @ offset
+        second += share[rows] @ np.square(offset, out=offset)
+    return first, second

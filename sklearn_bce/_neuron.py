@@ -238,8 +238,9 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
             start = checked_start(coef_init, intercept_init, X.shape[1])
             objective = Objective.in_user_units(X, codes, weight, self.C, self.fit_intercept)
             solver = choose(self.solver)
-            result = SOLVERS[solver].solve(objective, *start, self._settings())
-            self._raise_for_overflow(result)
+            with np.errstate(over="ignore", invalid="ignore"):  # told apart by its result
+                result = SOLVERS[solver].solve(objective, *start, self._settings())
+            self._raise_for_overflow(solver, result)
             if not result.converged and self.tol > 0:
                 self._warn_not_converged(solver, result, objective)
             self.classes_ = classes
@@ -283,12 +284,18 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
                 f"l1_ratio={self.l1_ratio}; allowed is l1_ratio=0."
             )
 
-    def _raise_for_overflow(self, result: Result) -> None:
-        if not all(np.isfinite(part).all() for part in (result.w, result.b, result.loss_curve)):
+    def _raise_for_overflow(self, solver: str, result: Result) -> None:
+        if all(np.isfinite(part).all() for part in (result.w, result.b, result.loss_curve)):
+            return
+        if solver == "newton" or self.learning_rate == "auto":
             raise ValueError(
-                f"The loss overflowed in pass {result.n_iter}: learning_rate={self.learning_rate} "
-                "is too large for this data. Use learning_rate='auto' or scale the features."
+                f"The objective overflowed in iteration {result.n_iter} of solver={solver!r}: the "
+                f"features, the weights, the start or 1/C = {1 / self.C:g} are too large."
             )
+        raise ValueError(
+            f"The loss overflowed in pass {result.n_iter}: learning_rate={self.learning_rate} is "
+            "too large for this data. Use a smaller one, or learning_rate='auto'."
+        )
 
     def _warn_not_converged(self, solver: str, result: Result, objective: Objective) -> None:
         distance = distance_from_minimum(objective, result.w, result.b)

@@ -22,18 +22,21 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from sklearn_bce._coordinates import (
+    MAX_OFF_CENTRE,
     Coordinates,
     Vector,
+    divided_by,
+    full_columns,
     row_blocks,
     squared,
     standard_coordinates,
+    with_columns_centred,
 )
 from sklearn_bce._penalty import L2Penalty
 from sklearn_bce.chain_rule import binary_cross_entropy, gradient, loss_and_derivatives
 
-# A mean this many deviations from 0 costs that factor in precision when it is removed after a
-# product instead of before it (squared, for the curvature): 1e3 of float64's 1e16, 10 of 1e7.
-MAX_OFF_CENTRE = {np.dtype(np.float64): 1e3, np.dtype(np.float32): 10.0}
+# By how many deviations a mean may be off 0 for it to be removed from products, not from rows.
+OFF_CENTRE = {np.dtype(np.float64): MAX_OFF_CENTRE, np.dtype(np.float32): 10.0}
 # Scales whose squares, summed, stay within the range of the dtype.
 SAFE_SCALES = {np.dtype(np.float64): (1e-100, 1e100), np.dtype(np.float32): (1e-12, 1e12)}
 
@@ -111,11 +114,16 @@ class Objective:
         self._share = (sample_weight[0] if uniform else sample_weight) / self.total_weight
         low, high = SAFE_SCALES[X.dtype]
         shift, scale = coordinates.shift, coordinates.scale
-        self._standardise_blocks = not issparse(X) and bool(
-            np.any(np.abs(shift) > MAX_OFF_CENTRE[X.dtype] * scale)
-            or scale.min() < low
-            or scale.max() > high
-        )
+        far = np.abs(shift) > OFF_CENTRE[X.dtype] * scale
+        unsafe = bool(np.any(far) or scale.min() < low or scale.max() > high)
+        self._standardise_blocks = unsafe and not issparse(X)
+        # What blocks are taken from, and the shift and scale still to be applied to products.
+        self._source, self._shift, self._scale = X, shift, scale
+        if unsafe:
+            self._shift, self._scale = np.zeros_like(shift), np.ones_like(scale)
+        if unsafe and issparse(X):
+            self._source = divided_by(with_columns_centred(X, shift, far), scale)
+            self._shift = np.where(full_columns(X, far), 0.0, shift) / scale
 
     @classmethod
     def in_user_units(
@@ -128,7 +136,11 @@ class Objective:
         """
         if X.dtype == np.float32 and X.size <= LARGE_ELEMENTS:
             X = X.astype(np.float64)
-        strength = 1.0 / (C * float(np.sum(sample_weight)))  # 0.0 for C = inf
+        total = float(np.sum(sample_weight))
+        with np.errstate(over="ignore", divide="ignore"):
+            strength = float(1 / np.float64(C * total))  # 0 for C = inf
+        if not np.isfinite(strength):
+            raise ValueError(f"C={C} is too small: the penalty 1/(C·{total:g}) overflows.")
         coordinates = Coordinates.of_user(X.shape[1], fit_intercept)
         return cls(X, y, sample_weight, L2Penalty(strength), coordinates)
 
@@ -217,8 +229,8 @@ class Objective:
             squares += (self._squares if issparse(block) else np.square(block)).T @ weight
             firsts += block.T @ weight
         total = float(np.sum(point.curvature))
-        shift, scale = self._product_coordinates
-        diagonal = (squares - 2 * shift * firsts + shift**2 * total) / scale**2
+        diagonal = squares - 2 * self._shift * firsts + self._shift**2 * total
+        diagonal /= self._scale**2
         diagonal = np.maximum(diagonal, 0) + self.penalty.strength
         return np.append(diagonal, total) if self.coordinates.fit_intercept else diagonal
 
@@ -231,7 +243,7 @@ class Objective:
         slices = row_blocks(self.X)
         if not self._standardise_blocks:
             whole = len(slices) == 1
-            yield from ((rows, self.X if whole else self.X[rows]) for rows in slices)
+            yield from ((rows, self._source if whole else self._source[rows]) for rows in slices)
             return
         shift = self.coordinates.shift.astype(self.X.dtype)
         scale = self.coordinates.scale.astype(self.X.dtype)
@@ -242,30 +254,21 @@ class Objective:
             np.divide(block, scale, out=block)
             yield rows, block
 
-    @property
-    def _product_coordinates(self) -> tuple[Any, Any]:
-        """Return the shift and scale that are still to be applied to products with a block."""
-        if self._standardise_blocks:
-            return 0.0, 1.0
-        return self.coordinates.shift, self.coordinates.scale
-
     def _lowered(self, theta: Vector) -> tuple[NDArray[Any], float]:
         """Return (v, c) with block @ v + c = Z θ."""
-        shift, scale = self._product_coordinates
-        v = theta[: self.n_features] / scale
-        c = float(theta[-1] - np.sum(shift * v)) if self.coordinates.fit_intercept else 0.0
+        v = theta[: self.n_features] / self._scale
+        c = float(theta[-1] - self._shift @ v) if self.coordinates.fit_intercept else 0.0
         return v.astype(self.X.dtype, copy=False), c
 
     def _lifted(self, slope_x: Vector, slope_sum: float) -> Vector:
         """Return Zᵀ slope, given Xᵀ slope and Σ slope over the blocks."""
-        shift, scale = self._product_coordinates
-        lifted = (slope_x - shift * slope_sum) / scale
+        lifted = (slope_x - self._shift * slope_sum) / self._scale
         return np.append(lifted, slope_sum) if self.coordinates.fit_intercept else lifted
 
     def _lifted_gram(self, gram: Gram) -> NDArray[np.float64]:
         """Return the matrix of second derivatives, given the sums of the blocks."""
         n = self.n_features
-        shift, scale = (np.broadcast_to(part, n) for part in self._product_coordinates)
+        shift, scale = self._shift, self._scale
         centred = gram.first - gram.total * shift
         matrix = np.empty((self.coordinates.size, self.coordinates.size))
         # Σ h(x−μ)(x−μ)ᵀ = Σ hxxᵀ − (Σ hx)μᵀ − μ(Σ h(x−μ))ᵀ
@@ -281,7 +284,7 @@ class Objective:
     def _squares(self) -> Any:
         """Elementwise square of a sparse X, made once."""
         if "_squared_x" not in vars(self):
-            self._squared_x = squared(self.X)
+            self._squared_x = squared(self._source)
         return self._squared_x
 
 

@@ -66,7 +66,7 @@ def encoded_labels(name: str, y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np
     if len(classes) == 1:
         raise ValueError(
             f"{name} needs samples of 2 classes in the data, but the data contains only one "
-            f"class: {classes[0]!r}"
+            f"class: {classes.tolist()[0]!r}"
         )
     return classes, codes.astype(np.float64)
 
@@ -94,6 +94,8 @@ def combined_weights(
         )
         if not np.any(sample_weight):
             raise ValueError("Sample weights must contain at least one non-zero number.")
+        if not np.isfinite(np.sum(sample_weight)):
+            raise ValueError("The sum of sample_weight is infinite; it must be finite.")
     if class_weight is not None:
         per_class = compute_class_weight(
             class_weight, classes=classes, y=y, sample_weight=sample_weight
@@ -107,7 +109,7 @@ def combined_weights(
         sample_weight = per_sample if sample_weight is None else sample_weight * per_sample
     if sample_weight is None:
         return np.broadcast_to(1.0, n_samples)
-    for code, label in enumerate(classes):
+    for code, label in enumerate(classes.tolist()):
         if not np.any(sample_weight[codes == code]):
             raise ValueError(
                 f"sample_weight and class_weight leave no weight to class {label!r}: only one "
@@ -135,10 +137,11 @@ def checked_start(
         if init is None:
             starts.append(np.zeros(size))
             continue
-        array = check_array(init, ensure_2d=False, dtype=np.float64, input_name=name)
-        if array.shape not in {(size,), (1, size)} and not (size == 1 and array.ndim == 0):
-            raise ValueError(
-                f"{name} has shape {array.shape}; it must be ({size},) or (1, {size})."
-            )
-        starts.append(array.ravel())
+        shape = np.shape(init)
+        if shape not in {(size,), (1, size)} and not (name == "intercept_init" and shape == ()):
+            raise ValueError(f"{name} has shape {shape}; it must be ({size},) or (1, {size}).")
+        start = check_array(
+            np.reshape(init, size), ensure_2d=False, dtype=np.float64, input_name=name
+        )
+        starts.append(start)
     return starts[0], float(starts[1][0])

@@ -74,18 +74,20 @@ def solve_positive(matrix: NDArray[Any], rhs: Vector) -> Vector:
     A matrix that is singular in floating point is made regular by a multiple of its own diagonal,
     as small as will do: that changes the answer only where the matrix says nothing.
     """
-    diagonal = np.diag(matrix).copy()
-    diagonal = np.maximum(diagonal, np.finfo(np.float64).eps * diagonal.max(initial=0))
-    # A factor on the diagonal of the Cholesky factor below this is rounding, not information.
+    # Columns in other units, and penalties upon them, are no reason to call a matrix singular.
+    diagonal = np.diag(matrix)
+    unit = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    equilibrated = matrix * unit * unit[:, np.newaxis]
+    # A square on the diagonal of the Cholesky factor below this is rounding, not information.
     floor = len(rhs) * np.finfo(np.float64).eps
     regular = 0.0
     while regular < 1.0:
-        trial = matrix + np.diag(regular * diagonal) if regular else matrix
+        trial = equilibrated + regular * np.eye(len(rhs)) if regular else equilibrated
         factor, failed_at = dpotrf(trial, lower=1, clean=0)
-        if not failed_at and np.all(np.square(np.diag(factor)) > floor * diagonal):
-            return dpotrs(factor, rhs, lower=1)[0]
+        if not failed_at and np.all(np.square(np.diag(factor)) > floor):
+            return unit * dpotrs(factor, unit * rhs, lower=1)[0]
         regular = max(100 * regular, 4 * floor)
-    return rhs / diagonal  # overflow has left numbers in the matrix that are none
+    return unit * unit * rhs  # overflow has left numbers in the matrix that are none
 
 
 def by_conjugate_gradients(problem: Objective, point: Point) -> Step:

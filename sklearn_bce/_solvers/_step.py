@@ -15,7 +15,7 @@ import numpy as np
 from scipy.sparse import issparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from sklearn_bce._coordinates import row_blocks, squared
+from sklearn_bce._coordinates import Vector, row_blocks, squared
 from sklearn_bce._objective import Objective, Point
 
 LARGEST_SLOPE = 0.25  # of the activation: a(1−a) <= 1/4
@@ -31,8 +31,10 @@ def mean_smoothness(objective: Objective) -> float:
     size = objective.coordinates.size
     nothing = np.zeros(size)
     point = Point(nothing, 0.0, nothing, nothing, flattest, None)
+    diagonal = objective.curvature_diagonal(point)
+    _raise_for_overflow(diagonal)
     if size == 1:
-        return float(objective.curvature_diagonal(point)[0])
+        return float(diagonal[0])
 
     def product(vector):
         return objective.curvature_product(point, vector.ravel())[0]
@@ -54,6 +56,7 @@ def sample_smoothness(objective: Objective) -> float:
             square_norms += np.asarray(squared(X).sum(axis=1)).ravel()
         else:
             square_norms[rows] += np.einsum("ij,ij->i", X[rows], X[rows], dtype=np.float64)
+    _raise_for_overflow(square_norms)
     return float(np.max(weight * (LARGEST_SLOPE * square_norms + objective.penalty.strength)))
 
 
@@ -63,3 +66,11 @@ def batch_smoothness(batch: int, n_samples: int, of_sample: float, of_mean: floa
         return of_sample
     others = (n_samples - batch) / (n_samples - 1)
     return of_sample * others / batch + of_mean * (1 - others / batch)
+
+
+def _raise_for_overflow(squares: Vector) -> None:
+    if not np.all(np.isfinite(squares)):
+        raise ValueError(
+            "learning_rate='auto' needs the squares of the features, and they overflow: scale the "
+            "features, or use solver='newton'."
+        )

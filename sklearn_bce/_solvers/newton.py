@@ -19,6 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_bce._coordinates import Vector
 from sklearn_bce._objective import Objective, Point
 from sklearn_bce._solvers._newton_step import Step, choose_step
 from sklearn_bce._solvers._record import Result, Settings, Solver
@@ -33,7 +34,7 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
     """Repeat θ ← θ + t·d, d = −H⁻¹g, until the decrement is small."""
     problem = objective.standardised()
     find_step, needs_hessian = choose_step(problem)
-    point = problem.evaluate(problem.coordinates.from_user(w, b), hessian=needs_hessian)
+    point = problem.evaluate(starting_point(problem, w, b), hessian=needs_hessian)
     loss_curve: list[float] = []
     converged, moved = False, True
     while len(loss_curve) < settings.max_iter and moved and not converged:
@@ -47,6 +48,18 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
     return Result(w, b, len(loss_curve), converged, loss_curve)
 
 
+def starting_point(problem: Objective, w: NDArray[np.float64], b: float) -> Vector:
+    """Return θ of (w, b), or 0 if that is the better start.
+
+    Where a start is wrong about most samples, and sure of it, the loss is all but straight and its
+    curvature says nothing; at 0 it is at its largest.
+    """
+    theta = problem.coordinates.from_user(w, b)
+    if np.any(theta) and problem.evaluate(theta).value >= np.log(2):  # F(0), whatever the data
+        return np.zeros_like(theta)
+    return theta
+
+
 def go_along(problem: Objective, point: Point, step: Step, *, hessian: bool) -> tuple[Point, bool]:
     """Return the point on the ray from ``point`` along the step where F has fallen enough.
 
@@ -56,21 +69,18 @@ def go_along(problem: Objective, point: Point, step: Step, *, hessian: bool) -> 
     """
     z = None if step.along is None else point.z + step.along
     candidate = problem.evaluate(point.theta + step.vector, z, hessian=hessian)
-    if _fell_enough(point, candidate.value, step, 1.0):
+    rounding = ROUNDING * abs(point.value)
+    if candidate.value <= point.value - SUFFICIENT_DECREASE * step.decrement + rounding:
         return candidate, True
     along = candidate.z - point.z
     length = 1.0
     for _ in range(MAX_HALVINGS):
         length /= 2
         theta, z = point.theta + length * step.vector, point.z + length * along
-        if _fell_enough(point, problem.value_at(theta, z), step, length):
+        fallen = point.value - problem.value_at(theta, z)
+        if fallen > 0 and fallen >= SUFFICIENT_DECREASE * length * step.decrement:
             return problem.evaluate(theta, z, hessian=hessian), True
     return point, False
-
-
-def _fell_enough(point: Point, value: float, step: Step, length: float) -> bool:
-    promised = SUFFICIENT_DECREASE * length * step.decrement
-    return value <= point.value - promised + ROUNDING * abs(point.value)
 
 
 SOLVER = Solver(solve, supports_l1=False, advice="Increase max_iter or, if C=inf, lower C.")

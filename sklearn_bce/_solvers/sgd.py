@@ -106,6 +106,8 @@ class Neuron:
         else:
             # A row must lie in one piece: the only copy of X, and none if X is in C order.
             self._pass, self._rows = kernels.dense_pass, (np.ascontiguousarray(X),)
+        coordinates = objective.coordinates
+        w, b = coordinates.to_user(coordinates.from_user(w, b))  # b is 0 if it is not to be fitted
         self._w = np.array(w, dtype=np.float64)
         self._state = np.array([b, 1.0])  # intercept, and the scale of the weights (see the kernel)
 
