@@ -29,6 +29,7 @@ def _visit(
 ) -> float:
     """Update ``w[features]`` and ``state`` by one sample; return its loss before the update."""
     b, scale = state
+    x = x.astype(np.float64)  # as the kernel does; NumPy 1 would round the weights to x's dtype
     z = linear_output(x, scale * w[features], b)
     gradient_w, gradient_b = gradient(x, sample_weight * dl_dz(y, z))
     if l2 != 0.0:

@@ -300,8 +300,10 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
     def _warn_not_converged(self, solver: str, result: Result, objective: Objective) -> None:
         distance = distance_from_minimum(objective, result.w, result.b)
         warnings.warn(
-            f"solver={solver!r} stopped after max_iter={self.max_iter} with the objective about "
-            f"{distance:.2g} above its minimum (tol={self.tol}). {SOLVERS[solver].advice}",
+            f"solver={solver!r} stopped after {result.n_iter} iterations of max_iter="
+            f"{self.max_iter} with the objective about {distance:.2g} above its minimum "
+            f"(tol={self.tol}). "
+            f"{SOLVERS[solver].advice}",
             ConvergenceWarning,
             stacklevel=4,
         )

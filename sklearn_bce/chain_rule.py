@@ -10,8 +10,9 @@ For one sample ``x`` with target ``y``, weights ``w`` and intercept ``b``::
     wᵢ ← wᵢ + η(y−a)xᵢ                                   b ← b + η(y−a)
 
 What depends on the activation takes ``z`` rather than ``a``: near 0 and 1 the activation is rounded
-and has forgotten what ``z`` still knows. So every function is finite, free of overflow and right to
-a few units in the last place for any finite ``z``. Losses are in nats.
+and has forgotten what ``z`` still knows. So every function is finite and free of overflow for any
+finite ``z``, and loss and activation are right to a few units in the last place down to the least
+normal number, below which they are 0. Losses are in nats.
 
 All functions are elementwise in ``y`` and ``z`` and broadcast; where ``X`` is an argument it is one
 sample of shape (n_features,) or a batch (n_samples, n_features), which may be sparse. Targets may
@@ -100,11 +101,12 @@ def dz_db(z: ArrayLike) -> Floats:
     ones : ndarray, shape of z
         Derivative of each linear output with respect to the intercept.
     """
+    z = np.asarray(z)
     return np.ones_like(z, dtype=np.result_type(z, np.float32))
 
 
 def sigmoid(z: ArrayLike) -> Floats:
-    """Activation a = 1/(1 + e⁻ᶻ).
+    """Activation a = 1/(1 + e⁻ᶻ), the probability of y = 1.
 
     Parameters
     ----------
@@ -114,7 +116,7 @@ def sigmoid(z: ArrayLike) -> Floats:
     Returns
     -------
     a : ndarray, shape of z
-        Activation, the probability of y = 1, in [0, 1].
+        In [0, 1].
     """
     return expit(z)
 
@@ -283,19 +285,17 @@ def update(X: Any, y: ArrayLike, w: ArrayLike, b: float, eta: float = 1.0) -> tu
 
 
 def squared_error(y: ArrayLike, y_hat: ArrayLike) -> Floats:
-    """Loss of a linear neuron ŷ = b + Σ wᵢxᵢ, for comparison: SE = (y−ŷ)².
+    """Loss of a linear neuron ŷ = b + Σ wᵢxᵢ, for comparison: SE = (y−ŷ)² of each sample.
 
     Parameters
     ----------
-    y : array-like
-        Targets.
-    y_hat : array-like
-        Linear output taken as the prediction.
+    y, y_hat : array-like
+        Targets, and linear output taken as the prediction.
 
     Returns
     -------
     loss : ndarray, broadcast shape of y and y_hat
-        Squared error of each sample.
+        At least 0.
     """
     return np.square(np.subtract(y, y_hat))
 
@@ -309,10 +309,8 @@ def squared_error_slope(y: ArrayLike, y_hat: ArrayLike, *, half: bool = False) -
 
     Parameters
     ----------
-    y : array-like
-        Targets.
-    y_hat : array-like
-        Linear output taken as the prediction.
+    y, y_hat : array-like
+        Targets, and linear output taken as the prediction.
     half : bool, default=False
         Whether the loss is ½(y−ŷ)² rather than (y−ŷ)².
 

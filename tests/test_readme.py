@@ -1,4 +1,4 @@
-"""The README: its code runs, its commands are the ones that are tested, its links lead somewhere."""
+"""The README: its code runs, its commands are those that are tested, its links lead somewhere."""
 
 import re
 from pathlib import Path

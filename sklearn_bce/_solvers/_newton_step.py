@@ -115,7 +115,8 @@ def by_conjugate_gradients(problem: Objective, point: Point) -> Step:
             break
         product, conjugate_along = problem.curvature_product(point, conjugate)
         bend = float(conjugate @ product)
-        if bend <= 0:  # rounding: H is positive semidefinite
+        if bend <= 0:  # nothing to go by: H is positive semidefinite, so 0 but for rounding
+            gained = gained if np.any(vector) else np.inf
             break
         length = energy / bend
         vector += length * conjugate
@@ -141,4 +142,4 @@ def distance_from_minimum(objective: Objective, w: Vector, b: float) -> float:
     problem = objective.standardised()
     find_step, needs_hessian = choose_step(problem)
     point = problem.evaluate(problem.coordinates.from_user(w, b), hessian=needs_hessian)
-    return find_step(problem, point).decrement / 2
+    return min(find_step(problem, point).decrement / 2, point.value)  # F is never below 0

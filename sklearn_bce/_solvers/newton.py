@@ -36,12 +36,16 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
     find_step, needs_hessian = choose_step(problem)
     point = problem.evaluate(starting_point(problem, w, b), hessian=needs_hessian)
     loss_curve: list[float] = []
-    converged, moved = False, True
+    converged, moved, started_elsewhere = False, True, bool(np.any(point.theta))
     while len(loss_curve) < settings.max_iter and moved and not converged:
         step = find_step(problem, point)
         converged = settings.tol > 0 and step.decrement / 2 <= settings.tol
         point, moved = go_along(problem, point, step, hessian=needs_hessian and not converged)
         loss_curve.append(point.value)
+        if not moved and started_elsewhere:
+            # Samples of which the neuron was sure from the start leave no curvature to go by.
+            point = problem.evaluate(np.zeros_like(point.theta), hessian=needs_hessian)
+            started_elsewhere, converged, moved = False, False, True
         moved = moved or settings.tol == 0
     w, b = problem.coordinates.to_user(point.theta)
     objective.n_passes = problem.n_passes

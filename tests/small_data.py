@@ -1,0 +1,76 @@
+"""Small data sets, and what plain NumPy says of the objective on them."""
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.special import expit
+from sklearn.datasets import load_breast_cancer
+
+from sklearn_bce._objective import Objective
+from sklearn_bce._solvers import SOLVERS, Settings
+from sklearn_bce._solvers._newton_step import (
+    by_conjugate_gradients,
+    by_factorisation,
+)
+
+STEPS = {"factorisation": (by_factorisation, True), "CG": (by_conjugate_gradients, False)}
+
+
+def random_data(n_samples=60, n_features=3, seed=0, sparse=False):
+    """Scaled columns, noisy labels, uneven weights."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n_samples, n_features))
+    if sparse:
+        X *= rng.random(X.shape) < 0.3
+    y = (rng.random(n_samples) < expit(X @ np.resize([1.0, 2.0, -1.0], n_features))).astype(float)
+    return (sp.csr_array(X) if sparse else X), y, rng.uniform(0.5, 1.5, n_samples)
+
+
+def breast_cancer():
+    X, y = load_breast_cancer(return_X_y=True)
+    return X, y.astype(float), np.broadcast_to(1.0, len(y))
+
+
+def with_ones(X, fit_intercept=True):
+    X = X.toarray() if sp.issparse(X) else X
+    return np.column_stack([X, np.ones(len(X))]) if fit_intercept else X
+
+
+def parts(data, C, fit_intercept=True):
+    """Return Z, y, s/S and the penalty's strength for each entry of θ = (w, b)."""
+    X, y, weight = data
+    Z = with_ones(X, fit_intercept)
+    strength = np.full(Z.shape[1], 1 / (C * weight.sum()))
+    strength[X.shape[1] :] = 0.0
+    return Z, y, weight / weight.sum(), strength
+
+
+def F(theta, data, C):
+    Z, y, share, strength = parts(data, C)
+    z = Z @ theta
+    return share @ (np.logaddexp(0, z) - y * z) + 0.5 * strength @ theta**2
+
+
+def minimum(data, C):
+    """Return θ = (w, b) at the minimum of F, by Newton's method in its textbook form from 0."""
+    Z, y, share, strength = parts(data, C)
+    theta = np.zeros(Z.shape[1])
+    for _ in range(30):
+        a = expit(Z @ theta)
+        gradient = Z.T @ (share * (a - y)) + strength * theta
+        hessian = Z.T @ (Z * (share * a * (1 - a))[:, None]) + np.diag(strength)
+        theta -= np.linalg.solve(hessian, gradient)
+    assert np.abs(gradient).max() < 1e-14 * np.abs(Z).max()
+    return theta
+
+
+def objective(data, C=1.0, fit_intercept=True):
+    return Objective.in_user_units(*data, C, fit_intercept)
+
+
+def solved(solver, data, C=1.0, start=None, b=0.0, **settings):
+    start = np.zeros(data[0].shape[1]) if start is None else start
+    return SOLVERS[solver].solve(objective(data, C), start, b, Settings(**settings))
+
+
+def theta_of(result):
+    return np.append(result.w, result.b)

@@ -1,0 +1,315 @@
+"""Malformed calls: the error they raise, what it says, and that the estimator stays as it was."""
+
+import copy
+import re
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_equal
+from scipy.sparse import csr_array
+from sklearn.datasets import load_breast_cancer
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+
+from sklearn_bce import BCENeuronClassifier
+from sklearn_bce._objective import Objective
+from sklearn_bce._solvers.sgd import Neuron
+
+RNG = np.random.default_rng(0)
+N_SAMPLES, N_FEATURES = 30, 3
+X = RNG.normal(size=(N_SAMPLES, N_FEATURES))
+Y = (X[:, 0] + RNG.normal(size=N_SAMPLES) > 0).astype(int)
+ONES = np.ones(N_SAMPLES)
+RAW = SimpleNamespace(**load_breast_cancer())
+
+PREDICTIONS = ("decision_function", "predict", "predict_proba", "predict_log_proba")
+
+
+def with_entry(array, entry):
+    """Return a float copy of the array with one entry replaced."""
+    changed = np.array(array, dtype=np.float64)
+    changed.flat[4] = entry
+    return changed
+
+
+@pytest.fixture(params=["unfitted", "fitted"])
+def neuron(request):
+    neuron = BCENeuronClassifier()
+    return neuron.fit(X, Y) if request.param == "fitted" else neuron
+
+
+def assert_fit_raises_and_changes_nothing(neuron, error, message, *args, **arguments):
+    """Fit and expect the error; the estimator's vars() are then as they were before."""
+    was_fitted = hasattr(neuron, "coef_")
+    before = copy.deepcopy(vars(neuron))
+    with pytest.raises(error, match=message):
+        neuron.fit(*args, **arguments)
+    assert_equal(vars(neuron), before)  # keys too, and NaN equals NaN
+    if not was_fitted:
+        assert_equal(vars(neuron), neuron.get_params())
+        with pytest.raises(NotFittedError):
+            neuron.predict(X)
+
+
+BAD_ARGUMENTS = {
+    # what X is
+    "X 1-d": ({"X": X[:, 0]}, r"Expected 2D array, got 1D array instead"),
+    "X 3-d": ({"X": X[np.newaxis]}, r"Found array with dim 3, while dim <= 2 is required"),
+    "X scalar": ({"X": 1.0}, r"Expected 2D array, got scalar array instead"),
+    "X empty": ({"X": X[:0], "y": Y[:0]}, r"0 sample\(s\).*minimum of 1 is required"),
+    "X without features": ({"X": X[:, :0]}, r"0 feature\(s\).*minimum of 1 is required"),
+    "X NaN": ({"X": with_entry(X, np.nan)}, r"Input X contains NaN"),
+    "X infinite": ({"X": with_entry(X, -np.inf)}, r"Input X contains infinity"),
+    "X sparse NaN": ({"X": csr_array(with_entry(X, np.nan))}, r"Input X contains NaN"),
+    "X complex": ({"X": 1j * X}, r"Complex data not supported"),
+    "X strings": ({"X": np.full((N_SAMPLES, 2), "a")}, r"could not convert string to float"),
+    "X objects": (
+        {"X": np.full((N_SAMPLES, 2), "a", dtype=object)},
+        r"could not convert string to float: 'a'",
+    ),
+    # what y is
+    "y None": ({"y": None}, r"requires y to be passed, but the target y is None"),
+    "y one class": ({"y": np.full(N_SAMPLES, "a")}, r"only one class: (np\.str_\()?'a'"),
+    "y three classes": (
+        {"y": np.arange(N_SAMPLES) % 3},
+        r"Only binary classification is supported\. .* multiclass\. .*OneVsRestClassifier",
+    ),
+    "y continuous": ({"y": RNG.uniform(size=N_SAMPLES)}, r"Unknown label type: continuous"),
+    "y NaN": ({"y": with_entry(Y, np.nan)}, r"Input y contains NaN"),
+    "y infinite": ({"y": with_entry(Y, np.inf)}, r"Input y contains infinity"),
+    "y two columns": ({"y": np.column_stack([Y, Y])}, r"y should be a 1d array, got .*\(30, 2\)"),
+    "y mixed types": ({"y": np.array([0, "a"] * 15, dtype=object)}, r"Unknown label type"),
+    "y complex": ({"y": 1j * Y}, r"Complex data not supported"),
+    "y too short": ({"y": Y[:-1]}, r"inconsistent numbers of samples: \[30, 29\]"),
+    # what sample_weight is
+    "weight NaN": ({"sample_weight": with_entry(ONES, np.nan)}, r"sample_weight contains NaN"),
+    "weight infinite": (
+        {"sample_weight": with_entry(ONES, np.inf)},
+        r"sample_weight contains infinity",
+    ),
+    "weight negative": (
+        {"sample_weight": with_entry(ONES, -1e-9)},
+        r"Negative values in data passed to `sample_weight`",
+    ),
+    "weight all zero": ({"sample_weight": 0 * ONES}, r"at least one non-zero"),
+    "weight none for a class": (
+        {"sample_weight": 1.0 * Y},
+        r"leave no weight to class (np\.int64\()?0\)?: only one class is left",
+    ),
+    "weight too short": (
+        {"sample_weight": ONES[:-1]},
+        r"sample_weight\.shape == \(29,\), expected \(30,\)",
+    ),
+    "weight 2-d": ({"sample_weight": ONES[:, np.newaxis]}, r"Sample weights must be 1D array"),
+    "weight string": ({"sample_weight": "balanced"}, r"could not convert string to float"),
+    # where to start
+    "coef_init too long": (
+        {"coef_init": np.ones(4)},
+        r"coef_init has shape \(4,\); it must be \(3,\) or \(1, 3\)",
+    ),
+    "coef_init column": ({"coef_init": np.ones((3, 1))}, r"coef_init has shape \(3, 1\)"),
+    "coef_init 3-d": ({"coef_init": np.ones((1, 1, 3))}, r"coef_init"),
+    "coef_init scalar": ({"coef_init": 1.0}, r"coef_init"),
+    "coef_init NaN": ({"coef_init": [0, np.nan, 0]}, r"coef_init contains NaN"),
+    "coef_init string": ({"coef_init": ["a", "b", "c"]}, r"could not convert string to float"),
+    "intercept_init two": ({"intercept_init": [1.0, 2.0]}, r"intercept_init has shape \(2,\)"),
+    "intercept_init empty": ({"intercept_init": []}, r"intercept_init"),
+    "intercept_init NaN": ({"intercept_init": [np.nan]}, r"intercept_init contains NaN"),
+    # not there yet
+    "X_val": ({"X_val": X}, r"X_val is not supported"),
+    "y_val": ({"y_val": Y}, r"y_val is not supported"),
+    "sample_weight_val": ({"sample_weight_val": ONES}, r"sample_weight_val is not supported"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_ARGUMENTS.values(), ids=BAD_ARGUMENTS)
+def test_malformed_argument(neuron, arguments, message):
+    arguments = {"X": X, "y": Y, **arguments}
+    assert_fit_raises_and_changes_nothing(neuron, ValueError, message, **arguments)
+
+
+ABOVE_0 = "must be a float in the range (0.0, inf]"
+AT_LEAST_1 = "must be an int in the range [1, inf)"
+A_BOOL = "must be an instance of 'bool' or an instance of 'numpy.bool'"
+
+BAD_PARAMETERS = [
+    ("C", [0, -1.0, np.nan, "1", None], ABOVE_0),
+    ("l1_ratio", [-0.1, 1.1, np.nan, None], "must be a float in the range [0.0, 1.0]"),
+    ("fit_intercept", [1, None, "yes"], A_BOOL),
+    ("class_weight", ["auto", [1, 2], 2.0], "must be an instance of 'dict', a str among"),
+    ("solver", ["lbfgs", None, ["sgd"]], "must be a str among {'auto', 'gd', 'newton', 'sgd'}"),
+    (
+        "learning_rate",
+        [0.0, -1.0, np.inf, np.nan, "constant", None],
+        "must be a float in the range (0.0, inf) or a str among {'auto'}",
+    ),
+    ("batch_size", [0, -1, 1.5, None, "auto"], AT_LEAST_1),
+    ("shuffle", [1, None], A_BOOL),
+    ("max_iter", [0, -1, 10.0, np.inf, None], AT_LEAST_1),
+    ("tol", [-1e-9, np.nan, None, "0"], "must be a float in the range [0.0, inf)"),
+    ("early_stopping", [1, None], A_BOOL),
+    ("validation_fraction", [0.0, 1.0, -1, None], "must be a float in the range (0.0, 1.0)"),
+    ("n_iter_no_change", [0, 2.5, None], AT_LEAST_1),
+    ("soft_targets", [1, None], A_BOOL),
+    ("warm_start", [1, None], A_BOOL),
+    ("random_state", [-1, 1.5, "0"], "must be an int in the range [0, 4294967295]"),
+]
+
+
+def allowed_in_any_order(allowed):
+    """Return a regex for a constraint; scikit-learn prints its sets in no particular order."""
+    return re.sub(r"\\{.*\\}", r"\\{.*\\}", re.escape(allowed))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [(name, value, allowed) for name, values, allowed in BAD_PARAMETERS for value in values],
+)
+def test_parameter_out_of_range_or_of_wrong_type(neuron, name, value, allowed):
+    neuron.set_params(**{name: value})
+    message = (
+        f"The '{name}' parameter of BCENeuronClassifier {allowed_in_any_order(allowed)}"
+        f".*Got {re.escape(repr(value))} instead"
+    )
+    assert_fit_raises_and_changes_nothing(neuron, ValueError, message, X, Y)
+
+
+def test_every_parameter_has_a_malformed_value_here():
+    assert {name for name, *_ in BAD_PARAMETERS} == set(BCENeuronClassifier().get_params())
+
+
+@pytest.mark.parametrize("solver", ["auto", "newton", "gd", "sgd"])
+def test_unknown_solver_is_told_the_known_ones(solver):
+    with pytest.raises(ValueError, match=rf"a str among \{{.*'{solver}'.*\}}"):
+        BCENeuronClassifier(solver="adam").fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [
+        ({0: -1.0, 1: 1.0}, r"class_weight=.* negative or not finite; .* \[0, inf\)"),
+        ({0: np.nan, 1: 1.0}, r"class_weight=.* negative or not finite"),
+        ({0: np.inf, 1: 1.0}, r"class_weight=.* negative or not finite"),
+        ({0: 0.0, 1: 1.0}, r"class_weight leave no weight to class (np\.int64\()?0"),
+        ({"a": 1.0}, r"The classes, \[0, 1\], are not in class_weight"),
+        ({0: 1.0, 2: 1.0}, r"The classes, \[1\], are not in class_weight"),
+    ],
+)
+def test_class_weight_that_fits_no_labels(neuron, class_weight, message):
+    neuron.set_params(class_weight=class_weight)
+    assert_fit_raises_and_changes_nothing(neuron, ValueError, message, X, Y)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("l1_ratio", 0.5), ("early_stopping", True), ("soft_targets", True), ("warm_start", True)],
+)
+@pytest.mark.parametrize("solver", ["auto", "newton", "gd", "sgd"])
+def test_parameter_that_is_not_supported_yet(neuron, solver, name, value):
+    neuron.set_params(solver=solver, **{name: value})
+    message = rf"not support.*{name}={value}|{name}={value} is not supported"
+    assert_fit_raises_and_changes_nothing(neuron, ValueError, message, X, Y)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"solver": "gd"}, {"solver": "sgd"}, {"solver": "sgd", "batch_size": 32}],
+    ids=["gd", "sgd", "sgd-batches"],
+)
+@pytest.mark.parametrize("as_sparse", [np.asarray, csr_array])
+def test_learning_rate_that_makes_the_loss_overflow(neuron, parameters, as_sparse):
+    neuron.set_params(learning_rate=1e300, **parameters)
+    message = r"loss overflowed in pass \d+: learning_rate=1e\+300 is too large.*'auto'"
+    # No warning of NumPy's comes before the error: pytest would make it one of its own.
+    arguments = as_sparse(RAW.data), RAW.target
+    assert_fit_raises_and_changes_nothing(neuron, ValueError, message, *arguments)
+
+
+@pytest.mark.parametrize("method", PREDICTIONS)
+def test_prediction_before_fit(method):
+    with pytest.raises(NotFittedError, match="BCENeuronClassifier instance is not fitted yet"):
+        getattr(BCENeuronClassifier(), method)(X)
+
+
+@pytest.mark.parametrize("method", ["score", "to_sklearn"])
+def test_anything_else_before_fit(method):
+    arguments = (X, Y) if method == "score" else ()
+    with pytest.raises(NotFittedError, match="BCENeuronClassifier instance is not fitted yet"):
+        getattr(BCENeuronClassifier(), method)(*arguments)
+
+
+@pytest.mark.parametrize("method", PREDICTIONS)
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (X[:, :2], r"X has 2 features, but BCENeuronClassifier is expecting 3 features as input"),
+        (csr_array(X[:, :2]), r"X has 2 features, but BCENeuronClassifier is expecting 3"),
+        (X[0], r"Expected 2D array, got 1D array instead"),
+        (X[:0], r"0 sample\(s\).*minimum of 1 is required"),
+        (with_entry(X, np.nan), r"Input X contains NaN"),
+        (1j * X, r"Complex data not supported"),
+    ],
+    ids=["features", "sparse features", "1-d", "empty", "NaN", "complex"],
+)
+def test_malformed_rows_to_predict(method, rows, message):
+    neuron = BCENeuronClassifier().fit(X, Y)
+    before = copy.deepcopy(vars(neuron))
+    with pytest.raises(ValueError, match=message):
+        getattr(neuron, method)(rows)
+    assert_equal(vars(neuron), before)
+
+
+@pytest.mark.parametrize("method", PREDICTIONS)
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (["b", "a", "c"], r"Feature names must be in the same order as they were in fit"),
+        (["a", "b", "x"], r"names unseen at fit time:\n- x\nFeature names seen at fit time, yet "),
+    ],
+)
+def test_wrong_feature_names_at_predict(method, columns, message):
+    neuron = BCENeuronClassifier().fit(pd.DataFrame(X, columns=["a", "b", "c"]), Y)
+    with pytest.raises(ValueError, match=message):
+        getattr(neuron, method)(pd.DataFrame(X, columns=columns))
+
+
+def on_second_call(error, function):
+    """Return the function, except that its second call raises the error."""
+    calls = []
+
+    def raising(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 2:
+            raise error("stopped")
+        return function(*args, **kwargs)
+
+    return raising
+
+
+@pytest.mark.parametrize(
+    ("parameters", "owner", "method"),
+    [
+        ({"solver": "newton"}, Objective, "evaluate"),
+        ({"solver": "gd"}, Objective, "evaluate"),
+        ({"solver": "sgd"}, Neuron, "learn"),
+        ({"solver": "sgd", "batch_size": 8}, Neuron, "learn"),
+    ],
+    ids=["newton", "gd", "sgd", "sgd-batches"],
+)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_interrupted_solver(neuron, monkeypatch, parameters, owner, method, error):
+    neuron.set_params(**parameters)
+    monkeypatch.setattr(owner, method, on_second_call(error, getattr(owner, method)))
+    # With other data than before, named and of another width: none of it may stay behind.
+    frame = pd.DataFrame(X[:, :2], columns=["a", "b"])
+    assert_fit_raises_and_changes_nothing(neuron, error, "stopped", frame, Y)
+
+
+@pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
+def test_convergence_warning_made_an_error(neuron, solver):
+    neuron.set_params(solver=solver, max_iter=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        assert_fit_raises_and_changes_nothing(neuron, ConvergenceWarning, "max_iter=1", X, Y)

@@ -1,0 +1,223 @@
+"""The compiled passes against their NumPy twins and against the rule written out in Python."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sklearn_bce import BCENeuronClassifier, _kernel_twins, _kernels
+from sklearn_bce._solvers import sgd
+
+N_SAMPLES = 40
+WIDTHS = [1, 3, 63, 64, 65, 200]  # the kernel calls BLAS from 64 on
+WEIGHTS = {
+    "unit": lambda rng: np.broadcast_to(1.0, N_SAMPLES),
+    "random": lambda rng: rng.uniform(0.1, 2.0, N_SAMPLES),
+    "some zero": lambda rng: rng.integers(0, 3, N_SAMPLES).astype(float),
+}
+# An update multiplies the scale by 1 − ηsλ, at weight 1: by 1, 0.9975, 1/8 (so that it falls below
+# 1e-9, and is folded back, every tenth update), −1/8 and 0.
+STRENGTHS = {"none": 0.0, "moderate": 0.02, "large": 7.0, "overshooting": 9.0, "erasing": 8.0}
+ETA = 0.125
+CSR = ["csr-int32", "csr-int64"]
+
+
+class Problem:
+    """Arguments of a pass over random rows, dense or CSR."""
+
+    def __init__(self, width, dtype, layout="dense", weights="unit", seed=0):
+        rng = np.random.default_rng([seed, width])
+        X = rng.standard_normal((N_SAMPLES, width)) / np.sqrt(width)
+        if layout != "dense":
+            X *= rng.random(X.shape) < 0.4
+            X[5] = 0.0  # an empty row
+        self.X = X.astype(dtype)
+        self.y = rng.choice([0.0, 1.0, 0.3], N_SAMPLES)
+        self.weight = WEIGHTS[weights](rng)
+        self.order = rng.integers(0, N_SAMPLES, 3 * N_SAMPLES).astype(np.intp)
+        self.start = rng.standard_normal(width), rng.standard_normal()
+        self.layout = layout
+
+    @property
+    def rows(self):
+        if self.layout == "dense":
+            return (self.X,)
+        X, index = sp.csr_array(self.X), self.layout.removeprefix("csr-")
+        return X.data, X.indices.astype(index), X.indptr.astype(index)
+
+    def learned(self, module, l2, fit_intercept=True, eta=ETA, orders=None):
+        """Return w, (b, scale) and the loss that a module's pass over the order leaves behind."""
+        visit = module.dense_pass if self.layout == "dense" else module.csr_pass
+        w, state = self.start[0].copy(), np.array([self.start[1], 1.0])
+        loss = sum(
+            visit(*self.rows, self.y, self.weight, order, w, state, eta, l2, fit_intercept)
+            for order in ([self.order] if orders is None else orders)
+        )
+        return w, state, loss
+
+    def by_the_rule(self, l2, fit_intercept):
+        """Return w, b and the loss of w ← w + ηs((y−a)x − λw), b ← b + ηs(y−a) in plain Python."""
+        w, b = [float(wi) for wi in self.start[0]], float(self.start[1])
+        losses = []
+        for i in self.order:
+            x = [float(xi) for xi in self.X[i]]
+            y, s = float(self.y[i]), float(self.weight[i])
+            z = math.fsum(wi * xi for wi, xi in zip(w, x, strict=True)) + b
+            a = 1 / (1 + math.exp(-z))
+            losses.append(-s * (y * math.log(a) + (1 - y) * math.log(1 - a)))
+            w = [wi + ETA * s * ((y - a) * xi - l2 * wi) for wi, xi in zip(w, x, strict=True)]
+            b += ETA * s * (y - a) if fit_intercept else 0.0
+        return np.array(w), b, math.fsum(losses)
+
+
+def _assert_close(got, expected):
+    """To 1e-12, of the largest weight: a small one may be the difference of larger ones."""
+    w, b, loss = got
+    size = np.abs(expected[0]).max(initial=1e-3)
+    np.testing.assert_allclose(w, expected[0], rtol=1e-12, atol=1e-12 * size)
+    assert b == pytest.approx(expected[1], rel=1e-12, abs=1e-12)
+    assert loss == pytest.approx(expected[2], rel=1e-12)
+
+
+def _unscaled(result):
+    w, (b, scale), loss = result
+    return w * scale, b, loss
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("layout", ["dense", *CSR])
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_kernel_and_twin_and_rule_agree(width, dtype, layout, weights, strength):
+    problem, l2 = Problem(width, dtype, layout, weights), STRENGTHS[strength]
+    for fit_intercept in (True, False):
+        compiled = problem.learned(_kernels, l2, fit_intercept)
+        twin = problem.learned(_kernel_twins, l2, fit_intercept)
+        _assert_close(_unscaled(compiled), _unscaled(twin))
+        # The scale is folded back by the same rule at the same sample.
+        assert compiled[1][1] == pytest.approx(twin[1][1], rel=1e-12)
+        _assert_close(_unscaled(compiled), problem.by_the_rule(l2, fit_intercept))
+        if not fit_intercept:
+            assert compiled[1][0] == problem.start[1]
+
+
+@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
+def test_the_scale_is_folded_back_before_it_is_too_small(module):
+    problem = Problem(3, np.float64)
+    scales = []
+    for k in range(1, 61):
+        _, state, _ = problem.learned(module, STRENGTHS["large"], orders=[problem.order[:k]])
+        scales.append(state[1])
+    # 8⁻⁹ = 7.5e-9 is the last that may stay; the tenth update folds it back.
+    assert scales == [1.0 if k % 10 == 0 else 0.125 ** (k % 10) for k in range(1, 61)]
+    erased = problem.learned(module, STRENGTHS["erasing"], orders=[problem.order[:1]])
+    assert erased[1][1] == 1.0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("layout", ["dense", *CSR])
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("eta", [1.0, 0.125])  # a power of two commutes with rounding
+def test_bit_for_bit_where_there_is_only_one_order_of_summation(dtype, layout, weights, eta):
+    problem = Problem(1 if layout == "dense" else 7, dtype, layout, weights)
+    if layout != "dense":  # one stored value a row
+        column = np.arange(N_SAMPLES) % 7
+        only = np.zeros_like(problem.X)
+        only[np.arange(N_SAMPLES), column] = np.linspace(-2, 3, N_SAMPLES)
+        problem.X = only
+    w, state, _ = problem.learned(_kernels, 0.0, eta=eta)
+    twin_w, twin_state, _ = problem.learned(_kernel_twins, 0.0, eta=eta)
+    np.testing.assert_array_equal(w, twin_w)
+    np.testing.assert_array_equal(state, twin_state)
+
+
+@pytest.mark.parametrize("layout", ["dense", *CSR])
+@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
+@pytest.mark.parametrize("strength", ["none", "moderate", "large"])
+def test_a_pass_in_pieces_is_the_pass(layout, module, strength):
+    problem, l2 = Problem(65, np.float64, layout, "random"), STRENGTHS[strength]
+    pieces = np.split(problem.order, [1, 2, 2, 50, 119])  # one of them empty
+    whole, cut = problem.learned(module, l2), problem.learned(module, l2, orders=pieces)
+    np.testing.assert_array_equal(cut[0], whole[0])
+    np.testing.assert_array_equal(cut[1], whole[1])
+    assert cut[2] == pytest.approx(whole[2], rel=1e-13)
+
+
+@pytest.mark.parametrize("layout", ["dense", *CSR])
+@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
+def test_an_empty_order_changes_nothing(layout, module):
+    problem = Problem(3, np.float64, layout)
+    w, state, loss = problem.learned(module, 0.1, orders=[problem.order[:0]])
+    np.testing.assert_array_equal(w, problem.start[0])
+    np.testing.assert_array_equal(state, [problem.start[1], 1.0])
+    assert loss == 0.0
+
+
+@pytest.mark.parametrize("layout", CSR)
+@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
+def test_rows_without_stored_values_teach_the_intercept_alone(layout, module):
+    problem = Problem(3, np.float64, layout, "random")
+    problem.X[:] = 0.0
+    w, state, loss = problem.learned(module, 0.0)
+    np.testing.assert_array_equal(w, problem.start[0])
+    _assert_close((w, state[0], loss), problem.by_the_rule(0.0, True))
+
+
+@pytest.mark.parametrize("layout", ["dense", *CSR])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_everything_but_weights_and_state_may_be_read_only(layout, dtype):
+    problem = Problem(65, dtype, layout, "random")
+    expected = problem.learned(_kernels, 0.02)
+    rows = problem.rows
+    arrays = [*rows, problem.y, problem.weight, problem.order]
+    copies = [array.copy() for array in arrays]
+    for array in arrays:
+        array.flags.writeable = False
+    visit = _kernels.dense_pass if layout == "dense" else _kernels.csr_pass
+    w, state = problem.start[0].copy(), np.array([problem.start[1], 1.0])
+    loss = visit(*arrays, w, state, ETA, 0.02, True)
+    np.testing.assert_array_equal(w, expected[0])
+    np.testing.assert_array_equal(state, expected[1])
+    assert loss == expected[2]
+    for array, copy in zip(arrays, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+@pytest.mark.parametrize("z", [-800.0, -700.0, -30.0, 0.0, 30.0, 700.0, 800.0])
+@pytest.mark.parametrize("y", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
+def test_the_loss_is_exact_in_the_tails(z, y, module):
+    """And before the update; 600 of one sample, more than the kernel puts through one logarithm."""
+    order = np.zeros(600, dtype=np.intp)
+    w, state = np.array([z]), np.array([0.0, 1.0])
+    arguments = np.ones((1, 1)), np.array([y]), np.ones(1), order, w, state, 0.0, 0.0, True
+    loss = module.dense_pass(*arguments)
+    exact = math.log1p(math.exp(-abs(z))) + ((1 - y) * z if z > 0 else -y * z)
+    assert loss == pytest.approx(600 * exact, rel=1e-12)
+    assert w[0] == z
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_without_the_kernels_one_warning_and_the_same_result(monkeypatch, sparse):
+    problem = Problem(5, np.float64, "csr-int32", "random")
+    X, y = sp.csr_array(problem.X) if sparse else problem.X, problem.y > 0.5
+    neuron = BCENeuronClassifier(solver="sgd", tol=0, max_iter=20, random_state=3)
+    compiled = neuron.fit(X, y, problem.weight).coef_
+    try:
+        monkeypatch.setattr(sgd, "_kernels", None)
+        sgd._compiled_or_twins.cache_clear()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            in_numpy = neuron.fit(X, y, problem.weight).coef_
+            neuron.fit(X, y, problem.weight)
+        (warning,) = caught
+        assert warning.category is RuntimeWarning
+        assert "without its compiled kernels" in str(warning.message)
+    finally:
+        monkeypatch.undo()
+        sgd._compiled_or_twins.cache_clear()
+    np.testing.assert_allclose(in_numpy, compiled, rtol=1e-12)
+    assert sgd._compiled_or_twins() is _kernels

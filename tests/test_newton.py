@@ -1,0 +1,247 @@
+"""Newton's step and Newton's method, against plain NumPy on small data."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from small_data import F, breast_cancer, minimum, objective, random_data, solved, theta_of
+
+from sklearn_bce._solvers import _newton_step, distance_from_minimum
+from sklearn_bce._solvers import newton as newton_module
+from sklearn_bce._solvers._newton_step import (
+    Step,
+    by_conjugate_gradients,
+    by_factorisation,
+    choose_step,
+    solve_positive,
+)
+
+STEPS = {"factorisation": (by_factorisation, True), "CG": (by_conjugate_gradients, False)}
+
+
+# ----- Newton's step ----------------------------------------------------------------------------
+
+
+def _symmetric(eigenvalues, seed=0):
+    n = len(eigenvalues)
+    Q = np.linalg.qr(np.random.default_rng(seed).standard_normal((n, n)))[0]
+    matrix = Q * eigenvalues @ Q.T
+    return (matrix + matrix.T) / 2, Q
+
+
+def test_solve_positive_where_the_matrix_is_well_conditioned():
+    matrix, _ = _symmetric([1.0, 2, 3, 10, 100])
+    before, rhs = matrix.copy(), np.arange(5.0) - 2
+    np.testing.assert_allclose(solve_positive(matrix, rhs), np.linalg.solve(matrix, rhs), 1e-12)
+    np.testing.assert_array_equal(matrix, before)
+
+
+@pytest.mark.parametrize("decades", [3, 30, 150])
+def test_solve_positive_does_not_depend_on_units(decades):
+    """(DAD)⁻¹Dr = D⁻¹A⁻¹r: what columns of other units, each with its own penalty, make of A."""
+    matrix, _ = _symmetric([1.0, 2, 3, 10])
+    units, rhs = np.logspace(0, decades, 4), np.array([1.0, -2, 3, 4])
+    got = solve_positive(matrix * units * units[:, None], rhs * units)
+    np.testing.assert_allclose(got * units, np.linalg.solve(matrix, rhs), rtol=1e-12)
+
+
+@pytest.mark.parametrize("least", [0.0, -1e-15, 1e-18])
+def test_solve_positive_where_rounding_has_left_one_direction_without_information(least):
+    matrix, Q = _symmetric([1.0, 2, 3, 4, 5, least])
+    rhs = Q[:, :5] @ np.arange(1.0, 6)
+    solution = solve_positive(matrix, rhs)
+    np.testing.assert_allclose(matrix @ solution, rhs, rtol=0, atol=1e-12)
+    # In the other five directions there is one answer.
+    np.testing.assert_allclose(Q[:, :5].T @ solution, 1.0, rtol=1e-12)
+
+
+def test_solve_positive_of_nothing_and_of_numbers_that_are_none():
+    np.testing.assert_allclose(solve_positive(np.diag([2.0, 0]), np.array([3.0, 0])), [1.5, 0])
+    broken = np.diag([1.0, 2.0, 4.0])
+    for overflow in (np.inf, np.nan):
+        broken[0, 1] = broken[1, 0] = overflow
+        np.testing.assert_allclose(solve_positive(broken, np.ones(3)), [1, 0.5, 0.25], rtol=1e-15)
+
+
+def test_solve_positive_of_a_matrix_of_zeros():
+    np.testing.assert_array_equal(solve_positive(np.zeros((2, 2)), np.zeros(2)), [0, 0])
+
+
+def _quadratic(seed=1, sparse=False, C=1.0, away=0.3):
+    """Return a problem, a point of it ``away`` from the minimum, and Newton's step there."""
+    data = random_data(80, 10, seed, sparse=sparse)
+    problem = objective(data, C).standardised()
+    theta = problem.coordinates.from_user(*np.split(minimum(data, C), [10]))
+    point = problem.evaluate(theta + away * np.cos(np.arange(11.0)), hessian=True)
+    return problem, point, -np.linalg.solve(point.hessian, point.gradient)
+
+
+@pytest.mark.parametrize("find_step", [by_factorisation, by_conjugate_gradients])
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("C", [1.0, np.inf])
+def test_steps_are_newtons(monkeypatch, find_step, sparse, C):
+    monkeypatch.setattr(_newton_step, "_share_to_ignore", lambda gained: 0.0)  # CG to the end
+    problem, point, newton = _quadratic(sparse=sparse, C=C)
+    step = find_step(problem, point)
+    np.testing.assert_allclose(step.vector, newton, rtol=1e-10)
+    assert step.decrement == pytest.approx(-point.gradient @ newton, rel=1e-12)
+    if step.along is not None:
+        along = problem.evaluate(point.theta + step.vector).z - point.z
+        np.testing.assert_allclose(step.along, along, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(("away", "share"), [(1.0, 0.5), (1e-3, 0.02)])
+def test_conjugate_gradients_stop_early_and_know_what_they_gained(away, share):
+    problem, point, newton = _quadratic(away=away)
+    before = problem.n_passes
+    step = by_conjugate_gradients(problem, point)
+    assert problem.n_passes - before < 1 + 11  # the diagonal, and a product for each coordinate
+    bend = step.vector @ point.hessian @ step.vector
+    gained = -point.gradient @ step.vector - bend / 2
+    assert step.decrement / 2 == pytest.approx(gained, rel=1e-12)
+    assert (1 - share) <= gained / (-point.gradient @ newton / 2) <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("along", [False, True])
+def test_go_along_halves_a_step_that_overshoots(along):
+    data = (np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([0.0, 1, 0, 1]), np.ones(4))
+    problem = objective(data, np.inf)
+    point = problem.evaluate(np.array([7.0, 0.0]), hessian=True)
+    vector = -np.linalg.solve(point.hessian, point.gradient)
+    decrement = -point.gradient @ vector
+    step = Step(vector, decrement, data[0] @ vector[:1] + vector[1] if along else None)
+    assert F(point.theta + vector, data, np.inf) > 2 * point.value  # it does overshoot
+    before = problem.n_passes
+    end, moved = newton_module.go_along(problem, point, step, hessian=True)
+    assert moved
+    assert problem.n_passes == before + 2  # at the whole step, and where it ended
+    length = (end.theta - point.theta)[0] / vector[0]
+    assert math.log2(length) == round(math.log2(length)) < 0
+    np.testing.assert_allclose(end.theta, point.theta + length * vector, rtol=1e-15)
+    assert end.value == pytest.approx(F(end.theta, data, np.inf), rel=1e-13)
+    assert end.hessian is not None
+    # Armijo's rule holds at this length and not at twice it.
+    assert end.value <= point.value - 1e-4 * length * decrement
+    twice = F(point.theta + 2 * length * vector, data, np.inf)
+    assert twice > point.value - 2e-4 * length * decrement
+
+
+def test_go_along_takes_the_whole_step_where_it_can():
+    problem, point, newton = _quadratic(away=0.1)
+    decrement = float(-point.gradient @ newton)
+    before = problem.n_passes
+    end, moved = newton_module.go_along(problem, point, Step(newton, decrement), hessian=False)
+    assert (moved, problem.n_passes, end.hessian) == (True, before + 1, None)
+    np.testing.assert_array_equal(end.theta, point.theta + newton)
+
+
+def test_go_along_goes_nowhere_uphill():
+    problem, point, newton = _quadratic(away=0.1)
+    decrement = float(-point.gradient @ newton)
+    end, moved = newton_module.go_along(problem, point, Step(-newton, decrement), hessian=False)
+    assert (moved, end) == (False, point)
+
+
+# ----- Newton's method --------------------------------------------------------------------------
+
+
+@pytest.fixture(params=STEPS)
+def find_step(request, monkeypatch):
+    monkeypatch.setattr(newton_module, "choose_step", lambda problem: STEPS[request.param])
+
+
+@pytest.mark.usefixtures("find_step")
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("C", [1.0, np.inf])
+def test_newton_ends_in_the_minimum(sparse, C):
+    data = random_data(100, 5, sparse=sparse)
+    result = solved("newton", data, C, tol=1e-20)
+    assert result.converged
+    np.testing.assert_allclose(theta_of(result), minimum(data, C), rtol=1e-10)
+    assert result.loss_curve[-1] == pytest.approx(F(theta_of(result), data, C), rel=1e-13)
+    assert np.all(np.diff(result.loss_curve) <= 2e-15)
+
+
+@pytest.mark.usefixtures("find_step")
+@pytest.mark.parametrize("unit", [1e-10, 1e-17, 1e-20, 1e-50, 1e-150])
+def test_newton_is_not_stopped_by_a_column_whose_unit_the_penalty_forbids(unit):
+    """With C = 1 its weight would have to be of order 1/unit, so it is as if it were not there."""
+    X, y, weight = random_data(200, 2)
+    tiny = unit * np.random.default_rng(1).standard_normal((200, 1))
+    result = solved("newton", (np.hstack([X, tiny]), y, weight), tol=1e-18)
+    assert result.converged
+    # It moves F by its squared correlation with the error, unit² and less.
+    np.testing.assert_allclose(
+        [*result.w[:2], result.b], minimum((X, y, weight), 1.0), rtol=1e-9, atol=0
+    )
+
+
+@pytest.mark.usefixtures("find_step")
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, 3.3])
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_a_constant_column_teaches_nothing(value, container):
+    """The intercept does as much and is not penalised, so its weight is 0."""
+    X, y, weight = random_data(49, 2)
+    constant = container(np.column_stack([X, np.full(49, value)]))
+    result = solved("newton", (constant, y, weight), tol=1e-18)
+    assert result.converged
+    expected = minimum((X, y, weight), 1.0)
+    np.testing.assert_allclose([*result.w[:2], result.b], expected, rtol=1e-9)
+    assert abs(result.w[2]) < 1e-9
+
+
+@pytest.mark.usefixtures("find_step")
+@pytest.mark.parametrize("far", [10.0, 100.0, 1e4, 1e6])
+@pytest.mark.parametrize("C", [1.0, np.inf])
+def test_newton_comes_back_from_afar(far, C):
+    data = random_data(200, 3)
+    result = solved("newton", data, C, far * np.ones(3), tol=1e-12)
+    assert result.converged
+    assert result.loss_curve[-1] - F(minimum(data, C), data, C) < 1e-11
+
+
+@pytest.mark.usefixtures("find_step")
+@pytest.mark.parametrize("far", [100.0, 1000.0])
+def test_newton_is_not_content_where_no_sample_has_any_curvature(far):
+    """All but two of 10 000 samples are right, and sure of it: F is small, yet not smallest."""
+    y = np.arange(10_000) % 2.0
+    X = ((2 * y - 1) * np.linspace(1, 2, 10_000))[:, None]
+    y[[0, 5001]] = 1.0, 0.0
+    data = (X, y, np.ones(10_000))
+    result = solved("newton", data, np.inf, np.array([far]), tol=1e-9)
+    assert result.converged
+    assert result.loss_curve[-1] - F(minimum(data, np.inf), data, np.inf) < 1e-8
+
+
+@pytest.mark.parametrize("start", [1.0, -1.0])
+def test_newton_from_weights_of_one_on_raw_data(start):
+    data = breast_cancer()
+    result = solved("newton", data, start=start * np.ones(30), tol=1e-6)
+    assert result.converged
+    assert result.loss_curve[-1] <= solved("newton", data, tol=1e-12).loss_curve[-1] + 1e-6
+
+
+def test_newton_without_tolerance_runs_all_iterations_even_where_there_is_no_minimum():
+    separable = (np.array([[-1.0], [1.0]]), np.array([0.0, 1.0]), np.ones(2))
+    result = solved("newton", separable, np.inf, max_iter=1000, tol=0)
+    assert (result.n_iter, result.converged) == (1000, False)
+    assert np.isfinite(theta_of(result)).all()
+    assert result.loss_curve[-1] < 1e-15
+
+
+def test_the_cheaper_step_is_chosen():
+    tall, wide = random_data(500, 5), random_data(300, 2000, sparse=True)
+    assert choose_step(objective(tall)) == STEPS["factorisation"]
+    assert choose_step(objective(wide)) == STEPS["CG"]
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_distance_from_minimum(sparse):
+    data = random_data(sparse=sparse)
+    best = minimum(data, 1.0)
+    theta = best + 1e-3 * np.array([1.0, -1, 2, 0.5])
+    true = F(theta, data, 1.0) - F(best, data, 1.0)
+    # The quadratic model is right to the size of the displacement, here 1e-3 of the distance.
+    got = distance_from_minimum(objective(data), theta[:-1], theta[-1])
+    assert got == pytest.approx(true, rel=2e-3)

@@ -1,0 +1,386 @@
+"""F, its derivatives and its coordinates, against formulas written here and mpmath.
+
+Penalty, intercept and weights are on throughout, unless a test is about their absence.
+"""
+
+import mpmath as mp
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sklearn_bce import _coordinates
+from sklearn_bce._coordinates import Coordinates, row_blocks, squared, standard_coordinates
+from sklearn_bce._objective import Objective
+from sklearn_bce._penalty import L2Penalty
+
+C = 0.7
+CONTAINERS = {
+    "C order": np.ascontiguousarray,
+    "F order": np.asfortranarray,
+    "CSR": sp.csr_array,
+    "CSR matrix": sp.csr_matrix,
+}
+# float32 holds the products of a block with its weights and slopes to 6e-8 each.
+RTOL = {np.float64: 1e-11, np.float32: 2e-6}
+
+
+@pytest.fixture(autouse=True)
+def _fifty_digits():
+    with mp.workdps(50):
+        yield
+
+
+# ----- references -------------------------------------------------------------------------------
+
+
+def _data(n_samples=30, n_features=4, seed=0):
+    """Columns a little off-centre, of scales 0.1 to 100, some values zero; soft targets."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n_samples, n_features)) + rng.uniform(-2, 2, n_features)
+    X *= np.logspace(-1, 2, n_features) * (rng.random(X.shape) < 0.8)
+    return X.astype(np.float32).astype(np.float64), rng.random(n_samples), rng.uniform(0, 2, 30)
+
+
+class Reference:
+    """F(w, b), analytic in both, and its derivatives in any coordinates, by complex step."""
+
+    def __init__(self, X, y, weight, strength, coordinates):
+        self.X, self.y, self.share = X, y, weight / weight.sum()
+        self.strength, self.coordinates = strength, coordinates
+
+    def user(self, theta):
+        """Return (w, b) of θ: z = b + Σ wᵢxᵢ = c + Σ uᵢ(xᵢ − μᵢ)/σᵢ for any x."""
+        to = self.coordinates
+        w = theta[: self.X.shape[1]] / to.scale
+        return w, theta[-1] - np.sum(w * to.shift) if to.fit_intercept else 0.0
+
+    def value(self, theta):
+        w, b = self.user(theta)
+        z = self.X @ w + b
+        loss = np.log(1 + np.exp(z)) - self.y * z
+        return np.sum(self.share * loss) + self.strength / 2 * np.sum(w * w)
+
+    def gradient(self, theta):
+        """Return ∂F/∂θ, analytic itself."""
+        to = self.coordinates
+        w, b = self.user(theta)
+        slope = self.share * (1 / (1 + np.exp(-(self.X @ w + b))) - self.y)
+        by_u = (self.X - to.shift).T @ slope / to.scale + self.strength * w / to.scale
+        return np.append(by_u, np.sum(slope)) if to.fit_intercept else by_u
+
+    def derivative(self, function, theta):
+        steps = 1e-30j * np.eye(len(theta))
+        return np.array([np.imag(function(theta + step)) / 1e-30 for step in steps])
+
+
+def _problem(container, dtype=np.float64, standardised=False, fit_intercept=True, C=C):
+    """Return an objective, a θ near which to look, and the reference for it."""
+    X, y, weight = _data()
+    strength = 1 / (C * weight.sum())
+    user = Coordinates.of_user(X.shape[1], fit_intercept)
+    rows = CONTAINERS[container](X.astype(dtype))
+    objective = Objective(rows, y, weight, L2Penalty(strength), user)
+    if standardised:
+        objective = objective.standardised()
+    theta = np.array([0.3, -0.2, 0.1, 0.05, -0.4])[: objective.coordinates.size]
+    if not standardised:
+        theta[:4] /= np.array([0.1, 1, 10, 100])
+    return objective, theta, Reference(X, y, weight, strength, objective.coordinates)
+
+
+def _assert_vectors_close(got, expected, rtol):
+    """To rtol of the largest entry."""
+    np.testing.assert_allclose(got, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
+
+
+def _everywhere(test):
+    for name, values in {
+        "container": CONTAINERS,
+        "dtype": [np.float64, np.float32],
+        "standardised": [False, True],
+        "fit_intercept": [True, False],
+    }.items():
+        test = pytest.mark.parametrize(name, values)(test)
+    return test
+
+
+# ----- value and derivatives --------------------------------------------------------------------
+
+
+@_everywhere
+def test_value_gradient_and_curvature(container, dtype, standardised, fit_intercept):
+    objective, theta, reference = _problem(container, dtype, standardised, fit_intercept)
+    rtol = RTOL[dtype]
+    point = objective.evaluate(theta, hessian=True)
+    assert point.theta is theta
+    assert point.value == pytest.approx(reference.value(theta), rel=rtol)
+    w, b = reference.user(theta)
+    _assert_vectors_close(point.z, reference.X @ w + b, rtol)
+    gradient = reference.derivative(reference.value, theta)
+    _assert_vectors_close(point.gradient, gradient, rtol)
+    _assert_vectors_close(gradient, reference.gradient(theta), 1e-13)
+    hessian = reference.derivative(reference.gradient, theta)
+    # Entries of different units: compared as the correlations they are multiples of.
+    unit = np.sqrt(np.diag(hessian))
+    np.testing.assert_allclose(
+        point.hessian / np.outer(unit, unit), hessian / np.outer(unit, unit), rtol=0, atol=10 * rtol
+    )
+    np.testing.assert_allclose(
+        objective.curvature_diagonal(point), np.diag(hessian), rtol=10 * rtol
+    )
+    vector = np.array([0.5, 1.0, -2.0, 0.7, 1.5])[: len(theta)] / unit
+    product, along = objective.curvature_product(point, vector)
+    np.testing.assert_allclose(product / unit, hessian @ vector / unit, rtol=0, atol=10 * rtol)
+    w, b = reference.user(vector)
+    _assert_vectors_close(along, reference.X @ w + b, rtol)
+
+
+@pytest.mark.parametrize(("C", "strength"), [(0.5, 2.0), (np.inf, 0.0)])
+def test_in_user_units_the_penalty_is_divided_by_c_and_the_weights(C, strength):
+    X, y, weight = _data()
+    theta = np.array([0.3, -0.2, 0.01, 0.005, -0.4])
+    reference = Reference(X, y, weight, strength / weight.sum(), Coordinates.of_user(4, True))
+    got = Objective.in_user_units(X, y, weight, C, True).evaluate(theta)
+    assert got.value == pytest.approx(reference.value(theta), rel=1e-13)
+
+
+_COUNTS = np.arange(30) % 4
+SAME = {  # weights and C, and weights and C and the rows they belong to, of one objective
+    "zero-stride": (np.broadcast_to(1.0, 30), C, np.ones(30), C, np.arange(30)),
+    "scale": (np.ones(30), C, np.full(30, 8.0), C / 8, np.arange(30)),
+    "copies": (_COUNTS / 1.0, C, np.ones(_COUNTS.sum()), C, np.repeat(np.arange(30), _COUNTS)),
+}
+
+
+@pytest.mark.parametrize("same", SAME)
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_a_weight_is_a_number_of_copies_and_only_the_penalty_minds_the_scale(container, same):
+    X, y, _ = _data()
+    theta = np.array([0.3, -0.2, 0.1, 0.05, -0.4])
+    weight, C, other_weight, other_C, rows = SAME[same]
+    X, repeated = CONTAINERS[container](X), CONTAINERS[container](X[rows])
+    objective = Objective.in_user_units(X, y, weight, C, True)
+    other = Objective.in_user_units(repeated, y[rows], other_weight, other_C, True)
+    assert objective.total_weight == pytest.approx(weight.sum(), rel=1e-14)
+    one, two = (each.standardised().evaluate(theta, hessian=True) for each in (objective, other))
+    assert one.value == pytest.approx(two.value, rel=1e-12)
+    _assert_vectors_close(one.gradient, two.gradient, 1e-12)
+    _assert_vectors_close(one.hessian, two.hessian, 1e-12)
+
+
+@_everywhere
+def test_known_outputs_are_used_and_lead_to_the_same(container, dtype, standardised, fit_intercept):
+    objective, theta, reference = _problem(container, dtype, standardised, fit_intercept)
+    first = objective.evaluate(theta, hessian=True)
+    again = objective.evaluate(theta, first.z, hessian=True)
+    assert again.z is first.z
+    np.testing.assert_array_equal(again.gradient, first.gradient)
+    np.testing.assert_array_equal(again.hessian, first.hessian)
+    assert objective.value_at(theta, first.z) == pytest.approx(first.value, rel=1e-14)
+    shifted = reference.user(theta)[0] @ reference.X.T + 3.0
+    moved = objective.value_at(theta, shifted)
+    loss = np.log(1 + np.exp(shifted)) - reference.y * shifted
+    penalty = reference.strength / 2 * np.sum(reference.user(theta)[0] ** 2)
+    assert moved == pytest.approx(np.sum(reference.share * loss) + penalty, rel=1e-12)
+
+
+# ----- blocks and passes ------------------------------------------------------------------------
+
+
+@_everywhere
+@pytest.mark.parametrize("elements", [1, 28])  # a row a block, and 7 rows: 4 blocks and 2 rows
+def test_blocks_change_nothing(
+    monkeypatch, container, dtype, standardised, fit_intercept, elements
+):
+    def results():
+        objective, theta, _ = _problem(container, dtype, standardised, fit_intercept)
+        point = objective.evaluate(theta, hessian=True)
+        yield from (objective.coordinates.shift, objective.coordinates.scale)
+        yield from (point.value, point.z, point.curvature, point.gradient, point.hessian)
+        yield objective.curvature_diagonal(point)
+        yield from objective.curvature_product(point, 1 / (1 + theta**2))
+
+    whole = list(results())
+    monkeypatch.setattr(_coordinates, "BLOCK_ELEMENTS", elements)
+    for in_blocks, at_once in zip(results(), whole, strict=True):
+        _assert_vectors_close(in_blocks, at_once, 1e-12 if dtype is np.float64 else 2e-6)
+
+
+def test_row_blocks_cover_each_row_once(monkeypatch):
+    monkeypatch.setattr(_coordinates, "BLOCK_ELEMENTS", 10)
+    for shape, lengths in (((7, 4), [2, 2, 2, 1]), ((3, 11), [1, 1, 1]), ((2, 5), [2])):
+        X = np.arange(np.prod(shape)).reshape(shape)
+        blocks = [X[rows] for rows in row_blocks(X)]
+        assert [len(block) for block in blocks] == lengths
+        np.testing.assert_array_equal(np.concatenate(blocks), X)
+        assert row_blocks(sp.csr_array(X)) == [slice(0, shape[0])]
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_passes_are_counted(monkeypatch, container):
+    monkeypatch.setattr(_coordinates, "BLOCK_ELEMENTS", 28)
+    objective, theta, _ = _problem(container)
+    assert objective.n_passes == 0
+    point = objective.evaluate(theta)
+    assert point.hessian is None
+    assert objective.n_passes == 1
+    objective.evaluate(theta, point.z, hessian=True)
+    objective.curvature_product(point, theta)
+    objective.curvature_diagonal(point)
+    assert objective.n_passes == 4
+    objective.value_at(theta, point.z)
+    assert objective.n_passes == 4
+    assert objective.standardised().n_passes == 5
+    assert objective.n_passes == 4
+
+
+@pytest.mark.parametrize("standardised", [False, True])
+def test_data_are_left_alone(standardised):
+    objective, theta, _ = _problem("F order", standardised=standardised)
+    for part in (objective.X, objective.y, objective.sample_weight, theta):
+        part.flags.writeable = False  # whoever writes, raises
+    point = objective.standardised().evaluate(theta, hessian=True)
+    objective.curvature_diagonal(point)
+    objective.curvature_product(point, theta)
+
+
+# ----- coordinates ------------------------------------------------------------------------------
+
+
+def _exact(numbers):
+    return np.vectorize(mp.mpf, otypes=[object])(np.asarray(numbers, dtype=np.float64))
+
+
+def _hard_data():
+    """Columns of ordinary, tiny and huge scale, and one (a time stamp) 1e6 deviations from 0."""
+    rng = np.random.default_rng(5)
+    X = rng.normal([0.5, 1e6, 2.0, -3.0], 1.0, (12, 4)) * [1.0, 30.0, 1e-150, 1e120]
+    return X, rng.random(12), rng.uniform(0.2, 2, 12)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_columns_are_standardised(container, fit_intercept):
+    """To mean 0 (but without an intercept to take it up) and mean square 1."""
+    X, _, weight = _hard_data()
+    weight[0], X[0] = 0.0, X[0] + 7.0  # a sample that does not count
+    share = _exact(weight) / mp.fsum(_exact(weight))
+    shift = share @ _exact(X) * int(fit_intercept)
+    scale = np.sqrt((share @ (_exact(X) - shift) ** 2).astype(np.float64))
+    got = standard_coordinates(CONTAINERS[container](X), weight / weight.sum(), fit_intercept)
+    np.testing.assert_allclose(got.scale, scale, rtol=1e-13)
+    # The mean is a double: of 1e6 deviations the last place is 1e-10 of one.
+    allowed = 4e-16 * (np.abs(got.shift) + scale)
+    assert np.all(np.abs(got.shift - shift.astype(np.float64)) <= allowed)
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, 0.1, 1e9 + 0.1])
+def test_a_constant_column_is_left_at_scale_one(value):
+    X = np.column_stack([np.full(9, value), np.arange(9.0)])
+    X[0, 0] += 1.0  # in a sample without weight
+    weight = np.arange(9) / 3
+    strength = 0.25
+    objective = Objective(
+        X, np.eye(9)[2], weight, L2Penalty(strength), Coordinates.of_user(2, True)
+    )
+    problem = objective.standardised()
+    assert problem.coordinates.shift[0] == value
+    assert problem.coordinates.scale[0] == 1.0
+    point = problem.evaluate(np.array([0.8, 0.2, -0.1]), hessian=True)
+    rounding = 1e-15 * min(value, 1e3)  # a mean beyond 1e3 is removed before products are formed
+    assert point.gradient[0] == pytest.approx(strength * 0.8, abs=rounding, rel=0)
+    np.testing.assert_allclose(point.hessian[0], [strength, 0, 0], rtol=0, atol=5 * rounding)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, 3.3, 1e5 + 0.1])
+@pytest.mark.parametrize("share", [1 / 49, np.arange(49) / 1176], ids=["equal", "rising"])
+def test_so_is_a_sparse_one_whatever_its_sums_are_rounded_to(value, share):
+    got = standard_coordinates(sp.csr_array(np.full((49, 1), value)), share, True)
+    assert got.scale[0] == 1.0
+
+
+@pytest.mark.parametrize("C", [np.inf, 0.7])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_hard_columns_lose_no_digits(C, sparse):
+    """As in exact arithmetic, to 1e-12 of the terms that are summed."""
+    X, y, weight = _hard_data()
+    rows = sp.csr_array(X) if sparse else X
+    problem = Objective.in_user_units(rows, y, weight, C, True).standardised()
+    to = problem.coordinates
+    # With a penalty w, not u, is of order 1: 1e150 squared would be all there is to F.
+    theta = np.array([0.5, -0.8, 0.7, 0.3, 0.2])
+    theta[:4] *= np.minimum(to.scale, 1.0) if np.isfinite(C) else 1.0
+    point = problem.evaluate(theta, hessian=True)
+
+    Z = np.column_stack([(_exact(X) - _exact(to.shift)) / _exact(to.scale), _exact(np.ones(12))])
+    share = _exact(weight) / mp.fsum(_exact(weight))
+    strength = 1 / (mp.mpf(C) * mp.fsum(_exact(weight)))
+    penalty = np.append(strength / _exact(to.scale) ** 2, mp.mpf(0))
+    z = Z @ _exact(theta)
+    a = np.array([1 / (1 + mp.exp(-zi)) for zi in z])
+    loss = [mp.log(1 + mp.exp(zi)) - yi * zi for zi, yi in zip(z, _exact(y), strict=True)]
+    value = share @ loss + mp.fsum(penalty * _exact(theta) ** 2) / 2
+    assert abs(point.value - value) <= 1e-12 * value
+    terms = np.vstack([Z * (share * (a - _exact(y)))[:, None], penalty * _exact(theta)])
+    assert np.all(np.abs(point.gradient - terms.sum(axis=0)) <= 1e-12 * np.abs(terms).sum(axis=0))
+    curvature = share * a * (1 - a)
+    hessian = Z.T @ (Z * curvature[:, None]) + np.diag(penalty)
+    allowed = 1e-12 * (np.abs(Z).T @ (np.abs(Z) * curvature[:, None]) + np.diag(penalty))
+    assert np.all(np.abs(point.hessian - hessian) <= allowed)
+    diagonal = problem.curvature_diagonal(point)
+    assert np.all(np.abs(diagonal - np.diag(hessian)) <= np.diag(allowed))
+    product, along = problem.curvature_product(point, np.ones(5))
+    assert np.all(np.abs(product - hessian.sum(axis=1)) <= allowed.sum(axis=1))
+    assert np.all(np.abs(along - Z.sum(axis=1)) <= 1e-12 * np.abs(Z).sum(axis=1))
+
+
+@pytest.mark.parametrize("deviations", [0.0, 5.0, 1e2, 1e4])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_off_centre_columns_are_the_same_function_of_the_user(deviations, dtype):
+    """F(θ) is F at (w, b) = to_user(θ), of the very numbers that X holds."""
+    X = np.random.default_rng(1).normal([0, deviations], 1.0, (40, 2)).astype(dtype)
+    y, weight = np.arange(40) % 2.0, np.ones(40)
+    objective = Objective(X, y, weight, L2Penalty(0.01), Coordinates.of_user(2, True))
+    problem = objective.standardised()
+    theta = np.array([0.5, -0.8, 0.3])
+    w, b = problem.coordinates.to_user(theta)
+    z = (_exact(X) @ _exact(w) + mp.mpf(b)).astype(np.float64)
+    point = problem.evaluate(theta)
+    # float32: centred to a rounding of 6e-8 of offsets up to 3, or 5 deviations before centring.
+    np.testing.assert_allclose(point.z, z, rtol=0, atol=1e-11 if dtype is np.float64 else 2e-6)
+    loss = np.mean(np.logaddexp(0, z) - y * z) + 0.005 * w @ w
+    assert point.value == pytest.approx(loss, rel=1e-11 if dtype is np.float64 else 1e-6)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_to_user_and_from_user_are_inverse(fit_intercept):
+    shift = np.array([3.0, -2.0, 0.0]) * fit_intercept
+    there = Coordinates(shift, np.array([2.0, 0.5, 1e-9]), fit_intercept)
+    assert there.size == 3 + fit_intercept
+    w, b = np.array([1.5, -4.0, 1e8]), 0.7 * fit_intercept
+    theta = there.from_user(w, b)
+    # u = σw, and c = b + Σ wᵢμᵢ = 0.7 + 4.5 + 8
+    np.testing.assert_allclose(theta, [3.0, -2.0, 0.1, 13.2][: there.size], rtol=1e-15)
+    back = there.to_user(theta)
+    np.testing.assert_allclose(back[0], w, rtol=1e-15)
+    assert back[1] == pytest.approx(b, rel=1e-14)
+    same = Coordinates.of_user(3, fit_intercept)
+    np.testing.assert_array_equal(same.from_user(w, b), [*w, b][: same.size])
+    np.testing.assert_array_equal(same.to_user(same.from_user(w, b))[0], w)
+
+
+def test_squares_of_ones_need_no_copy():
+    X = sp.csr_array([[1.0, 0.0], [1.0, 1.0]])
+    assert squared(X) is X
+    np.testing.assert_array_equal(squared(-3 * X).toarray(), 9 * X.toarray())
+
+
+def test_penalty_by_hand():
+    u = np.array([2.0, -1.0, 0.0])
+    single, several = L2Penalty(0.5), L2Penalty(np.array([0.5, 2.0, 8.0]))
+    assert (single.value(u), several.value(u)) == (1.25, 2.0)
+    np.testing.assert_array_equal(single.gradient(u), [1.0, -0.5, 0.0])
+    np.testing.assert_array_equal(several.gradient(u), [1.0, -2.0, 0.0])
+    scale = np.array([2.0, 0.5, 1.0])
+    for penalty in (single, several):
+        assert penalty.in_units(scale).value(scale * u) == penalty.value(u)

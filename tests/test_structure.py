@@ -1,0 +1,141 @@
+"""Who may import whom, and what a module may not contain, read off the source itself."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "sklearn_bce"
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+SOURCES = sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.pyx")])
+MAX_LINES = 350  # what is read in one sitting
+
+# The estimator's modules are all that know scikit-learn, and one of them all of its private names.
+ESTIMATOR = {"_neuron", "_predictions", "_validation", "_compat"}
+MATHEMATICS = {"_objective", "_penalty", "_coordinates", "chain_rule"}
+SOLVER_PARTS = {"_solvers._record", "_solvers._step", "_solvers._newton_step"}
+SOLVERS = {"_solvers.sgd", "_solvers.gd", "_solvers.newton"}
+KERNELS = {"_kernels", "_kernel_twins"}
+MAY_IMPORT = {
+    "chain_rule": set(),
+    "_penalty": {"_coordinates"},
+    "_coordinates": {"_penalty"},
+    "_objective": {"_coordinates", "_penalty", "chain_rule"},
+    "_kernel_twins": {"chain_rule"},
+    **dict.fromkeys(SOLVER_PARTS, MATHEMATICS | SOLVER_PARTS),
+    **dict.fromkeys(SOLVERS, MATHEMATICS | SOLVER_PARTS | KERNELS),
+    "_solvers.__init__": SOLVERS | SOLVER_PARTS,
+    "_compat": set(),
+    "_validation": {"_compat"},
+    "_predictions": {"_compat", "_validation", "chain_rule"},
+    "_neuron": {"_compat", "_validation", "_predictions", "_solvers", *MATHEMATICS},
+    "__init__": {"_neuron", "chain_rule"},
+}
+
+
+def _imported(module, source=None):
+    """Yield the full dotted name of everything a module imports, wherever in it that is."""
+    package = ["sklearn_bce", *module.split(".")[:-1]]
+    tree = ast.parse(MODULES[module].read_text("utf-8") if source is None else source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _imported_from_package(module, source=None):
+    """Return the modules of the package that a module imports, or imports a name from."""
+    known = {name.removesuffix(".__init__") for name in MODULES} | {"_kernels"}
+    found = set()
+    for name in _imported(module, source):
+        if name.split(".")[0] != "sklearn_bce":
+            continue
+        parts = name.split(".")[1:]
+        while parts and ".".join(parts) not in known:
+            parts.pop()
+        found.add(".".join(parts) or "__init__")
+    return found
+
+
+def _imports_sklearn(module):
+    return any(name.split(".")[0] == "sklearn" for name in _imported(module))
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "expected"),
+    [
+        ("_solvers.gd", "from sklearn_bce import _kernels as k", {"_kernels"}),
+        ("_solvers.gd", "from . import sgd, _record", {"_solvers.sgd", "_solvers._record"}),
+        ("_solvers.gd", "from .sgd import solve", {"_solvers.sgd"}),
+        ("_solvers.gd", "from ..chain_rule import sigmoid", {"chain_rule"}),
+        ("_objective", "def f():\n import sklearn_bce._solvers.gd", {"_solvers.gd"}),
+        ("_neuron", "from sklearn_bce._solvers import SOLVERS", {"_solvers"}),
+        ("_neuron", "from sklearn_bce import __version__", {"__init__"}),
+        ("chain_rule", "import numpy as np\nfrom sklearn.base import clone", set()),
+    ],
+)
+def test_imports_are_recognised(module, source, expected):
+    assert _imported_from_package(module, source) == expected
+
+
+def test_every_module_has_its_rule():
+    assert set(MODULES) == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_dependencies_point_one_way(module):
+    assert _imported_from_package(module) <= MAY_IMPORT[module]
+
+
+def test_solvers_do_not_know_each_other():
+    for solver in SOLVERS:
+        assert not _imported_from_package(solver) & SOLVERS
+        assert not _imports_sklearn(solver)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_the_estimator_knows_scikit_learn(module):
+    assert not _imports_sklearn(module) or module in ESTIMATOR
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_private_names_of_scikit_learn_stand_in_one_place(module):
+    names = [name for name in _imported(module) if name.split(".")[0] == "sklearn"]
+    private = [name for name in names if any(part.startswith("_") for part in name.split("."))]
+    assert not private or module == "_compat"
+    # Nor are they reached by attributes of what was imported.
+    tree = ast.parse(MODULES[module].read_text("utf-8"))
+    chains = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    assert not [chain for chain in chains if re.match(r"sklearn\..*\b_[a-z]", chain)]
+
+
+def test_kernels_know_nothing_but_the_c_library_and_blas():
+    lines = (PACKAGE / "_kernels.pyx").read_text("utf-8").splitlines()
+    words = [line.split() for line in lines if re.match(r"\s*(from|import|cimport)\b", line)]
+    assert {line[1].split(".")[0] for line in words} == {"libc", "scipy"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_is_read_in_one_sitting(path):
+    assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_is_printed(path):
+    assert not re.search(r"(?<![\w.])print\(", path.read_text("utf-8"))
+
+
+def test_nothing_refers_to_what_is_outside_the_repository():
+    texts = [*PACKAGE.rglob("*"), *(ROOT / "benchmarks").rglob("*")]
+    suffixes = {".py", ".pyx", ".md", ".toml", ".json", ".yml"}
+    read = [path for path in texts if path.suffix in suffixes]
+    assert len(read) > len(MODULES)
+    assert [path for path in read if "../shared" in path.read_text("utf-8")] == []
