@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from sklearn_bce.chain_rule import binary_cross_entropy, dl_dz, gradient, linear_output
 
@@ -61,3 +62,10 @@ def csr_pass(data, indices, indptr, y, sample_weight, order, w, state, eta, l2, 
             data[row], indices[row], y[i], sample_weight[i], w, state, eta, l2, fit_intercept
         )
     return loss
+
+
+def csr_gram(data, indices, indptr, weight, gram):
+    """Do as the kernel of this name."""
+    X = csr_array((data, indices, indptr), shape=(len(indptr) - 1, len(gram)))
+    weighted = csr_array((data * np.repeat(weight, np.diff(indptr)), indices, indptr), X.shape)
+    gram += np.tril((X.T @ weighted).toarray())

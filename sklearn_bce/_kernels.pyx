@@ -1,11 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, freethreading_compatible=True
-"""The per-sample rule as compiled loops; ``_kernel_twins.py`` says the same in NumPy.
+"""What must be a compiled loop; ``_kernel_twins.py`` says the same in NumPy.
 
-Each function makes one pass over the samples listed in ``order``. Arrays are allocated by the
-caller; ``w`` and ``state`` are the only ones changed. No function holds the GIL or raises.
+Arrays are allocated by the caller; which ones are changed is said of each function. None holds the
+GIL or raises.
 
-The weights are kept as ``scale * w``: shrinking them by the penalty is then one multiplication,
+Of the per-sample rule the weights are kept as ``scale * w``: shrinking them by the penalty is then one multiplication,
 and a pass over sparse rows costs nothing for the features a row does not have.
 """
 from libc.math cimport exp, fabs, log, log1p
@@ -179,3 +179,23 @@ def csr_pass(const real[::1] data, const index[::1] indices, const index[::1] in
     state[0] = b
     state[1] = scale
     return tally.linear + log(tally.product)
+
+
+def csr_gram(const real[::1] data, const index[::1] indices, const index[::1] indptr,
+             const double[::1] weight, double[:, ::1] gram):
+    """Add Σ h xxᵀ over the rows x of a CSR matrix, with weights h, to the lower triangle of gram.
+
+    Parameters
+    ----------
+    data, indices, indptr : the CSR matrix, its indices sorted within each row
+    weight : (n_samples,) weights h
+    gram : (n_features, n_features); its lower triangle is changed in place
+    """
+    cdef Py_ssize_t i, j, k
+    cdef double weighted
+    with nogil:
+        for i in range(weight.shape[0]):
+            for j in range(indptr[i], indptr[i + 1]):
+                weighted = weight[i] * data[j]
+                for k in range(indptr[i], j + 1):
+                    gram[indices[j], indices[k]] += weighted * data[k]

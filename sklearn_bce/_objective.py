@@ -32,6 +32,7 @@ from sklearn_bce._coordinates import (
     standard_coordinates,
     with_columns_centred,
 )
+from sklearn_bce._kernel_choice import kernels
 from sklearn_bce._penalty import L2Penalty
 from sklearn_bce.chain_rule import binary_cross_entropy, gradient, loss_and_derivatives
 
@@ -272,7 +273,8 @@ class Objective:
         centred = gram.first - gram.total * shift
         matrix = np.empty((self.coordinates.size, self.coordinates.size))
         # Σ h(x−μ)(x−μ)ᵀ = Σ hxxᵀ − (Σ hx)μᵀ − μ(Σ h(x−μ))ᵀ
-        matrix[:n, :n] = gram.second - np.outer(gram.first, shift) - np.outer(shift, centred)
+        second = np.tril(gram.second) + np.tril(gram.second, -1).T
+        matrix[:n, :n] = second - np.outer(gram.first, shift) - np.outer(shift, centred)
         matrix[:n, :n] /= np.outer(scale, scale)
         matrix[np.arange(n), np.arange(n)] += self.penalty.strength
         if self.coordinates.fit_intercept:
@@ -294,6 +296,7 @@ class Gram:
     Attributes
     ----------
     second : ndarray of shape (n_features, n_features)
+        Only its lower triangle counts.
     first : ndarray of shape (n_features,)
     total : float
     """
@@ -305,11 +308,10 @@ class Gram:
 
     def add(self, block: Any, weight: Vector) -> None:
         """Add the rows of a block, with their weights h; changes the sums in place."""
-        weight = weight.astype(block.dtype, copy=False)
         if issparse(block):
-            weighted = block.multiply(weight[:, None]).tocsr()
-            self.second += (block.T @ weighted).toarray()
-        else:
+            kernels().csr_gram(block.data, block.indices, block.indptr, weight, self.second)
+        weight = weight.astype(block.dtype, copy=False)
+        if not issparse(block):
             weighted = block * np.sqrt(weight)[:, None]
             self.second += weighted.T @ weighted
         self.first += block.T @ weight

@@ -1,4 +1,4 @@
-"""The compiled passes against their NumPy twins and against the rule written out in Python."""
+"""The compiled loops against their NumPy twins and against the rule written out in Python."""
 
 import math
 import warnings
@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sklearn_bce import BCENeuronClassifier, _kernel_twins, _kernels
-from sklearn_bce._solvers import sgd
+from sklearn_bce import BCENeuronClassifier, _kernel_choice, _kernel_twins, _kernels
 
 N_SAMPLES = 40
 WIDTHS = [1, 3, 63, 64, 65, 200]  # the kernel calls BLAS from 64 on
@@ -207,8 +206,8 @@ def test_without_the_kernels_one_warning_and_the_same_result(monkeypatch, sparse
     neuron = BCENeuronClassifier(solver="sgd", tol=0, max_iter=20, random_state=3)
     compiled = neuron.fit(X, y, problem.weight).coef_
     try:
-        monkeypatch.setattr(sgd, "_kernels", None)
-        sgd._compiled_or_twins.cache_clear()
+        monkeypatch.setattr(_kernel_choice, "_kernels", None)
+        _kernel_choice.kernels.cache_clear()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             in_numpy = neuron.fit(X, y, problem.weight).coef_
@@ -218,6 +217,22 @@ def test_without_the_kernels_one_warning_and_the_same_result(monkeypatch, sparse
         assert "without its compiled kernels" in str(warning.message)
     finally:
         monkeypatch.undo()
-        sgd._compiled_or_twins.cache_clear()
+        _kernel_choice.kernels.cache_clear()
     np.testing.assert_allclose(in_numpy, compiled, rtol=1e-12)
-    assert sgd._compiled_or_twins() is _kernels
+    assert _kernel_choice.kernels() is _kernels
+
+
+@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
+@pytest.mark.parametrize("data_type", [np.float32, np.float64])
+@pytest.mark.parametrize("index_type", [np.int32, np.int64])
+def test_gram_of_sparse_rows(module, data_type, index_type):
+    rng = np.random.default_rng(0)
+    X = (rng.standard_normal((40, 9)) * (rng.random((40, 9)) < 0.4)).astype(data_type)
+    X[7], X[:, 4] = 0.0, 0.0
+    weight, rows = rng.random(40), sp.csr_array(X)
+    gram = np.tri(9)  # added to, not overwritten
+    indices, indptr = rows.indices.astype(index_type), rows.indptr.astype(index_type)
+    module.csr_gram(rows.data, indices, indptr, weight, gram)
+    dense = X.astype(np.float64)
+    expected = np.tri(9) + dense.T @ (dense * weight[:, np.newaxis])
+    np.testing.assert_allclose(np.tril(gram), np.tril(expected), rtol=1e-13, atol=1e-13)

@@ -20,15 +20,16 @@ ESTIMATOR = {"_neuron", "_predictions", "_validation", "_compat"}
 MATHEMATICS = {"_objective", "_penalty", "_coordinates", "chain_rule"}
 SOLVER_PARTS = {"_solvers._record", "_solvers._step", "_solvers._newton_step"}
 SOLVERS = {"_solvers.sgd", "_solvers.gd", "_solvers.newton"}
-KERNELS = {"_kernels", "_kernel_twins"}
+KERNELS = {"_kernels", "_kernel_twins", "_kernel_choice"}
 MAY_IMPORT = {
     "chain_rule": set(),
     "_penalty": {"_coordinates"},
     "_coordinates": {"_penalty"},
-    "_objective": {"_coordinates", "_penalty", "chain_rule"},
+    "_objective": {"_coordinates", "_kernel_choice", "_penalty", "chain_rule"},
     "_kernel_twins": {"chain_rule"},
+    "_kernel_choice": {"_kernels", "_kernel_twins"},
     **dict.fromkeys(SOLVER_PARTS, MATHEMATICS | SOLVER_PARTS),
-    **dict.fromkeys(SOLVERS, MATHEMATICS | SOLVER_PARTS | KERNELS),
+    **dict.fromkeys(SOLVERS, MATHEMATICS | SOLVER_PARTS | {"_kernel_choice"}),
     "_solvers.__init__": SOLVERS | SOLVER_PARTS,
     "_compat": set(),
     "_validation": {"_compat"},

@@ -38,7 +38,7 @@ FindStep = Callable[[Objective, Point], Step]
 
 # Nanoseconds, measured on one core of a 2.6 GHz Xeon with OpenBLAS; only their ratios matter.
 GRAM_COST = 0.05  # a product of two elements in Σ hxxᵀ, dense
-SPARSE_GRAM_COST = 4.0  # the same, sparse by sparse
+SPARSE_GRAM_COST = 0.6  # the same, of the stored values of a row (of which half are made)
 DENSE_PASS_COST = 0.5  # an element in a pass z = Xw, Xᵀr
 SPARSE_PASS_COST = 3.0  # a stored value in the same
 FACTOR_COST = 0.1  # a product of two elements in a Cholesky factorisation

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from sklearn_bce import _kernel_twins
+from sklearn_bce._kernel_choice import kernels
 from sklearn_bce._objective import Objective
 from sklearn_bce._solvers._record import Plateau, Result, Settings, Solver
 from sklearn_bce._solvers._step import batch_smoothness, mean_smoothness, sample_smoothness
 from sklearn_bce.chain_rule import gradient, linear_output, loss_and_derivatives
-
-try:
-    from sklearn_bce import _kernels
-except ImportError:
-    _kernels = None
 
 # A call of a kernel handles about this many stored values, some milliseconds: Ctrl-C is noticed
 # between calls.
@@ -100,12 +93,11 @@ class Neuron:
     def __init__(self, objective: Objective, w: NDArray[np.float64], b: float) -> None:
         self.objective = objective
         X = objective.X
-        kernels = _compiled_or_twins()
         if issparse(X):
-            self._pass, self._rows = kernels.csr_pass, (X.data, X.indices, X.indptr)
+            self._pass, self._rows = kernels().csr_pass, (X.data, X.indices, X.indptr)
         else:
             # A row must lie in one piece: the only copy of X, and none if X is in C order.
-            self._pass, self._rows = kernels.dense_pass, (np.ascontiguousarray(X),)
+            self._pass, self._rows = kernels().dense_pass, (np.ascontiguousarray(X),)
         coordinates = objective.coordinates
         w, b = coordinates.to_user(coordinates.from_user(w, b))  # b is 0 if it is not to be fitted
         self._w = np.array(w, dtype=np.float64)
@@ -169,20 +161,6 @@ def _batches(order: NDArray[np.intp], batch: int) -> Iterator[NDArray[np.intp] |
         return
     for start in range(0, len(order), batch):
         yield order[start : start + batch]
-
-
-@cache
-def _compiled_or_twins() -> Any:
-    """Return the compiled kernels, or after one warning their NumPy twins."""
-    if _kernels is not None:
-        return _kernels
-    warnings.warn(
-        "sklearn_bce was installed without its compiled kernels: solver='sgd' falls back to NumPy "
-        "and is some hundred times slower. Reinstall with a C compiler at hand.",
-        RuntimeWarning,
-        stacklevel=2,
-    )
-    return _kernel_twins
 
 
 SOLVER = Solver(

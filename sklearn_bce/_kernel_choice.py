@@ -1,0 +1,28 @@
+"""The compiled kernels where they were built, else their NumPy twins."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from typing import Any
+
+from sklearn_bce import _kernel_twins
+
+try:
+    from sklearn_bce import _kernels
+except ImportError:
+    _kernels = None
+
+
+@cache
+def kernels() -> Any:
+    """Return the module of kernels to use; warn, once, if it is that of the twins."""
+    if _kernels is not None:
+        return _kernels
+    warnings.warn(
+        "sklearn_bce was installed without its compiled kernels and falls back to NumPy: "
+        "solver='sgd' is some hundred times slower. Reinstall with a C compiler at hand.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return _kernel_twins
