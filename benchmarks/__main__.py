@@ -17,7 +17,7 @@ def main() -> None:
         prog="python -m benchmarks",
         description="Compare BCENeuronClassifier with LogisticRegression and SGDClassifier.",
     )
-    parser.add_argument("--repeats", type=int, default=7, help="timed fits of each (default 7)")
+    parser.add_argument("--repeats", type=int, default=5, help="timed fits of each (default 5)")
     parser.add_argument(
         "--limit", type=float, default=1.0, help="seconds a fit may take (default 1)"
     )
