@@ -102,7 +102,7 @@ def dz_db(z: ArrayLike) -> Floats:
         Derivative of each linear output with respect to the intercept.
     """
     z = np.asarray(z)
-    return np.ones_like(z, dtype=np.result_type(z, np.float32))
+    return np.ones_like(z, dtype=np.result_type(z.dtype, np.float32))
 
 
 def sigmoid(z: ArrayLike) -> Floats:
@@ -205,7 +205,7 @@ def dl_da(y: ArrayLike, z: ArrayLike) -> Floats:
         Derivative of the loss with respect to the activation, finite.
     """
     z = np.asarray(z)
-    largest = np.finfo(np.result_type(z, np.float32)).max
+    largest = np.finfo(np.result_type(z.dtype, np.float32)).max
     with np.errstate(over="ignore"):
         # 1/a = 1 + e⁻ᶻ and 1/(1−a) = 1 + eᶻ
         per_a = np.minimum(1 + np.exp(-z), largest)

@@ -132,7 +132,7 @@ def test_malformed_argument(neuron, arguments, message):
 
 ABOVE_0 = "must be a float in the range (0.0, inf]"
 AT_LEAST_1 = "must be an int in the range [1, inf)"
-A_BOOL = "must be an instance of 'bool' or an instance of 'numpy.bool'"
+A_BOOL = "must be an instance of 'bool' or an instance of 'numpy.bool"  # NumPy 1 ends it in "_"
 
 BAD_PARAMETERS = [
     ("C", [0, -1.0, np.nan, "1", None], ABOVE_0),

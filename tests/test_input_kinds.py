@@ -206,7 +206,7 @@ SPARSE = {
     "bsr": (REALS, sp.bsr_array),
     "int": (COUNTS, lambda X: sp.csr_array(X.astype(int))),
     "bool": (BITS, lambda X: sp.csr_array(X.astype(bool))),
-    "pandas sparse": (REALS, lambda X: pd.DataFrame.sparse.from_spmatrix(sp.csr_array(X))),
+    "pandas sparse": (REALS, lambda X: pd.DataFrame(X).astype(pd.SparseDtype(float, 0.0))),
 }
 
 
