@@ -7,12 +7,6 @@ from sklearn.datasets import load_breast_cancer
 
 from sklearn_bce._objective import Objective
 from sklearn_bce._solvers import SOLVERS, Settings
-from sklearn_bce._solvers._newton_step import (
-    by_conjugate_gradients,
-    by_factorisation,
-)
-
-STEPS = {"factorisation": (by_factorisation, True), "CG": (by_conjugate_gradients, False)}
 
 
 def random_data(n_samples=60, n_features=3, seed=0, sparse=False):

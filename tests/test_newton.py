@@ -10,14 +10,18 @@ from small_data import F, breast_cancer, minimum, objective, random_data, solved
 from sklearn_bce._solvers import _newton_step, distance_from_minimum
 from sklearn_bce._solvers import newton as newton_module
 from sklearn_bce._solvers._newton_step import (
+    FINAL_SHARE,
     Step,
+    StepFinder,
     by_conjugate_gradients,
-    by_factorisation,
-    choose_step,
     solve_positive,
 )
 
-STEPS = {"factorisation": (by_factorisation, True), "CG": (by_conjugate_gradients, False)}
+# What a pass and a factorisation cost, so that the one or the other is the way to a step.
+COSTS = {
+    "factorisation": lambda problem: (1.0, 0.0),
+    "CG": lambda problem: (1.0, np.inf),
+}
 
 
 # ----- Newton's step ----------------------------------------------------------------------------
@@ -77,13 +81,14 @@ def _quadratic(seed=1, sparse=False, C=1.0, away=0.3):
     return problem, point, -np.linalg.solve(point.hessian, point.gradient)
 
 
-@pytest.mark.parametrize("find_step", [by_factorisation, by_conjugate_gradients])
+@pytest.mark.parametrize("cost", COSTS.values(), ids=COSTS)
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("C", [1.0, np.inf])
-def test_steps_are_newtons(monkeypatch, find_step, sparse, C):
+def test_steps_are_newtons(monkeypatch, cost, sparse, C):
     monkeypatch.setattr(_newton_step, "_share_to_ignore", lambda gained: 0.0)  # CG to the end
+    monkeypatch.setattr(_newton_step, "_costs", cost)
     problem, point, newton = _quadratic(sparse=sparse, C=C)
-    step = find_step(problem, point)
+    step = StepFinder(problem, tol=0.0)(point)
     np.testing.assert_allclose(step.vector, newton, rtol=1e-10)
     assert step.decrement == pytest.approx(-point.gradient @ newton, rel=1e-12)
     if step.along is not None:
@@ -95,7 +100,7 @@ def test_steps_are_newtons(monkeypatch, find_step, sparse, C):
 def test_conjugate_gradients_stop_early_and_know_what_they_gained(away, share):
     problem, point, newton = _quadratic(away=away)
     before = problem.n_passes
-    step = by_conjugate_gradients(problem, point)
+    step = by_conjugate_gradients(problem, point, tol=0.0)
     assert problem.n_passes - before < 1 + 11  # the diagonal, and a product for each coordinate
     bend = step.vector @ point.hessian @ step.vector
     gained = -point.gradient @ step.vector - bend / 2
@@ -146,9 +151,9 @@ def test_go_along_goes_nowhere_uphill():
 # ----- Newton's method --------------------------------------------------------------------------
 
 
-@pytest.fixture(params=STEPS)
+@pytest.fixture(params=COSTS)
 def find_step(request, monkeypatch):
-    monkeypatch.setattr(newton_module, "choose_step", lambda problem: STEPS[request.param])
+    monkeypatch.setattr(_newton_step, "_costs", COSTS[request.param])
 
 
 @pytest.mark.usefixtures("find_step")
@@ -232,8 +237,30 @@ def test_newton_without_tolerance_runs_all_iterations_even_where_there_is_no_min
 
 def test_the_cheaper_step_is_chosen():
     tall, wide = random_data(500, 5), random_data(300, 2000, sparse=True)
-    assert choose_step(objective(tall)) == STEPS["factorisation"]
-    assert choose_step(objective(wide)) == STEPS["CG"]
+    assert StepFinder(objective(tall), 1e-6).needs_hessian
+    assert not StepFinder(objective(wide), 1e-6).needs_hessian
+
+
+@pytest.mark.parametrize("tol", [1e-6, 1.0])
+def test_products_are_given_up_where_they_cost_more_than_a_factorisation(monkeypatch, tol):
+    monkeypatch.setattr(_newton_step, "_costs", lambda problem: (1.0, 9.0))  # worth trying 9
+    problem, point, newton = _quadratic()
+    point = problem.evaluate(point.theta)
+    find_step = StepFinder(problem, tol)
+    find_step.max_products = 2
+    before = problem.n_passes
+    step = find_step(point)
+    assert problem.n_passes - before == 1 + 2 + 1  # diagonal, two products, the curvature
+    assert find_step.needs_hessian
+    np.testing.assert_allclose(step.vector, newton, rtol=1e-10)
+
+
+@pytest.mark.parametrize("away", [1e-1, 1e-3])
+def test_a_last_step_by_conjugate_gradients_bounds_what_is_left(away):
+    """The bound of the residual's energy holds whatever the columns are like."""
+    problem, point, newton = _quadratic(away=away, C=100.0)
+    step = by_conjugate_gradients(problem, point, tol=np.inf)
+    assert step.decrement >= (1 - FINAL_SHARE) * -point.gradient @ newton
 
 
 @pytest.mark.parametrize("sparse", [False, True])

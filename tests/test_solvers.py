@@ -17,15 +17,8 @@ from small_data import (
 
 from sklearn_bce._solvers import SOLVERS
 from sklearn_bce._solvers import sgd as sgd_module
-from sklearn_bce._solvers._newton_step import (
-    by_conjugate_gradients,
-    by_factorisation,
-)
 from sklearn_bce._solvers._record import Plateau
 from sklearn_bce._solvers._step import batch_smoothness, mean_smoothness, sample_smoothness
-
-STEPS = {"factorisation": (by_factorisation, True), "CG": (by_conjugate_gradients, False)}
-
 
 # ----- records ----------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from sklearn_bce._coordinates import Vector
 from sklearn_bce._objective import Objective, Point
-from sklearn_bce._solvers._newton_step import Step, choose_step
+from sklearn_bce._solvers._newton_step import Step, StepFinder
 from sklearn_bce._solvers._record import Result, Settings, Solver
 
 SUFFICIENT_DECREASE = 1e-4  # of what the gradient promises (Armijo)
@@ -33,18 +33,19 @@ ROUNDING = 8 * np.finfo(np.float64).eps
 def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Settings) -> Result:
     """Repeat θ ← θ + t·d, d = −H⁻¹g, until the decrement is small."""
     problem = objective.standardised()
-    find_step, needs_hessian = choose_step(problem)
-    point = problem.evaluate(starting_point(problem, w, b), hessian=needs_hessian)
+    find_step = StepFinder(problem, settings.tol)
+    point = problem.evaluate(starting_point(problem, w, b), hessian=find_step.needs_hessian)
     loss_curve: list[float] = []
     converged, moved, started_elsewhere = False, True, bool(np.any(point.theta))
     while len(loss_curve) < settings.max_iter and moved and not converged:
-        step = find_step(problem, point)
+        step = find_step(point)
         converged = settings.tol > 0 and step.decrement / 2 <= settings.tol
-        point, moved = go_along(problem, point, step, hessian=needs_hessian and not converged)
+        hessian = find_step.needs_hessian and not converged
+        point, moved = go_along(problem, point, step, hessian=hessian)
         loss_curve.append(point.value)
         if not moved and started_elsewhere:
             # Samples of which the neuron was sure from the start leave no curvature to go by.
-            point = problem.evaluate(np.zeros_like(point.theta), hessian=needs_hessian)
+            point = problem.evaluate(np.zeros_like(point.theta), hessian=find_step.needs_hessian)
             started_elsewhere, converged, moved = False, False, True
         moved = moved or settings.tol == 0
     w, b = problem.coordinates.to_user(point.theta)
