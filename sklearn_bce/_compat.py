@@ -10,7 +10,11 @@ import sklearn
 
 try:
     from sklearn.base import _fit_context as fit_context
-    from sklearn.utils._param_validation import Interval, StrOptions
+    from sklearn.utils._param_validation import (
+        Interval,
+        StrOptions,
+        validate_parameter_constraints,
+    )
     from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 except ImportError as error:
     raise ImportError(
@@ -18,4 +22,10 @@ except ImportError as error:
         f"a name that those have: {error}. Install another version of one of the two."
     ) from error
 
-__all__ = ["Interval", "StrOptions", "check_sample_weight", "fit_context"]
+__all__ = [
+    "Interval",
+    "StrOptions",
+    "check_sample_weight",
+    "fit_context",
+    "validate_parameter_constraints",
+]

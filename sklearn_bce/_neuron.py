@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -12,7 +13,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_random_state
 
-from sklearn_bce._compat import Interval, StrOptions, fit_context
+from sklearn_bce._compat import (
+    Interval,
+    StrOptions,
+    fit_context,
+    validate_parameter_constraints,
+)
 from sklearn_bce._objective import Objective
 from sklearn_bce._predictions import NeuronPredictions
 from sklearn_bce._solvers import SOLVERS, Result, Settings, choose, distance_from_minimum
@@ -258,6 +264,16 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
+    def _validate_params(self) -> None:
+        """Check the parameters; those of an earlier fit are not checked again."""
+        constraints = self._parameter_constraints
+        if constraints is not BCENeuronClassifier._parameter_constraints:  # of a subclass
+            return super()._validate_params()
+        try:
+            _check_parameters(*(getattr(self, name) for name in constraints))
+        except TypeError:  # a dict is no key of a cache; it is also what InvalidParameterError is
+            super()._validate_params()
+
     def _settings(self) -> Settings:
         """Return what the solvers are to know of the parameters."""
         return Settings(
@@ -307,3 +323,11 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
             ConvergenceWarning,
             stacklevel=4,
         )
+
+
+@lru_cache(maxsize=64, typed=True)
+def _check_parameters(*values: Any) -> None:
+    """Raise for a parameter of a wrong kind or out of its range, in scikit-learn's words."""
+    constraints = BCENeuronClassifier._parameter_constraints
+    named = dict(zip(constraints, values, strict=True))
+    validate_parameter_constraints(constraints, named, BCENeuronClassifier.__name__)
