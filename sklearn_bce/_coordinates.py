@@ -50,6 +50,11 @@ class Coordinates:
         return cls(np.zeros(n_features), np.ones(n_features), fit_intercept)
 
     @property
+    def are_of_user(self) -> bool:
+        """Whether they are the user's own."""
+        return not np.any(self.shift) and bool(np.all(self.scale == 1))
+
+    @property
     def size(self) -> int:
         """Length of θ."""
         return len(self.scale) + self.fit_intercept

@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from sklearn_bce.chain_rule import binary_cross_entropy, dl_dz, gradient, linear_output
+from sklearn_bce.chain_rule import (
+    binary_cross_entropy,
+    dl_dz,
+    gradient,
+    linear_output,
+    loss_and_derivatives,
+)
 
 SMALLEST_SCALE = 1e-9  # as in the kernel: the scale is multiplied into w before it underflows
 
@@ -66,6 +72,20 @@ def csr_pass(data, indices, indptr, y, sample_weight, order, w, state, eta, l2, 
 
 def csr_gram(data, indices, indptr, weight, gram):
     """Do as the kernel of this name."""
-    X = csr_array((data, indices, indptr), shape=(len(indptr) - 1, len(gram)))
+    X = csr_array((data, indices, indptr), shape=(len(weight), len(gram)))
     weighted = csr_array((data * np.repeat(weight, np.diff(indptr)), indices, indptr), X.shape)
     gram += np.tril((X.T @ weighted).toarray())
+
+
+def loss_pass(y, z, sample_weight, slope, curvature):
+    """Do as the kernel of this name."""
+    loss, slope[:], curvature[:] = loss_and_derivatives(y, z)
+    slope *= sample_weight
+    curvature *= sample_weight
+    return float(np.sum(sample_weight * loss))
+
+
+def dense_gram(Z, weight, scratch, gram):
+    """Do as the kernel of this name."""
+    np.multiply(Z, np.sqrt(weight)[:, np.newaxis], out=scratch)
+    gram += scratch.T @ scratch

@@ -8,9 +8,9 @@ GIL or raises.
 Of the per-sample rule the weights are kept as ``scale * w``: shrinking them by the penalty is then one multiplication,
 and a pass over sparse rows costs nothing for the features a row does not have.
 """
-from libc.math cimport exp, fabs, log, log1p
+from libc.math cimport exp, fabs, log, log1p, sqrt
 from libc.stdint cimport int32_t, int64_t
-from scipy.linalg.cython_blas cimport daxpy, ddot
+from scipy.linalg.cython_blas cimport daxpy, ddot, dsyrk
 
 cdef extern from *:
     """
@@ -49,10 +49,9 @@ cdef struct Tally:
     int factors
 
 
-cdef inline double output_error(double z, double y, double weight, Tally *tally) noexcept nogil:
-    """Return y − a and add the weighted loss of the sample to the tally."""
-    cdef double growth = exp(-z)
-    cdef double tail = growth if z >= 0 else 1.0 / growth   # e⁻|ᶻ|
+cdef inline void count_loss(double z, double tail, double y, double weight,
+                            Tally *tally) noexcept nogil:
+    """Add the weighted loss of a sample to the tally, given e⁻|ᶻ|."""
     cdef double missed = (1.0 - y) * z if z >= 0 else -y * z
     tally.linear += weight * missed
     if weight == 1.0:
@@ -64,6 +63,12 @@ cdef inline double output_error(double z, double y, double weight, Tally *tally)
             tally.factors = 0
     else:
         tally.linear += weight * log1p(tail)
+
+
+cdef inline double output_error(double z, double y, double weight, Tally *tally) noexcept nogil:
+    """Return y − a and add the weighted loss of the sample to the tally."""
+    cdef double growth = exp(-z)
+    count_loss(z, growth if z >= 0 else 1.0 / growth, y, weight, tally)
     return y - 1.0 / (1.0 + growth)
 
 
@@ -189,7 +194,7 @@ def csr_gram(const real[::1] data, const index[::1] indices, const index[::1] in
     ----------
     data, indices, indptr : the CSR matrix, its indices sorted within each row
     weight : (n_samples,) weights h
-    gram : (n_features, n_features); its lower triangle is changed in place
+    gram : (n_features, n_features) or larger; its lower triangle is changed in place
     """
     cdef Py_ssize_t i, j, k
     cdef double weighted
@@ -199,3 +204,52 @@ def csr_gram(const real[::1] data, const index[::1] indices, const index[::1] in
                 weighted = weight[i] * data[j]
                 for k in range(indptr[i], j + 1):
                     gram[indices[j], indices[k]] += weighted * data[k]
+
+
+def loss_pass(const double[::1] y, const double[::1] z, const double[:] sample_weight,
+              double[::1] slope, double[::1] curvature):
+    """Return Σ sL over the samples, and fill in s∂L/∂z = s(a−y) and s∂²L/∂z² = sa(1−a).
+
+    Parameters
+    ----------
+    y, z, sample_weight : (n,) targets, linear outputs and weights s
+    slope, curvature : (n,) changed in place
+    """
+    cdef Py_ssize_t i
+    cdef double tail, nearer, farther
+    cdef Tally tally = Tally(0.0, 1.0, 0)
+    with nogil:
+        for i in range(z.shape[0]):
+            tail = exp(-fabs(z[i]))
+            nearer = 1.0 / (1.0 + tail)
+            farther = tail * nearer
+            slope[i] = sample_weight[i] * ((nearer if z[i] >= 0 else farther) - y[i])
+            curvature[i] = sample_weight[i] * nearer * farther
+            count_loss(z[i], tail, y[i], sample_weight[i], &tally)
+    return tally.linear + log(tally.product)
+
+
+def dense_gram(const double[:, ::1] Z, const double[::1] weight, double[:, ::1] scratch,
+               double[:, ::1] gram):
+    """Add Σ h zzᵀ over the rows z of Z, with weights h, to gram, of which both triangles count.
+
+    Parameters
+    ----------
+    Z : (n_samples, size)
+    weight : (n_samples,) weights h
+    scratch : (n_samples, size); changed in place
+    gram : (size, size) symmetric; changed in place
+    """
+    cdef Py_ssize_t i, j
+    cdef int n_samples = <int> Z.shape[0], size = <int> Z.shape[1]
+    cdef double root, one = 1.0
+    with nogil:
+        for i in range(n_samples):
+            root = sqrt(weight[i])
+            for j in range(size):
+                scratch[i, j] = root * Z[i, j]
+        # in Fortran's order scratch is its transpose, and the upper triangle the lower one
+        dsyrk("U", "N", &size, &n_samples, &one, &scratch[0, 0], &size, &one, &gram[0, 0], &size)
+        for i in range(size):
+            for j in range(i):
+                gram[j, i] = gram[i, j]

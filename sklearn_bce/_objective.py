@@ -8,7 +8,7 @@ and in the working coordinates θ of `_coordinates`, Z = [(X − μ)/σ, 1], the
 
     gradient  Zᵀ p(a − y) + λu          curvature  Zᵀ diag(p a(1−a)) Z + diag(λ)         p = s/S
 
-Dense and sparse X differ in how a block is taken and in nothing else.
+`_design` makes the products with Z.
 """
 
 from __future__ import annotations
@@ -19,27 +19,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
-from sklearn_bce._coordinates import (
-    MAX_OFF_CENTRE,
-    Coordinates,
-    Vector,
-    divided_by,
-    full_columns,
-    row_blocks,
-    squared,
-    standard_coordinates,
-    with_columns_centred,
-)
+from sklearn_bce._coordinates import Coordinates, Vector, standard_coordinates
+from sklearn_bce._design import design_of
 from sklearn_bce._kernel_choice import kernels
 from sklearn_bce._penalty import L2Penalty
-from sklearn_bce.chain_rule import binary_cross_entropy, gradient, loss_and_derivatives
-
-# By how many deviations a mean may be off 0 for it to be removed from products, not from rows.
-OFF_CENTRE = {np.dtype(np.float64): MAX_OFF_CENTRE, np.dtype(np.float32): 10.0}
-# Scales whose squares, summed, stay within the range of the dtype.
-SAFE_SCALES = {np.dtype(np.float64): (1e-100, 1e100), np.dtype(np.float32): (1e-12, 1e12)}
+from sklearn_bce.chain_rule import binary_cross_entropy
 
 # A float32 X stays float32 from this many elements (8 MB as float64) on: passes over it are then
 # bound by memory, and half the bytes are half the time.
@@ -112,19 +97,9 @@ class Objective:
         self.n_passes = 0
         # p = s/S; a broadcast scalar stays one, and costs no memory.
         uniform = sample_weight.strides == (0,)
-        self._share = (sample_weight[0] if uniform else sample_weight) / self.total_weight
-        low, high = SAFE_SCALES[X.dtype]
-        shift, scale = coordinates.shift, coordinates.scale
-        far = np.abs(shift) > OFF_CENTRE[X.dtype] * scale
-        unsafe = bool(np.any(far) or scale.min() < low or scale.max() > high)
-        self._standardise_blocks = unsafe and not issparse(X)
-        # What blocks are taken from, and the shift and scale still to be applied to products.
-        self._source, self._shift, self._scale = X, shift, scale
-        if unsafe:
-            self._shift, self._scale = np.zeros_like(shift), np.ones_like(scale)
-        if unsafe and issparse(X):
-            self._source = divided_by(with_columns_centred(X, shift, far), scale)
-            self._shift = np.where(full_columns(X, far), 0.0, shift) / scale
+        share = (sample_weight[0] if uniform else sample_weight) / self.total_weight
+        self._share = np.broadcast_to(share, len(y))
+        self._design = design_of(X, coordinates)
 
     @classmethod
     def in_user_units(
@@ -177,30 +152,27 @@ class Objective:
         """
         known = z is not None
         z = z if known else np.empty(self.n_samples)
-        curvature = np.empty(self.n_samples)
-        v, c = self._lowered(theta)
-        value, slope_sum = 0.0, 0.0
-        slope_x = np.zeros(self.n_features)
-        gram = Gram(self.n_features) if hessian else None
+        slope, curvature = np.empty(self.n_samples), np.empty(self.n_samples)
+        design, loss_pass = self._design, kernels().loss_pass
+        operand, sums, value = design.operand(theta), design.sums(), 0.0
+        gram_sums = design.gram_sums() if hessian else None
         for rows, block in self._blocks():
             if not known:
-                z[rows] = block @ v + c
-            loss, slope, bend = loss_and_derivatives(self.y[rows], z[rows])
-            share = self._share if np.isscalar(self._share) else self._share[rows]
-            value += float(np.sum(share * loss))
-            slope *= share
-            block_gradient = gradient(block, slope.astype(self.X.dtype, copy=False))
-            slope_x += block_gradient[0]
-            slope_sum += float(block_gradient[1])
-            curvature[rows] = share * bend
-            if gram is not None:
-                gram.add(block, curvature[rows])
+                z[rows] = design.outputs(block, operand)
+            value += loss_pass(
+                self.y[rows], z[rows], self._share[rows], slope[rows], curvature[rows]
+            )
+            design.add_gradient(sums, block, slope[rows])
+            if hessian:
+                design.add_gram(gram_sums, block, curvature[rows])
         u = theta[: self.n_features]
-        full_gradient = self._lifted(slope_x, slope_sum)
+        full_gradient = design.gradient(sums)
         full_gradient[: self.n_features] += self.penalty.gradient(u)
-        value += self.penalty.value(u)
-        matrix = None if gram is None else self._lifted_gram(gram)
-        return Point(theta, value, full_gradient, z, curvature, matrix)
+        matrix = None
+        if hessian:
+            matrix = design.gram(gram_sums)
+            self._add_penalty_diagonal(matrix.ravel()[:: len(matrix) + 1])
+        return Point(theta, value + self.penalty.value(u), full_gradient, z, curvature, matrix)
 
     def value_at(self, theta: Vector, z: Vector) -> float:
         """Return F at θ from its linear outputs z, without reading X."""
@@ -209,110 +181,27 @@ class Objective:
 
     def curvature_product(self, point: Point, vector: Vector) -> tuple[Vector, Vector]:
         """Return ∂²F/∂θ² · vector at the point, and Z · vector, in one pass over X."""
-        v, c = self._lowered(vector)
-        along = np.empty(self.n_samples)
-        slope_x, slope_sum = np.zeros(self.n_features), 0.0
+        design, along = self._design, np.empty(self.n_samples)
+        operand, sums = design.operand(vector), design.sums()
         for rows, block in self._blocks():
-            along[rows] = block @ v + c
-            slope = point.curvature[rows] * along[rows]
-            block_product = gradient(block, slope.astype(self.X.dtype, copy=False))
-            slope_x += block_product[0]
-            slope_sum += float(block_product[1])
-        product = self._lifted(slope_x, slope_sum)
+            along[rows] = design.outputs(block, operand)
+            design.add_gradient(sums, block, point.curvature[rows] * along[rows])
+        product = design.gradient(sums)
         product[: self.n_features] += self.penalty.strength * vector[: self.n_features]
         return product, along
 
     def curvature_diagonal(self, point: Point) -> Vector:
         """Return the diagonal of ∂²F/∂θ² at the point, in one pass over X."""
-        squares, firsts = np.zeros(self.n_features), np.zeros(self.n_features)
-        for rows, block in self._blocks():
-            weight = point.curvature[rows].astype(self.X.dtype, copy=False)
-            squares += (self._squares if issparse(block) else np.square(block)).T @ weight
-            firsts += block.T @ weight
-        total = float(np.sum(point.curvature))
-        diagonal = squares - 2 * self._shift * firsts + self._shift**2 * total
-        diagonal /= self._scale**2
-        diagonal = np.maximum(diagonal, 0) + self.penalty.strength
-        return np.append(diagonal, total) if self.coordinates.fit_intercept else diagonal
+        self.n_passes += 1
+        diagonal = self._design.gram_diagonal(point.curvature)
+        self._add_penalty_diagonal(diagonal)
+        return diagonal
+
+    def _add_penalty_diagonal(self, diagonal: Vector) -> None:
+        """Add the penalty's curvature to the diagonal of that of the loss, in place."""
+        diagonal[: self.n_features] += self.penalty.strength
 
     def _blocks(self) -> Iterator[tuple[slice, Any]]:
-        """Yield row slices with their rows, standardised where products alone could not be.
-
-        A standardised block is overwritten by the next.
-        """
+        """Yield the blocks of the design, and count the pass."""
         self.n_passes += 1
-        slices = row_blocks(self.X)
-        if not self._standardise_blocks:
-            whole = len(slices) == 1
-            yield from ((rows, self._source if whole else self._source[rows]) for rows in slices)
-            return
-        shift = self.coordinates.shift.astype(self.X.dtype)
-        scale = self.coordinates.scale.astype(self.X.dtype)
-        buffer = np.empty((slices[0].stop, self.n_features), self.X.dtype)
-        for rows in slices:
-            block = buffer[: rows.stop - rows.start]
-            np.subtract(self.X[rows], shift, out=block)
-            np.divide(block, scale, out=block)
-            yield rows, block
-
-    def _lowered(self, theta: Vector) -> tuple[NDArray[Any], float]:
-        """Return (v, c) with block @ v + c = Z θ."""
-        v = theta[: self.n_features] / self._scale
-        c = float(theta[-1] - self._shift @ v) if self.coordinates.fit_intercept else 0.0
-        return v.astype(self.X.dtype, copy=False), c
-
-    def _lifted(self, slope_x: Vector, slope_sum: float) -> Vector:
-        """Return Zᵀ slope, given Xᵀ slope and Σ slope over the blocks."""
-        lifted = (slope_x - self._shift * slope_sum) / self._scale
-        return np.append(lifted, slope_sum) if self.coordinates.fit_intercept else lifted
-
-    def _lifted_gram(self, gram: Gram) -> NDArray[np.float64]:
-        """Return the matrix of second derivatives, given the sums of the blocks."""
-        n = self.n_features
-        shift, scale = self._shift, self._scale
-        centred = gram.first - gram.total * shift
-        matrix = np.empty((self.coordinates.size, self.coordinates.size))
-        # Σ h(x−μ)(x−μ)ᵀ = Σ hxxᵀ − (Σ hx)μᵀ − μ(Σ h(x−μ))ᵀ
-        second = np.tril(gram.second) + np.tril(gram.second, -1).T
-        matrix[:n, :n] = second - np.outer(gram.first, shift) - np.outer(shift, centred)
-        matrix[:n, :n] /= np.outer(scale, scale)
-        matrix[np.arange(n), np.arange(n)] += self.penalty.strength
-        if self.coordinates.fit_intercept:
-            matrix[:n, n] = matrix[n, :n] = centred / scale
-            matrix[n, n] = gram.total
-        return matrix
-
-    @property
-    def _squares(self) -> Any:
-        """Elementwise square of a sparse X, made once."""
-        if "_squared_x" not in vars(self):
-            self._squared_x = squared(self._source)
-        return self._squared_x
-
-
-class Gram:
-    """Running sums Σ hxxᵀ, Σ hx and Σ h over blocks of rows.
-
-    Attributes
-    ----------
-    second : ndarray of shape (n_features, n_features)
-        Only its lower triangle counts.
-    first : ndarray of shape (n_features,)
-    total : float
-    """
-
-    def __init__(self, n_features: int) -> None:
-        self.second = np.zeros((n_features, n_features))
-        self.first = np.zeros(n_features)
-        self.total = 0.0
-
-    def add(self, block: Any, weight: Vector) -> None:
-        """Add the rows of a block, with their weights h; changes the sums in place."""
-        if issparse(block):
-            kernels().csr_gram(block.data, block.indices, block.indptr, weight, self.second)
-        weight = weight.astype(block.dtype, copy=False)
-        if not issparse(block):
-            weighted = block * np.sqrt(weight)[:, None]
-            self.second += weighted.T @ weighted
-        self.first += block.T @ weight
-        self.total += float(np.sum(weight))
+        return self._design.blocks()

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.special import expit
 
 from sklearn_bce import BCENeuronClassifier, _kernel_choice, _kernel_twins, _kernels
 
@@ -236,3 +237,32 @@ def test_gram_of_sparse_rows(module, data_type, index_type):
     dense = X.astype(np.float64)
     expected = np.tri(9) + dense.T @ (dense * weight[:, np.newaxis])
     np.testing.assert_allclose(np.tril(gram), np.tril(expected), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
+@pytest.mark.parametrize("weight", [np.broadcast_to(0.25, 1500), np.linspace(0, 2, 1500)])
+@pytest.mark.parametrize("spread", [0.1, 3.0, 300.0])
+def test_loss_pass(module, weight, spread):
+    """Long enough for several logarithms of products, and with targets between 0 and 1."""
+    rng = np.random.default_rng(0)
+    y, z = rng.choice([0.0, 0.3, 1.0], 1500), spread * rng.standard_normal(1500)
+    slope, curvature = np.empty((2, 1500))
+    total = module.loss_pass(y, z, weight, slope, curvature)
+    a = expit(z)
+    assert total == pytest.approx(math.fsum(weight * (np.logaddexp(0, z) - y * z)), rel=1e-12)
+    np.testing.assert_allclose(slope, weight * (a - y), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(curvature, weight * a * expit(-z), rtol=1e-13)
+
+
+@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
+@pytest.mark.parametrize("size", [1, 2, 31])
+def test_gram_of_dense_rows(module, size):
+    rng = np.random.default_rng(0)
+    Z, weight = rng.standard_normal((50, size)), rng.random(50)
+    weight[3] = 0.0
+    start = np.ones((size, size))
+    gram = start.copy()
+    module.dense_gram(Z, weight, np.empty_like(Z), gram)
+    np.testing.assert_allclose(
+        gram, start + Z.T @ (Z * weight[:, np.newaxis]), rtol=1e-13, atol=1e-13
+    )

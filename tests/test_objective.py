@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from sklearn_bce import _coordinates
 from sklearn_bce._coordinates import Coordinates, row_blocks, squared, standard_coordinates
+from sklearn_bce._design import CopiedDesign, ViewedDesign
 from sklearn_bce._objective import Objective
 from sklearn_bce._penalty import L2Penalty
 
@@ -384,3 +385,22 @@ def test_penalty_by_hand():
     scale = np.array([2.0, 0.5, 1.0])
     for penalty in (single, several):
         assert penalty.in_units(scale).value(scale * u) == penalty.value(u)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_a_copy_and_a_view_of_the_samples_make_the_same_products(fit_intercept):
+    X, y, weight = _hard_data()
+    X = X[:, [0]] * [1.0, 1e-3, 40.0] + np.arange(36).reshape(12, 3) ** 1.5
+    coordinates = standard_coordinates(X, weight / weight.sum(), fit_intercept)
+    theta = np.arange(1.0, coordinates.size + 1)
+    products = []
+    for design in (CopiedDesign(X, coordinates), ViewedDesign(X, coordinates)):
+        z, sums, gram = np.empty(12), design.sums(), design.gram_sums()
+        for rows, block in design.blocks():
+            z[rows] = design.outputs(block, design.operand(theta))
+            design.add_gradient(sums, block, y[rows])
+            design.add_gram(gram, block, weight[rows])
+        diagonal = design.gram_diagonal(weight)
+        products.append((z, design.gradient(sums), design.gram(gram), diagonal))
+    for of_copy, of_view in zip(*products, strict=True):
+        np.testing.assert_allclose(of_copy, of_view, rtol=1e-11, atol=1e-11)
