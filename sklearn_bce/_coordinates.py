@@ -174,6 +174,7 @@ def _sums(X: Any, share: Vector, origin: Vector) -> tuple[Vector, Vector]:
     first, second = np.zeros(X.shape[1]), np.zeros(X.shape[1])
     for rows in row_blocks(X):
         offset = X[rows] - origin
-        first += share[rows] @ offset
-        second += share[rows] @ np.square(offset, out=offset)
+        weight = np.ascontiguousarray(share[rows])  # BLAS does not take a broadcast scalar
+        first += weight @ offset
+        second += weight @ np.square(offset, out=offset)
     return first, second

@@ -89,3 +89,10 @@ def dense_gram(Z, weight, scratch, gram):
     """Do as the kernel of this name."""
     np.multiply(Z, np.sqrt(weight)[:, np.newaxis], out=scratch)
     gram += scratch.T @ scratch
+
+
+def ray_pass(y, z, along, sample_weight, length):
+    """Do as the kernel of this name."""
+    _, slope, curvature = loss_and_derivatives(y, z + length * along)
+    along_share = sample_weight * along
+    return float(along_share @ slope), float((along_share * along) @ curvature)

@@ -217,6 +217,7 @@ def loss_pass(const double[::1] y, const double[::1] z, const double[:] sample_w
     """
     cdef Py_ssize_t i
     cdef double tail, nearer, farther
+    cdef bint uniform = sample_weight.strides[0] == 0   # a broadcast scalar: multiplied in at last
     cdef Tally tally = Tally(0.0, 1.0, 0)
     with nogil:
         for i in range(z.shape[0]):
@@ -225,8 +226,8 @@ def loss_pass(const double[::1] y, const double[::1] z, const double[:] sample_w
             farther = tail * nearer
             slope[i] = sample_weight[i] * ((nearer if z[i] >= 0 else farther) - y[i])
             curvature[i] = sample_weight[i] * nearer * farther
-            count_loss(z[i], tail, y[i], sample_weight[i], &tally)
-    return tally.linear + log(tally.product)
+            count_loss(z[i], tail, y[i], 1.0 if uniform else sample_weight[i], &tally)
+    return (tally.linear + log(tally.product)) * (sample_weight[0] if uniform else 1.0)
 
 
 def dense_gram(const double[:, ::1] Z, const double[::1] weight, double[:, ::1] scratch,
@@ -253,3 +254,25 @@ def dense_gram(const double[:, ::1] Z, const double[::1] weight, double[:, ::1] 
         for i in range(size):
             for j in range(i):
                 gram[j, i] = gram[i, j]
+
+
+def ray_pass(const double[::1] y, const double[::1] z, const double[::1] along,
+             const double[:] sample_weight, double length):
+    """Return first and second derivative of Σ sL(y, z + t·along) in t, at t = length.
+
+    Parameters
+    ----------
+    y, z, along, sample_weight : (n,) targets, linear outputs, their direction, and weights s
+    length : t
+    """
+    cdef Py_ssize_t i
+    cdef double there, tail, nearer, farther, first = 0.0, second = 0.0
+    with nogil:
+        for i in range(z.shape[0]):
+            there = z[i] + length * along[i]
+            tail = exp(-fabs(there))
+            nearer = 1.0 / (1.0 + tail)
+            farther = tail * nearer
+            first += sample_weight[i] * ((nearer if there >= 0 else farther) - y[i]) * along[i]
+            second += sample_weight[i] * nearer * farther * along[i] * along[i]
+    return first, second

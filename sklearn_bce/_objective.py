@@ -13,7 +13,7 @@ and in the working coordinates θ of `_coordinates`, Z = [(X − μ)/σ, 1], the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,6 +178,40 @@ class Objective:
         """Return F at θ from its linear outputs z, without reading X."""
         losses = self._share * binary_cross_entropy(self.y, z)
         return float(np.sum(losses)) + self.penalty.value(theta[: self.n_features])
+
+    def outputs(self, vector: Vector) -> Vector:
+        """Return Z · vector, in one pass over X."""
+        along = np.empty(self.n_samples)
+        operand = self._design.operand(vector)
+        for rows, block in self._blocks():
+            along[rows] = self._design.outputs(block, operand)
+        return along
+
+    def slope_on_ray(
+        self, point: Point, vector: Vector, along: Vector
+    ) -> Callable[[float], tuple[float, float]]:
+        """Return the function of t that gives dF/dt and d²F/dt² at θ + t·vector.
+
+        It does not read X.
+
+        Parameters
+        ----------
+        point : Point
+            θ.
+        vector, along : ndarray of shape (size,), ndarray of shape (n_samples,)
+            The direction, and Z · vector.
+        """
+        du = vector[: self.n_features]
+        penalty_bend = self.penalty.gradient(du)
+        penalty_slope = float(point.theta[: self.n_features] @ penalty_bend)
+        penalty_bend = float(du @ penalty_bend)
+        ray_pass = kernels().ray_pass
+
+        def slope(length: float) -> tuple[float, float]:
+            first, second = ray_pass(self.y, point.z, along, self._share, length)
+            return first + penalty_slope + length * penalty_bend, second + penalty_bend
+
+        return slope
 
     def curvature_product(self, point: Point, vector: Vector) -> tuple[Vector, Vector]:
         """Return ∂²F/∂θ² · vector at the point, and Z · vector, in one pass over X."""

@@ -447,7 +447,9 @@ def test_tol_bounds_the_distance_from_the_minimum(problem, container, tol):
     neuron = fit(problem, BCENeuronClassifier(tol=tol), CONTAINERS[container])
     distance = excess(neuron, *load(problem.data), optimum_of(problem), problem.C)
     assert neuron.converged_
-    assert -1e-12 <= distance <= tol + 1e-12  # z and F are rounded
+    # z and F are rounded; the former, where terms of 1e6 cancel, by 1e-10 of its size.
+    rounding = 1e-11 if problem.data is time_stamps else 1e-12
+    assert -rounding <= distance <= tol + rounding
 
 
 @pytest.mark.parametrize("container", ["dense-C", "CSR"])

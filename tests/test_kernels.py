@@ -266,3 +266,16 @@ def test_gram_of_dense_rows(module, size):
     np.testing.assert_allclose(
         gram, start + Z.T @ (Z * weight[:, np.newaxis]), rtol=1e-13, atol=1e-13
     )
+
+
+@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
+@pytest.mark.parametrize("length", [0.0, 0.7, 1e4])
+def test_ray_pass(module, length):
+    rng = np.random.default_rng(0)
+    y, z, along, weight = rng.random(60), *rng.standard_normal((2, 60)), rng.random(60)
+    first, second = module.ray_pass(y, z, along, weight, length)
+    at = z + length * along
+    assert first == pytest.approx(math.fsum(weight * (expit(at) - y) * along), rel=1e-12)
+    assert second == pytest.approx(
+        math.fsum(weight * expit(at) * expit(-at) * along**2), rel=1e-12, abs=1e-300
+    )

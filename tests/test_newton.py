@@ -14,8 +14,9 @@ from sklearn_bce._solvers._newton_step import (
     Step,
     StepFinder,
     by_conjugate_gradients,
-    solve_positive,
+    positive_solver,
 )
+from sklearn_bce._solvers.newton import WORTH_A_SEARCH
 
 # What a pass and a factorisation cost, so that the one or the other is the way to a step.
 COSTS = {
@@ -37,7 +38,7 @@ def _symmetric(eigenvalues, seed=0):
 def test_solve_positive_where_the_matrix_is_well_conditioned():
     matrix, _ = _symmetric([1.0, 2, 3, 10, 100])
     before, rhs = matrix.copy(), np.arange(5.0) - 2
-    np.testing.assert_allclose(solve_positive(matrix, rhs), np.linalg.solve(matrix, rhs), 1e-12)
+    np.testing.assert_allclose(positive_solver(matrix)(rhs), np.linalg.solve(matrix, rhs), 1e-12)
     np.testing.assert_array_equal(matrix, before)
 
 
@@ -46,7 +47,7 @@ def test_solve_positive_does_not_depend_on_units(decades):
     """(DAD)⁻¹Dr = D⁻¹A⁻¹r: what columns of other units, each with its own penalty, make of A."""
     matrix, _ = _symmetric([1.0, 2, 3, 10])
     units, rhs = np.logspace(0, decades, 4), np.array([1.0, -2, 3, 4])
-    got = solve_positive(matrix * units * units[:, None], rhs * units)
+    got = positive_solver(matrix * units * units[:, None])(rhs * units)
     np.testing.assert_allclose(got * units, np.linalg.solve(matrix, rhs), rtol=1e-12)
 
 
@@ -54,22 +55,22 @@ def test_solve_positive_does_not_depend_on_units(decades):
 def test_solve_positive_where_rounding_has_left_one_direction_without_information(least):
     matrix, Q = _symmetric([1.0, 2, 3, 4, 5, least])
     rhs = Q[:, :5] @ np.arange(1.0, 6)
-    solution = solve_positive(matrix, rhs)
+    solution = positive_solver(matrix)(rhs)
     np.testing.assert_allclose(matrix @ solution, rhs, rtol=0, atol=1e-12)
     # In the other five directions there is one answer.
     np.testing.assert_allclose(Q[:, :5].T @ solution, 1.0, rtol=1e-12)
 
 
 def test_solve_positive_of_nothing_and_of_numbers_that_are_none():
-    np.testing.assert_allclose(solve_positive(np.diag([2.0, 0]), np.array([3.0, 0])), [1.5, 0])
+    np.testing.assert_allclose(positive_solver(np.diag([2.0, 0]))(np.array([3.0, 0])), [1.5, 0])
     broken = np.diag([1.0, 2.0, 4.0])
     for overflow in (np.inf, np.nan):
         broken[0, 1] = broken[1, 0] = overflow
-        np.testing.assert_allclose(solve_positive(broken, np.ones(3)), [1, 0.5, 0.25], rtol=1e-15)
+        np.testing.assert_allclose(positive_solver(broken)(np.ones(3)), [1, 0.5, 0.25], rtol=1e-15)
 
 
 def test_solve_positive_of_a_matrix_of_zeros():
-    np.testing.assert_array_equal(solve_positive(np.zeros((2, 2)), np.zeros(2)), [0, 0])
+    np.testing.assert_array_equal(positive_solver(np.zeros((2, 2)))(np.zeros(2)), [0, 0])
 
 
 def _quadratic(seed=1, sparse=False, C=1.0, away=0.3):
@@ -109,31 +110,45 @@ def test_conjugate_gradients_stop_early_and_know_what_they_gained(away, share):
 
 
 @pytest.mark.parametrize("along", [False, True])
-def test_go_along_halves_a_step_that_overshoots(along):
+@pytest.mark.parametrize("C", [1.0, np.inf])
+def test_go_along_finds_where_a_far_step_should_end(along, C):
+    """Newton's step overshoots from far out, and from 0 is too short."""
     data = (np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([0.0, 1, 0, 1]), np.ones(4))
-    problem = objective(data, np.inf)
-    point = problem.evaluate(np.array([7.0, 0.0]), hessian=True)
-    vector = -np.linalg.solve(point.hessian, point.gradient)
-    decrement = -point.gradient @ vector
-    step = Step(vector, decrement, data[0] @ vector[:1] + vector[1] if along else None)
-    assert F(point.theta + vector, data, np.inf) > 2 * point.value  # it does overshoot
-    before = problem.n_passes
-    end, moved = newton_module.go_along(problem, point, step, hessian=True)
+    problem = objective(data, C)
+    for theta, shorter in ((np.array([7.0, 0.0]), True), (np.array([0.0, 0.0]), False)):
+        point = problem.evaluate(theta, hessian=True)
+        vector = -np.linalg.solve(point.hessian, point.gradient)
+        step = Step(
+            vector,
+            float(-point.gradient @ vector),
+            data[0] @ vector[:1] + vector[1] if along else None,
+        )
+        before = problem.n_passes
+        end, moved = newton_module.go_along(problem, point, step, hessian=True)
+        assert moved
+        assert problem.n_passes == before + (1 if along else 2)  # Z·d, and where it ended
+        length = (end.theta - point.theta)[0] / vector[0]
+        assert (length < 1) == shorter
+        np.testing.assert_allclose(end.theta, point.theta + length * vector, rtol=1e-15)
+        assert end.value == pytest.approx(F(end.theta, data, C), rel=1e-13)
+        assert end.hessian is not None
+        for factor in (0.8, 1.25):  # F is least between these
+            assert F(point.theta + factor * length * vector, data, C) > end.value
+
+
+def test_go_along_halves_a_step_of_which_it_expected_little():
+    problem, point, newton = _quadratic(away=0.1)
+    small = WORTH_A_SEARCH * point.value
+    end, moved = newton_module.go_along(problem, point, Step(64 * newton, small), hessian=False)
+    length = (end.theta - point.theta)[0] / (64 * newton[0])
     assert moved
-    assert problem.n_passes == before + 2  # at the whole step, and where it ended
-    length = (end.theta - point.theta)[0] / vector[0]
-    assert math.log2(length) == round(math.log2(length)) < 0
-    np.testing.assert_allclose(end.theta, point.theta + length * vector, rtol=1e-15)
-    assert end.value == pytest.approx(F(end.theta, data, np.inf), rel=1e-13)
-    assert end.hessian is not None
-    # Armijo's rule holds at this length and not at twice it.
-    assert end.value <= point.value - 1e-4 * length * decrement
-    twice = F(point.theta + 2 * length * vector, data, np.inf)
-    assert twice > point.value - 2e-4 * length * decrement
+    assert length == pytest.approx(2.0 ** round(math.log2(length)), rel=1e-12)
+    assert length < 1
+    assert end.value <= point.value - 1e-4 * length * small
 
 
 def test_go_along_takes_the_whole_step_where_it_can():
-    problem, point, newton = _quadratic(away=0.1)
+    problem, point, newton = _quadratic(away=1e-3)
     decrement = float(-point.gradient @ newton)
     before = problem.n_passes
     end, moved = newton_module.go_along(problem, point, Step(newton, decrement), hessian=False)

@@ -313,7 +313,7 @@ def test_no_intercept_is_one_of_0(solver, batch_size, start):
 @pytest.mark.parametrize(
     ("solver", "max_iter", "advice"),
     [
-        ("newton", 3, "Increase max_iter"),
+        ("newton", 2, "Increase max_iter"),
         ("gd", 40, "Increase max_iter, scale the features, or use solver='newton'."),
         ("sgd", 4, "Increase max_iter, scale the features, or use solver='newton'."),
     ],
