@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from sklearn_bce._coordinates import Vector
 from sklearn_bce._objective import Objective, Point
-from sklearn_bce._solvers._newton_step import Step, StepFinder
+from sklearn_bce._solvers._newton_step import Step, StepFinder, by_inverse
 from sklearn_bce._solvers._record import Result, Settings, Solver
 
 SUFFICIENT_DECREASE = 1e-4  # of what the gradient promises (Armijo)
@@ -52,10 +52,13 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
         hopeful = share * step.decrement / 2 <= settings.tol
         last_decrement = step.decrement
         hessian = find_step.needs_hessian and not hopeful
-        last_point = point
+        near = not is_far(point, step)
         point, moved = go_along(problem, point, step, hessian=hessian)
-        if hopeful and moved and step.metric is not None and not is_far(last_point, step):
-            converged |= MARGIN * step.metric(point.gradient) / 2 <= settings.tol > 0
+        if hopeful and near and moved and not converged and step.inverse is not None:
+            # The curvature of the step before is good enough to tell, and for one step more.
+            last = by_inverse(point, step.inverse)
+            if MARGIN * last.decrement / 2 <= settings.tol:
+                point, converged = go_along(problem, point, last, hessian=False)[0], True
         loss_curve.append(point.value)
         if not moved and started_elsewhere:
             # Samples of which the neuron was sure from the start leave no curvature to go by.
