@@ -120,13 +120,26 @@ class Objective:
         coordinates = Coordinates.of_user(X.shape[1], fit_intercept)
         return cls(X, y, sample_weight, L2Penalty(strength), coordinates)
 
-    def standardised(self) -> Objective:
-        """Return the same F, of the user's coordinates, in those of centred and scaled columns."""
-        coordinates = standard_coordinates(self.X, self._share, self.coordinates.fit_intercept)
+    def standardised(self, rows: NDArray[np.intp] | None = None) -> Objective:
+        """Return the same F, of the user's coordinates, in those of centred and scaled columns.
+
+        Where rows are given, it is their means and deviations that columns are centred and scaled
+        by. Any numbers near the true ones serve.
+        """
+        X, share = self.X, self._share
+        if rows is not None:
+            X, share = X[rows], share[rows] / np.sum(share[rows])
+        coordinates = standard_coordinates(X, share, self.coordinates.fit_intercept)
         penalty = self.penalty.in_units(coordinates.scale)
         other = Objective(self.X, self.y, self.sample_weight, penalty, coordinates)
-        other.n_passes = self.n_passes + 1
+        other.n_passes = self.n_passes + (rows is None)
         return other
+
+    def of_rows(self, rows: NDArray[np.intp]) -> Objective:
+        """Return the mean loss of these rows plus the penalty of all, in the same coordinates."""
+        weight = self.sample_weight
+        weight = weight[: len(rows)] if weight.strides == (0,) else weight[rows]
+        return Objective(self.X[rows], self.y[rows], weight, self.penalty, self.coordinates)
 
     @property
     def n_samples(self) -> int:

@@ -18,7 +18,7 @@ MAX_LINES = 350  # what is read in one sitting
 # The estimator's modules are all that know scikit-learn, and one of them all of its private names.
 ESTIMATOR = {"_neuron", "_predictions", "_validation", "_compat"}
 MATHEMATICS = {"_objective", "_penalty", "_coordinates", "chain_rule"}
-SOLVER_PARTS = {"_solvers._record", "_solvers._step", "_solvers._newton_step"}
+SOLVER_PARTS = {"_solvers._record", "_solvers._step", "_solvers._newton_step", "_solvers._sample"}
 SOLVERS = {"_solvers.sgd", "_solvers.gd", "_solvers.newton"}
 KERNELS = {"_kernels", "_kernel_twins", "_kernel_choice"}
 MAY_IMPORT = {

@@ -65,15 +65,17 @@ class StepFinder:
         In the coordinates of the points.
     tol : float
         Distance from the minimum, in nats, below which it matters to know it well.
+    factorise : bool, default=False
+        Whether H is wanted whatever it costs.
     """
 
-    def __init__(self, problem: Objective, tol: float) -> None:
+    def __init__(self, problem: Objective, tol: float, factorise: bool = False) -> None:
         self.problem, self.tol = problem, tol
         one_pass, factorisation = _costs(problem)
         self.max_products = factorisation / one_pass
         if problem.coordinates.size > MAX_FACTOR_SIZE:
             self.max_products = np.inf
-        self.needs_hessian = self.max_products <= TYPICAL_PRODUCTS
+        self.needs_hessian = factorise or self.max_products <= TYPICAL_PRODUCTS
 
     def __call__(self, point: Point) -> Step:
         """Return the step from the point."""

@@ -16,6 +16,8 @@ S. Boyd and L. Vandenberghe, "Convex Optimization", 2004, section 9.5.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +25,7 @@ from sklearn_bce._coordinates import Vector
 from sklearn_bce._objective import Objective, Point
 from sklearn_bce._solvers._newton_step import Step, StepFinder, by_inverse
 from sklearn_bce._solvers._record import Result, Settings, Solver
+from sklearn_bce._solvers._sample import QuasiNewton, sample_rows
 
 SUFFICIENT_DECREASE = 1e-4  # of what the gradient promises (Armijo)
 MAX_HALVINGS = 50
@@ -31,21 +34,118 @@ MAX_HALVINGS = 50
 WORTH_A_SEARCH = 0.01
 # Upon an estimate by the curvature at the point before, where that at the point itself is less.
 MARGIN = 4.0
+# A sample is not to be solved better than it stands for all.
+SHARE_OF_SAMPLING_ERROR = 0.1
+# Half the squared decrement by a sample's curvature, in units of tol, at which the last step is
+# taken: what it leaves is to be as little as what Newton's own last step leaves.
+ENOUGH = 0.002
+# The least that a step by a sample's curvature must take off: with less, full curvature is cheaper.
+WORTH_GOING_ON = 0.5
 MAX_LENGTH, MAX_SEARCHES, LENGTH_TOL = 10.0, 20, 0.2
 # F is a sum of rounded numbers: what differs by this share of it may be the same.
 ROUNDING = 1e-12
 
 
+@dataclass
+class Descent:
+    """How far a way down has come.
+
+    Attributes
+    ----------
+    point : Point
+        Where it is.
+    converged : bool
+        Whether that is within ``tol`` of the minimum.
+    loss_curve : list of float
+        F after each step.
+    hessian : ndarray of shape (size, size) or None
+        The last curvature that was formed.
+    """
+
+    point: Point
+    converged: bool = False
+    loss_curve: list[float] = field(default_factory=list)
+    hessian: NDArray[np.float64] | None = None
+
+
 def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Settings) -> Result:
     """Repeat θ ← θ + t·d, d = −H⁻¹g, until the decrement is small."""
-    problem = objective.standardised()
-    find_step = StepFinder(problem, settings.tol)
-    point = problem.evaluate(starting_point(problem, w, b), hessian=find_step.needs_hessian)
-    loss_curve: list[float] = []
+    rows = None
+    if settings.tol > 0 and not (np.any(w) or b):  # else there is a start, or no hurry
+        rows = sample_rows(objective, settings.random_state)
+    problem = objective.standardised(rows)
+    start = problem.coordinates.from_user(w, b)
+    descent = None
+    if rows is not None:
+        descent = by_sample(problem, rows, start, settings)
+    if descent is None or not (descent.converged or len(descent.loss_curve) >= settings.max_iter):
+        descent = by_newton(problem, start if descent is None else descent, settings)
+    w, b = problem.coordinates.to_user(descent.point.theta)
+    objective.n_passes = problem.n_passes
+    return Result(w, b, len(descent.loss_curve), descent.converged, descent.loss_curve)
+
+
+def by_sample(
+    problem: Objective, rows: NDArray[np.intp], start: Vector, settings: Settings
+) -> Descent | None:
+    """Go down on the rows of a sample first, then on all with the sample's curvature.
+
+    None is returned if the sample has no curvature to offer; a descent that has not converged if
+    the sample was not like the rest.
+    """
+    head = of_sample(problem, rows, start, settings)
+    if head.hessian is None:
+        return None
+    point = problem.evaluate(head.point.theta)
+    if point.value >= np.log(2):  # F(0): this sample has led astray
+        return None
+    descent = Descent(point)
+    inverse = QuasiNewton.of_sample(problem, point, head.hessian)
+    last_decrement = np.inf
+    while len(descent.loss_curve) < settings.max_iter and not descent.converged:
+        step = by_inverse(descent.point, inverse)
+        descent.converged = step.decrement / 2 <= ENOUGH * settings.tol
+        if step.decrement > WORTH_GOING_ON * last_decrement:
+            break
+        last_decrement = step.decrement
+        point, moved = go_along(problem, descent.point, step, hessian=False)
+        if not moved:
+            break
+        inverse.learn(descent.point, point)
+        descent.point = point
+        descent.loss_curve.append(point.value)
+    return descent
+
+
+def of_sample(
+    problem: Objective, rows: NDArray[np.intp], start: Vector, settings: Settings
+) -> Descent:
+    """Return a descent on the rows of a sample, to within its own sampling error."""
+    sample = problem.of_rows(rows)
+    error = problem.coordinates.size / (2 * len(rows))
+    settings = replace(settings, tol=max(SHARE_OF_SAMPLING_ERROR * error, settings.tol))
+    fewer = sample_rows(sample, settings.random_state)
+    if fewer is not None:
+        start = of_sample(sample, fewer, start, settings).point.theta
+    return by_newton(sample, start, settings, factorise=True)
+
+
+def by_newton(
+    problem: Objective, start: Vector | Descent, settings: Settings, *, factorise: bool = False
+) -> Descent:
+    """Go down by Newton's steps, from a start or from where another way down has come to."""
+    find_step = StepFinder(problem, settings.tol, factorise)
+    if isinstance(start, Descent):
+        descent = start
+    else:
+        theta = starting_point(problem, start)
+        descent = Descent(problem.evaluate(theta, hessian=find_step.needs_hessian))
+    point, loss_curve = descent.point, descent.loss_curve
     converged, moved, started_elsewhere = False, True, bool(np.any(point.theta))
     last_decrement = 0.0
     while len(loss_curve) < settings.max_iter and moved and not converged:
         step = find_step(point)
+        descent.hessian = descent.hessian if point.hessian is None else point.hessian
         converged = step.decrement / 2 <= settings.tol > 0
         # A step takes off a larger share of what is left than the one before.
         share = step.decrement / last_decrement if step.decrement < last_decrement else 1.0
@@ -65,18 +165,16 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
             point = problem.evaluate(np.zeros_like(point.theta), hessian=find_step.needs_hessian)
             started_elsewhere, converged, moved = False, False, True
         moved = moved or settings.tol == 0
-    w, b = problem.coordinates.to_user(point.theta)
-    objective.n_passes = problem.n_passes
-    return Result(w, b, len(loss_curve), converged, loss_curve)
+    descent.point, descent.converged = point, converged
+    return descent
 
 
-def starting_point(problem: Objective, w: NDArray[np.float64], b: float) -> Vector:
-    """Return θ of (w, b), or 0 if that is the better start.
+def starting_point(problem: Objective, theta: Vector) -> Vector:
+    """Return θ, or 0 if that is the better start.
 
     Where a start is wrong about most samples, and sure of it, the loss is all but straight and its
     curvature says nothing; at 0 it is at its largest.
     """
-    theta = problem.coordinates.from_user(w, b)
     if np.any(theta) and problem.evaluate(theta).value >= np.log(2):  # F(0), whatever the data
         return np.zeros_like(theta)
     return theta
