@@ -49,9 +49,7 @@ class Competitor:
 
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10, 1e-12)
 
-OURS = Competitor(
-    "BCENeuron", BCENeuronClassifier, {"max_iter": MANY}, tolerances=TOLERANCES
-)
+OURS = Competitor("BCENeuron", BCENeuronClassifier, {"max_iter": MANY}, tolerances=TOLERANCES)
 
 
 def logistic_regression(solver: str, max_iter: int = MANY, **grid: list[Any]) -> Competitor:
