@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from sklearn_bce._rows import DenseRows, rows_of
+
 Vector = NDArray[np.float64]
 
 # Rows of a dense X are taken this many elements at a time: a block read for z = Xw is then still in
@@ -71,11 +73,11 @@ class Coordinates:
         return np.append(self.scale * w, b + self.shift @ w)
 
 
-def row_blocks(X: Any) -> list[slice]:
-    """Return slices that cover the rows of X, each fit for the cache; one if X is sparse."""
-    n_samples, n_features = X.shape
-    rows = n_samples if issparse(X) else max(1, BLOCK_ELEMENTS // n_features)
-    return [slice(start, min(start + rows, n_samples)) for start in range(0, n_samples, rows)]
+def row_blocks(X: Any, rows: slice = slice(None)) -> list[slice]:
+    """Return slices that cover the given rows of X, each fit for the cache; one if X is sparse."""
+    start, stop, _ = rows.indices(X.shape[0])
+    length = stop - start if issparse(X) else max(1, BLOCK_ELEMENTS // X.shape[1])
+    return [slice(at, min(at + length, stop)) for at in range(start, stop, max(length, 1))]
 
 
 def squared(X: Any) -> Any:
@@ -169,12 +171,8 @@ def _moments(X: Any, share: Vector, origin: Vector, centre: bool) -> tuple[Vecto
 
 def _sums(X: Any, share: Vector, origin: Vector) -> tuple[Vector, Vector]:
     """Return Σ p(x − origin) and Σ p(x − origin)² of each column."""
-    if issparse(X):
-        return X.T @ share, squared(X).T @ share
-    first, second = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    first, second = np.zeros((2, X.shape[1] + 1))
     for rows in row_blocks(X):
-        offset = X[rows] - origin
-        weight = np.ascontiguousarray(share[rows])  # BLAS does not take a broadcast scalar
-        first += weight @ offset
-        second += weight @ np.square(offset, out=offset)
-    return first, second
+        block = rows_of(X, rows) if issparse(X) else DenseRows(X[rows] - origin)
+        block.add_squares(np.ascontiguousarray(share[rows]), first, second)
+    return first[:-1], second[:-1]

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 from sklearn_bce import _kernel_twins
 
 try:
-    from sklearn_bce import _kernels
+    from sklearn_bce import _dense_kernels, _rule_kernels, _sparse_kernels
 except ImportError:
-    _kernels = None
+    COMPILED = None
+else:
+    COMPILED = SimpleNamespace(
+        **(vars(_dense_kernels) | vars(_sparse_kernels) | vars(_rule_kernels))
+    )
 
 
 @cache
 def kernels() -> Any:
     """Return the module of kernels to use; warn, once, if it is that of the twins."""
-    if _kernels is not None:
-        return _kernels
+    if COMPILED is not None:
+        return COMPILED
     warnings.warn(
         "sklearn_bce was installed without its compiled kernels and falls back to NumPy: "
         "solver='sgd' is some hundred times slower. Reinstall with a C compiler at hand.",

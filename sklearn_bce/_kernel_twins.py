@@ -1,4 +1,4 @@
-"""The loops of ``_kernels.pyx`` in NumPy, through the functions of the derivation.
+"""The loops of the modules of kernels in NumPy, through the functions of the derivation.
 
 They are the reference that the kernels are tested against, and the fallback where no C compiler was
 at hand when the package was installed. Arguments and results are those of the kernels.
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 
 from sklearn_bce.chain_rule import (
     binary_cross_entropy,
@@ -70,25 +70,93 @@ def csr_pass(data, indices, indptr, y, sample_weight, order, w, state, eta, l2, 
     return loss
 
 
+def _csr(data, indices, indptr, n_features):
+    """Return the CSR matrix of which indptr may be a slice."""
+    rows = slice(indptr[0], indptr[-1])
+    shape = (len(indptr) - 1, n_features)
+    return csr_array((data[rows], indices[rows], indptr - indptr[0]), shape=shape)
+
+
+def dense_outputs(X, v, c, z):
+    """Do as the kernel of this name."""
+    z[:] = linear_output(X, v, c)
+
+
+def dense_sums(X, weight, sums):
+    """Do as the kernel of this name."""
+    of_x, of_one = gradient(X, weight)
+    sums[:-1] += of_x
+    sums[-1] += of_one
+
+
+def dense_product(X, v, c, weight, z, sums):
+    """Do as the kernel of this name."""
+    dense_outputs(X, v, c, z)
+    dense_sums(X, weight * z, sums)
+
+
+def dense_loss(X, v, c, known, y, weight, z, slope, curvature, sums):
+    """Do as the kernel of this name."""
+    if not known:
+        dense_outputs(X, v, c, z)
+    loss, slope[:], curvature[:] = loss_and_derivatives(y, z)
+    slope *= weight
+    curvature *= weight
+    dense_sums(X, slope, sums)
+    return float(np.sum(weight * loss))
+
+
+def dense_squares(X, weight, first, second):
+    """Do as the kernel of this name."""
+    dense_sums(X, weight, first)
+    dense_sums(X.multiply(X) if issparse(X) else np.square(X), weight, second)
+
+
+def dense_gram(X, weight, gram):
+    """Do as the kernel of this name."""
+    weighted = X.astype(np.float64) * np.sqrt(weight)[:, np.newaxis]
+    gram[: X.shape[1], : X.shape[1]] += np.tril(weighted.T @ weighted)
+
+
+def csr_outputs(data, indices, indptr, v, c, z):
+    """Do as the kernel of this name."""
+    dense_outputs(_csr(data, indices, indptr, len(v)), v, c, z)
+
+
+def csr_sums(data, indices, indptr, weight, sums):
+    """Do as the kernel of this name."""
+    dense_sums(_csr(data, indices, indptr, len(sums) - 1), weight, sums)
+
+
+def csr_product(data, indices, indptr, v, *arguments):
+    """Do as the kernel of this name."""
+    dense_product(_csr(data, indices, indptr, len(v)), v, *arguments)
+
+
+def csr_loss(data, indices, indptr, v, *arguments):
+    """Do as the kernel of this name."""
+    return dense_loss(_csr(data, indices, indptr, len(v)), v, *arguments)
+
+
+def csr_squares(data, indices, indptr, weight, first, second):
+    """Do as the kernel of this name."""
+    dense_squares(_csr(data, indices, indptr, len(first) - 1), weight, first, second)
+
+
 def csr_gram(data, indices, indptr, weight, gram):
     """Do as the kernel of this name."""
-    X = csr_array((data, indices, indptr), shape=(len(weight), len(gram)))
-    weighted = csr_array((data * np.repeat(weight, np.diff(indptr)), indices, indptr), X.shape)
-    gram += np.tril((X.T @ weighted).toarray())
+    X = _csr(data, indices, indptr, len(gram))
+    gram += np.tril((X.T @ X.multiply(weight[:, np.newaxis])).toarray())
 
 
-def loss_pass(y, z, sample_weight, slope, curvature):
+def centred_gram(sums, shift, scale):
     """Do as the kernel of this name."""
-    loss, slope[:], curvature[:] = loss_and_derivatives(y, z)
-    slope *= sample_weight
-    curvature *= sample_weight
-    return float(np.sum(sample_weight * loss))
-
-
-def dense_gram(Z, weight, scratch, gram):
-    """Do as the kernel of this name."""
-    np.multiply(Z, np.sqrt(weight)[:, np.newaxis], out=scratch)
-    gram += scratch.T @ scratch
+    first, total = sums[-1, :-1].copy(), sums[-1, -1]
+    centred = first - total * shift
+    matrix = np.tril(sums[:-1, :-1] - np.outer(first, shift) - np.outer(shift, centred))
+    matrix = matrix / scale[:, np.newaxis] / scale
+    sums[:-1, :-1] = matrix + np.tril(matrix, -1).T
+    sums[:-1, -1] = sums[-1, :-1] = centred / scale
 
 
 def ray_pass(y, z, along, sample_weight, length):

@@ -22,6 +22,7 @@ from sklearn_bce._compat import (
 from sklearn_bce._objective import Objective
 from sklearn_bce._predictions import NeuronPredictions
 from sklearn_bce._solvers import SOLVERS, Result, Settings, choose, distance_from_minimum
+from sklearn_bce._threads import one_blas_thread
 from sklearn_bce._validation import (
     checked_samples,
     checked_start,
@@ -99,6 +100,9 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
         Intercept b.
     n_iter_ : int
         Steps of newton, or passes of gd and sgd, that were done.
+    n_passes_ : float
+        How many times X was read through, by whatever the solver did; where it read a sample of the
+        rows, that counts by its share.
     converged_ : bool
         Whether the solver met ``tol``.
     solver_ : str
@@ -242,9 +246,12 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
             classes, codes = encoded_labels(type(self).__name__, y)
             weight = combined_weights(X, y, classes, codes, sample_weight, self.class_weight)
             start = checked_start(coef_init, intercept_init, X.shape[1])
-            objective = Objective.in_user_units(X, codes, weight, self.C, self.fit_intercept)
             solver = choose(self.solver)
-            with np.errstate(over="ignore", invalid="ignore"):  # told apart by its result
+            # An overflow is told apart by the result.
+            with one_blas_thread() as n_threads, np.errstate(over="ignore", invalid="ignore"):
+                objective = Objective.in_user_units(
+                    X, codes, weight, self.C, self.fit_intercept, n_threads
+                )
                 result = SOLVERS[solver].solve(objective, *start, self._settings())
             self._raise_for_overflow(solver, result)
             if not result.converged and self.tol > 0:
@@ -253,6 +260,7 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
             self.coef_ = result.w[np.newaxis].astype(X.dtype)
             self.intercept_ = np.array([result.b], dtype=X.dtype)
             self.n_iter_ = result.n_iter
+            self.n_passes_ = float(result.n_passes)
             self.converged_ = result.converged
             self.loss_curve_ = result.loss_curve
             self.solver_ = solver

@@ -13,8 +13,9 @@ and in the working coordinates θ of `_coordinates`, Z = [(X − μ)/σ, 1], the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from sklearn_bce._coordinates import Coordinates, Vector, standard_coordinates
 from sklearn_bce._design import design_of
 from sklearn_bce._kernel_choice import kernels
 from sklearn_bce._penalty import L2Penalty
+from sklearn_bce._threads import in_threads, thread_ranges
 from sklearn_bce.chain_rule import binary_cross_entropy
 
 # A float32 X stays float32 from this many elements (8 MB as float64) on: passes over it are then
@@ -49,6 +51,8 @@ class Point:
         p a(1−a), each sample's own curvature.
     hessian : ndarray of shape (size, size) or None
         ∂²F/∂θ², where it was asked for.
+    diagonal : ndarray of shape (size,) or None
+        Its diagonal, where that was asked for.
     """
 
     theta: Vector
@@ -56,7 +60,8 @@ class Point:
     gradient: Vector
     z: Vector
     curvature: Vector
-    hessian: NDArray[np.float64] | None
+    hessian: NDArray[np.float64] | None = None
+    diagonal: Vector | None = None
 
 
 class Objective:
@@ -74,13 +79,15 @@ class Objective:
         In the units of `coordinates`.
     coordinates : Coordinates
         What θ means.
+    n_threads : int, default=1
+        How many threads passes over X may use, where X is large.
 
     Attributes
     ----------
     total_weight : float
         S.
-    n_passes : int
-        How many times X has been read through.
+    n_passes : float
+        How many times X has been read through; a sample of its rows counts by its share.
     """
 
     def __init__(
@@ -90,9 +97,10 @@ class Objective:
         sample_weight: Vector,
         penalty: L2Penalty,
         coordinates: Coordinates,
+        n_threads: int = 1,
     ) -> None:
         self.X, self.y, self.sample_weight = X, y, sample_weight
-        self.penalty, self.coordinates = penalty, coordinates
+        self.penalty, self.coordinates, self.n_threads = penalty, coordinates, n_threads
         self.total_weight = float(np.sum(sample_weight))
         self.n_passes = 0
         # p = s/S; a broadcast scalar stays one, and costs no memory.
@@ -100,10 +108,17 @@ class Objective:
         share = (sample_weight[0] if uniform else sample_weight) / self.total_weight
         self._share = np.broadcast_to(share, len(y))
         self._design = design_of(X, coordinates)
+        self._ranges = thread_ranges(X, n_threads)
 
     @classmethod
     def in_user_units(
-        cls, X: Any, y: Vector, sample_weight: Vector, C: float, fit_intercept: bool
+        cls,
+        X: Any,
+        y: Vector,
+        sample_weight: Vector,
+        C: float,
+        fit_intercept: bool,
+        n_threads: int = 1,
     ) -> Objective:
         """Return F as a function of the user's (w, b); see the class for the arguments.
 
@@ -118,7 +133,7 @@ class Objective:
         if not np.isfinite(strength):
             raise ValueError(f"C={C} is too small: the penalty 1/(C·{total:g}) overflows.")
         coordinates = Coordinates.of_user(X.shape[1], fit_intercept)
-        return cls(X, y, sample_weight, L2Penalty(strength), coordinates)
+        return cls(X, y, sample_weight, L2Penalty(strength), coordinates, n_threads)
 
     def standardised(self, rows: NDArray[np.intp] | None = None) -> Objective:
         """Return the same F, of the user's coordinates, in those of centred and scaled columns.
@@ -131,15 +146,33 @@ class Objective:
             X, share = X[rows], share[rows] / np.sum(share[rows])
         coordinates = standard_coordinates(X, share, self.coordinates.fit_intercept)
         penalty = self.penalty.in_units(coordinates.scale)
-        other = Objective(self.X, self.y, self.sample_weight, penalty, coordinates)
-        other.n_passes = self.n_passes + (rows is None)
+        other = Objective(self.X, self.y, self.sample_weight, penalty, coordinates, self.n_threads)
+        other.n_passes = self.n_passes + X.shape[0] / self.n_samples
         return other
 
     def of_rows(self, rows: NDArray[np.intp]) -> Objective:
         """Return the mean loss of these rows plus the penalty of all, in the same coordinates."""
         weight = self.sample_weight
         weight = weight[: len(rows)] if weight.strides == (0,) else weight[rows]
-        return Objective(self.X[rows], self.y[rows], weight, self.penalty, self.coordinates)
+        return Objective(
+            self.X[rows], self.y[rows], weight, self.penalty, self.coordinates, self.n_threads
+        )
+
+    def of_samples(self, X: NDArray[np.float64]) -> Objective:
+        """Return the mean loss of other samples, with these targets, weights and penalty."""
+        coordinates = Coordinates.of_user(X.shape[1], self.coordinates.fit_intercept)
+        return Objective(X, self.y, self.sample_weight, self.penalty, coordinates, self.n_threads)
+
+    def bound(self, point: Point) -> float:
+        """Return a bound on F − min F, by the gradient and the curvature of the penalty alone.
+
+        The intercept is not penalised; its own curvature has to do for it.
+        """
+        of_weights, of_intercept = np.split(point.gradient, [self.n_features])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            bound = np.sum(np.square(of_weights) / self.penalty.strength) / 2
+            bound += np.sum(np.square(of_intercept) / np.sum(point.curvature)) / 2
+        return float(np.nan_to_num(bound, nan=np.inf))
 
     @property
     def n_samples(self) -> int:
@@ -151,7 +184,14 @@ class Objective:
         """Number of columns of X."""
         return self.X.shape[1]
 
-    def evaluate(self, theta: Vector, z: Vector | None = None, *, hessian: bool = False) -> Point:
+    def evaluate(
+        self,
+        theta: Vector,
+        z: Vector | None = None,
+        *,
+        hessian: bool = False,
+        diagonal: bool = False,
+    ) -> Point:
         """Return F, its gradient and, if asked, its curvature at θ, in one pass over X.
 
         Parameters
@@ -162,30 +202,38 @@ class Objective:
             Linear outputs at θ, where they are known; kept in the result.
         hessian : bool, default=False
             Whether to form the matrix of second derivatives.
+        diagonal : bool, default=False
+            Whether to form the diagonal of that matrix.
         """
         known = z is not None
         z = z if known else np.empty(self.n_samples)
         slope, curvature = np.empty(self.n_samples), np.empty(self.n_samples)
-        design, loss_pass = self._design, kernels().loss_pass
-        operand, sums, value = design.operand(theta), design.sums(), 0.0
-        gram_sums = design.gram_sums() if hessian else None
-        for rows, block in self._blocks():
-            if not known:
-                z[rows] = design.outputs(block, operand)
-            value += loss_pass(
-                self.y[rows], z[rows], self._share[rows], slope[rows], curvature[rows]
-            )
-            design.add_gradient(sums, block, slope[rows])
+        design, operand = self._design, self._design.operand(theta)
+
+        def add(rows: slice, block: Any, value: Vector, sums: Vector, *second: Any) -> None:
+            of_samples = (array[rows] for array in (self.y, self._share, z, slope, curvature))
+            value += block.add_loss(*operand, known, *of_samples, sums)
             if hessian:
-                design.add_gram(gram_sums, block, curvature[rows])
+                design.add_gram(block, curvature[rows], *second)
+            elif diagonal:
+                block.add_squares(curvature[rows], *second)
+
+        value, sums = np.zeros(1), design.sums()
+        second = [design.gram_sums()] if hessian else list(design.square_sums()) * diagonal
+        self._over_blocks(add, value, sums, *second)
         u = theta[: self.n_features]
-        full_gradient = design.gradient(sums)
+        total = float(value[0]) + self.penalty.value(u)
+        full_gradient = design.summed(sums)
         full_gradient[: self.n_features] += self.penalty.gradient(u)
-        matrix = None
+        matrix = squares = None
         if hessian:
-            matrix = design.gram(gram_sums)
-            self._add_penalty_diagonal(matrix.ravel()[:: len(matrix) + 1])
-        return Point(theta, value + self.penalty.value(u), full_gradient, z, curvature, matrix)
+            matrix = design.gram(*second)
+            squares = matrix.ravel()[:: len(matrix) + 1]
+        elif diagonal:
+            squares = design.gram_diagonal(*second)
+        if squares is not None:
+            squares[: self.n_features] += self.penalty.strength
+        return Point(theta, total, full_gradient, z, curvature, matrix, squares)
 
     def value_at(self, theta: Vector, z: Vector) -> float:
         """Return F at θ from its linear outputs z, without reading X."""
@@ -194,10 +242,12 @@ class Objective:
 
     def outputs(self, vector: Vector) -> Vector:
         """Return Z · vector, in one pass over X."""
-        along = np.empty(self.n_samples)
-        operand = self._design.operand(vector)
-        for rows, block in self._blocks():
-            along[rows] = self._design.outputs(block, operand)
+        along, operand = np.empty(self.n_samples), self._design.operand(vector)
+
+        def fill(rows: slice, block: Any) -> None:
+            block.outputs(*operand, along[rows])
+
+        self._over_blocks(fill)
         return along
 
     def slope_on_ray(
@@ -230,25 +280,46 @@ class Objective:
         """Return ∂²F/∂θ² · vector at the point, and Z · vector, in one pass over X."""
         design, along = self._design, np.empty(self.n_samples)
         operand, sums = design.operand(vector), design.sums()
-        for rows, block in self._blocks():
-            along[rows] = design.outputs(block, operand)
-            design.add_gradient(sums, block, point.curvature[rows] * along[rows])
-        product = design.gradient(sums)
+
+        def add(rows: slice, block: Any, sums: Vector) -> None:
+            block.add_product(*operand, point.curvature[rows], along[rows], sums)
+
+        self._over_blocks(add, sums)
+        product = design.summed(sums)
         product[: self.n_features] += self.penalty.strength * vector[: self.n_features]
         return product, along
 
     def curvature_diagonal(self, point: Point) -> Vector:
         """Return the diagonal of ∂²F/∂θ² at the point, in one pass over X."""
-        self.n_passes += 1
-        diagonal = self._design.gram_diagonal(point.curvature)
-        self._add_penalty_diagonal(diagonal)
+        weight = point.curvature
+
+        def add(rows: slice, block: Any, *squares: Vector) -> None:
+            block.add_squares(weight[rows], *squares)
+
+        squares = self._design.square_sums()
+        self._over_blocks(add, *squares)
+        diagonal = self._design.gram_diagonal(*squares)
+        diagonal[: self.n_features] += self.penalty.strength
         return diagonal
 
-    def _add_penalty_diagonal(self, diagonal: Vector) -> None:
-        """Add the penalty's curvature to the diagonal of that of the loss, in place."""
-        diagonal[: self.n_features] += self.penalty.strength
+    def _over_blocks(self, add: Callable[..., None], *sums: NDArray[np.float64]) -> None:
+        """Call add(rows, block, *sums) for each block of rows, which adds to the sums in place.
 
-    def _blocks(self) -> Iterator[tuple[slice, Any]]:
-        """Yield the blocks of the design, and count the pass."""
+        Where X is large, threads do so for a range of the rows each, with sums of their own. It is
+        one pass.
+        """
         self.n_passes += 1
-        return self._design.blocks()
+
+        def over(rows: slice, *sums: NDArray[np.float64]) -> None:
+            for block_rows, block in self._design.blocks(rows):
+                add(block_rows, block, *sums)
+
+        first, *others = self._ranges
+        own_sums = [[np.zeros_like(of_all) for of_all in sums] for _ in others]
+        in_threads(
+            [partial(over, first, *sums)]
+            + [partial(over, rows, *own) for rows, own in zip(others, own_sums, strict=True)]
+        )
+        for own in own_sums:
+            for of_all, of_range in zip(sums, own, strict=True):
+                of_all += of_range

@@ -1,4 +1,4 @@
-"""The compiled loops against their NumPy twins and against the rule written out in Python."""
+"""The per-sample rule, compiled, against its NumPy twin and the rule written out in Python."""
 
 import math
 import warnings
@@ -6,9 +6,9 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from scipy.special import expit
 
-from sklearn_bce import BCENeuronClassifier, _kernel_choice, _kernel_twins, _kernels
+from sklearn_bce import BCENeuronClassifier, _kernel_choice, _kernel_twins
+from sklearn_bce import _rule_kernels as _kernels
 
 N_SAMPLES = 40
 WIDTHS = [1, 3, 63, 64, 65, 200]  # the kernel calls BLAS from 64 on
@@ -207,7 +207,7 @@ def test_without_the_kernels_one_warning_and_the_same_result(monkeypatch, sparse
     neuron = BCENeuronClassifier(solver="sgd", tol=0, max_iter=20, random_state=3)
     compiled = neuron.fit(X, y, problem.weight).coef_
     try:
-        monkeypatch.setattr(_kernel_choice, "_kernels", None)
+        monkeypatch.setattr(_kernel_choice, "COMPILED", None)
         _kernel_choice.kernels.cache_clear()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -220,62 +220,4 @@ def test_without_the_kernels_one_warning_and_the_same_result(monkeypatch, sparse
         monkeypatch.undo()
         _kernel_choice.kernels.cache_clear()
     np.testing.assert_allclose(in_numpy, compiled, rtol=1e-12)
-    assert _kernel_choice.kernels() is _kernels
-
-
-@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
-@pytest.mark.parametrize("data_type", [np.float32, np.float64])
-@pytest.mark.parametrize("index_type", [np.int32, np.int64])
-def test_gram_of_sparse_rows(module, data_type, index_type):
-    rng = np.random.default_rng(0)
-    X = (rng.standard_normal((40, 9)) * (rng.random((40, 9)) < 0.4)).astype(data_type)
-    X[7], X[:, 4] = 0.0, 0.0
-    weight, rows = rng.random(40), sp.csr_array(X)
-    gram = np.tri(9)  # added to, not overwritten
-    indices, indptr = rows.indices.astype(index_type), rows.indptr.astype(index_type)
-    module.csr_gram(rows.data, indices, indptr, weight, gram)
-    dense = X.astype(np.float64)
-    expected = np.tri(9) + dense.T @ (dense * weight[:, np.newaxis])
-    np.testing.assert_allclose(np.tril(gram), np.tril(expected), rtol=1e-13, atol=1e-13)
-
-
-@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
-@pytest.mark.parametrize("weight", [np.broadcast_to(0.25, 1500), np.linspace(0, 2, 1500)])
-@pytest.mark.parametrize("spread", [0.1, 3.0, 300.0])
-def test_loss_pass(module, weight, spread):
-    """Long enough for several logarithms of products, and with targets between 0 and 1."""
-    rng = np.random.default_rng(0)
-    y, z = rng.choice([0.0, 0.3, 1.0], 1500), spread * rng.standard_normal(1500)
-    slope, curvature = np.empty((2, 1500))
-    total = module.loss_pass(y, z, weight, slope, curvature)
-    a = expit(z)
-    assert total == pytest.approx(math.fsum(weight * (np.logaddexp(0, z) - y * z)), rel=1e-12)
-    np.testing.assert_allclose(slope, weight * (a - y), rtol=0, atol=1e-15)
-    np.testing.assert_allclose(curvature, weight * a * expit(-z), rtol=1e-13, atol=1e-300)
-
-
-@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
-@pytest.mark.parametrize("size", [1, 2, 31])
-def test_gram_of_dense_rows(module, size):
-    rng = np.random.default_rng(0)
-    Z, weight = rng.standard_normal((50, size)), rng.random(50)
-    weight[3] = 0.0
-    start = np.ones((size, size))
-    gram = start.copy()
-    module.dense_gram(Z, weight, np.empty_like(Z), gram)
-    np.testing.assert_allclose(
-        gram, start + Z.T @ (Z * weight[:, np.newaxis]), rtol=1e-13, atol=1e-13
-    )
-
-
-@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
-@pytest.mark.parametrize("length", [0.0, 0.7, 1e4])
-def test_ray_pass(module, length):
-    rng = np.random.default_rng(0)
-    y, z, along, weight = rng.random(60), *rng.standard_normal((2, 60)), rng.random(60)
-    first, second = module.ray_pass(y, z, along, weight, length)
-    at = z + length * along
-    assert first == pytest.approx(math.fsum(weight * (expit(at) - y) * along), rel=1e-12)
-    assert second == pytest.approx(
-        math.fsum(weight * expit(at) * expit(-at) * along**2), rel=1e-12, abs=1e-300
-    )
+    assert _kernel_choice.kernels().dense_pass is _kernels.dense_pass

@@ -1,6 +1,7 @@
 """Newton's step and Newton's method, against plain NumPy on small data."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from small_data import F, breast_cancer, minimum, objective, random_data, solved
 
 from sklearn_bce._solvers import _newton_step, distance_from_minimum
 from sklearn_bce._solvers import newton as newton_module
+from sklearn_bce._solvers._cost import Costs
 from sklearn_bce._solvers._newton_step import (
     FINAL_SHARE,
     Step,
@@ -18,11 +20,15 @@ from sklearn_bce._solvers._newton_step import (
 )
 from sklearn_bce._solvers.newton import WORTH_A_SEARCH
 
-# What a pass and a factorisation cost, so that the one or the other is the way to a step.
-COSTS = {
-    "factorisation": lambda problem: (1.0, 0.0),
-    "CG": lambda problem: (1.0, np.inf),
-}
+# What forming and factorising the curvature costs, in passes, so that one way or the other is the
+# way to a step.
+COSTS = {"factorisation": 0.0, "CG": np.inf, "CG, then factorisation": 12.0}
+
+
+def force(monkeypatch, curvature):
+    """Make the curvature cost so many passes, and a sample be of no use."""
+    costs = Costs(one_pass=1.0, curvature=curvature, factor=0.0, size=10**6)
+    monkeypatch.setattr(Costs, "of", lambda problem: costs)
 
 
 # ----- Newton's step ----------------------------------------------------------------------------
@@ -87,8 +93,10 @@ def _quadratic(seed=1, sparse=False, C=1.0, away=0.3):
 @pytest.mark.parametrize("C", [1.0, np.inf])
 def test_steps_are_newtons(monkeypatch, cost, sparse, C):
     monkeypatch.setattr(_newton_step, "_share_to_ignore", lambda gained: 0.0)  # CG to the end
-    monkeypatch.setattr(_newton_step, "_costs", cost)
+    force(monkeypatch, cost)
     problem, point, newton = _quadratic(sparse=sparse, C=C)
+    if cost > 0:
+        point = replace(point, hessian=None)
     step = StepFinder(problem, tol=0.0)(point)
     np.testing.assert_allclose(step.vector, newton, rtol=1e-10)
     assert step.decrement == pytest.approx(-point.gradient @ newton, rel=1e-12)
@@ -168,7 +176,7 @@ def test_go_along_goes_nowhere_uphill():
 
 @pytest.fixture(params=COSTS)
 def find_step(request, monkeypatch):
-    monkeypatch.setattr(_newton_step, "_costs", COSTS[request.param])
+    force(monkeypatch, COSTS[request.param])
 
 
 @pytest.mark.usefixtures("find_step")
@@ -189,7 +197,7 @@ def test_newton_is_not_stopped_by_a_column_whose_unit_the_penalty_forbids(unit):
     """With C = 1 its weight would have to be of order 1/unit, so it is as if it were not there."""
     X, y, weight = random_data(200, 2)
     tiny = unit * np.random.default_rng(1).standard_normal((200, 1))
-    result = solved("newton", (np.hstack([X, tiny]), y, weight), tol=1e-18)
+    result = solved("newton", (np.hstack([X, tiny]), y, weight), tol=1e-24)
     assert result.converged
     # It moves F by its squared correlation with the error, unit² and less.
     np.testing.assert_allclose(
@@ -257,17 +265,24 @@ def test_the_cheaper_step_is_chosen():
 
 
 @pytest.mark.parametrize("tol", [1e-6, 1.0])
-def test_products_are_given_up_where_they_cost_more_than_a_factorisation(monkeypatch, tol):
-    monkeypatch.setattr(_newton_step, "_costs", lambda problem: (1.0, 9.0))  # worth trying 9
+def test_products_are_given_up_where_they_have_cost_as_much_as_a_factorisation(monkeypatch, tol):
+    force(monkeypatch, 9.0)
     problem, point, newton = _quadratic()
     point = problem.evaluate(point.theta)
     find_step = StepFinder(problem, tol)
-    find_step.max_products = 2
+    assert not find_step.needs_hessian  # 8 products are expected, and 9 may be tried
+    monkeypatch.setattr(find_step, "_spent", 7)
     before = problem.n_passes
     step = find_step(point)
-    assert problem.n_passes - before == 1 + 2 + 1  # diagonal, two products, the curvature
+    assert problem.n_passes - before == 1 + 2  # the diagonal, and the two products that are left
+    assert (step.n_products, step.complete) == (2, False)
+    # What they have gained is taken along, and the next step is Newton's.
+    gained = -point.gradient @ step.vector - step.vector @ _quadratic()[1].hessian @ step.vector / 2
+    assert step.decrement / 2 == pytest.approx(gained, rel=1e-12)
     assert find_step.needs_hessian
+    step = find_step(problem.evaluate(point.theta, hessian=True))
     np.testing.assert_allclose(step.vector, newton, rtol=1e-10)
+    assert not find_step.needs_hessian
 
 
 @pytest.mark.parametrize("away", [1e-1, 1e-3])

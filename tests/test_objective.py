@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from sklearn_bce import _coordinates
 from sklearn_bce._coordinates import Coordinates, row_blocks, squared, standard_coordinates
-from sklearn_bce._design import CopiedDesign, ViewedDesign
+from sklearn_bce._design import Design, design_of
 from sklearn_bce._objective import Objective
 from sklearn_bce._penalty import L2Penalty
 
@@ -394,13 +394,19 @@ def test_a_copy_and_a_view_of_the_samples_make_the_same_products(fit_intercept):
     coordinates = standard_coordinates(X, weight / weight.sum(), fit_intercept)
     theta = np.arange(1.0, coordinates.size + 1)
     products = []
-    for design in (CopiedDesign(X, coordinates), ViewedDesign(X, coordinates)):
-        z, sums, gram = np.empty(12), design.sums(), design.gram_sums()
-        for rows, block in design.blocks():
-            z[rows] = design.outputs(block, design.operand(theta))
-            design.add_gradient(sums, block, y[rows])
-            design.add_gram(gram, block, weight[rows])
-        diagonal = design.gram_diagonal(weight)
-        products.append((z, design.gradient(sums), design.gram(gram), diagonal))
+    for design in (design_of(X, coordinates), Design(X, coordinates)):
+        z, again = np.empty((2, 12))
+        sums, product, gram = design.sums(), design.sums(), design.gram_sums()
+        squares = design.square_sums()
+        operand = design.operand(theta)
+        for rows, block in design.blocks(slice(0, 12)):
+            block.outputs(*operand, z[rows])
+            block.add_sums(y[rows], sums)
+            block.add_product(*operand, weight[rows], again[rows], product)
+            design.add_gram(block, weight[rows], gram)
+            block.add_squares(weight[rows], *squares)
+        np.testing.assert_array_equal(again, z)
+        totals = design.summed(sums), design.summed(product)
+        products.append((z, *totals, design.gram(gram), design.gram_diagonal(*squares)))
     for of_copy, of_view in zip(*products, strict=True):
         np.testing.assert_allclose(of_copy, of_view, rtol=1e-11, atol=1e-11)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dpotrs
-from scipy.sparse import issparse
 
 from sklearn_bce._coordinates import Vector
 from sklearn_bce._objective import Objective, Point
+from sklearn_bce._solvers._cost import NEAR_PRODUCTS, TYPICAL_PRODUCTS, Costs
 
 
 @dataclass(frozen=True)
@@ -27,37 +29,39 @@ class Step:
         λ² = −gᵀd, twice what the model gains.
     along : ndarray of shape (n_samples,) or None
         Z·d, where finding d has given it.
-    inverse : callable or None
-        H⁻¹v of a vector v, where H has been factorised.
+    n_products : int
+        Products with H that it took.
+    complete : bool
+        Whether the model was minimised as well as was wanted.
     """
 
     vector: Vector
     decrement: float
     along: Vector | None = None
-    inverse: Callable[[Vector], Vector] | None = None
+    n_products: int = 0
+    complete: bool = True
 
 
-# Nanoseconds, measured on one core of a 2.6 GHz Xeon with OpenBLAS; only their ratios matter.
-GRAM_COST = 0.05  # a product of two elements in Σ hxxᵀ, dense
-SPARSE_GRAM_COST = 0.6  # the same, of the stored values of a row (of which half are made)
-DENSE_PASS_COST = 0.5  # an element in a pass z = Xw, Xᵀr
-SPARSE_PASS_COST = 3.0  # a stored value in the same
-FACTOR_COST = 0.1  # a product of two elements in a Cholesky factorisation
-# Products with H by which conjugate gradients solve for a step, where they are the right choice.
-TYPICAL_PRODUCTS = 8
 # What may be missed of the gain of a step that is to be the last, and what is no gain at all.
 FINAL_SHARE = 0.1
+NEGLIGIBLE = 0.01  # of tol, in any other step
 NO_GAIN = 1e-10
-# Above this size H itself is not formed: 1 GB.
-MAX_FACTOR_SIZE = 11_000
+# A step by the curvature of elsewhere is worth another one, without products, if the decrement has
+# fallen to this share of what it was.
+WORTH_ANOTHER = 0.1
+MEMORY = 10  # pairs of steps and changes of the gradient
 
 
 class StepFinder:
-    """Finds Newton's steps: by factorising H where that is cheaper, else by products with H.
+    """Finds Newton's steps, by whichever way is the cheapest where it stands.
 
-    Whoever finds that products alone have cost as much as a factorisation would have, without a
-    step to show for it, has hard columns before him: he factorises, then and from there on. That
-    is never much more than twice the price of having chosen right at once.
+    1. H formed and factorised, at the point itself.
+    2. The inverse of a curvature like H, of a sample or of a point before, as long as that takes
+       most of what is left: such a step needs no pass to be found.
+    3. Products with H, by conjugate gradients, which that inverse preconditions, or else the
+       diagonal of H. Whoever finds that they have cost as much as another factorisation has hard
+       columns before him: he goes as far as they have brought him, and factorises there. That is
+       never much more than twice the price of having chosen right at once.
 
     Parameters
     ----------
@@ -65,52 +69,103 @@ class StepFinder:
         In the coordinates of the points.
     tol : float
         Distance from the minimum, in nats, below which it matters to know it well.
-    factorise : bool, default=False
-        Whether H is wanted whatever it costs.
+
+    Attributes
+    ----------
+    inverse : QuasiNewton or None
+        The inverse of a curvature like H.
     """
 
-    def __init__(self, problem: Objective, tol: float, factorise: bool = False) -> None:
+    def __init__(self, problem: Objective, tol: float) -> None:
         self.problem, self.tol = problem, tol
-        one_pass, factorisation = _costs(problem)
-        self.max_products = factorisation / one_pass
-        if problem.coordinates.size > MAX_FACTOR_SIZE:
-            self.max_products = np.inf
-        self.needs_hessian = factorise or self.max_products <= TYPICAL_PRODUCTS
+        self.inverse: QuasiNewton | None = None
+        self._costs = Costs.of(problem)
+        self._spent, self._expected = 0, TYPICAL_PRODUCTS
+        self._trusted, self._last_decrement = False, np.inf
+
+    @property
+    def needs_hessian(self) -> bool:
+        """Whether H should be formed at the next point."""
+        return not self._trusted and self._spent + self._expected >= self._costs.products
+
+    @property
+    def needs_diagonal(self) -> bool:
+        """Whether the diagonal of H should be formed at the next point."""
+        return self.inverse is None
+
+    def take(self, inverse: Callable[[Vector], Vector]) -> None:
+        """Use the inverse of a curvature like H; changes self."""
+        self.inverse = QuasiNewton(inverse)
+        self._spent, self._expected, self._trusted = 0, NEAR_PRODUCTS, True
+        self._last_decrement = np.inf
+
+    def learn(self, before: Point, after: Point) -> None:
+        """Take in what a step has shown of the curvature; changes self."""
+        if self.inverse is not None:
+            self.inverse.learn(before, after)
+
+    def expect_other_curvature(self) -> None:
+        """Take in that a step goes far, so that H will not be what it was; changes self."""
+        self._trusted, self._expected = False, max(self._expected, TYPICAL_PRODUCTS)
 
     def __call__(self, point: Point) -> Step:
-        """Return the step from the point."""
-        if not self.needs_hessian:
-            step = by_conjugate_gradients(self.problem, point, self.tol, self.max_products)
-            if step is not None:
+        """Return the step from the point; changes self."""
+        if point.hessian is not None:
+            self.take(positive_solver(point.hessian))
+            return by_inverse(point, self.inverse)
+        if self._trusted:
+            step = by_inverse(point, self.inverse)
+            self._trusted = step.decrement <= WORTH_ANOTHER * self._last_decrement
+            self._last_decrement = step.decrement
+            if self._trusted:
                 return step
-            self.needs_hessian = True
-        if point.hessian is None:
-            point = self.problem.evaluate(point.theta, point.z, hessian=True)
-        return by_factorisation(point)
+        worth_trying = max(1.0, self._costs.products - self._spent)
+        step = by_conjugate_gradients(self.problem, point, self.tol, self.inverse, worth_trying)
+        self._spent += step.n_products
+        self._expected = step.n_products
+        return step
 
 
-def _costs(problem: Objective) -> tuple[float, float]:
-    """Return what a pass over X costs, and forming and factorising H, in nanoseconds."""
-    n, size = problem.n_samples, problem.coordinates.size
-    if issparse(problem.X):
-        one_pass = SPARSE_PASS_COST * max(problem.X.nnz, n)
-        row_lengths = np.diff(problem.X.indptr).astype(np.float64)
-        gram = SPARSE_GRAM_COST * float(row_lengths @ row_lengths)
-    else:
-        one_pass = DENSE_PASS_COST * n * size
-        gram = GRAM_COST * n * size**2
-    return one_pass, gram + FACTOR_COST * size**3 / 3
+class QuasiNewton:
+    """The inverse curvature that L-BFGS learns from steps, on top of one that is given.
 
+    Parameters
+    ----------
+    inverse : callable
+        The one to begin with, as a product with a vector.
 
-def by_factorisation(point: Point) -> Step:
-    """Solve H d = −g by Cholesky's factorisation of the matrix H."""
-    return by_inverse(point, positive_solver(point.hessian))
+    References
+    ----------
+    J. Nocedal and S. J. Wright, "Numerical Optimization", 2nd edition, 2006, algorithm 7.4.
+    """
+
+    def __init__(self, inverse: Callable[[Vector], Vector]) -> None:
+        self.inverse = inverse
+        self._pairs: deque[tuple[Vector, Vector, float]] = deque(maxlen=MEMORY)
+
+    def learn(self, before: Point, after: Point) -> None:
+        """Take in what a step has shown of the curvature; changes self."""
+        step, change = after.theta - before.theta, after.gradient - before.gradient
+        bend = float(step @ change)
+        if bend > 0:
+            self._pairs.append((step, change, bend))
+
+    def __call__(self, vector: Vector) -> Vector:
+        """Return the product of the inverse curvature with the vector."""
+        rest, shares = vector.copy(), []
+        for step, change, bend in reversed(self._pairs):
+            shares.append(float(step @ rest) / bend)
+            rest -= shares[-1] * change
+        product = self.inverse(rest)
+        for (step, change, bend), share in zip(self._pairs, reversed(shares), strict=True):
+            product += (share - float(change @ product) / bend) * step
+        return product
 
 
 def by_inverse(point: Point, inverse: Callable[[Vector], Vector]) -> Step:
     """Return d = −H⁻¹g, the inverse curvature given, of this point or of one not far away."""
     vector = -inverse(point.gradient)
-    return Step(vector, float(-point.gradient @ vector), inverse=inverse)
+    return Step(vector, float(-point.gradient @ vector))
 
 
 def positive_solver(matrix: NDArray[Any]) -> Callable[[Vector], Vector]:
@@ -136,21 +191,23 @@ def positive_solver(matrix: NDArray[Any]) -> Callable[[Vector], Vector]:
 
 
 def by_conjugate_gradients(
-    problem: Objective, point: Point, tol: float, max_products: float = np.inf
-) -> Step | None:
-    """Solve H d = −g approximately, by products with H alone, preconditioned by its diagonal.
+    problem: Objective,
+    point: Point,
+    tol: float,
+    inverse: Callable[[Vector], Vector] | None = None,
+    max_products: float = np.inf,
+) -> Step:
+    """Solve H d = −g approximately, by products with H alone.
+
+    They are preconditioned by the inverse of a curvature M that is like H, or by the diagonal of H.
 
     Far from the minimum it is enough that the last product has added less to what the model gains
     than a share of the whole (Nash and Sofer's test); the share falls with the decrement. Where the
     gain suggests that the minimum is within ``tol``, that is not: on hard columns gains come in
-    waves. There the energy of the residual must bound what is still to be gained by its share. H is
-    at least the penalty's curvature, and so in the preconditioned units at least their ratio μ, so
-    the bound is ½ rᵀM⁻¹r/μ. No test depends on the units of a feature.
-
-    Returns
-    -------
-    step : Step or None
-        None if it takes more products than ``max_products``.
+    waves. There the energy of the residual must bound what is still to be gained by its share: it
+    is at most ½ rᵀM⁻¹r/μ, with μ the least eigenvalue of M⁻¹H. H is at least the penalty's
+    curvature, which gives μ for the diagonal; for another M the least curvature met has to do. No
+    test depends on the units of a feature.
 
     References
     ----------
@@ -159,20 +216,21 @@ def by_conjugate_gradients(
     quadrature-based bounds for the A-norm of the error in conjugate gradients", Numerical
     Algorithms 62 (2013).
     """
-    diagonal = problem.curvature_diagonal(point)
-    diagonal = np.where(diagonal > 0, diagonal, 1.0)
-    least = float(np.min(problem.penalty.strength / diagonal[: problem.n_features]))
+    least = 1.0
+    if inverse is None:
+        diagonal = problem.curvature_diagonal(point) if point.diagonal is None else point.diagonal
+        diagonal = np.where(diagonal > 0, diagonal, 1.0)
+        least = float(np.min(problem.penalty.strength / diagonal[: problem.n_features]))
+    precondition = partial(np.multiply, 1 / diagonal) if inverse is None else inverse
     vector, along = np.zeros_like(point.theta), np.zeros_like(point.z)
     residual = -point.gradient
-    preconditioned = residual / diagonal
+    preconditioned = precondition(residual)
     conjugate = preconditioned
     energy = float(residual @ preconditioned)
     gained = 0.0  # by the model so far: ½λ²
-    iteration = 0
-    while energy > 0:
-        if iteration >= max_products:
-            return None
-        iteration += 1
+    n_products, enough = 0, False
+    while energy > 0 and not enough and n_products < max_products:
+        n_products += 1
         product, conjugate_along = problem.curvature_product(point, conjugate)
         bend = float(conjugate @ product)
         if bend <= 0:  # nothing to go by: H is positive semidefinite, so 0 but for rounding
@@ -182,18 +240,22 @@ def by_conjugate_gradients(
         vector += length * conjugate
         along += length * conjugate_along
         residual = residual - length * product
-        preconditioned = residual / diagonal
+        preconditioned = precondition(residual)
         energy, previous = float(residual @ preconditioned), energy
         gain = length * previous / 2
         gained += gain
-        if gained > tol:
-            enough = iteration * gain <= _share_to_ignore(gained) * gained
+        if inverse is not None:
+            least = min(least, 1 / length)
+            ignored = max(_share_to_ignore(gained) * gained, NEGLIGIBLE * tol)
+            enough = energy / 2 <= least * ignored
+        elif gained > tol:
+            enough = n_products * gain <= _share_to_ignore(gained) * gained
         else:
             enough = energy / 2 <= least * FINAL_SHARE * gained or gain <= NO_GAIN * gained
-        if enough or iteration >= 10 * len(vector):
-            break
+        enough = enough or n_products >= 10 * len(vector)
         conjugate = preconditioned + energy / previous * conjugate
-    return Step(vector, 2 * gained, along)
+    complete = enough or n_products < max_products
+    return Step(vector, 2 * gained, along, n_products, complete)
 
 
 def _share_to_ignore(gained: float) -> float:

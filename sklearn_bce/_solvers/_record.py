@@ -41,6 +41,8 @@ class Result:
         Whether the solver's own test said so before ``max_iter``.
     loss_curve : list of float
         F after each iteration; for sgd the mean loss met in the pass plus the penalty before it.
+    n_passes : float
+        How many times X was read through; a sample of its rows counts by its share.
     """
 
     w: NDArray[np.float64]
@@ -48,6 +50,7 @@ class Result:
     n_iter: int
     converged: bool
     loss_curve: list[float]
+    n_passes: float
 
 
 @dataclass(frozen=True)

@@ -14,34 +14,23 @@ J. Nocedal and S. J. Wright, "Numerical Optimization", 2nd edition, 2006, algori
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_bce._coordinates import Vector
-from sklearn_bce._objective import Objective, Point
-from sklearn_bce._solvers._newton_step import positive_solver
-
-# A sample has at least this many rows for each coordinate, and is at most this share of the data.
-ROWS_PER_COORDINATE = 20
-LARGEST_SHARE = 0.25
-# Larger data are sampled in this ratio, so that a sample of it costs little beside a pass.
-USUAL_SHARE = 1 / 16
-
-MEMORY = 10  # pairs of steps and changes of the gradient
+from sklearn_bce._objective import Objective
+from sklearn_bce._solvers._cost import Costs, sample_size
 
 
-def sample_rows(problem: Objective, random_state: Any) -> NDArray[np.intp] | None:
-    """Return random rows, in order, for a problem to be solved on first; None if it is small."""
-    n_samples, size = problem.n_samples, problem.coordinates.size
-    n_rows = max(ROWS_PER_COORDINATE * size, int(USUAL_SHARE * n_samples))
-    if n_rows > LARGEST_SHARE * n_samples:
+def sample_rows(problem: Objective, tol: float, random_state: Any) -> NDArray[np.intp] | None:
+    """Return random rows, in order, for a problem to be solved on first; None if that is no use."""
+    n_rows = sample_size(Costs.of(problem), problem.n_samples, tol)
+    if not n_rows:
         return None
-    rows = np.unique(random_state.randint(n_samples, size=n_rows))
-    positive = float(np.sum(problem.y[rows]))
+    rows = np.unique(random_state.randint(problem.n_samples, size=n_rows))
+    positive, size = float(np.sum(problem.y[rows])), problem.coordinates.size
     # With a few samples of one class there may be no minimum, or one that is far away.
     return rows if size < positive < len(rows) - size else None
 
@@ -56,43 +45,3 @@ def with_diagonal(matrix: NDArray[np.float64], diagonal: Vector) -> NDArray[np.f
     scaled = matrix * ratio * ratio[:, np.newaxis]
     np.fill_diagonal(scaled, diagonal)
     return scaled
-
-
-class QuasiNewton:
-    """The inverse curvature that L-BFGS learns from the steps, on top of one that is given.
-
-    Parameters
-    ----------
-    inverse : callable
-        The one to begin with, as a product with a vector.
-    """
-
-    def __init__(self, inverse: Callable[[Vector], Vector]) -> None:
-        self.inverse = inverse
-        self._pairs: deque[tuple[Vector, Vector, float]] = deque(maxlen=MEMORY)
-
-    @classmethod
-    def of_sample(
-        cls, problem: Objective, point: Point, matrix: NDArray[np.float64]
-    ) -> QuasiNewton:
-        """Return that of a sample's curvature, its diagonal made exact at the point."""
-        diagonal = problem.curvature_diagonal(point)
-        return cls(positive_solver(with_diagonal(matrix, diagonal)))
-
-    def learn(self, before: Point, after: Point) -> None:
-        """Take in what a step has shown of the curvature; changes self."""
-        step, change = after.theta - before.theta, after.gradient - before.gradient
-        bend = float(step @ change)
-        if bend > 0:
-            self._pairs.append((step, change, bend))
-
-    def __call__(self, vector: Vector) -> Vector:
-        """Return the product of the inverse curvature with the vector."""
-        rest, shares = vector.copy(), []
-        for step, change, bend in reversed(self._pairs):
-            shares.append(float(step @ rest) / bend)
-            rest -= shares[-1] * change
-        product = self.inverse(rest)
-        for (step, change, bend), share in zip(self._pairs, reversed(shares), strict=True):
-            product += (share - float(change @ product) / bend) * step
-        return product

@@ -50,6 +50,7 @@ def mean_smoothness(objective: Objective) -> float:
 def sample_smoothness(objective: Objective) -> float:
     """Return the largest L of one sample's term s·(L(y, a) + penalty)."""
     X, weight = objective.X, objective.sample_weight
+    objective.n_passes += 1
     square_norms = np.full(objective.n_samples, float(objective.coordinates.fit_intercept))
     for rows in row_blocks(X):
         if issparse(X):

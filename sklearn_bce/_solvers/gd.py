@@ -27,7 +27,7 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
             break
         converged = settings.tol > 0 and plateau.reached(point.value)
     w, b = objective.coordinates.to_user(point.theta)
-    return Result(w, b, len(loss_curve), converged, loss_curve)
+    return Result(w, b, len(loss_curve), converged, loss_curve, objective.n_passes)
 
 
 SOLVER = Solver(

@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 
 from sklearn_bce._coordinates import Vector
 from sklearn_bce._objective import Objective, Point
-from sklearn_bce._solvers._newton_step import Step, StepFinder, by_inverse
+from sklearn_bce._solvers._cost import row_space_is_smaller
+from sklearn_bce._solvers._newton_step import Step, StepFinder, by_inverse, positive_solver
 from sklearn_bce._solvers._record import Result, Settings, Solver
-from sklearn_bce._solvers._sample import QuasiNewton, sample_rows
+from sklearn_bce._solvers._row_space import RowSpace
+from sklearn_bce._solvers._sample import sample_rows, with_diagonal
 
 SUFFICIENT_DECREASE = 1e-4  # of what the gradient promises (Armijo)
 MAX_HALVINGS = 50
@@ -36,11 +38,9 @@ WORTH_A_SEARCH = 0.01
 MARGIN = 4.0
 # A sample is not to be solved better than it stands for all.
 SHARE_OF_SAMPLING_ERROR = 0.1
-# Half the squared decrement by a sample's curvature, in units of tol, at which the last step is
-# taken: what it leaves is to be as little as what Newton's own last step leaves.
+# What a last step by the curvature of elsewhere may leave, in units of tol: as little as
+# what Newton's own last step leaves.
 ENOUGH = 0.002
-# The least that a step by a sample's curvature must take off: with less, full curvature is cheaper.
-WORTH_GOING_ON = 0.5
 MAX_LENGTH, MAX_SEARCHES, LENGTH_TOL = 10.0, 20, 0.2
 # F is a sum of rounded numbers: what differs by this share of it may be the same.
 ROUNDING = 1e-12
@@ -72,115 +72,119 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
     """Repeat θ ← θ + t·d, d = −H⁻¹g, until the decrement is small."""
     rows = None
     if settings.tol > 0 and not (np.any(w) or b):  # else there is a start, or no hurry
-        rows = sample_rows(objective, settings.random_state)
+        rows = sample_rows(objective, settings.tol, settings.random_state)
+    if settings.tol > 0 and row_space_is_smaller(objective):
+        result = by_row_space(objective, settings)
+        if result.converged:
+            return result
+        w, b = result.w, result.b
     problem = objective.standardised(rows)
-    start = problem.coordinates.from_user(w, b)
-    descent = None
+    theta, matrix = problem.coordinates.from_user(w, b), None
     if rows is not None:
-        descent = by_sample(problem, rows, start, settings)
-    if descent is None or not (descent.converged or len(descent.loss_curve) >= settings.max_iter):
-        descent = by_newton(problem, start if descent is None else descent, settings)
+        theta, matrix = by_sample(problem, rows, settings)
+    descent = by_newton(problem, theta, settings, matrix)
     w, b = problem.coordinates.to_user(descent.point.theta)
-    objective.n_passes = problem.n_passes
-    return Result(w, b, len(descent.loss_curve), descent.converged, descent.loss_curve)
+    curve = descent.loss_curve
+    return Result(w, b, len(curve), descent.converged, curve, problem.n_passes)
+
+
+def by_row_space(objective: Objective, settings: Settings) -> Result:
+    """Return the minimum as found in the space of the samples.
+
+    It has converged if the gradient with respect to the weights themselves says so too: where
+    columns are of very different sizes, products of samples say little of the small ones.
+    """
+    space = RowSpace.of(objective)
+    problem = space.problem(objective).standardised()
+    descent = by_newton(problem, np.zeros(problem.coordinates.size), settings)
+    w, b = space.to_user(*problem.coordinates.to_user(descent.point.theta))
+    point = objective.evaluate(objective.coordinates.from_user(w, b))
+    converged = descent.converged and objective.bound(point) <= settings.tol
+    curve = descent.loss_curve
+    return Result(w, b, len(curve), converged, curve, objective.n_passes)
 
 
 def by_sample(
-    problem: Objective, rows: NDArray[np.intp], start: Vector, settings: Settings
-) -> Descent | None:
-    """Go down on the rows of a sample first, then on all with the sample's curvature.
-
-    None is returned if the sample has no curvature to offer; a descent that has not converged if
-    the sample was not like the rest.
-    """
-    head = of_sample(problem, rows, start, settings)
-    if head.hessian is None:
-        return None
-    point = problem.evaluate(head.point.theta)
-    if point.value >= np.log(2):  # F(0): this sample has led astray
-        return None
-    descent = Descent(point)
-    inverse = QuasiNewton.of_sample(problem, point, head.hessian)
-    last_decrement = np.inf
-    while len(descent.loss_curve) < settings.max_iter and not descent.converged:
-        step = by_inverse(descent.point, inverse)
-        descent.converged = step.decrement / 2 <= ENOUGH * settings.tol
-        if step.decrement > WORTH_GOING_ON * last_decrement:
-            break
-        last_decrement = step.decrement
-        point, moved = go_along(problem, descent.point, step, hessian=False)
-        if not moved:
-            break
-        inverse.learn(descent.point, point)
-        descent.point = point
-        descent.loss_curve.append(point.value)
-    return descent
-
-
-def of_sample(
-    problem: Objective, rows: NDArray[np.intp], start: Vector, settings: Settings
-) -> Descent:
-    """Return a descent on the rows of a sample, to within its own sampling error."""
+    problem: Objective, rows: NDArray[np.intp], settings: Settings
+) -> tuple[Vector, NDArray[np.float64]]:
+    """Return the minimum on the rows of a sample, to its own sampling error, and the curvature."""
     sample = problem.of_rows(rows)
     error = problem.coordinates.size / (2 * len(rows))
     settings = replace(settings, tol=max(SHARE_OF_SAMPLING_ERROR * error, settings.tol))
-    fewer = sample_rows(sample, settings.random_state)
+    fewer = sample_rows(sample, settings.tol, settings.random_state)
+    theta, matrix = np.zeros(problem.coordinates.size), None
     if fewer is not None:
-        start = of_sample(sample, fewer, start, settings).point.theta
-    return by_newton(sample, start, settings, factorise=True)
+        theta, matrix = by_sample(sample, fewer, settings)
+    descent = by_newton(sample, theta, settings, matrix)
+    point, matrix = descent.point, descent.hessian
+    if matrix is None:
+        matrix = sample.evaluate(point.theta, point.z, hessian=True).hessian
+    problem.n_passes += sample.n_passes * len(rows) / problem.n_samples
+    return point.theta, matrix
 
 
 def by_newton(
-    problem: Objective, start: Vector | Descent, settings: Settings, *, factorise: bool = False
+    problem: Objective,
+    start: Vector,
+    settings: Settings,
+    matrix: NDArray[np.float64] | None = None,
 ) -> Descent:
-    """Go down by Newton's steps, from a start or from where another way down has come to."""
-    find_step = StepFinder(problem, settings.tol, factorise)
-    if isinstance(start, Descent):
-        descent = start
-    else:
-        theta = starting_point(problem, start)
-        descent = Descent(problem.evaluate(theta, hessian=find_step.needs_hessian))
-    point, loss_curve = descent.point, descent.loss_curve
+    """Go down by Newton's steps, from a start and with the curvature of a sample where there is."""
+    find_step = StepFinder(problem, settings.tol)
+    point = evaluated(problem, start, find_step, matrix is not None)
+    if np.any(start) and point.value >= np.log(2):  # F(0), whatever the data
+        # Where a start is wrong about most samples, and sure of it, the loss is all but straight
+        # and its curvature says nothing; at 0 it is at its largest.
+        point = evaluated(problem, np.zeros_like(start), find_step, matrix is not None)
+    if matrix is not None:
+        find_step.take(positive_solver(with_diagonal(matrix, point.diagonal)))
+    descent = Descent(point)
+    loss_curve = descent.loss_curve
     converged, moved, started_elsewhere = False, True, bool(np.any(point.theta))
     last_decrement = 0.0
     while len(loss_curve) < settings.max_iter and moved and not converged:
         step = find_step(point)
         descent.hessian = descent.hessian if point.hessian is None else point.hessian
-        converged = step.decrement / 2 <= settings.tol > 0
+        converged = step.complete and step.decrement / 2 <= settings.tol > 0
         # A step takes off a larger share of what is left than the one before.
         share = step.decrement / last_decrement if step.decrement < last_decrement else 1.0
-        hopeful = share * step.decrement / 2 <= settings.tol
+        hopeful = step.complete and share * step.decrement / 2 <= settings.tol
         last_decrement = step.decrement
-        hessian = find_step.needs_hessian and not hopeful
         near = not is_far(point, step)
-        point, moved = go_along(problem, point, step, hessian=hessian)
-        if hopeful and near and moved and not converged and step.inverse is not None:
+        if not near:
+            find_step.expect_other_curvature()
+        hessian = find_step.needs_hessian and not hopeful
+        diagonal = find_step.needs_diagonal
+        before = point
+        point, moved = go_along(problem, point, step, hessian=hessian, diagonal=diagonal)
+        find_step.learn(before, point)
+        if hopeful and near and moved and not converged and find_step.inverse is not None:
             # The curvature of the step before is good enough to tell, and for one step more.
-            last = by_inverse(point, step.inverse)
-            if MARGIN * last.decrement / 2 <= settings.tol:
-                point, converged = go_along(problem, point, last, hessian=False)[0], True
+            last = by_inverse(point, find_step.inverse)
+            left = last.decrement / step.decrement * last.decrement / 2
+            if MARGIN * last.decrement / 2 <= settings.tol and left <= ENOUGH * settings.tol:
+                point, converged = go_along(problem, point, last)[0], True
         loss_curve.append(point.value)
         if not moved and started_elsewhere:
             # Samples of which the neuron was sure from the start leave no curvature to go by.
-            point = problem.evaluate(np.zeros_like(point.theta), hessian=find_step.needs_hessian)
+            point = evaluated(problem, np.zeros_like(start), find_step, False)
             started_elsewhere, converged, moved = False, False, True
         moved = moved or settings.tol == 0
     descent.point, descent.converged = point, converged
     return descent
 
 
-def starting_point(problem: Objective, theta: Vector) -> Vector:
-    """Return θ, or 0 if that is the better start.
-
-    Where a start is wrong about most samples, and sure of it, the loss is all but straight and its
-    curvature says nothing; at 0 it is at its largest.
-    """
-    if np.any(theta) and problem.evaluate(theta).value >= np.log(2):  # F(0), whatever the data
-        return np.zeros_like(theta)
-    return theta
+def evaluated(problem: Objective, theta: Vector, find_step: StepFinder, diagonal: bool) -> Point:
+    """Return the point, with as much of the curvature as a step from it needs."""
+    z = None if np.any(theta) else np.zeros(problem.n_samples)
+    if diagonal or not find_step.needs_hessian:
+        return problem.evaluate(theta, z, diagonal=True)
+    return problem.evaluate(theta, z, hessian=True)
 
 
-def go_along(problem: Objective, point: Point, step: Step, *, hessian: bool) -> tuple[Point, bool]:
+def go_along(
+    problem: Objective, point: Point, step: Step, *, hessian: bool = False, diagonal: bool = False
+) -> tuple[Point, bool]:
     """Return the point on the ray from ``point`` along the step where F has fallen enough.
 
     Far from the minimum that is where F is least on the ray: Newton's step is the right one for a
@@ -193,7 +197,9 @@ def go_along(problem: Objective, point: Point, step: Step, *, hessian: bool) -> 
         along = problem.outputs(step.vector) if along is None else along
         length = best_length(problem, point, step, along)
     z = None if along is None else point.z + length * along
-    candidate = problem.evaluate(point.theta + length * step.vector, z, hessian=hessian)
+    candidate = problem.evaluate(
+        point.theta + length * step.vector, z, hessian=hessian, diagonal=diagonal
+    )
     if _fell_enough(point, candidate, step):
         return candidate, True
     along = candidate.z - point.z if along is None else along
@@ -202,7 +208,7 @@ def go_along(problem: Objective, point: Point, step: Step, *, hessian: bool) -> 
         theta, z = point.theta + length * step.vector, point.z + length * along
         fallen = point.value - problem.value_at(theta, z)
         if fallen > 0 and fallen >= SUFFICIENT_DECREASE * length * step.decrement:
-            return problem.evaluate(theta, z, hessian=hessian), True
+            return problem.evaluate(theta, z, hessian=hessian, diagonal=diagonal), True
     return point, False
 
 

@@ -53,7 +53,8 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
                 plateau = Plateau(settings.tol, settings.n_iter_no_change)
             else:
                 converged = settings.tol > 0
-    return Result(neuron.w, neuron.b, len(loss_curve), converged, loss_curve)
+    n_passes = objective.n_passes + len(loss_curve)
+    return Result(neuron.w, neuron.b, len(loss_curve), converged, loss_curve, n_passes)
 
 
 def _steps(objective: Objective, settings: Settings) -> Callable[[int], float]:

@@ -1,0 +1,262 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""Sums over the rows of an array; ``_kernel_twins.py`` says the same in NumPy.
+
+Arrays are allocated by the caller; which ones are changed is said of each function. None holds the
+GIL. Common to all:
+
+X : (n_samples, n_features) of which each row, or each column, lies in one piece
+v, c : (n_features,) weights of the dtype of X, and intercept
+weight : (n_samples,) weights h
+z : (n_samples,) outputs
+sums : (n_features + 1,) to which Σ hx is added and, in the last entry, Σ h
+"""
+from libc.math cimport exp, fabs, sqrt
+from libc.stdlib cimport free, malloc
+from scipy.linalg.cython_blas cimport dgemv, dsyrk, sgemv
+
+from sklearn_bce._tally cimport Tally, activate, are_uniform, counted
+
+ctypedef fused real:
+    float
+    double
+
+# Dense rows are taken this many bytes at a time: read for z = Xw they are then still in the
+# second-level cache for Xᵀ(a−y) (measured flat from 2¹⁷ to 2¹⁹).
+cdef enum:
+    CHUNK_BYTES = 262144
+
+
+cdef struct Rows:
+    # a range of rows of a matrix, in Fortran's terms
+    int n_features, stride
+    bint by_rows       # each row in one piece: the matrix is then the transpose of Fortran's
+
+
+cdef inline Rows rows_of(const real[:, :] X) noexcept nogil:
+    cdef bint by_rows = X.strides[1] == sizeof(real) or X.shape[1] == 1
+    cdef Py_ssize_t stride = X.strides[0] if by_rows else X.strides[1]
+    return Rows(<int> X.shape[1], <int> (stride // <Py_ssize_t> sizeof(real)), by_rows)
+
+
+cdef inline Py_ssize_t rows_per_chunk(const real[:, :] X) noexcept nogil:
+    cdef Py_ssize_t rows = CHUNK_BYTES // (X.shape[1] * <Py_ssize_t> sizeof(real))
+    return rows if rows > 8 else 8
+
+
+cdef inline void multiply(bint transposed, const real *X, Rows rows, int n, real *operand,
+                          real beta, real *result) noexcept nogil:
+    """Set result to X·operand of n rows, or Xᵀ·operand, plus beta·result."""
+    cdef char trans = c"T" if transposed == (not rows.by_rows) else c"N"
+    cdef int height = rows.n_features if rows.by_rows else n
+    cdef int width = n if rows.by_rows else rows.n_features
+    cdef int one = 1
+    cdef real unit = 1
+    if real is float:
+        sgemv(&trans, &height, &width, &unit, <real *> X, &rows.stride, operand, &one, &beta,
+              result, &one)
+    else:
+        dgemv(&trans, &height, &width, &unit, <real *> X, &rows.stride, operand, &one, &beta,
+              result, &one)
+
+
+cdef inline void chunk_outputs(const real *X, Rows rows, int n, real *v, double c, real *buffer,
+                               double *z) noexcept nogil:
+    """Set z to Xv + c of n rows."""
+    cdef int i
+    multiply(False, X, rows, n, v, 0, buffer)
+    for i in range(n):
+        z[i] = buffer[i] + c
+
+
+cdef inline void chunk_sums(const real *X, Rows rows, int n, const double *weight, real *buffer,
+                            double *sums) noexcept nogil:
+    """Add Σ hx and Σ h of n rows."""
+    cdef int i
+    for i in range(n):
+        buffer[i] = <real> weight[i]
+        sums[rows.n_features] += weight[i]
+    multiply(True, X, rows, n, buffer, 0, buffer + n)
+    for i in range(rows.n_features):
+        sums[i] += buffer[n + i]
+
+
+cdef inline real *new_buffer(Py_ssize_t chunk, const real[:, :] X) except NULL:
+    """Return room for an entry for each row of a chunk, and one for each feature."""
+    cdef real *buffer = <real *> malloc((chunk + X.shape[1]) * sizeof(real))
+    if buffer == NULL:
+        raise MemoryError
+    return buffer
+
+
+def dense_outputs(const real[:, :] X, const real[::1] v, double c, double[::1] z):
+    """Set z to Xv + c."""
+    cdef Py_ssize_t start = 0, n, chunk = rows_per_chunk(X)
+    cdef Rows rows = rows_of(X)
+    cdef real *buffer = new_buffer(chunk, X)
+    with nogil:
+        while start < X.shape[0]:
+            n = min(chunk, X.shape[0] - start)
+            chunk_outputs(&X[start, 0], rows, <int> n, <real *> &v[0], c, buffer, &z[start])
+            start += n
+        free(buffer)
+
+
+def dense_sums(const real[:, :] X, const double[::1] weight, double[::1] sums):
+    """Add Σ hx and Σ h to sums."""
+    cdef Py_ssize_t start = 0, n, chunk = rows_per_chunk(X)
+    cdef Rows rows = rows_of(X)
+    cdef real *buffer = new_buffer(chunk, X)
+    with nogil:
+        while start < X.shape[0]:
+            n = min(chunk, X.shape[0] - start)
+            chunk_sums(&X[start, 0], rows, <int> n, &weight[start], buffer, &sums[0])
+            start += n
+        free(buffer)
+
+
+def dense_product(const real[:, :] X, const real[::1] v, double c, const double[::1] weight,
+                  double[::1] z, double[::1] sums):
+    """Set z to Xv + c, and add Σ hzx and Σ hz to sums, reading X once."""
+    cdef Py_ssize_t i, start = 0, n, chunk = rows_per_chunk(X)
+    cdef Rows rows = rows_of(X)
+    cdef real *buffer = new_buffer(chunk, X)
+    cdef double *weighted = <double *> malloc(chunk * sizeof(double))
+    if weighted == NULL:
+        free(buffer)
+        raise MemoryError
+    with nogil:
+        while start < X.shape[0]:
+            n = min(chunk, X.shape[0] - start)
+            chunk_outputs(&X[start, 0], rows, <int> n, <real *> &v[0], c, buffer, &z[start])
+            for i in range(n):
+                weighted[i] = weight[start + i] * z[start + i]
+            chunk_sums(&X[start, 0], rows, <int> n, weighted, buffer, &sums[0])
+            start += n
+        free(buffer)
+        free(weighted)
+
+
+def dense_loss(const real[:, :] X, const real[::1] v, double c, bint known,
+               const double[::1] y, const double[:] weight, double[::1] z,
+               double[::1] slope, double[::1] curvature, double[::1] sums):
+    """Return Σ sL at z = Xv + c, with all that follows from it, reading X once.
+
+    Parameters
+    ----------
+    X, v, c : see the module
+    known : whether z is given
+    y, weight : (n_samples,) targets, and weights s
+    z : changed unless it is known
+    slope, curvature : (n_samples,) set to s∂L/∂z = s(a−y) and s∂²L/∂z² = sa(1−a)
+    sums : (n_features + 1,) to which Σ slope·x and Σ slope are added
+    """
+    cdef Py_ssize_t i, start = 0, n, chunk = rows_per_chunk(X)
+    cdef Rows rows = rows_of(X)
+    cdef bint uniform = are_uniform(weight)
+    cdef Tally tally = Tally(0.0, 1.0, 0)
+    cdef real *buffer = new_buffer(chunk, X)
+    with nogil:
+        while start < X.shape[0]:
+            n = min(chunk, X.shape[0] - start)
+            if not known:
+                chunk_outputs(&X[start, 0], rows, <int> n, <real *> &v[0], c, buffer, &z[start])
+            for i in range(start, start + n):
+                activate(y[i], z[i], weight[i], &slope[i], &curvature[i], uniform, &tally)
+            chunk_sums(&X[start, 0], rows, <int> n, &slope[start], buffer, &sums[0])
+            start += n
+        free(buffer)
+    return counted(weight, &tally)
+
+
+def dense_squares(const real[:, :] X, const double[::1] weight, double[::1] first,
+                  double[::1] second):
+    """Add Σ hx to first and Σ hx² to second, sums both."""
+    cdef Py_ssize_t i, j, start = 0, n, chunk = rows_per_chunk(X)
+    cdef Rows rows = rows_of(X), squared_rows = Rows(<int> X.shape[1], <int> X.shape[1], True)
+    cdef real *buffer = new_buffer(chunk, X)
+    cdef real *squares = <real *> malloc(chunk * X.shape[1] * sizeof(real))
+    if squares == NULL:
+        free(buffer)
+        raise MemoryError
+    with nogil:
+        while start < X.shape[0]:
+            n = min(chunk, X.shape[0] - start)
+            for i in range(n):
+                for j in range(X.shape[1]):
+                    squares[i * X.shape[1] + j] = X[start + i, j] * X[start + i, j]
+            chunk_sums(&X[start, 0], rows, <int> n, &weight[start], buffer, &first[0])
+            chunk_sums(squares, squared_rows, <int> n, &weight[start], buffer, &second[0])
+            start += n
+        free(buffer)
+        free(squares)
+
+
+def dense_gram(const real[:, :] X, const double[::1] weight, double[:, ::1] gram):
+    """Add Σ h xxᵀ to the lower triangle of gram, of (n_features, n_features) or larger."""
+    cdef Py_ssize_t i, j, start = 0, chunk = rows_per_chunk(X)
+    cdef int n, n_features = <int> X.shape[1], stride = <int> gram.shape[1]
+    cdef double root, one = 1.0
+    cdef double *scratch = <double *> malloc(chunk * n_features * sizeof(double))
+    if scratch == NULL:
+        raise MemoryError
+    with nogil:
+        while start < X.shape[0]:
+            n = <int> min(chunk, X.shape[0] - start)
+            for i in range(n):
+                root = sqrt(weight[start + i])
+                for j in range(n_features):
+                    scratch[i * n_features + j] = root * X[start + i, j]
+            # in Fortran's order scratch is its transpose, and the upper triangle the lower one
+            dsyrk("U", "N", &n_features, &n, &one, scratch, &n_features, &one, &gram[0, 0],
+                  &stride)
+            start += n
+        free(scratch)
+
+
+def centred_gram(double[:, ::1] sums, const double[::1] shift, const double[::1] scale):
+    """Turn sums over x into Σ h zzᵀ, of z = [(x − μ)/σ, 1], in place.
+
+    Σ h(x−μ)(x−μ)ᵀ = Σ hxxᵀ − (Σ hx)μᵀ − μ(Σ h(x−μ))ᵀ
+
+    Parameters
+    ----------
+    sums : (size, size) lower triangle of Σ hxxᵀ, with Σ hx and Σ h in the last row; changed
+    shift, scale : (size - 1,) μ and σ
+    """
+    cdef Py_ssize_t i, j, last = sums.shape[0] - 1
+    cdef double total = sums[last, last]
+    with nogil:
+        for i in range(last):
+            for j in range(i + 1):
+                sums[i, j] = (sums[i, j] - sums[last, i] * shift[j]
+                              - shift[i] * (sums[last, j] - total * shift[j]))
+                sums[i, j] /= scale[i]
+                sums[i, j] /= scale[j]
+        for j in range(last):
+            sums[last, j] = (sums[last, j] - total * shift[j]) / scale[j]
+        for i in range(last + 1):
+            for j in range(i):
+                sums[j, i] = sums[i, j]
+
+
+def ray_pass(const double[::1] y, const double[::1] z, const double[::1] along,
+             const double[:] sample_weight, double length):
+    """Return first and second derivative of Σ sL(y, z + t·along) in t, at t = length.
+
+    Parameters
+    ----------
+    y, z, along, sample_weight : (n,) targets, linear outputs, their direction, and weights s
+    length : t
+    """
+    cdef Py_ssize_t i
+    cdef double there, tail, nearer, farther, first = 0.0, second = 0.0
+    with nogil:
+        for i in range(z.shape[0]):
+            there = z[i] + length * along[i]
+            tail = exp(-fabs(there))
+            nearer = 1.0 / (1.0 + tail)
+            farther = tail * nearer
+            first += sample_weight[i] * ((nearer if there >= 0 else farther) - y[i]) * along[i]
+            second += sample_weight[i] * nearer * farther * along[i] * along[i]
+    return first, second

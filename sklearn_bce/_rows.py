@@ -1,0 +1,109 @@
+"""Products with rows of X: all that dense and sparse data differ in.
+
+Both kinds have the same methods. Sums are added to in place; those with an entry for each feature
+and one more hold Σ hx and, in the last entry, Σ h.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+
+from sklearn_bce._kernel_choice import kernels
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class DenseRows:
+    """Rows of an array.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features), float32 or float64
+        In which each row, or each column, lies in one piece.
+    """
+
+    X: NDArray[Any]
+
+    def outputs(self, v: Vector, c: float, z: Vector) -> None:
+        """Set z to Xv + c."""
+        kernels().dense_outputs(self.X, v.astype(self.X.dtype, copy=False), c, z)
+
+    def add_sums(self, weight: Vector, sums: Vector) -> None:
+        """Add Σ hx and Σ h."""
+        kernels().dense_sums(self.X, weight, sums)
+
+    def add_product(self, v: Vector, c: float, weight: Vector, z: Vector, sums: Vector) -> None:
+        """Set z to Xv + c, and add Σ hzx and Σ hz."""
+        v = v.astype(self.X.dtype, copy=False)
+        kernels().dense_product(self.X, v, c, weight, z, sums)
+
+    def add_loss(self, v: Vector, c: float, known: bool, *samples: Any) -> float:
+        """Return Σ sL at z = Xv + c, and set what follows from it: see the kernel."""
+        v = v.astype(self.X.dtype, copy=False)
+        return kernels().dense_loss(self.X, v, c, known, *samples)
+
+    def add_squares(self, weight: Vector, first: Vector, second: Vector) -> None:
+        """Add Σ hx and Σ hx²."""
+        kernels().dense_squares(self.X, weight, first, second)
+
+    def add_gram(self, weight: Vector, gram: NDArray[np.float64]) -> None:
+        """Add Σ hxxᵀ to the lower triangle of the first rows and columns."""
+        kernels().dense_gram(self.X, weight, gram)
+
+
+@dataclass(frozen=True, slots=True)
+class SparseRows:
+    """Rows of a CSR matrix.
+
+    Parameters
+    ----------
+    data, indices, indptr : ndarray
+        The matrix, indices sorted within each row; indptr may be a slice of that of a larger one.
+    """
+
+    data: NDArray[Any]
+    indices: NDArray[Any]
+    indptr: NDArray[Any]
+
+    @property
+    def _csr(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        return self.data, self.indices, self.indptr
+
+    def outputs(self, v: Vector, c: float, z: Vector) -> None:
+        """Set z to Xv + c."""
+        kernels().csr_outputs(*self._csr, v, c, z)
+
+    def add_sums(self, weight: Vector, sums: Vector) -> None:
+        """Add Σ hx and Σ h."""
+        kernels().csr_sums(*self._csr, weight, sums)
+
+    def add_product(self, v: Vector, c: float, weight: Vector, z: Vector, sums: Vector) -> None:
+        """Set z to Xv + c, and add Σ hzx and Σ hz."""
+        kernels().csr_product(*self._csr, v, c, weight, z, sums)
+
+    def add_loss(self, v: Vector, c: float, known: bool, *samples: Any) -> float:
+        """Return Σ sL at z = Xv + c, and set what follows from it: see the kernel."""
+        return kernels().csr_loss(*self._csr, v, c, known, *samples)
+
+    def add_squares(self, weight: Vector, first: Vector, second: Vector) -> None:
+        """Add Σ hx and Σ hx²."""
+        kernels().csr_squares(*self._csr, weight, first, second)
+
+    def add_gram(self, weight: Vector, gram: NDArray[np.float64]) -> None:
+        """Add Σ hxxᵀ to the lower triangle of the first rows and columns."""
+        kernels().csr_gram(*self._csr, weight, gram)
+
+
+def rows_of(X: Any, rows: slice) -> DenseRows | SparseRows:
+    """Return the rows of X in a slice: no copy where each row, or column, lies in one piece."""
+    if issparse(X):
+        stop = X.shape[0] if rows.stop is None else rows.stop
+        return SparseRows(X.data, X.indices, X.indptr[rows.start or 0 : stop + 1])
+    block = X[rows]
+    return DenseRows(block if X.itemsize in block.strides else np.ascontiguousarray(block))

@@ -1,0 +1,87 @@
+"""More features than samples: the same problem in as many coordinates as there are samples.
+
+At the minimum the weights are a combination of the centred samples, w = Xᵀα. With the matrix of
+their products K = XXᵀ = LLᵀ and v = Lᵀα, the outputs are Xw = Lv, and the penalty is that of v, for
+‖w‖² = αᵀKα = ‖v‖². So F of (v, b) over the rows of L is F of (w, b) over those of X, penalty and
+all, and L is square.
+
+References
+----------
+T. Hastie and R. Tibshirani, "Efficient Quadratic Regularization for Expression Arrays",
+Biostatistics 5 (2004), section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dpstrf
+
+from sklearn_bce._coordinates import BLOCK_ELEMENTS, Vector
+from sklearn_bce._objective import Objective
+from sklearn_bce._threads import in_threads, thread_ranges
+
+
+@dataclass(frozen=True)
+class RowSpace:
+    """Coordinates v of the weights that are combinations of the samples.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Samples.
+    mean : ndarray of shape (n_features,)
+        What they are centred by.
+    factor : ndarray of shape (n_samples, rank)
+        L, its rows in the order of the samples.
+    basis : ndarray of shape (rank,)
+        Samples of which the others are combinations; those rows of L are triangular.
+    """
+
+    X: NDArray[Any]
+    mean: Vector
+    factor: NDArray[np.float64]
+    basis: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, objective: Objective) -> RowSpace:
+        """Return that of X, centred if there is an intercept to take up the mean."""
+        X = objective.X
+        n_samples, n_features = X.shape
+        mean = np.zeros(n_features)
+        width = max(1, BLOCK_ELEMENTS // n_samples)
+
+        def add(columns: slice, gram: NDArray[np.float64]) -> None:
+            for start in range(columns.start, columns.stop, width):
+                some = slice(start, min(start + width, columns.stop))
+                block = X[:, some].astype(np.float64)
+                if objective.coordinates.fit_intercept:
+                    mean[some] = block.mean(axis=0)
+                    block -= mean[some]
+                gram += block @ block.T
+
+        objective.n_passes += 1
+        ranges = thread_ranges(X.T, objective.n_threads)
+        grams = np.zeros((len(ranges), n_samples, n_samples))
+        in_threads([partial(add, *task) for task in zip(ranges, grams, strict=True)])
+        factor, pivots, rank, _ = dpstrf(grams.sum(axis=0), lower=0, overwrite_a=1)
+        pivots = pivots - 1
+        in_order = np.empty((n_samples, rank))
+        in_order[pivots] = np.triu(factor)[:rank].T
+        return cls(X, mean, in_order, pivots[:rank])
+
+    def problem(self, objective: Objective) -> Objective:
+        """Return F as a function of (v, b)."""
+        return objective.of_samples(self.factor)
+
+    def to_user(self, v: Vector, b: float) -> tuple[Vector, float]:
+        """Return (w, b) of (v, b)."""
+        alpha = np.zeros(len(self.X))
+        alpha[self.basis] = solve_triangular(self.factor[self.basis], v, lower=True, trans=1)
+        w = alpha.astype(self.X.dtype) @ self.X - np.sum(alpha) * self.mean
+        return w, b - float(self.mean @ w)

@@ -1,0 +1,133 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""Sums over the rows of a CSR matrix; ``_kernel_twins.py`` says the same in NumPy.
+
+Arrays are allocated by the caller; which ones are changed is said of each function. None holds the
+GIL. Common to all:
+
+data, indices, indptr : rows, indices sorted within each; indptr may be a slice of a longer one
+v, c : (n_features,) weights, and intercept
+weight : (n_samples,) weights h
+z : (n_samples,) outputs
+sums : (n_features + 1,) to which Σ hx is added and, in the last entry, Σ h
+"""
+from libc.stdint cimport int32_t, int64_t
+
+from sklearn_bce._tally cimport Tally, activate, are_uniform, counted
+
+ctypedef fused real:
+    float
+    double
+
+ctypedef fused index:
+    int32_t
+    int64_t
+
+
+cdef inline double row_output(const real *data, const index *indices, Py_ssize_t start,
+                              Py_ssize_t stop, const double *v, double c) noexcept nogil:
+    """Return c + Σ vx of a row."""
+    cdef Py_ssize_t e
+    for e in range(start, stop):
+        c += v[indices[e]] * data[e]
+    return c
+
+
+cdef inline void add_row(const real *data, const index *indices, Py_ssize_t start,
+                         Py_ssize_t stop, double weight, double *sums) noexcept nogil:
+    """Add hx of a row."""
+    cdef Py_ssize_t e
+    for e in range(start, stop):
+        sums[indices[e]] += weight * data[e]
+
+
+def csr_outputs(const real[::1] data, const index[::1] indices, const index[::1] indptr,
+                const double[::1] v, double c, double[::1] z):
+    """Set z to Xv + c."""
+    cdef Py_ssize_t i
+    cdef const real *x = &data[0] if data.shape[0] else NULL
+    cdef const index *j = &indices[0] if indices.shape[0] else NULL
+    with nogil:
+        for i in range(z.shape[0]):
+            z[i] = row_output(x, j, indptr[i], indptr[i + 1], &v[0], c)
+
+
+def csr_sums(const real[::1] data, const index[::1] indices, const index[::1] indptr,
+             const double[::1] weight, double[::1] sums):
+    """Add Σ hx and Σ h to sums."""
+    cdef Py_ssize_t i
+    cdef const real *x = &data[0] if data.shape[0] else NULL
+    cdef const index *j = &indices[0] if indices.shape[0] else NULL
+    cdef double total = 0.0
+    with nogil:
+        for i in range(weight.shape[0]):
+            add_row(x, j, indptr[i], indptr[i + 1], weight[i], &sums[0])
+            total += weight[i]
+    sums[sums.shape[0] - 1] += total
+
+
+def csr_product(const real[::1] data, const index[::1] indices, const index[::1] indptr,
+                const double[::1] v, double c, const double[::1] weight, double[::1] z,
+                double[::1] sums):
+    """Do as `dense_product`."""
+    cdef Py_ssize_t i
+    cdef const real *x = &data[0] if data.shape[0] else NULL
+    cdef const index *j = &indices[0] if indices.shape[0] else NULL
+    cdef double weighted, total = 0.0
+    with nogil:
+        for i in range(z.shape[0]):
+            z[i] = row_output(x, j, indptr[i], indptr[i + 1], &v[0], c)
+            weighted = weight[i] * z[i]
+            add_row(x, j, indptr[i], indptr[i + 1], weighted, &sums[0])
+            total += weighted
+    sums[sums.shape[0] - 1] += total
+
+
+def csr_loss(const real[::1] data, const index[::1] indices, const index[::1] indptr,
+             const double[::1] v, double c, bint known,
+             const double[::1] y, const double[:] weight, double[::1] z,
+             double[::1] slope, double[::1] curvature, double[::1] sums):
+    """Do as `dense_loss`."""
+    cdef Py_ssize_t i
+    cdef const real *x = &data[0] if data.shape[0] else NULL
+    cdef const index *j = &indices[0] if indices.shape[0] else NULL
+    cdef double total = 0.0
+    cdef bint uniform = are_uniform(weight)
+    cdef Tally tally = Tally(0.0, 1.0, 0)
+    with nogil:
+        for i in range(z.shape[0]):
+            if not known:
+                z[i] = row_output(x, j, indptr[i], indptr[i + 1], &v[0], c)
+            activate(y[i], z[i], weight[i], &slope[i], &curvature[i], uniform, &tally)
+            add_row(x, j, indptr[i], indptr[i + 1], slope[i], &sums[0])
+            total += slope[i]
+    sums[sums.shape[0] - 1] += total
+    return counted(weight, &tally)
+
+
+def csr_squares(const real[::1] data, const index[::1] indices, const index[::1] indptr,
+                const double[::1] weight, double[::1] first, double[::1] second):
+    """Do as `dense_squares`."""
+    cdef Py_ssize_t i, e, last = first.shape[0] - 1
+    cdef double weighted
+    with nogil:
+        for i in range(weight.shape[0]):
+            for e in range(indptr[i], indptr[i + 1]):
+                weighted = weight[i] * data[e]
+                first[indices[e]] += weighted
+                second[indices[e]] += weighted * data[e]
+            first[last] += weight[i]
+            second[last] += weight[i]
+
+
+def csr_gram(const real[::1] data, const index[::1] indices, const index[::1] indptr,
+             const double[::1] weight, double[:, ::1] gram):
+    """Do as `dense_gram`."""
+    cdef Py_ssize_t i, j, k
+    cdef double weighted
+    with nogil:
+        for i in range(weight.shape[0]):
+            for j in range(indptr[i], indptr[i + 1]):
+                weighted = weight[i] * data[j]
+                for k in range(indptr[i], j + 1):
+                    gram[indices[j], indices[k]] += weighted * data[k]

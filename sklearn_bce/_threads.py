@@ -1,0 +1,91 @@
+"""As many threads as the process was given, and where it has use for them.
+
+BLAS's own threads are of no use to a fit: a block of rows is too small for them, and where another
+process wants the cores they wait for each other. A fit holds BLAS to one thread, and where data
+are large hands ranges of rows to as many of its own as BLAS was allowed before: that is what
+`threadpoolctl` and joblib set for the process. While another fit does so, it is one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+from scipy.sparse import issparse
+from threadpoolctl import ThreadpoolController
+
+# Stored values of X that a thread is started for: half a millisecond or more of a pass, ten times
+# what its start takes.
+WORTH_A_THREAD = 2**19
+
+_lock = threading.Lock()
+_fits = 0  # that hold BLAS to one thread at the moment
+_allowed: list[int] = []  # what each of the libraries may use otherwise
+
+
+@cache
+def _libraries() -> list:
+    """Return the BLAS libraries that are loaded, found once: that takes as long as a small fit."""
+    return ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[int]:
+    """Hold BLAS to one thread in the block; yield how many threads the block may use itself."""
+    global _fits
+    with _lock:
+        _fits += 1
+        alone = _fits == 1
+        if alone:
+            _allowed[:] = [library.num_threads for library in _libraries()]
+            _set([1] * len(_allowed))
+        threads = min(_allowed, default=1) if alone else 1
+    try:
+        yield threads
+    finally:
+        with _lock:
+            _fits -= 1
+            if not _fits:
+                _set(_allowed)
+
+
+def _set(numbers: list[int]) -> None:
+    for library, number in zip(_libraries(), numbers, strict=True):
+        if library.num_threads != number:
+            library.set_num_threads(number)
+
+
+def thread_ranges(X: Any, n_threads: int) -> list[slice]:
+    """Return ranges of the rows of X, one for each thread that is worth its start."""
+    stored = X.nnz if issparse(X) else X.size
+    ranges = max(1, min(n_threads, stored // WORTH_A_THREAD))
+    edges = [X.shape[0] * k // ranges for k in range(ranges + 1)]
+    return [slice(start, stop) for start, stop in pairwise(edges)]
+
+
+def in_threads(tasks: list[Callable[[], None]]) -> None:
+    """Run the first task in this thread and each other in one of its own; raise what one raises."""
+    if len(tasks) == 1:
+        return tasks[0]()
+    raised: list[BaseException] = []
+
+    def run(task: Callable[[], None]) -> None:
+        try:
+            task()
+        except BaseException as error:
+            raised.append(error)
+
+    others = [threading.Thread(target=run, args=(task,)) for task in tasks[1:]]
+    for thread in others:
+        thread.start()
+    try:
+        tasks[0]()
+    finally:
+        for thread in others:
+            thread.join()
+    if raised:
+        raise raised[0]

@@ -1,0 +1,198 @@
+"""Sums over rows, compiled and in NumPy, dense and sparse, against the sums written out."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.special import expit
+
+from sklearn_bce import _dense_kernels, _kernel_twins, _rows, _sparse_kernels
+from sklearn_bce._kernel_choice import COMPILED
+from sklearn_bce._rows import DenseRows, SparseRows, rows_of
+
+LAYOUTS = ["C", "F", "strided", "csr-int32", "csr-int64"]
+# A chunk of the dense kernels is 2¹⁸ bytes: several chunks, a part of one, and rows that are longer
+# than a chunk.
+SHAPES = [(5000, 17), (40, 3), (1, 1), (30, 5000)]
+
+
+@pytest.fixture(params=["compiled", "NumPy"])
+def kernels(request, monkeypatch):
+    module = COMPILED if request.param == "compiled" else _kernel_twins
+    monkeypatch.setattr(_rows, "kernels", lambda: module)
+    return module
+
+
+@pytest.fixture(params=[np.float64, np.float32])
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture(params=LAYOUTS)
+def layout(request):
+    return request.param
+
+
+@pytest.fixture(params=SHAPES, ids=str)
+def data(request, dtype, layout):
+    """X as an array of float64, and as rows of the layout; weights; weights of the features."""
+    n_samples, n_features = request.param
+    rng = np.random.default_rng(n_features)
+    X = rng.standard_normal(request.param).astype(dtype)
+    if layout.startswith("csr"):
+        X *= rng.random(X.shape) < 0.3
+        X[n_samples // 2 :: 7] = 0.0  # rows without a stored value
+        csr, index = sp.csr_array(X), layout.removeprefix("csr-")
+        # A slice of a longer matrix, of which the first rows are others.
+        first = rng.standard_normal((2, n_features)).astype(dtype)
+        csr = sp.vstack([sp.csr_array(first), csr]).tocsr()
+        csr.indices, csr.indptr = csr.indices.astype(index), csr.indptr.astype(index)
+        rows = rows_of(csr, slice(2, None))
+    else:
+        stored = {"C": X, "F": np.asfortranarray(X), "strided": np.repeat(X, 2, axis=0)[::2]}[
+            layout
+        ]
+        if layout == "strided":
+            stored = np.repeat(stored, 2, axis=1)[:, ::2]
+        rows = rows_of(stored, slice(None))
+    v = rng.standard_normal(n_features).astype(dtype).astype(np.float64)
+    weight = rng.random(n_samples)
+    weight[::5] = 0.0
+    return X.astype(np.float64), rows, weight, v
+
+
+def _assert_close(got, expected, dtype, terms):
+    """To the rounding of a sum of so many terms of its size."""
+    tol = 1e-13 if dtype is np.float64 else 1e-6
+    scale = np.max(np.abs(expected), initial=1.0) * math.sqrt(terms)
+    np.testing.assert_allclose(got, expected, rtol=tol, atol=tol * scale)
+
+
+def _sums(X, weight):
+    return np.append(X.T @ weight, weight.sum())
+
+
+@pytest.mark.usefixtures("kernels")
+def test_outputs(data, dtype):
+    X, rows, _, v = data
+    z = np.full(len(X), np.nan)
+    rows.outputs(v, 0.75, z)
+    _assert_close(z, X @ v + 0.75, dtype, X.shape[1])
+
+
+@pytest.mark.usefixtures("kernels")
+def test_sums_are_added_to(data, dtype):
+    X, rows, weight, _ = data
+    sums = np.ones(X.shape[1] + 1)
+    rows.add_sums(weight, sums)
+    _assert_close(sums, 1 + _sums(X, weight), dtype, len(X))
+
+
+@pytest.mark.usefixtures("kernels")
+def test_product(data, dtype):
+    X, rows, weight, v = data
+    z, sums = np.full(len(X), np.nan), np.ones(X.shape[1] + 1)
+    rows.add_product(v, -0.5, weight, z, sums)
+    _assert_close(z, X @ v - 0.5, dtype, X.shape[1])
+    _assert_close(sums, 1 + _sums(X, weight * (X @ v - 0.5)), dtype, len(X) * X.shape[1])
+
+
+@pytest.mark.usefixtures("kernels")
+def test_squares(data, dtype):
+    X, rows, weight, _ = data
+    first, second = np.ones((2, X.shape[1] + 1))
+    rows.add_squares(weight, first, second)
+    _assert_close(first, 1 + _sums(X, weight), dtype, len(X))
+    _assert_close(second, 1 + _sums(X**2, weight), dtype, len(X))
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("data", [*SHAPES[:3], (30, 700)], ids=str, indirect=True)
+def test_gram(data):
+    X, rows, weight, _ = data
+    size = X.shape[1] + 1
+    gram = np.ones((size, size))
+    rows.add_gram(weight, gram)
+    expected = np.ones((size, size))
+    expected[:-1, :-1] += X.T @ (X * weight[:, np.newaxis])
+    _assert_close(np.tril(gram), np.tril(expected), np.float64, len(X))
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("uniform", [False, True])
+@pytest.mark.parametrize("spread", [0.1, 3.0, 300.0])
+def test_loss_and_what_follows_from_it(data, dtype, known, uniform, spread):
+    """Long enough for several logarithms of products, and with targets between 0 and 1."""
+    X, rows, weight, v = data
+    n_samples = len(X)
+    rng = np.random.default_rng(0)
+    y = rng.choice([0.0, 0.3, 1.0], n_samples)
+    v = (v * spread / math.sqrt(len(v))).astype(dtype).astype(np.float64)
+    if uniform:
+        weight = np.broadcast_to(0.25, n_samples)
+    exact = np.linspace(-2, 2, n_samples) * spread if known else X @ v + 0.5
+    z = exact.copy() if known else np.full(n_samples, np.nan)
+    slope, curvature = np.empty((2, n_samples))
+    sums = np.ones(X.shape[1] + 1)
+    total = rows.add_loss(v, 0.5, known, y, weight, z, slope, curvature, sums)
+    if known:
+        np.testing.assert_array_equal(z, exact)
+    else:
+        _assert_close(z, exact, dtype, X.shape[1])
+    a = expit(z)  # of the outputs that were found
+    assert total == pytest.approx(math.fsum(weight * (np.logaddexp(0, z) - y * z)), rel=1e-12)
+    np.testing.assert_allclose(slope, weight * (a - y), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(curvature, weight * a * expit(-z), rtol=1e-13, atol=1e-300)
+    _assert_close(sums, 1 + _sums(X, slope), dtype, n_samples)
+
+
+@pytest.mark.parametrize("module", [COMPILED, _kernel_twins])
+def test_centred_gram(module):
+    rng = np.random.default_rng(1)
+    X, weight = rng.standard_normal((50, 4)) + 3, rng.random(50)
+    shift, scale = np.array([3.0, 2.5, 0.0, -1.0]), np.array([1.0, 1e-3, 40.0, 2.0])
+    sums = np.zeros((5, 5))
+    sums[:4, :4] = np.tril(X.T @ (X * weight[:, np.newaxis]))
+    sums[4] = _sums(X, weight)
+    module.centred_gram(sums, shift, scale)
+    Z = np.column_stack([(X - shift) / scale, np.ones(50)])
+    np.testing.assert_allclose(sums, Z.T @ (Z * weight[:, np.newaxis]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("module", [COMPILED, _kernel_twins])
+@pytest.mark.parametrize("length", [0.0, 0.7, 1e4])
+def test_ray_pass(module, length):
+    rng = np.random.default_rng(0)
+    y, z, along, weight = rng.random(60), *rng.standard_normal((2, 60)), rng.random(60)
+    first, second = module.ray_pass(y, z, along, weight, length)
+    at = z + length * along
+    assert first == pytest.approx(math.fsum(weight * (expit(at) - y) * along), rel=1e-12)
+    assert second == pytest.approx(
+        math.fsum(weight * expit(at) * expit(-at) * along**2), rel=1e-12, abs=1e-300
+    )
+
+
+def test_rows_are_not_copied():
+    X = np.arange(12.0).reshape(4, 3)
+    for whole in (X, np.asfortranarray(X)):
+        rows = rows_of(whole, slice(1, 3))
+        assert isinstance(rows, DenseRows)
+        assert np.shares_memory(rows.X, whole)
+    csr = sp.csr_array(X)
+    rows = rows_of(csr, slice(1, 3))
+    assert isinstance(rows, SparseRows)
+    assert rows.data is csr.data
+    assert rows.indices is csr.indices
+
+
+def test_every_kernel_is_tested_here_against_its_twin():
+    compiled = {name for module in (_dense_kernels, _sparse_kernels) for name in vars(module)}
+    public = {name for name in compiled if not name.startswith("_")}
+    assert public == {
+        *(f"dense_{name}" for name in ("outputs", "sums", "product", "loss", "squares", "gram")),
+        *(f"csr_{name}" for name in ("outputs", "sums", "product", "loss", "squares", "gram")),
+        "centred_gram",
+        "ray_pass",
+    }
