@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from sklearn_bce._rows import DenseRows, rows_of
+from sklearn_bce._rows import rows_of
 
 Vector = NDArray[np.float64]
 
@@ -170,9 +170,12 @@ def _moments(X: Any, share: Vector, origin: Vector, centre: bool) -> tuple[Vecto
 
 
 def _sums(X: Any, share: Vector, origin: Vector) -> tuple[Vector, Vector]:
-    """Return Σ p(x − origin) and Σ p(x − origin)² of each column."""
+    """Return Σ p(x − origin) and Σ p(x − origin)² of each column; of sparse X the origin is 0."""
     first, second = np.zeros((2, X.shape[1] + 1))
+    share = np.ascontiguousarray(share)
+    if issparse(X):
+        rows_of(X, slice(None)).add_squares(share, first, second)
+        return first[:-1], second[:-1]
     for rows in row_blocks(X):
-        block = rows_of(X, rows) if issparse(X) else DenseRows(X[rows] - origin)
-        block.add_squares(np.ascontiguousarray(share[rows]), first, second)
+        rows_of(X, rows).add_squares(share[rows], first, second, origin)
     return first[:-1], second[:-1]

@@ -41,7 +41,7 @@ cdef inline Rows rows_of(const real[:, :] X) noexcept nogil:
 
 cdef inline Py_ssize_t rows_per_chunk(const real[:, :] X) noexcept nogil:
     cdef Py_ssize_t rows = CHUNK_BYTES // (X.shape[1] * <Py_ssize_t> sizeof(real))
-    return rows if rows > 8 else 8
+    return min(max(rows, 8), X.shape[0])
 
 
 cdef inline void multiply(bint transposed, const real *X, Rows rows, int n, real *operand,
@@ -73,9 +73,11 @@ cdef inline void chunk_sums(const real *X, Rows rows, int n, const double *weigh
                             double *sums) noexcept nogil:
     """Add Σ hx and Σ h of n rows."""
     cdef int i
+    cdef double total = 0.0
     for i in range(n):
         buffer[i] = <real> weight[i]
-        sums[rows.n_features] += weight[i]
+        total += weight[i]
+    sums[rows.n_features] += total
     multiply(True, X, rows, n, buffer, 0, buffer + n)
     for i in range(rows.n_features):
         sums[i] += buffer[n + i]
@@ -169,27 +171,39 @@ def dense_loss(const real[:, :] X, const real[::1] v, double c, bint known,
     return counted(weight, &tally)
 
 
-def dense_squares(const real[:, :] X, const double[::1] weight, double[::1] first,
-                  double[::1] second):
-    """Add Σ hx to first and Σ hx² to second, sums both."""
+def dense_squares(const real[:, :] X, const double[::1] origin, const double[::1] weight,
+                  double[::1] first, double[::1] second):
+    """Add Σ h(x−o) to first and Σ h(x−o)² to second, sums both, with the origin o."""
     cdef Py_ssize_t i, j, start = 0, n, chunk = rows_per_chunk(X)
-    cdef Rows rows = rows_of(X), squared_rows = Rows(<int> X.shape[1], <int> X.shape[1], True)
+    cdef int n_features = <int> X.shape[1]
+    cdef Rows rows = Rows(n_features, n_features, True)
     cdef real *buffer = new_buffer(chunk, X)
-    cdef real *squares = <real *> malloc(chunk * X.shape[1] * sizeof(real))
-    if squares == NULL:
+    cdef real *offsets = <real *> malloc(chunk * n_features * sizeof(real))
+    if offsets == NULL:
         free(buffer)
         raise MemoryError
     with nogil:
         while start < X.shape[0]:
             n = min(chunk, X.shape[0] - start)
             for i in range(n):
-                for j in range(X.shape[1]):
-                    squares[i * X.shape[1] + j] = X[start + i, j] * X[start + i, j]
-            chunk_sums(&X[start, 0], rows, <int> n, &weight[start], buffer, &first[0])
-            chunk_sums(squares, squared_rows, <int> n, &weight[start], buffer, &second[0])
+                for j in range(n_features):
+                    offsets[i * n_features + j] = <real> (X[start + i, j] - origin[j])
+            chunk_sums(offsets, rows, <int> n, &weight[start], buffer, &first[0])
+            for i in range(n * n_features):
+                offsets[i] *= offsets[i]
+            chunk_sums(offsets, rows, <int> n, &weight[start], buffer, &second[0])
             start += n
         free(buffer)
-        free(squares)
+        free(offsets)
+
+
+def standardised(const real[:, :] X, const real[::1] shift, const real[::1] scale, real[:, ::1] Z):
+    """Set the first columns of Z to (X − shift)/scale."""
+    cdef Py_ssize_t i, j
+    with nogil:
+        for i in range(X.shape[0]):
+            for j in range(X.shape[1]):
+                Z[i, j] = (X[i, j] - shift[j]) / scale[j]
 
 
 def dense_gram(const real[:, :] X, const double[::1] weight, double[:, ::1] gram):
@@ -197,6 +211,9 @@ def dense_gram(const real[:, :] X, const double[::1] weight, double[:, ::1] gram
     cdef Py_ssize_t i, j, start = 0, chunk = rows_per_chunk(X)
     cdef int n, n_features = <int> X.shape[1], stride = <int> gram.shape[1]
     cdef double root, one = 1.0
+    cdef Rows rows = rows_of(X)
+    cdef const real *row
+    cdef double *to
     cdef double *scratch = <double *> malloc(chunk * n_features * sizeof(double))
     if scratch == NULL:
         raise MemoryError
@@ -205,8 +222,14 @@ def dense_gram(const real[:, :] X, const double[::1] weight, double[:, ::1] gram
             n = <int> min(chunk, X.shape[0] - start)
             for i in range(n):
                 root = sqrt(weight[start + i])
-                for j in range(n_features):
-                    scratch[i * n_features + j] = root * X[start + i, j]
+                to = scratch + i * n_features
+                if rows.by_rows:  # the compiler makes this loop a fast one
+                    row = &X[start + i, 0]
+                    for j in range(n_features):
+                        to[j] = root * row[j]
+                else:
+                    for j in range(n_features):
+                        to[j] = root * X[start + i, j]
             # in Fortran's order scratch is its transpose, and the upper triangle the lower one
             dsyrk("U", "N", &n_features, &n, &one, scratch, &n_features, &one, &gram[0, 0],
                   &stride)

@@ -34,12 +34,11 @@ SAFE_SCALES = {np.dtype(np.float64): (1e-100, 1e100), np.dtype(np.float32): (1e-
 
 def design_of(X: Any, coordinates: Coordinates) -> Design:
     """Return the samples X in the given coordinates: a copy of small data, which is faster."""
-    if issparse(X) or X.size > BLOCK_ELEMENTS or coordinates.are_of_user:
+    small = not issparse(X) and X.dtype == np.float64 and X.size <= BLOCK_ELEMENTS
+    if not small or coordinates.are_of_user:
         return Design(X, coordinates)
     Z = np.empty((len(X), coordinates.size))
-    of_features = Z[:, : X.shape[1]]
-    np.subtract(X, coordinates.shift, out=of_features)
-    np.divide(of_features, coordinates.scale, out=of_features)
+    kernels().standardised(X, coordinates.shift, coordinates.scale, Z)
     Z[:, X.shape[1] :] = 1.0  # the intercept is one feature more
     return Design(Z, Coordinates.of_user(coordinates.size, fit_intercept=False))
 
@@ -72,23 +71,30 @@ class Design:
         if unsafe and issparse(X):
             self._source = divided_by(with_columns_centred(X, shift, far), scale)
             self._shift = np.where(full_columns(X, far), 0.0, shift) / scale
+        self._blocks: dict[tuple[int | None, int | None], list[tuple[slice, Any]]] = {}
 
     def blocks(self, rows: slice) -> Iterator[tuple[slice, Any]]:
         """Yield slices of the given rows, and each one's samples.
 
         A standardised block is overwritten by the next.
         """
-        slices = row_blocks(self.X, rows)
-        if not self._standardise_blocks:
-            yield from ((block, rows_of(self._source, block)) for block in slices)
+        if self._standardise_blocks:
+            yield from self._standardised_blocks(rows)
             return
+        key = rows.start, rows.stop
+        if key not in self._blocks:
+            slices = row_blocks(self.X, rows)
+            self._blocks[key] = [(block, rows_of(self._source, block)) for block in slices]
+        yield from self._blocks[key]
+
+    def _standardised_blocks(self, rows: slice) -> Iterator[tuple[slice, Any]]:
+        slices = row_blocks(self.X, rows)
         shift = self.coordinates.shift.astype(self.X.dtype)
         scale = self.coordinates.scale.astype(self.X.dtype)
         buffer = np.empty((slices[0].stop - slices[0].start, self.X.shape[1]), self.X.dtype)
         for block in slices:
             Z = buffer[: block.stop - block.start]
-            np.subtract(self.X[block], shift, out=Z)
-            np.divide(Z, scale, out=Z)
+            kernels().standardised(self.X[block], shift, scale, Z)
             yield block, DenseRows(Z)
 
     def operand(self, theta: Vector) -> tuple[Vector, float]:

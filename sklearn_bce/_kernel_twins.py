@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 
 from sklearn_bce.chain_rule import (
     binary_cross_entropy,
@@ -106,10 +106,16 @@ def dense_loss(X, v, c, known, y, weight, z, slope, curvature, sums):
     return float(np.sum(weight * loss))
 
 
-def dense_squares(X, weight, first, second):
+def dense_squares(X, origin, weight, first, second):
     """Do as the kernel of this name."""
-    dense_sums(X, weight, first)
-    dense_sums(X.multiply(X) if issparse(X) else np.square(X), weight, second)
+    offset = (X - origin).astype(X.dtype)
+    dense_sums(offset, weight, first)
+    dense_sums(np.square(offset), weight, second)
+
+
+def standardised(X, shift, scale, Z):
+    """Do as the kernel of this name."""
+    Z[:, : X.shape[1]] = (X - shift) / scale
 
 
 def dense_gram(X, weight, gram):
@@ -140,7 +146,9 @@ def csr_loss(data, indices, indptr, v, *arguments):
 
 def csr_squares(data, indices, indptr, weight, first, second):
     """Do as the kernel of this name."""
-    dense_squares(_csr(data, indices, indptr, len(first) - 1), weight, first, second)
+    X = _csr(data, indices, indptr, len(first) - 1)
+    dense_sums(X, weight, first)
+    dense_sums(X.multiply(X), weight, second)
 
 
 def csr_gram(data, indices, indptr, weight, gram):

@@ -15,14 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_bce._coordinates import Coordinates, Vector, standard_coordinates
-from sklearn_bce._design import design_of
+from sklearn_bce._design import Design, design_of
 from sklearn_bce._kernel_choice import kernels
 from sklearn_bce._penalty import L2Penalty
 from sklearn_bce._threads import in_threads, thread_ranges
@@ -107,8 +107,12 @@ class Objective:
         uniform = sample_weight.strides == (0,)
         share = (sample_weight[0] if uniform else sample_weight) / self.total_weight
         self._share = np.broadcast_to(share, len(y))
-        self._design = design_of(X, coordinates)
         self._ranges = thread_ranges(X, n_threads)
+
+    @cached_property
+    def _design(self) -> Design:
+        """Products with the samples in the coordinates of θ."""
+        return design_of(self.X, self.coordinates)
 
     @classmethod
     def in_user_units(
@@ -135,25 +139,31 @@ class Objective:
         coordinates = Coordinates.of_user(X.shape[1], fit_intercept)
         return cls(X, y, sample_weight, L2Penalty(strength), coordinates, n_threads)
 
-    def standardised(self, rows: NDArray[np.intp] | None = None) -> Objective:
-        """Return the same F, of the user's coordinates, in those of centred and scaled columns.
-
-        Where rows are given, it is their means and deviations that columns are centred and scaled
-        by. Any numbers near the true ones serve.
-        """
-        X, share = self.X, self._share
-        if rows is not None:
-            X, share = X[rows], share[rows] / np.sum(share[rows])
-        coordinates = standard_coordinates(X, share, self.coordinates.fit_intercept)
-        penalty = self.penalty.in_units(coordinates.scale)
-        other = Objective(self.X, self.y, self.sample_weight, penalty, coordinates, self.n_threads)
-        other.n_passes = self.n_passes + X.shape[0] / self.n_samples
+    def standardised(self) -> Objective:
+        """Return the same F, of the user's coordinates, in those of centred and scaled columns."""
+        fit_intercept = self.coordinates.fit_intercept
+        other = self.in_coordinates(standard_coordinates(self.X, self._share, fit_intercept))
+        other.n_passes += 1
         return other
 
-    def of_rows(self, rows: NDArray[np.intp]) -> Objective:
-        """Return the mean loss of these rows plus the penalty of all, in the same coordinates."""
-        weight = self.sample_weight
-        weight = weight[: len(rows)] if weight.strides == (0,) else weight[rows]
+    def in_coordinates(self, coordinates: Coordinates) -> Objective:
+        """Return the same F, of the user's coordinates, in others."""
+        penalty = self.penalty.in_units(coordinates.scale)
+        other = Objective(self.X, self.y, self.sample_weight, penalty, coordinates, self.n_threads)
+        other.n_passes = self.n_passes
+        return other
+
+    def of_rows(self, rows: NDArray[np.intp], factor: Vector) -> Objective:
+        """Return the mean loss of these rows plus the penalty of all, in the same coordinates.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n,)
+            Which.
+        factor : ndarray of shape (n,)
+            What their weights are multiplied by.
+        """
+        weight = self.sample_weight[rows] * factor
         return Objective(
             self.X[rows], self.y[rows], weight, self.penalty, self.coordinates, self.n_threads
         )

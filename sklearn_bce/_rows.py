@@ -48,9 +48,12 @@ class DenseRows:
         v = v.astype(self.X.dtype, copy=False)
         return kernels().dense_loss(self.X, v, c, known, *samples)
 
-    def add_squares(self, weight: Vector, first: Vector, second: Vector) -> None:
-        """Add Σ hx and Σ hx²."""
-        kernels().dense_squares(self.X, weight, first, second)
+    def add_squares(
+        self, weight: Vector, first: Vector, second: Vector, origin: Vector | None = None
+    ) -> None:
+        """Add Σ hx and Σ hx², of offsets from an origin where that is given."""
+        origin = np.zeros(self.X.shape[1]) if origin is None else origin
+        kernels().dense_squares(self.X, origin, weight, first, second)
 
     def add_gram(self, weight: Vector, gram: NDArray[np.float64]) -> None:
         """Add Σ hxxᵀ to the lower triangle of the first rows and columns."""

@@ -107,6 +107,25 @@ def test_squares(data, dtype):
     _assert_close(second, 1 + _sums(X**2, weight), dtype, len(X))
 
 
+def test_squares_about_an_origin(kernels, data, dtype, layout):
+    X, rows, weight, origin = data
+    if layout.startswith("csr"):
+        rows = DenseRows(X.astype(dtype))
+    first, second = np.ones((2, X.shape[1] + 1))
+    rows.add_squares(weight, first, second, origin)
+    _assert_close(first, 1 + _sums(X - origin, weight), dtype, len(X))
+    _assert_close(second, 1 + _sums((X - origin) ** 2, weight), dtype, len(X))
+
+
+def test_standardised(kernels, data, dtype):
+    X, _, _, shift = data
+    Z = np.full((len(X), X.shape[1] + 1), np.nan, dtype=dtype)
+    shift, scale = shift.astype(dtype), np.linspace(0.5, 3, X.shape[1]).astype(dtype)
+    kernels.standardised(X.astype(dtype), shift, scale, Z)
+    np.testing.assert_allclose(Z[:, :-1], (X - shift) / scale, rtol=1e-6, atol=1e-6)
+    assert np.isnan(Z[:, -1]).all()
+
+
 @pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("data", [*SHAPES[:3], (30, 700)], ids=str, indirect=True)
 def test_gram(data):
@@ -193,6 +212,7 @@ def test_every_kernel_is_tested_here_against_its_twin():
     assert public == {
         *(f"dense_{name}" for name in ("outputs", "sums", "product", "loss", "squares", "gram")),
         *(f"csr_{name}" for name in ("outputs", "sums", "product", "loss", "squares", "gram")),
+        "standardised",
         "centred_gram",
         "ray_pass",
     }

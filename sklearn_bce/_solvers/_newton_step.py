@@ -174,20 +174,21 @@ def positive_solver(matrix: NDArray[Any]) -> Callable[[Vector], Vector]:
     A matrix that is singular in floating point is made regular by a multiple of its own diagonal,
     as small as will do: that changes the answer only where the matrix says nothing.
     """
-    # Columns in other units, and penalties upon them, are no reason to call a matrix singular.
-    diagonal = np.diag(matrix)
-    unit = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    equilibrated = matrix * unit * unit[:, np.newaxis]
-    # A square on the diagonal of the Cholesky factor below this is rounding, not information.
+    diagonal = matrix.ravel()[:: len(matrix) + 1]
+    diagonal = np.where(diagonal > 0, diagonal, 1.0)
+    # A square on the diagonal of the Cholesky factor below this share of the matrix's is rounding,
+    # not information: columns in other units, and penalties upon them, do not make it singular.
     floor = len(matrix) * np.finfo(np.float64).eps
     regular = 0.0
     while regular < 1.0:
-        trial = equilibrated + regular * np.eye(len(matrix)) if regular else equilibrated
-        factor, failed_at = dpotrf(trial, lower=1, clean=0)
-        if not failed_at and np.square(np.diag(factor)).min() > floor:
-            return lambda vector: unit * dpotrs(factor, unit * vector, lower=1)[0]
+        trial = matrix + np.diag(regular * diagonal) if regular else matrix
+        factor, failed_at = dpotrf(
+            trial.T, lower=1, clean=0
+        )  # symmetric, and so in Fortran's order
+        if not failed_at and (np.square(factor.diagonal()) > floor * diagonal).all():
+            return lambda vector: dpotrs(factor, vector, lower=1)[0]
         regular = max(100 * regular, 4 * floor)
-    return lambda vector: unit * unit * vector  # overflow has left numbers that are none
+    return lambda vector: vector / diagonal  # overflow has left numbers that are none
 
 
 def by_conjugate_gradients(

@@ -24,15 +24,29 @@ from sklearn_bce._objective import Objective
 from sklearn_bce._solvers._cost import Costs, sample_size
 
 
-def sample_rows(problem: Objective, tol: float, random_state: Any) -> NDArray[np.intp] | None:
-    """Return random rows, in order, for a problem to be solved on first; None if that is no use."""
+def sample_of(problem: Objective, tol: float, random_state: Any) -> Objective | None:
+    """Return the problem on random rows, for it to be solved there first; None if that is no use.
+
+    Half of the rows are of either class, as far as it has them, and weigh as much as all of it:
+    where one class is rare, it is the number of its samples that limits what is known (J. Fithian
+    and T. Hastie, "Local Case-Control Sampling", Annals of Statistics 42 (2014), section 2).
+    """
     n_rows = sample_size(Costs.of(problem), problem.n_samples, tol)
     if not n_rows:
         return None
-    rows = np.unique(random_state.randint(problem.n_samples, size=n_rows))
-    positive, size = float(np.sum(problem.y[rows])), problem.coordinates.size
-    # With a few samples of one class there may be no minimum, or one that is far away.
-    return rows if size < positive < len(rows) - size else None
+    positive, counts = problem.y > 0.5, problem.sample_weight > 0
+    drawn, factors = [], []
+    for of_class in (np.flatnonzero(counts & ~positive), np.flatnonzero(counts & positive)):
+        some = of_class
+        if len(of_class) > n_rows // 2:
+            some = of_class[np.unique(random_state.randint(len(of_class), size=n_rows // 2))]
+        if len(some) <= problem.coordinates.size:
+            return None  # on so few there may be no minimum, or one that is far away
+        drawn.append(some)
+        factors.append(np.full(len(some), len(of_class) / len(some)))
+    rows = np.concatenate(drawn)
+    order = np.argsort(rows)  # as they lie in memory
+    return problem.of_rows(rows[order], np.concatenate(factors)[order])
 
 
 def with_diagonal(matrix: NDArray[np.float64], diagonal: Vector) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ from sklearn_bce._solvers._cost import row_space_is_smaller
 from sklearn_bce._solvers._newton_step import Step, StepFinder, by_inverse, positive_solver
 from sklearn_bce._solvers._record import Result, Settings, Solver
 from sklearn_bce._solvers._row_space import RowSpace
-from sklearn_bce._solvers._sample import sample_rows, with_diagonal
+from sklearn_bce._solvers._sample import sample_of, with_diagonal
 
 SUFFICIENT_DECREASE = 1e-4  # of what the gradient promises (Armijo)
 MAX_HALVINGS = 50
@@ -43,7 +43,7 @@ SHARE_OF_SAMPLING_ERROR = 0.1
 ENOUGH = 0.002
 MAX_LENGTH, MAX_SEARCHES, LENGTH_TOL = 10.0, 20, 0.2
 # F is a sum of rounded numbers: what differs by this share of it may be the same.
-ROUNDING = 1e-12
+ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 
 
 @dataclass
@@ -70,18 +70,20 @@ class Descent:
 
 def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Settings) -> Result:
     """Repeat θ ← θ + t·d, d = −H⁻¹g, until the decrement is small."""
-    rows = None
-    if settings.tol > 0 and not (np.any(w) or b):  # else there is a start, or no hurry
-        rows = sample_rows(objective, settings.tol, settings.random_state)
-    if settings.tol > 0 and row_space_is_smaller(objective):
+    in_a_hurry = settings.tol > 0 and not (np.any(w) or b)  # else all steps are asked for, or given
+    if in_a_hurry and row_space_is_smaller(objective):
         result = by_row_space(objective, settings)
         if result.converged:
             return result
         w, b = result.w, result.b
-    problem = objective.standardised(rows)
-    theta, matrix = problem.coordinates.from_user(w, b), None
-    if rows is not None:
-        theta, matrix = by_sample(problem, rows, settings)
+    sample = sample_of(objective, settings.tol, settings.random_state) if in_a_hurry else None
+    if sample is None:
+        problem = objective.standardised()
+        theta, matrix = problem.coordinates.from_user(w, b), None
+    else:
+        sample = sample.standardised()  # any coordinates near the standard ones of all will do
+        problem = objective.in_coordinates(sample.coordinates)
+        theta, matrix = by_sample(problem, sample, settings)
     descent = by_newton(problem, theta, settings, matrix)
     w, b = problem.coordinates.to_user(descent.point.theta)
     curve = descent.loss_curve
@@ -105,21 +107,20 @@ def by_row_space(objective: Objective, settings: Settings) -> Result:
 
 
 def by_sample(
-    problem: Objective, rows: NDArray[np.intp], settings: Settings
+    problem: Objective, sample: Objective, settings: Settings
 ) -> tuple[Vector, NDArray[np.float64]]:
-    """Return the minimum on the rows of a sample, to its own sampling error, and the curvature."""
-    sample = problem.of_rows(rows)
-    error = problem.coordinates.size / (2 * len(rows))
+    """Return the minimum on a sample, to its own sampling error, and the curvature there."""
+    error = problem.coordinates.size / (2 * sample.n_samples)
     settings = replace(settings, tol=max(SHARE_OF_SAMPLING_ERROR * error, settings.tol))
-    fewer = sample_rows(sample, settings.tol, settings.random_state)
+    smaller = sample_of(sample, settings.tol, settings.random_state)
     theta, matrix = np.zeros(problem.coordinates.size), None
-    if fewer is not None:
-        theta, matrix = by_sample(sample, fewer, settings)
+    if smaller is not None:
+        theta, matrix = by_sample(sample, smaller, settings)
     descent = by_newton(sample, theta, settings, matrix)
     point, matrix = descent.point, descent.hessian
     if matrix is None:
         matrix = sample.evaluate(point.theta, point.z, hessian=True).hessian
-    problem.n_passes += sample.n_passes * len(rows) / problem.n_samples
+    problem.n_passes += sample.n_passes * sample.n_samples / problem.n_samples
     return point.theta, matrix
 
 
@@ -200,7 +201,7 @@ def go_along(
     candidate = problem.evaluate(
         point.theta + length * step.vector, z, hessian=hessian, diagonal=diagonal
     )
-    if _fell_enough(point, candidate, step):
+    if _fell_enough(point, candidate, step, ROUNDING[problem.X.dtype]):
         return candidate, True
     along = candidate.z - point.z if along is None else along
     for _ in range(MAX_HALVINGS):
@@ -212,7 +213,7 @@ def go_along(
     return point, False
 
 
-def _fell_enough(point: Point, candidate: Point, step: Step) -> bool:
+def _fell_enough(point: Point, candidate: Point, step: Step, rounding: float) -> bool:
     """Return whether F has fallen by a share of what the step promised, or its slope along it.
 
     What F falls by near its minimum is lost in the rounding of F, long before its slope is: the
@@ -223,7 +224,7 @@ def _fell_enough(point: Point, candidate: Point, step: Step) -> bool:
     if fallen >= SUFFICIENT_DECREASE * step.decrement:
         return True
     slope = abs(float(candidate.gradient @ step.vector))
-    return fallen >= -ROUNDING * point.value and slope <= step.decrement / 2 < np.inf
+    return fallen >= -rounding * point.value and slope <= step.decrement / 2 < np.inf
 
 
 def is_far(point: Point, step: Step) -> bool:

@@ -1,0 +1,286 @@
+"""Every way the cost model can choose leads to the same minimum, in whatever order rows come."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.special import expit
+from small_data import F, minimum, objective, random_data, solved, theta_of
+
+from sklearn_bce import BCENeuronClassifier
+from sklearn_bce._solvers import _cost, _newton_step, _sample, newton
+from sklearn_bce._solvers._cost import Costs, sample_size
+from sklearn_bce._solvers._newton_step import QuasiNewton
+from sklearn_bce._solvers._row_space import RowSpace
+from sklearn_bce._solvers._sample import sample_of, with_diagonal
+
+
+def _force(monkeypatch, *, curvature=np.inf, rows=0, row_space=False):
+    """Make a curvature cost so many passes, and choose the way by a sample or the row space."""
+    costs = Costs(one_pass=1.0, curvature=curvature, factor=0.0, size=1)
+    monkeypatch.setattr(Costs, "of", lambda problem: costs)
+
+    def size(costs, n_samples, tol):
+        return rows if rows < n_samples else 0  # not of the sample itself
+
+    monkeypatch.setattr(_sample, "sample_size", size)
+
+    def dense_only(objective):
+        return row_space and not sp.issparse(objective.X)
+
+    monkeypatch.setattr(newton, "row_space_is_smaller", dense_only)
+
+
+PATHS = {
+    "factorisation": {"curvature": 0.0},
+    "conjugate gradients": {},
+    "conjugate gradients, then factorisation": {"curvature": 12.0},
+    "sample, factorisation": {"curvature": 0.0, "rows": 200},
+    "sample, conjugate gradients": {"rows": 200},
+    "sample, its own curvature": {"curvature": 12.0, "rows": 200},
+    "row space": {"row_space": True},
+}
+
+
+@pytest.fixture(params=PATHS)
+def path(request, monkeypatch):
+    _force(monkeypatch, **PATHS[request.param])
+    return request.param
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "float32", "F order"])
+@pytest.mark.parametrize("C", [0.01, 1.0, np.inf])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_every_path_ends_in_the_minimum(path, kind, C, threads, monkeypatch):
+    X, y, weight = random_data(900, 6, sparse=kind == "sparse")
+    if kind == "float32":
+        X = X.astype(np.float32).astype(np.float64)
+    expected = minimum((X, y, weight), C)
+    rows = {"float32": np.float32, "F order": np.asfortranarray}.get(kind, lambda X: X)(X)
+    monkeypatch.setattr("sklearn_bce._threads.WORTH_A_THREAD", 1000)
+    monkeypatch.setattr("sklearn_bce._objective.LARGE_ELEMENTS", 0)
+    problem = objective((rows, y, weight), C)
+    problem.n_threads = threads
+    tol, exact = (1e-12, 1e-5) if kind == "float32" else (1e-22, 1e-9)
+    settings = newton.Settings(tol=tol, random_state=np.random.RandomState(0))
+    result = newton.SOLVER.solve(problem, np.zeros(6), 0.0, settings)
+    assert result.converged
+    np.testing.assert_allclose(theta_of(result), expected, rtol=exact, atol=exact)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_more_features_than_samples(path, fit_intercept):
+    """Without an intercept too, and with rows that are combinations of each other."""
+    rng = np.random.default_rng(0)
+    X = np.repeat(rng.standard_normal((30, 80)), 2, axis=0) * np.geomspace(0.1, 10, 80) + 3
+    y = (rng.random(60) < 0.5).astype(int)
+    neuron = BCENeuronClassifier(fit_intercept=fit_intercept, tol=1e-20, random_state=0).fit(X, y)
+    w, b = neuron.coef_[0], neuron.intercept_[0]
+    slope = (expit(X @ w + b) - y) / 60
+    # the gradient of F: zero at the minimum, and nowhere else
+    np.testing.assert_allclose(X.T @ slope + w / 60, 0, atol=1e-9)
+    assert abs(slope.sum()) < 1e-11 if fit_intercept else b == 0
+
+
+def test_row_space_leaves_to_the_weights_what_their_units_hide(monkeypatch):
+    """Products of rows, dominated by one column, say nothing of the others; F does at large C."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((40, 60))
+    y = (rng.random(40) < expit(X[:, 1])).astype(float)
+    X[:, 0] *= 1e9
+    data, C = (X, y, np.ones(40)), 10.0
+    by_row_space = []
+    for row_space in (True, False):
+        _force(monkeypatch, row_space=row_space)
+        by_row_space.append(solved("newton", data, C, tol=1e-12, max_iter=200))
+    assert by_row_space[0].converged
+    assert by_row_space[0].loss_curve[-1] == pytest.approx(
+        by_row_space[1].loss_curve[-1], abs=2e-12
+    )
+
+
+def test_row_space_reproduces_the_products_of_the_rows():
+    X = np.random.default_rng(2).standard_normal((12, 30)) + 5
+    X[7] = X[2]
+    y = np.arange(12) % 2.0
+    space = RowSpace.of(objective((X, y, np.ones(12))))
+    centred = X - X.mean(axis=0)
+    assert space.factor.shape == (12, 10)  # 12 rows, two of them equal, and centred
+    np.testing.assert_allclose(space.factor @ space.factor.T, centred @ centred.T, atol=1e-11)
+    v = np.arange(10.0)
+    w, b = space.to_user(v, 0.5)
+    np.testing.assert_allclose(X @ w + b, space.factor @ v + 0.5, rtol=1e-11, atol=1e-10)
+    assert w @ w == pytest.approx(v @ v, rel=1e-11)
+
+
+# ----- the sample ---------------------------------------------------------------------------------
+
+
+def _tall(n_samples=6000, share=0.5, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n_samples, 4))
+    y = (rng.random(n_samples) < expit(X @ [1.0, -1, 0.5, 0] + np.log(share / (1 - share)))) * 1.0
+    return X, y, np.ones(n_samples)
+
+
+def _draw(data, rows, monkeypatch, seed=0):
+    monkeypatch.setattr(_sample, "sample_size", lambda costs, n_samples, tol: rows)
+    return sample_of(objective(data), 1e-6, np.random.RandomState(seed))
+
+
+@pytest.mark.parametrize("share", [0.5, 0.02])
+def test_either_class_of_a_sample_weighs_as_much_as_all_of_it(monkeypatch, share):
+    X, y, weight = _tall(share=share)
+    sample = _draw((X, y, weight), 1000, monkeypatch)
+    for label in (0.0, 1.0):
+        of_class = sample.y == label
+        assert sample.sample_weight[of_class].sum() == pytest.approx((y == label).sum(), rel=1e-12)
+        assert np.ptp(sample.sample_weight[of_class]) < 1e-12
+        # half of the rows each, less those drawn twice, or all that there are
+        assert 440 <= of_class.sum() <= 500 or of_class.sum() == (y == label).sum() < 500
+    # rows of the data, in their order, each once
+    places = np.array([np.flatnonzero((row == X).all(axis=1)).item() for row in sample.X])
+    assert np.all(np.diff(places) > 0)
+    np.testing.assert_array_equal(sample.y, y[places])
+
+
+def test_a_sample_is_drawn_by_the_random_state_and_without_what_weighs_nothing(monkeypatch):
+    X, y, weight = _tall()
+    weight = weight * (np.arange(6000) % 3 > 0)
+    one, same, other = (_draw((X, y, weight), 500, monkeypatch, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one.X, same.X)
+    assert not np.array_equal(one.X, other.X)
+    assert np.all(one.sample_weight > 0)
+
+
+def test_no_sample_where_one_class_has_fewer_than_coordinates(monkeypatch):
+    X, y, weight = _tall()
+    y[:] = 0.0
+    y[:5] = 1.0  # and four weights and an intercept
+    assert _draw((X, y, weight), 500, monkeypatch) is None
+    y[5] = 1.0
+    assert _draw((X, y, weight), 500, monkeypatch) is not None
+
+
+def _sorted_by_class(X, y):
+    return np.argsort(y, kind="stable")
+
+
+ORDERS = {
+    "as drawn": lambda X, y: np.arange(len(y)),
+    "one class first": _sorted_by_class,
+    "sorted by a feature": lambda X, y: np.argsort(X[:, 0]),
+    "periodic": lambda X, y: np.argsort(np.arange(len(y)) % 64, kind="stable"),
+    "duplicated": lambda X, y: np.repeat(np.arange(len(y) // 8), 8),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_order_of_rows_costs_no_passes(order):
+    X, y, _ = _tall(200_000)
+    rows = ORDERS[order](X, y)
+    X, y = X[rows], y[rows]
+    neuron = BCENeuronClassifier(random_state=0).fit(X, y)
+    assert neuron.converged_
+    assert neuron.n_passes_ <= 6
+    data = (X, y, np.ones(len(y)))
+    got = F(np.append(neuron.coef_, neuron.intercept_), data, 1.0)
+    assert got - F(minimum(data, 1.0), data, 1.0) < 1e-9
+
+
+def test_same_seed_same_bits_and_other_seed_same_minimum():
+    X, y, _ = _tall(50_000)
+    coefs = [BCENeuronClassifier(random_state=seed).fit(X, y).coef_ for seed in (0, 0, 1, None)]
+    np.testing.assert_array_equal(coefs[0], coefs[1])
+    for other in coefs[2:]:
+        assert not np.array_equal(coefs[0], other)
+        np.testing.assert_allclose(coefs[0], other, atol=3e-4)  # sqrt(2·1e-9/curvature)
+
+
+def test_a_sample_unlike_the_rest_does_no_harm(monkeypatch):
+    """It says that the sign of the weight is another one."""
+    X, y, weight = _tall(20_000)
+    liars = np.arange(0, 20_000, 40)
+    y[liars] = (X[liars] @ [-9.0, 9, 0, 0] > 0) * 1.0
+
+    class Liar:
+        def randint(self, high, size):
+            return np.arange(size) % high
+
+    data = X[order := np.r_[liars, np.setdiff1d(np.arange(20_000), liars)]], y[order], weight
+    monkeypatch.setattr(
+        _sample, "sample_size", lambda costs, n, tol: 2 * len(liars) // 3 if n == 20_000 else 0
+    )
+    result = solved("newton", data, tol=1e-12, random_state=Liar())
+    assert result.converged
+    assert result.loss_curve[-1] - F(minimum(data, 1.0), data, 1.0) < 1e-11
+
+
+def test_the_diagonal_is_made_exact_and_correlations_are_kept():
+    matrix = np.array([[4.0, 2.0, 0.0], [2.0, 9.0, 0.0], [0.0, 0.0, 0.0]])
+    diagonal = np.array([1.0, 36.0, 5.0])
+    got = with_diagonal(matrix, diagonal)
+    np.testing.assert_allclose(np.diag(got), diagonal)
+    assert got[0, 1] / np.sqrt(1.0 * 36.0) == pytest.approx(2 / np.sqrt(4 * 9))
+    assert got[2, 0] == got[2, 1] == 0.0  # a column that the sample does not have
+    np.testing.assert_array_equal(got, got.T)
+
+
+def test_quasi_newton_is_the_inverse_that_bfgs_builds_up():
+    """H ← (I − sqᵀ/b)H(I − qsᵀ/b) + ssᵀ/b with b = sᵀq (Nocedal and Wright, equation 6.17)."""
+    rng = np.random.default_rng(0)
+    root = rng.standard_normal((5, 5))
+    curvature, start = root @ root.T, np.diag(rng.uniform(0.5, 2, 5))
+    inverse, expected = QuasiNewton(lambda vector: start @ vector), start
+    problem, point = objective(random_data(40, 4)), None
+    for _ in range(3):
+        step = rng.standard_normal(5)
+        change = curvature @ step
+        point = problem.evaluate(np.zeros(5))
+        after = point.__class__(step, 0.0, point.gradient + change, point.z, point.curvature)
+        inverse.learn(point, after)
+        b, eye = step @ change, np.eye(5)
+        left = eye - np.outer(step, change) / b
+        expected = left @ expected @ left.T + np.outer(step, step) / b
+    for vector in eye:
+        np.testing.assert_allclose(inverse(vector), expected @ vector, rtol=1e-10, atol=1e-10)
+
+
+# ----- costs --------------------------------------------------------------------------------------
+
+
+def _costs(n_samples, n_features, density=1.0):
+    if density == 1.0:
+        X = np.broadcast_to(np.float64(0), (n_samples, n_features))
+    else:
+        X = sp.random_array((n_samples, n_features), density=density, format="csr", rng=0)
+    problem = objective((X, np.zeros(n_samples), np.ones(n_samples)))
+    return Costs.of(problem)
+
+
+def test_a_sample_is_for_tall_data():
+    for n_samples, n_features in ((569, 30), (2000, 500), (200, 5000)):
+        assert sample_size(_costs(n_samples, n_features), n_samples, 1e-6) == 0
+    sizes = [sample_size(_costs(n, 20), n, 1e-6) for n in (10_000, 100_000, 1_000_000)]
+    assert sizes == sorted(sizes)
+    for n, size in zip((10_000, 100_000, 1_000_000), sizes, strict=True):
+        assert 10 * 21 <= size <= n / 4
+
+
+def test_the_curvature_of_all_is_for_few_features():
+    assert _costs(1000, 20).products < _newton_step.TYPICAL_PRODUCTS < _costs(1000, 1000).products
+    assert _costs(2000, 200_000, 1e-3).products == np.inf  # 300 GB
+
+
+def test_sparse_rows_of_few_values_make_a_cheap_curvature():
+    """Ten values a row make fifty products of two, as much as five passes over ten."""
+    costs = _costs(50_000, 100, 0.1)
+    assert 1 < costs.curvature / costs.one_pass < 10
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((200, 5000), True), ((2000, 500), False), ((3000, 3100), False)]
+)
+def test_row_space_is_for_few_samples_of_many_features(shape, expected):
+    X = np.broadcast_to(np.float64(0), shape)
+    problem = objective((X, np.zeros(shape[0]), np.ones(shape[0])))
+    assert _cost.row_space_is_smaller(problem) is expected

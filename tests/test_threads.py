@@ -1,0 +1,110 @@
+"""As many threads as the process was given, and BLAS put back as it was."""
+
+import threading
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from small_data import objective, random_data
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from sklearn_bce import _neuron, _threads
+from sklearn_bce._threads import in_threads, one_blas_thread, thread_ranges
+
+
+def _blas_threads():
+    return [
+        library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
+    ]
+
+
+def test_blas_is_held_to_one_thread_and_put_back():
+    with threadpool_limits(2, "blas"):
+        with one_blas_thread() as allowed:
+            assert allowed == 2
+            assert set(_blas_threads()) == {1}
+            with one_blas_thread() as inner:  # another fit at the same time gets one
+                assert inner == 1
+            assert set(_blas_threads()) == {1}
+        assert set(_blas_threads()) == {2}
+        with pytest.raises(KeyError), one_blas_thread():
+            raise KeyError
+        assert set(_blas_threads()) == {2}
+
+
+def test_no_more_threads_than_the_process_was_given():
+    with threadpool_limits(1, "blas"), one_blas_thread() as allowed:
+        assert allowed == 1
+
+
+def test_fits_in_threads_put_blas_back(monkeypatch):
+    """Whichever of them ends last."""
+    inside, both = [], threading.Barrier(2, timeout=10)
+
+    def fit():
+        with one_blas_thread() as allowed:
+            inside.append(allowed)
+            both.wait()
+
+    with threadpool_limits(2, "blas"):
+        in_threads([fit, fit])
+        assert sorted(inside) == [1, 2]
+        assert set(_blas_threads()) == {2}
+
+
+def test_a_fit_is_told_how_many_threads_it_may_use(monkeypatch):
+    seen = []
+    in_user_units = _neuron.Objective.in_user_units
+
+    def noting(*arguments):
+        seen.append(arguments[-1])
+        return in_user_units(*arguments)
+
+    monkeypatch.setattr(_neuron.Objective, "in_user_units", noting)
+    X, y, _ = random_data(200, 3)
+    for limit in (1, 2):
+        with threadpool_limits(limit, "blas"):
+            _neuron.BCENeuronClassifier().fit(X, y)
+    assert seen == [1, 2]
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_ranges_cover_the_rows_once(monkeypatch, sparse):
+    X = random_data(101, 4, sparse=sparse)[0]
+    assert thread_ranges(X, 8) == [slice(0, 101)]  # too small to be worth a thread
+    monkeypatch.setattr(_threads, "WORTH_A_THREAD", 10)
+    ranges = thread_ranges(X, 3)
+    assert len(ranges) == 3
+    rows = np.concatenate([np.arange(101)[part] for part in ranges])
+    np.testing.assert_array_equal(rows, np.arange(101))
+
+
+@pytest.mark.parametrize("container", [np.asarray, np.asfortranarray, sp.csr_array])
+def test_threads_change_nothing_but_the_order_of_summation(monkeypatch, container):
+    monkeypatch.setattr(_threads, "WORTH_A_THREAD", 10)
+    X, y, weight = random_data(301, 4)
+    theta = np.array([0.3, -0.2, 0.1, 0.4, 0.5])
+    points, others = [], []
+    for n_threads in (1, 3):
+        problem = objective((container(X), y, weight))
+        problem = type(problem)(
+            problem.X, y, weight, problem.penalty, problem.coordinates, n_threads
+        ).standardised()
+        point = problem.evaluate(theta, hessian=True)
+        points.append([point.value, point.gradient, point.hessian, point.z, point.curvature])
+        product = problem.curvature_product(point, theta)
+        others.append([problem.outputs(theta), problem.curvature_diagonal(point), *product])
+    for one, three in zip(points[0] + others[0], points[1] + others[1], strict=True):
+        np.testing.assert_allclose(one, three, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("raised", [KeyError, KeyboardInterrupt])
+def test_what_a_task_raises_is_raised(raised):
+    done = []
+
+    def fail():
+        raise raised
+
+    with pytest.raises(raised):
+        in_threads([lambda: done.append(1), fail, lambda: done.append(3)])
+    assert sorted(done) == [1, 3]
