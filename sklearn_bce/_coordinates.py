@@ -156,6 +156,8 @@ def _moments(X: Any, share: Vector, origin: Vector, centre: bool) -> tuple[Vecto
     mean, mean_square = _sums(X, share, origin)
     # These squares may have left the range of numbers: the columns are summed again in other units.
     lost = ~((mean_square > 1e-280) & (mean_square < 1e280))
+    if issparse(X) and np.any(lost):
+        lost &= np.bincount(X.indices, minlength=X.shape[1]) > 0
     unit = np.ones(X.shape[1])
     if np.any(lost):
         part = X[:, lost]

@@ -71,6 +71,7 @@ class Design:
         if unsafe and issparse(X):
             self._source = divided_by(with_columns_centred(X, shift, far), scale)
             self._shift = np.where(full_columns(X, far), 0.0, shift) / scale
+        self._unit = 1 / self._scale
         self._blocks: dict[tuple[int | None, int | None], list[tuple[slice, Any]]] = {}
 
     def blocks(self, rows: slice) -> Iterator[tuple[slice, Any]]:
@@ -99,7 +100,7 @@ class Design:
 
     def operand(self, theta: Vector) -> tuple[Vector, float]:
         """Return (v, c) with Xv + c = Zθ."""
-        v = theta[: self.X.shape[1]] / self._scale
+        v = theta[: self.X.shape[1]] * self._unit
         return v, float(theta[-1] - self._shift @ v) if self.coordinates.fit_intercept else 0.0
 
     def sums(self) -> Vector:
@@ -109,7 +110,10 @@ class Design:
     def summed(self, sums: Vector) -> Vector:
         """Return Zᵀ weight, given the sums over all blocks."""
         of_z = np.empty(self.coordinates.size)
-        of_z[: self.X.shape[1]] = (sums[:-1] - self._shift * sums[-1]) / self._scale
+        of_features = of_z[: self.X.shape[1]]
+        np.multiply(self._shift, -sums[-1], out=of_features)
+        of_features += sums[:-1]
+        of_features *= self._unit
         of_z[self.X.shape[1] :] = sums[-1]
         return of_z
 

@@ -43,12 +43,12 @@ class Point:
         Where.
     value : float
         F, in nats per unit of weight.
-    gradient : ndarray of shape (size,)
-        ∂F/∂θ.
+    gradient : ndarray of shape (size,) or None
+        ∂F/∂θ; None at a point where nobody is to go on from.
     z : ndarray of shape (n_samples,)
         Linear outputs.
-    curvature : ndarray of shape (n_samples,)
-        p a(1−a), each sample's own curvature.
+    curvature : ndarray of shape (n_samples,) or None
+        p a(1−a), each sample's own curvature; None as well.
     hessian : ndarray of shape (size, size) or None
         ∂²F/∂θ², where it was asked for.
     diagonal : ndarray of shape (size,) or None
@@ -57,9 +57,9 @@ class Point:
 
     theta: Vector
     value: float
-    gradient: Vector
+    gradient: Vector | None
     z: Vector
-    curvature: Vector
+    curvature: Vector | None
     hessian: NDArray[np.float64] | None = None
     diagonal: Vector | None = None
 
@@ -217,12 +217,15 @@ class Objective:
         """
         known = z is not None
         z = z if known else np.empty(self.n_samples)
-        slope, curvature = np.empty(self.n_samples), np.empty(self.n_samples)
+        curvature = np.empty(self.n_samples)
         design, operand = self._design, self._design.operand(theta)
 
         def add(rows: slice, block: Any, value: Vector, sums: Vector, *second: Any) -> None:
-            of_samples = (array[rows] for array in (self.y, self._share, z, slope, curvature))
-            value += block.add_loss(*operand, known, *of_samples, sums)
+            y, share, outputs = self.y[rows], self._share[rows], z[rows]
+            slope = np.empty(len(y))
+            value += block.add_loss(
+                *operand, known, y, share, outputs, slope, curvature[rows], sums
+            )
             if hessian:
                 design.add_gram(block, curvature[rows], *second)
             elif diagonal:
@@ -296,7 +299,7 @@ class Objective:
 
         self._over_blocks(add, sums)
         product = design.summed(sums)
-        product[: self.n_features] += self.penalty.strength * vector[: self.n_features]
+        product[: self.n_features] += self.penalty.gradient(vector[: self.n_features])
         return product, along
 
     def curvature_diagonal(self, point: Point) -> Vector:
@@ -309,6 +312,15 @@ class Objective:
         squares = self._design.square_sums()
         self._over_blocks(add, *squares)
         diagonal = self._design.gram_diagonal(*squares)
+        diagonal[: self.n_features] += self.penalty.strength
+        return diagonal
+
+    def typical_diagonal(self, point: Point) -> Vector:
+        """Return the diagonal of ∂²F/∂θ² for features that do not go along with the curvature.
+
+        In standard coordinates, that is, where the mean square of each is 1. It takes no pass.
+        """
+        diagonal = np.full(self.coordinates.size, np.sum(point.curvature))
         diagonal[: self.n_features] += self.penalty.strength
         return diagonal
 

@@ -132,7 +132,7 @@ def test_go_along_finds_where_a_far_step_should_end(along, C):
             data[0] @ vector[:1] + vector[1] if along else None,
         )
         before = problem.n_passes
-        end, moved = newton_module.go_along(problem, point, step, hessian=True)
+        end, moved = newton_module.go_along(problem, point, step, hessian=True, search=True)
         assert moved
         assert problem.n_passes == before + (1 if along else 2)  # Z·d, and where it ended
         length = (end.theta - point.theta)[0] / vector[0]

@@ -19,6 +19,8 @@ DENSE_CURVATURE = (1.5, 0.02)  # an element, a product of two of a row
 SPARSE_CURVATURE = 0.6  # a product of two stored values of a row, of which half are made
 FACTOR = 0.03  # a product of two elements
 CALL = 2e4  # what a pass takes beside, in Python
+# a(1 − a) is at most this, and so is the curvature of the mean loss along a standard coordinate.
+LARGEST_CURVATURE = 0.25
 # Above this size H itself is not formed: 1 GB.
 MAX_FACTOR_SIZE = 11_000
 
@@ -26,6 +28,9 @@ MAX_FACTOR_SIZE = 11_000
 # point nearby, and by the diagonal of H where that serves at all.
 NEAR_PRODUCTS = 3
 TYPICAL_PRODUCTS = 8
+# A sample has at least this many rows for each coordinate, and is at most this share of the data.
+LEAST_ROWS_PER_COORDINATE = 10
+LARGEST_SHARE = 0.25
 # Curvatures and passes for the way from 0 to the minimum, as far as a sample is worth it.
 STEPS_FROM_ZERO = 5
 
@@ -76,31 +81,25 @@ class Costs:
         step = min(self.curvature + self.factor, TYPICAL_PRODUCTS * self.one_pass)
         return STEPS_FROM_ZERO * (self.one_pass + step)
 
+    def sample_size(self, n_samples: int, tol: float) -> int:
+        """Return the size of the random sample that is worth being solved first; 0 if none is.
 
-def sample_size(costs: Costs, n_samples: int, tol: float) -> int:
-    """Return the size of the random sample that is worth being solved first; 0 if none is.
-
-    The minimum on m rows is about size/(2m) nats above that on all (half the expectation of a χ² of
-    as many degrees of freedom), and their curvature is that of all to √(size/m) of itself. So a
-    sample costs its own way from 0, and leaves as many passes with its curvature as it takes
-    to come from size/(2m) to ``tol`` by a factor of size/m each.
-    """
-    best, cheapest = 0, costs.from_zero
-    m = LEAST_ROWS_PER_COORDINATE * costs.size
-    while m <= LARGEST_SHARE * n_samples:
-        head = costs.of_sample(m / n_samples).from_zero
-        distance, factor = costs.size / (2 * m), costs.size / m
-        passes = 2 + max(0.0, np.log(tol / distance) / np.log(factor))
-        total = head + passes * costs.one_pass
-        if total < cheapest:
-            best, cheapest = m, total
-        m *= 2
-    return best
-
-
-# A sample has at least this many rows for each coordinate, and is at most this share of the data.
-LEAST_ROWS_PER_COORDINATE = 10
-LARGEST_SHARE = 0.25
+        The minimum on m rows is about size/(2m) nats above that on all (half the expectation of a
+        χ² of as many degrees of freedom), and their curvature is that of all to √(size/m) of
+        itself. So a sample costs its own way from 0, and leaves as many passes with its curvature
+        as it takes to come from size/(2m) to ``tol`` by a factor of size/m each.
+        """
+        best, cheapest = 0, self.from_zero
+        m = LEAST_ROWS_PER_COORDINATE * self.size
+        while m <= LARGEST_SHARE * n_samples:
+            head = self.of_sample(m / n_samples).from_zero
+            distance, factor = self.size / (2 * m), self.size / m
+            passes = 2 + max(0.0, np.log(tol / distance) / np.log(factor))
+            total = head + passes * self.one_pass
+            if total < cheapest:
+                best, cheapest = m, total
+            m *= 2
+        return best
 
 
 def row_space_is_smaller(problem: Objective) -> bool:

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import daxpy
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from sklearn_bce._coordinates import Vector
 from sklearn_bce._objective import Objective, Point
-from sklearn_bce._solvers._cost import NEAR_PRODUCTS, TYPICAL_PRODUCTS, Costs
+from sklearn_bce._solvers._cost import LARGEST_CURVATURE, NEAR_PRODUCTS, TYPICAL_PRODUCTS, Costs
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,9 @@ class StepFinder:
     ----------
     inverse : QuasiNewton or None
         The inverse of a curvature like H.
+    penalty_prevails : bool
+        Whether the curvature of the penalty is at least that of the loss, in every coordinate. That
+        of H is then much the same everywhere, and its diagonal, roughly, as good as its inverse.
     """
 
     def __init__(self, problem: Objective, tol: float) -> None:
@@ -82,16 +86,20 @@ class StepFinder:
         self._costs = Costs.of(problem)
         self._spent, self._expected = 0, TYPICAL_PRODUCTS
         self._trusted, self._last_decrement = False, np.inf
+        self.penalty_prevails = bool(np.min(problem.penalty.strength) >= LARGEST_CURVATURE)
 
     @property
     def needs_hessian(self) -> bool:
         """Whether H should be formed at the next point."""
-        return not self._trusted and self._spent + self._expected >= self._costs.products
+        return (
+            not (self._trusted or self.penalty_prevails)
+            and self._spent + self._expected >= self._costs.products
+        )
 
     @property
     def needs_diagonal(self) -> bool:
         """Whether the diagonal of H should be formed at the next point."""
-        return self.inverse is None
+        return self.inverse is None and not self.penalty_prevails
 
     def take(self, inverse: Callable[[Vector], Vector]) -> None:
         """Use the inverse of a curvature like H; changes self."""
@@ -99,10 +107,10 @@ class StepFinder:
         self._spent, self._expected, self._trusted = 0, NEAR_PRODUCTS, True
         self._last_decrement = np.inf
 
-    def learn(self, before: Point, after: Point) -> None:
-        """Take in what a step has shown of the curvature; changes self."""
+    def learn(self, step: Vector, change: Vector) -> None:
+        """Take in by how much the gradient has changed along a step; changes self."""
         if self.inverse is not None:
-            self.inverse.learn(before, after)
+            self.inverse.learn(step, change)
 
     def expect_other_curvature(self) -> None:
         """Take in that a step goes far, so that H will not be what it was; changes self."""
@@ -113,6 +121,8 @@ class StepFinder:
         if point.hessian is not None:
             self.take(positive_solver(point.hessian))
             return by_inverse(point, self.inverse)
+        if self.penalty_prevails and self.inverse is None:
+            self.take(partial(np.multiply, 1 / self.problem.typical_diagonal(point)))
         if self._trusted:
             step = by_inverse(point, self.inverse)
             self._trusted = step.decrement <= WORTH_ANOTHER * self._last_decrement
@@ -143,9 +153,8 @@ class QuasiNewton:
         self.inverse = inverse
         self._pairs: deque[tuple[Vector, Vector, float]] = deque(maxlen=MEMORY)
 
-    def learn(self, before: Point, after: Point) -> None:
-        """Take in what a step has shown of the curvature; changes self."""
-        step, change = after.theta - before.theta, after.gradient - before.gradient
+    def learn(self, step: Vector, change: Vector) -> None:
+        """Take in by how much the gradient has changed along a step; changes self."""
         bend = float(step @ change)
         if bend > 0:
             self._pairs.append((step, change, bend))
@@ -226,7 +235,7 @@ def by_conjugate_gradients(
     vector, along = np.zeros_like(point.theta), np.zeros_like(point.z)
     residual = -point.gradient
     preconditioned = precondition(residual)
-    conjugate = preconditioned
+    conjugate = preconditioned.copy()
     energy = float(residual @ preconditioned)
     gained = 0.0  # by the model so far: ½λ²
     n_products, enough = 0, False
@@ -238,9 +247,9 @@ def by_conjugate_gradients(
             gained = gained if np.any(vector) else np.inf
             break
         length = energy / bend
-        vector += length * conjugate
-        along += length * conjugate_along
-        residual = residual - length * product
+        daxpy(conjugate, vector, a=length)  # in place, as the next two
+        daxpy(conjugate_along, along, a=length)
+        daxpy(product, residual, a=-length)
         preconditioned = precondition(residual)
         energy, previous = float(residual @ preconditioned), energy
         gain = length * previous / 2
@@ -254,7 +263,8 @@ def by_conjugate_gradients(
         else:
             enough = energy / 2 <= least * FINAL_SHARE * gained or gain <= NO_GAIN * gained
         enough = enough or n_products >= 10 * len(vector)
-        conjugate = preconditioned + energy / previous * conjugate
+        conjugate *= energy / previous
+        conjugate += preconditioned
     complete = enough or n_products < max_products
     return Step(vector, 2 * gained, along, n_products, complete)
 

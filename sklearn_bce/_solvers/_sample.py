@@ -19,9 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_bce._coordinates import Vector
+from sklearn_bce._coordinates import Coordinates, Vector
 from sklearn_bce._objective import Objective
-from sklearn_bce._solvers._cost import Costs, sample_size
+from sklearn_bce._solvers._cost import LARGEST_CURVATURE, Costs
+
+# Rows that tell the deviation of a column to some percent.
+ROWS_FOR_UNITS = 256
 
 
 def sample_of(problem: Objective, tol: float, random_state: Any) -> Objective | None:
@@ -31,7 +34,7 @@ def sample_of(problem: Objective, tol: float, random_state: Any) -> Objective | 
     where one class is rare, it is the number of its samples that limits what is known (J. Fithian
     and T. Hastie, "Local Case-Control Sampling", Annals of Statistics 42 (2014), section 2).
     """
-    n_rows = sample_size(Costs.of(problem), problem.n_samples, tol)
+    n_rows = Costs.of(problem).sample_size(problem.n_samples, tol)
     if not n_rows:
         return None
     positive, counts = problem.y > 0.5, problem.sample_weight > 0
@@ -47,6 +50,18 @@ def sample_of(problem: Objective, tol: float, random_state: Any) -> Objective | 
     rows = np.concatenate(drawn)
     order = np.argsort(rows)  # as they lie in memory
     return problem.of_rows(rows[order], np.concatenate(factors)[order])
+
+
+def penalty_prevails(problem: Objective, random_state: Any) -> Coordinates | None:
+    """Return near standard coordinates if in them the penalty outweighs the loss, else None.
+
+    Its curvature is then at least that of the loss in every coordinate, and conjugate gradients
+    need no more than a few products, however large the data: less than any preparation takes.
+    """
+    rows = np.unique(random_state.randint(problem.n_samples, size=ROWS_FOR_UNITS))
+    coordinates = problem.of_rows(rows, np.ones(len(rows))).standardised().coordinates
+    strength = problem.penalty.in_units(coordinates.scale).strength
+    return coordinates if np.min(strength) >= LARGEST_CURVATURE else None
 
 
 def with_diagonal(matrix: NDArray[np.float64], diagonal: Vector) -> NDArray[np.float64]:

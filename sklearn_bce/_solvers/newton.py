@@ -16,18 +16,19 @@ S. Boyd and L. Vandenberghe, "Convex Optimization", 2004, section 9.5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_bce._coordinates import Vector
 from sklearn_bce._objective import Objective, Point
-from sklearn_bce._solvers._cost import row_space_is_smaller
+from sklearn_bce._solvers._cost import Costs, row_space_is_smaller
 from sklearn_bce._solvers._newton_step import Step, StepFinder, by_inverse, positive_solver
 from sklearn_bce._solvers._record import Result, Settings, Solver
 from sklearn_bce._solvers._row_space import RowSpace
-from sklearn_bce._solvers._sample import sample_of, with_diagonal
+from sklearn_bce._solvers._sample import penalty_prevails, sample_of, with_diagonal
 
 SUFFICIENT_DECREASE = 1e-4  # of what the gradient promises (Armijo)
 MAX_HALVINGS = 50
@@ -40,13 +41,13 @@ MARGIN = 4.0
 SHARE_OF_SAMPLING_ERROR = 0.1
 # What a last step by the curvature of elsewhere may leave, in units of tol: as little as
 # what Newton's own last step leaves.
-ENOUGH = 0.002
+ENOUGH = 0.0002
 MAX_LENGTH, MAX_SEARCHES, LENGTH_TOL = 10.0, 20, 0.2
 # F is a sum of rounded numbers: what differs by this share of it may be the same.
 ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Descent:
     """How far a way down has come.
 
@@ -63,31 +64,47 @@ class Descent:
     """
 
     point: Point
-    converged: bool = False
-    loss_curve: list[float] = field(default_factory=list)
-    hessian: NDArray[np.float64] | None = None
+    converged: bool
+    loss_curve: list[float]
+    hessian: NDArray[np.float64] | None
+
+
+class Start(NamedTuple):
+    """Where a descent starts.
+
+    Attributes
+    ----------
+    problem : Objective
+        In the coordinates of the descent.
+    theta : ndarray of shape (size,)
+        The start.
+    matrix : ndarray of shape (size, size) or None
+        A curvature like that of the problem, of a sample.
+    """
+
+    problem: Objective
+    theta: Vector
+    matrix: NDArray[np.float64] | None = None
 
 
 def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Settings) -> Result:
     """Repeat θ ← θ + t·d, d = −H⁻¹g, until the decrement is small."""
-    in_a_hurry = settings.tol > 0 and not (np.any(w) or b)  # else all steps are asked for, or given
-    if in_a_hurry and row_space_is_smaller(objective):
-        result = by_row_space(objective, settings)
-        if result.converged:
-            return result
-        w, b = result.w, result.b
-    sample = sample_of(objective, settings.tol, settings.random_state) if in_a_hurry else None
-    if sample is None:
+    start = None
+    if settings.tol > 0 and not (np.any(w) or b):  # else all steps are asked for, or there is one
+        if row_space_is_smaller(objective):
+            result = by_row_space(objective, settings)
+            if result.converged:
+                return result
+            w, b = result.w, result.b
+        elif Costs.of(objective).sample_size(objective.n_samples, settings.tol):
+            start = by_few_rows(objective, settings)
+    if start is None:
         problem = objective.standardised()
-        theta, matrix = problem.coordinates.from_user(w, b), None
-    else:
-        sample = sample.standardised()  # any coordinates near the standard ones of all will do
-        problem = objective.in_coordinates(sample.coordinates)
-        theta, matrix = by_sample(problem, sample, settings)
-    descent = by_newton(problem, theta, settings, matrix)
-    w, b = problem.coordinates.to_user(descent.point.theta)
+        start = Start(problem, problem.coordinates.from_user(w, b))
+    descent = by_newton(start, settings)
+    w, b = start.problem.coordinates.to_user(descent.point.theta)
     curve = descent.loss_curve
-    return Result(w, b, len(curve), descent.converged, curve, problem.n_passes)
+    return Result(w, b, len(curve), descent.converged, curve, start.problem.n_passes)
 
 
 def by_row_space(objective: Objective, settings: Settings) -> Result:
@@ -98,7 +115,7 @@ def by_row_space(objective: Objective, settings: Settings) -> Result:
     """
     space = RowSpace.of(objective)
     problem = space.problem(objective).standardised()
-    descent = by_newton(problem, np.zeros(problem.coordinates.size), settings)
+    descent = by_newton(Start(problem, np.zeros(problem.coordinates.size)), settings)
     w, b = space.to_user(*problem.coordinates.to_user(descent.point.theta))
     point = objective.evaluate(objective.coordinates.from_user(w, b))
     converged = descent.converged and objective.bound(point) <= settings.tol
@@ -106,59 +123,72 @@ def by_row_space(objective: Objective, settings: Settings) -> Result:
     return Result(w, b, len(curve), converged, curve, objective.n_passes)
 
 
-def by_sample(
-    problem: Objective, sample: Objective, settings: Settings
-) -> tuple[Vector, NDArray[np.float64]]:
+def by_few_rows(objective: Objective, settings: Settings) -> Start | None:
+    """Return a start from what a few rows tell; None if that is nothing."""
+    coordinates = penalty_prevails(objective, settings.random_state)
+    if coordinates is not None:
+        return Start(objective.in_coordinates(coordinates), np.zeros(coordinates.size))
+    sample = sample_of(objective, settings.tol, settings.random_state)
+    if sample is None:
+        return None
+    sample = sample.standardised()  # any coordinates near the standard ones of all will do
+    return by_sample(objective.in_coordinates(sample.coordinates), sample, settings)
+
+
+def by_sample(problem: Objective, sample: Objective, settings: Settings) -> Start:
     """Return the minimum on a sample, to its own sampling error, and the curvature there."""
     error = problem.coordinates.size / (2 * sample.n_samples)
     settings = replace(settings, tol=max(SHARE_OF_SAMPLING_ERROR * error, settings.tol))
     smaller = sample_of(sample, settings.tol, settings.random_state)
-    theta, matrix = np.zeros(problem.coordinates.size), None
+    start = Start(sample, np.zeros(problem.coordinates.size))
     if smaller is not None:
-        theta, matrix = by_sample(sample, smaller, settings)
-    descent = by_newton(sample, theta, settings, matrix)
+        start = by_sample(sample, smaller, settings)
+    descent = by_newton(start, settings)
     point, matrix = descent.point, descent.hessian
     if matrix is None:
         matrix = sample.evaluate(point.theta, point.z, hessian=True).hessian
     problem.n_passes += sample.n_passes * sample.n_samples / problem.n_samples
-    return point.theta, matrix
+    return Start(problem, point.theta, matrix)
 
 
-def by_newton(
-    problem: Objective,
-    start: Vector,
-    settings: Settings,
-    matrix: NDArray[np.float64] | None = None,
-) -> Descent:
-    """Go down by Newton's steps, from a start and with the curvature of a sample where there is."""
+def by_newton(start: Start, settings: Settings) -> Descent:
+    """Go down by Newton's steps."""
+    problem, theta, matrix = start
     find_step = StepFinder(problem, settings.tol)
-    point = evaluated(problem, start, find_step, matrix is not None)
-    if np.any(start) and point.value >= np.log(2):  # F(0), whatever the data
+    point = evaluated(problem, theta, find_step, matrix is not None)
+    if np.any(theta) and point.value >= np.log(2):  # F(0), whatever the data
         # Where a start is wrong about most samples, and sure of it, the loss is all but straight
         # and its curvature says nothing; at 0 it is at its largest.
-        point = evaluated(problem, np.zeros_like(start), find_step, matrix is not None)
+        point = evaluated(problem, np.zeros_like(theta), find_step, matrix is not None)
     if matrix is not None:
         find_step.take(positive_solver(with_diagonal(matrix, point.diagonal)))
-    descent = Descent(point)
-    loss_curve = descent.loss_curve
+    formed, loss_curve = None, []
     converged, moved, started_elsewhere = False, True, bool(np.any(point.theta))
     last_decrement = 0.0
     while len(loss_curve) < settings.max_iter and moved and not converged:
         step = find_step(point)
-        descent.hessian = descent.hessian if point.hessian is None else point.hessian
+        formed = formed if point.hessian is None else point.hessian
         converged = step.complete and step.decrement / 2 <= settings.tol > 0
         # A step takes off a larger share of what is left than the one before.
         share = step.decrement / last_decrement if step.decrement < last_decrement else 1.0
         hopeful = step.complete and share * step.decrement / 2 <= settings.tol
         last_decrement = step.decrement
-        near = not is_far(point, step)
+        near = find_step.penalty_prevails or not is_far(point, step)
         if not near:
             find_step.expect_other_curvature()
         hessian = find_step.needs_hessian and not hopeful
-        diagonal = find_step.needs_diagonal
-        before = point
-        point, moved = go_along(problem, point, step, hessian=hessian, diagonal=diagonal)
-        find_step.learn(before, point)
+        theta, gradient = point.theta, point.gradient  # the rest of a point may be large
+        point, moved = go_along(
+            problem,
+            point,
+            step,
+            hessian=hessian,
+            diagonal=find_step.needs_diagonal,
+            search=not near,
+            last=converged,
+        )
+        if not converged:
+            find_step.learn(point.theta - theta, point.gradient - gradient)
         if hopeful and near and moved and not converged and find_step.inverse is not None:
             # The curvature of the step before is good enough to tell, and for one step more.
             last = by_inverse(point, find_step.inverse)
@@ -168,33 +198,45 @@ def by_newton(
         loss_curve.append(point.value)
         if not moved and started_elsewhere:
             # Samples of which the neuron was sure from the start leave no curvature to go by.
-            point = evaluated(problem, np.zeros_like(start), find_step, False)
+            point = evaluated(problem, np.zeros_like(point.theta), find_step, False)
             started_elsewhere, converged, moved = False, False, True
         moved = moved or settings.tol == 0
-    descent.point, descent.converged = point, converged
-    return descent
+    return Descent(point, converged, loss_curve, formed)
 
 
 def evaluated(problem: Objective, theta: Vector, find_step: StepFinder, diagonal: bool) -> Point:
     """Return the point, with as much of the curvature as a step from it needs."""
     z = None if np.any(theta) else np.zeros(problem.n_samples)
     if diagonal or not find_step.needs_hessian:
-        return problem.evaluate(theta, z, diagonal=True)
+        return problem.evaluate(theta, z, diagonal=diagonal or find_step.needs_diagonal)
     return problem.evaluate(theta, z, hessian=True)
 
 
 def go_along(
-    problem: Objective, point: Point, step: Step, *, hessian: bool = False, diagonal: bool = False
+    problem: Objective,
+    point: Point,
+    step: Step,
+    *,
+    hessian: bool = False,
+    diagonal: bool = False,
+    search: bool = False,
+    last: bool = False,
 ) -> tuple[Point, bool]:
     """Return the point on the ray from ``point`` along the step where F has fallen enough.
 
     Far from the minimum that is where F is least on the ray: Newton's step is the right one for a
     curvature that stays what it is, and that of the loss falls on the way. Near it, it is the whole
     step. Only if F has not fallen there is the step halved, at no further pass until it has. The
-    second item is False if F falls nowhere, which is the end of what rounded numbers can do.
+    second item is False if F falls nowhere, which is the end of what rounded numbers can do. After
+    the last step, the point may have no derivatives.
     """
     along, length = step.along, 1.0
-    if is_far(point, step):
+    if last and not search and along is not None:
+        theta, z = point.theta + step.vector, point.z + along
+        value = problem.value_at(theta, z)
+        if point.value - value >= SUFFICIENT_DECREASE * step.decrement:
+            return Point(theta, value, None, z, None), True
+    if search:
         along = problem.outputs(step.vector) if along is None else along
         length = best_length(problem, point, step, along)
     z = None if along is None else point.z + length * along
