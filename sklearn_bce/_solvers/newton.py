@@ -39,9 +39,9 @@ WORTH_A_SEARCH = 0.01
 MARGIN = 4.0
 # A sample is not to be solved better than it stands for all.
 SHARE_OF_SAMPLING_ERROR = 0.1
-# What a last step by the curvature of elsewhere may leave, in units of tol: as little as
-# what Newton's own last step leaves.
-ENOUGH = 0.0002
+# What a last step by the curvature of elsewhere may leave, in units of tol. Newton's own leaves less,
+# and coefficients are off by the root of it.
+ENOUGH = 1e-5
 MAX_LENGTH, MAX_SEARCHES, LENGTH_TOL = 10.0, 20, 0.2
 # F is a sum of rounded numbers: what differs by this share of it may be the same.
 ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
@@ -168,9 +168,11 @@ def by_newton(start: Start, settings: Settings) -> Descent:
     while len(loss_curve) < settings.max_iter and moved and not converged:
         step = find_step(point)
         formed = formed if point.hessian is None else point.hessian
-        converged = step.complete and step.decrement / 2 <= settings.tol > 0
         # A step takes off a larger share of what is left than the one before.
         share = step.decrement / last_decrement if step.decrement < last_decrement else 1.0
+        enough = ENOUGH if point.hessian is None and not step.n_products else np.inf
+        converged = step.complete and step.decrement / 2 <= settings.tol > 0
+        converged = converged and share * step.decrement / 2 <= enough * settings.tol
         hopeful = step.complete and share * step.decrement / 2 <= settings.tol
         last_decrement = step.decrement
         near = find_step.penalty_prevails or not is_far(point, step)
