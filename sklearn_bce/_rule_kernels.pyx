@@ -57,14 +57,34 @@ cdef inline void fetch(const void *start, Py_ssize_t n_bytes) noexcept nogil:
 
 
 cdef inline double dot(const real *x, const double *w, int n) noexcept nogil:
-    cdef double z = 0.0
-    cdef int j, one = 1
+    # four sums at a time: one would wait for each addition before the next
+    cdef double first = 0.0, second = 0.0, third = 0.0, fourth = 0.0
+    cdef int j, one = 1, whole = n - n % 4
     if real is double:
         if n >= BLAS_WIDTH:
             return ddot(&n, <double *> x, &one, <double *> w, &one)
-    for j in range(n):
-        z += w[j] * x[j]
-    return z
+    for j in range(0, whole, 4):
+        first += w[j] * x[j]
+        second += w[j + 1] * x[j + 1]
+        third += w[j + 2] * x[j + 2]
+        fourth += w[j + 3] * x[j + 3]
+    for j in range(whole, n):
+        first += w[j] * x[j]
+    return (first + second) + (third + fourth)
+
+
+cdef inline double sparse_dot(const real *x, const index *j, Py_ssize_t n,
+                              const double *w) noexcept nogil:
+    cdef double first = 0.0, second = 0.0, third = 0.0, fourth = 0.0
+    cdef Py_ssize_t e, whole = n - n % 4
+    for e in range(0, whole, 4):
+        first += w[j[e]] * x[e]
+        second += w[j[e + 1]] * x[e + 1]
+        third += w[j[e + 2]] * x[e + 2]
+        fourth += w[j[e + 3]] * x[e + 3]
+    for e in range(whole, n):
+        first += w[j[e]] * x[e]
+    return (first + second) + (third + fourth)
 
 
 cdef inline void add_scaled(double factor, const real *x, double *w, int n) noexcept nogil:
@@ -136,25 +156,28 @@ def csr_pass(const real[::1] data, const index[::1] indices, const index[::1] in
              const Py_ssize_t[::1] order, double[::1] w, double[::1] state,
              double eta, double l2, bint fit_intercept):
     """Do as `dense_pass`, over the rows of a CSR matrix (data, indices, indptr) in O(nnz)."""
-    cdef Py_ssize_t k, i, e, n = order.shape[0]
-    cdef double b = state[0], scale = state[1], z, step
+    cdef Py_ssize_t k, i, e, start, stop, n = order.shape[0]
+    cdef double b = state[0], scale = state[1], step, scaled
+    cdef const real *x = &data[0] if data.shape[0] else NULL
+    cdef const index *j = &indices[0] if indices.shape[0] else NULL
+    cdef double *v = &w[0]
     cdef Tally tally = Tally(0.0, 1.0, 0)
     with nogil:
         for k in range(n):
             i = order[k]
             if k + 4 < n:
                 e = indptr[order[k + 4]]
-                BCE_PREFETCH(&indices[0] + e)
-                BCE_PREFETCH(&data[0] + e)
-            z = 0.0
-            for e in range(indptr[i], indptr[i + 1]):
-                z += w[indices[e]] * data[e]
+                fetch(j + e, (indptr[order[k + 4] + 1] - e) * sizeof(index))
+                fetch(x + e, (indptr[order[k + 4] + 1] - e) * sizeof(real))
+            start, stop = indptr[i], indptr[i + 1]
             step = eta * sample_weight[i] * output_error(
-                scale * z + b, y[i], sample_weight[i], &tally)
+                scale * sparse_dot(x + start, j + start, stop - start, v) + b,
+                y[i], sample_weight[i], &tally)
             if l2 != 0.0:
                 scale = shrunk(scale, 1.0 - eta * sample_weight[i] * l2, w)
-            for e in range(indptr[i], indptr[i + 1]):
-                w[indices[e]] += step / scale * data[e]
+            scaled = step / scale
+            for e in range(start, stop):
+                v[j[e]] += scaled * x[e]
             if fit_intercept:
                 b += step
     state[0] = b

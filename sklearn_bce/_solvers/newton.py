@@ -39,7 +39,7 @@ WORTH_A_SEARCH = 0.01
 MARGIN = 4.0
 # A sample is not to be solved better than it stands for all.
 SHARE_OF_SAMPLING_ERROR = 0.1
-# What a last step by the curvature of elsewhere may leave, in units of tol. Newton's own leaves less,
+# What a last step by the curvature of elsewhere may leave, in units of tol: Newton's leaves less,
 # and coefficients are off by the root of it.
 ENOUGH = 1e-5
 MAX_LENGTH, MAX_SEARCHES, LENGTH_TOL = 10.0, 20, 0.2
