@@ -4,44 +4,152 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from benchmarks import report
-from benchmarks.problems import QUICK
-from benchmarks.runner import run
+from benchmarks import memory, passes, plots, raising, record, report, samples
+from benchmarks.competitors import PEERS, SKLEARN, Competitor, chosen
+from benchmarks.data_files import problems_of
+from benchmarks.problems import SUITES, Problem
+from benchmarks.runner import Outcome, run
+
+LIMITS = {"quick": 4.0, "full": 20.0}  # seconds of a fit
 
 
-def main() -> None:
-    """Parse the command line, run, print the tables and write the picture."""
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the options, `peers` and `problems` as what they name."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Compare BCENeuronClassifier with LogisticRegression and SGDClassifier.",
+        description="Compare BCENeuronClassifier with other solvers of the same problem.",
+    )
+    parser.add_argument(
+        "--suite", choices=SUITES, default="quick", help="which problems (default quick)"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder of further problems: .npz files with X and y, svmlight files (.svm, .svm.gz)",
+    )
+    parser.add_argument(
+        "--peers",
+        nargs="+",
+        metavar="NAME",
+        help="whom to compare with, of " + ", ".join(peer.name for peer in PEERS) + "; default: "
+        "scikit-learn's for quick, all that are installed for full",
+    )
+    parser.add_argument(
+        "--problems",
+        nargs="+",
+        metavar="WORD",
+        help="only problems with one of these in their name",
+    )
+    parser.add_argument(
+        "--figures",
+        action=argparse.BooleanOptionalAction,
+        help="passes, float32, per-sample updates, memory, raised max_iter (default: with full)",
     )
     parser.add_argument("--repeats", type=int, default=5, help="timed fits of each (default 5)")
     parser.add_argument(
-        "--limit", type=float, default=1.0, help="seconds a fit may take (default 1)"
+        "--limit", type=float, help="seconds a fit may take (default 4 for quick, 20 for full)"
     )
     parser.add_argument(
         "--output",
         type=Path,
         default=Path("benchmarks/results"),
-        help="folder for the picture (default benchmarks/results)",
+        help="folder for pictures and record (default benchmarks/results)",
     )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.repeats < 1:
         parser.error(f"--repeats is {options.repeats}; it must be at least 1")
-    print(report.preamble())
+    if options.limit is None:
+        options.limit = LIMITS[options.suite]
+    if not options.limit > 0:
+        parser.error(f"--limit is {options.limit}; it must be above 0")
+    if options.figures is None:
+        options.figures = options.suite == "full"
+    try:
+        options.peers = peers_of(options)
+        options.problems = problems_wanted(options)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    return options
+
+
+def peers_of(options: argparse.Namespace) -> list[Competitor]:
+    """Return whom to compare with."""
+    if options.peers is not None:
+        return chosen(name for word in options.peers for name in word.split(",") if name)
+    return SKLEARN if options.suite == "quick" else [peer for peer in PEERS if peer.installed]
+
+
+def problems_wanted(options: argparse.Namespace) -> list[Problem]:
+    """Return what is to be solved."""
+    problems = SUITES[options.suite] + (problems_of(options.data) if options.data else [])
+    if options.problems is not None:
+        problems = [p for p in problems if any(word in p.name for word in options.problems)]
+        if not problems:
+            raise ValueError("--problems leaves none of them")
+    return problems
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line, run, print the tables, write the pictures and the record."""
+    options = parse(arguments)
+    start = record.environment()
+    begun = time.perf_counter()
+    print(report.preamble(options.peers, options.limit, start))
     outcomes = []
-    for outcome in run(QUICK, repeats=options.repeats, limit=options.limit, progress=show_progress):
+    for outcome in run(
+        options.problems,
+        options.peers,
+        repeats=options.repeats,
+        limit=options.limit,
+        progress=show_progress,
+    ):
         show_progress("")
         print(f"\n{report.table(outcome)}", flush=True)
         outcomes.append(outcome)
-    print(f"\n{report.summary(outcomes)}")
-    path = options.output / "distance_against_time.png"
-    if report.picture(outcomes, path):
-        print(f"\nPicture: {path}")
-    else:
-        print("\nNo picture: matplotlib is not installed.")
+    for tell in (report.ratio_table, report.summary, report.defaults_table):
+        print(f"\n{tell(outcomes)}", flush=True)
+    figures = measure_figures(outcomes, options.limit) if options.figures else {}
+    draw(outcomes, options.output)
+    path = options.output / f"{options.suite}.json"
+    settings = {name: getattr(options, name) for name in ("suite", "repeats", "limit")}
+    settings["peers"] = [peer.name for peer in options.peers]
+    seconds = time.perf_counter() - begun
+    record.write(path, start, settings | {"seconds": seconds}, outcomes, figures)
+    print(f"Record: {path}\nAltogether {seconds:.0f} s")
+
+
+def measure_figures(outcomes: list[Outcome], limit: float) -> dict[str, Any]:
+    """Measure and print what the tables of problems do not show."""
+    figures = {}
+    for module, measured in (
+        (raising, lambda: raising.measure(outcomes, 3 * limit, show_progress)),
+        (passes, lambda: passes.measure(outcomes, show_progress)),
+        (samples, lambda: samples.measure(show_progress)),
+        (memory, lambda: memory.measure(show_progress)),
+    ):
+        result = measured()
+        show_progress("")
+        print(f"\n{module.text(result)}", flush=True)
+        figures[module.__name__.split(".")[-1]] = result
+    return figures
+
+
+def draw(outcomes: list[Outcome], folder: Path) -> None:
+    """Write the pictures where matplotlib is there."""
+    if find_spec("matplotlib") is None:
+        print("\nNo pictures: matplotlib is not installed.")
+        return
+    distance, profile = folder / "distance_against_time.png", folder / "performance_profile.png"
+    plots.distance_against_time(outcomes, distance)
+    plots.profile(outcomes, profile)
+    print(f"\nPictures: {distance}, {profile}")
 
 
 def show_progress(message: str) -> None:

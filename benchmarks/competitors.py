@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import product
 from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 
+from benchmarks.limits import newton_steps_within, passes_within, stored_values
+from benchmarks.peers import LIBLINEAR_DUAL, Glum, Liblinear, Skglm, SnapML
 from benchmarks.problems import Problem
 from sklearn_bce import BCENeuronClassifier
 
-# Iterations: more than a solver that gets anywhere needs, on these problems.
-MANY = 20_000
+MANY = 20_000  # iterations: more than a solver that gets anywhere needs
 MANY_PASSES = 5_000  # of sag and saga, each as long as two of lbfgs's iterations
+# Columns of a curvature that is formed and factorised whole: beyond, it takes gigabytes, and
+# minutes that no time limit can interrupt.
+MAX_CURVATURE = 3_000
+# Stored values up to which LIBLINEAR's dual solver is tried: it has no limit of iterations, and
+# fits of a million samples take minutes. Its authors advise the primal where samples are many.
+MAX_DUAL = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -23,20 +31,55 @@ class Competitor:
     """An estimator class with fixed parameters and grids to choose from.
 
     With no grid and no tolerances it is the call as users make it: the class, without a parameter.
+
+    Parameters
+    ----------
+    name : str
+    estimator : type
+        With parameters `C` (or `alpha`, of SGDClassifier) and `tol`.
+    fixed : dict
+        Parameters that are the same in every setting.
+    settings : list of dict
+        What to choose the best from.
+    tolerances : tuple of float
+        From the loosest to the tightest.
+    compiled : bool
+        Whether a fit is one call of compiled code, which no timer can interrupt.
+    iterations : callable, optional
+        ``(seconds, X)`` to the most iterations that it can do in that time, instead of a timer.
+    random : bool
+        Whether where it ends depends on `random_state`.
+    needs : str
+        The package it is in.
     """
 
     name: str
     estimator: type[BaseEstimator]
     fixed: dict[str, Any] = field(default_factory=dict)
-    grid: dict[str, list[Any]] = field(default_factory=dict)
+    settings: list[dict[str, Any]] = field(default_factory=lambda: [{}])
     tolerances: tuple[float, ...] = ()
+    compiled: bool = False
+    iterations: Callable[[float, Any], int] | None = None
+    random: bool = False
+    needs: str = "sklearn"
 
-    def candidates(self, problem: Problem) -> Iterator[list[BaseEstimator]]:
-        """Yield, for each setting, its estimators from the loosest to the tightest tolerance."""
-        for values in product(*self.grid.values()):
-            setting = dict(zip(self.grid, values, strict=True))
+    def candidates(self, problem: Problem, seconds: float) -> Iterator[list[BaseEstimator]]:
+        """Yield, for each setting, its estimators from the loosest to the tightest tolerance.
+
+        Those with `iterations` are given as many as take about so many `seconds`.
+        """
+        X = problem.split[0]
+        for setting in self.settings:
+            parameters = self.fixed | setting
+            if forms_curvature(parameters) and X.shape[1] > MAX_CURVATURE:
+                continue
+            if parameters.get("solver") == LIBLINEAR_DUAL and stored_values(X) > MAX_DUAL:
+                continue
+            if self.iterations is not None:
+                most = parameters.get("max_iter", MANY)
+                parameters["max_iter"] = min(most, self.iterations(seconds, X))
             tolerances = [{"tol": tol} for tol in self.tolerances] or [{}]
-            yield [self._make(problem, **setting, **tol) for tol in tolerances]
+            yield [self._make(problem, **parameters, **tol) for tol in tolerances]
 
     def _make(self, problem: Problem, **parameters: Any) -> BaseEstimator:
         if self.estimator is SGDClassifier:
@@ -44,39 +87,145 @@ class Competitor:
             parameters["alpha"] = 1 / (problem.C * len(problem.split[2]))
         else:
             parameters["C"] = problem.C
-        return self.estimator(**self.fixed, **parameters)
+        return self.estimator(**parameters)
+
+    @property
+    def installed(self) -> bool:
+        """Whether its package can be imported."""
+        return find_spec(self.needs) is not None
+
+
+def forms_curvature(parameters: dict[str, Any]) -> bool:
+    """Whether the solver forms and factorises the whole n_features×n_features curvature."""
+    return parameters.get("solver") in ("newton-cholesky", "irls-ls")
+
+
+def grid(**choices: list[Any]) -> list[dict[str, Any]]:
+    """Return every combination of the choices."""
+    return [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
 
 
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10, 1e-12)
 
-OURS = Competitor("BCENeuron", BCENeuronClassifier, {"max_iter": MANY}, tolerances=TOLERANCES)
+OURS = Competitor(
+    "BCENeuron",
+    BCENeuronClassifier,
+    {"max_iter": MANY, "random_state": 0},
+    tolerances=TOLERANCES,
+    random=True,
+)
 
 
-def logistic_regression(solver: str, max_iter: int = MANY, **grid: list[Any]) -> Competitor:
+def logistic_regression(
+    solver: str,
+    max_iter: int = MANY,
+    iterations: Callable[[float, Any], int] | None = None,
+    **choices: list[Any],
+) -> Competitor:
     """Return LogisticRegression with one of its solvers, free to choose its tolerance."""
     fixed = {"solver": solver, "max_iter": max_iter, "random_state": 0}
-    return Competitor(solver, LogisticRegression, fixed, grid, TOLERANCES)
+    return Competitor(
+        solver,
+        LogisticRegression,
+        fixed,
+        grid(**choices),
+        TOLERANCES,
+        compiled=iterations is not None,
+        iterations=iterations,
+        random=solver in ("sag", "saga"),
+    )
 
 
-PEERS = [
+SKLEARN = [
     logistic_regression("lbfgs"),
     logistic_regression("newton-cholesky"),
     logistic_regression("newton-cg"),
     # liblinear penalises the intercept, the less the larger its intercept_scaling
-    logistic_regression("liblinear", intercept_scaling=[1.0, 30.0, 1000.0]),
-    logistic_regression("sag", MANY_PASSES),
-    logistic_regression("saga", MANY_PASSES),
+    logistic_regression(
+        "liblinear", iterations=newton_steps_within, intercept_scaling=[1.0, 30.0, 1000.0]
+    ),
+    logistic_regression("sag", MANY_PASSES, passes_within),
+    logistic_regression("saga", MANY_PASSES, passes_within),
     Competitor(
         "SGDClassifier",
         SGDClassifier,
         {"loss": "log_loss", "max_iter": 1000, "random_state": 0},
-        {"learning_rate": ["optimal", "adaptive"], "eta0": [0.1, 0.001], "average": [False, True]},
+        grid(learning_rate=["optimal", "adaptive"], eta0=[0.1, 0.001], average=[False, True]),
         (1e-3, 1e-5, 1e-7),
+        compiled=True,
+        iterations=passes_within,
+        random=True,
     ),
 ]
+
+PACKAGES = [
+    Competitor(
+        "glum",
+        Glum,
+        settings=[
+            *grid(solver=["irls-ls"], scale_predictors=[False, True]),
+            *grid(solver=["lbfgs"], scale_predictors=[False, True]),
+        ],
+        tolerances=TOLERANCES,
+        needs="glum",
+    ),
+    Competitor(
+        "liblinear-official",
+        Liblinear,
+        settings=[{"solver": 0}, *grid(solver=[LIBLINEAR_DUAL], bias=[1.0, 10.0, 1000.0])],
+        tolerances=TOLERANCES,
+        compiled=True,
+        needs="liblinear",
+    ),
+    Competitor(
+        "skglm",
+        Skglm,
+        settings=grid(solver=["ProxNewton", "AndersonCD"]),
+        tolerances=TOLERANCES,
+        needs="skglm",
+    ),
+    Competitor(
+        "snapml",
+        SnapML,
+        settings=[
+            *grid(dual=[False], n_jobs=[1, 2], bias=[30.0]),
+            *grid(dual=[True], n_jobs=[1, 2], bias=[10.0]),
+        ],
+        tolerances=TOLERANCES,
+        compiled=True,
+        iterations=passes_within,
+        needs="snapml",
+    ),
+]
+
+PEERS = [*SKLEARN, *PACKAGES]
 
 DEFAULTS = [
     Competitor("BCENeuronClassifier()", BCENeuronClassifier),
     Competitor("LogisticRegression()", LogisticRegression),
-    Competitor("SGDClassifier('log_loss')", SGDClassifier, {"loss": "log_loss", "random_state": 0}),
+    Competitor(
+        "SGDClassifier('log_loss')",
+        SGDClassifier,
+        {"loss": "log_loss", "random_state": 0},
+        compiled=True,
+    ),
 ]
+
+
+def chosen(names: Iterable[str]) -> list[Competitor]:
+    """Return the peers of these names, in the order of the table.
+
+    Raises
+    ------
+    ValueError
+        If a name is none of theirs, or its package is not installed.
+    """
+    wanted = set(names)
+    known = {peer.name: peer for peer in PEERS}
+    if unknown := wanted - known.keys():
+        raise ValueError(
+            f"unknown peer {', '.join(sorted(unknown))}; allowed are {', '.join(known)}"
+        )
+    if missing := [name for name in known if name in wanted and not known[name].installed]:
+        raise ValueError(f"not installed: {', '.join(missing)}; pip install -e '.[bench]'")
+    return [peer for peer in PEERS if peer.name in wanted]

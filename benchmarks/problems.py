@@ -1,10 +1,11 @@
-"""What is to be solved: data sets with their penalty, split into a training and a test part."""
+"""What is to be solved: data sets with their penalty, and whether samples are held out of them."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -12,23 +13,60 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.generators import (
+    correlated,
+    different_units,
+    gaussian,
+    heavy_tails,
+    one_hot,
+    text,
+)
+
 
 @dataclass(frozen=True)
 class Problem:
     """A binary classification data set and the strength of its L2 penalty.
 
     `load` returns X (dense or CSR) and y in {0, 1}; it is called once, when the data are needed.
+    `test_size` is the stratified share kept for the scores; with 0 the scores are those of the
+    training samples.
     """
 
     name: str
     load: Callable[[], tuple[Any, np.ndarray]]
     C: float = 1.0
+    test_size: float = 0.25
 
     @cached_property
     def split(self) -> tuple[Any, Any, np.ndarray, np.ndarray]:
-        """X_train, X_test, y_train, y_test: a stratified quarter is kept for the test."""
+        """X_train, X_test, y_train, y_test."""
         X, y = self.load()
-        return train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
+        if not self.test_size:
+            return X, X, y, y
+        return train_test_split(X, y, test_size=self.test_size, stratify=y, random_state=0)
+
+    @cached_property
+    def _forms(self) -> dict[Callable, tuple[tuple, float]]:
+        return {}
+
+    def form(self, convert: Callable[[Any, np.ndarray], tuple] | None) -> tuple[tuple, float]:
+        """Return the training part as a competitor takes it best, and the seconds that took.
+
+        It is converted once for all fits.
+        """
+        X, _, y, _ = self.split
+        if convert is None:
+            return (X, y), 0.0
+        if convert not in self._forms:
+            start = time.perf_counter()
+            arguments = convert(X, y)
+            self._forms[convert] = arguments, time.perf_counter() - start
+        return self._forms[convert]
+
+    def forget(self) -> None:
+        """Let go of the data; they are loaded again when needed."""
+        for cached in ("split", "_forms"):
+            self.__dict__.pop(cached, None)
 
 
 def breast_cancer() -> tuple[np.ndarray, np.ndarray]:
@@ -42,18 +80,6 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     return X, y % 2
 
 
-def different_units() -> tuple[np.ndarray, np.ndarray]:
-    """5000×30, generated: standard deviations from 2e-3 to 6e4, off-centre, correlated, noisy."""
-    rng = np.random.default_rng(0)
-    n_samples, n_features = 5000, 30
-    mixing = np.eye(n_features) + 0.3 * rng.standard_normal((n_features, n_features))
-    Z = rng.standard_normal((n_samples, n_features)) @ mixing
-    z = Z @ rng.standard_normal(n_features) / np.sqrt(n_features)
-    y = (z + 2 * rng.logistic(size=n_samples) > 0).astype(np.int64)
-    units = rng.permutation(np.geomspace(2e-3, 6e4, n_features))
-    return (Z + rng.uniform(-20, 20, n_features)) * units, y
-
-
 def scaled(load: Callable[[], tuple[Any, np.ndarray]]) -> Callable[[], tuple[Any, np.ndarray]]:
     """Return the loader of the same data with standardised columns."""
 
@@ -64,9 +90,39 @@ def scaled(load: Callable[[], tuple[Any, np.ndarray]]) -> Callable[[], tuple[Any
     return loader
 
 
+def generated(name: str, make: Callable, *sizes: int, C: float = 1.0, **options: Any) -> Problem:
+    """Return a problem whose data are all for training."""
+    return Problem(name, partial(make, *sizes, **options), C, test_size=0)
+
+
+BREAST_CANCER = Problem("breast cancer, raw", breast_cancer)
+DIFFERENT_UNITS = Problem("columns in different units", different_units)
+TALL = generated("Gaussian, mixed, a million", gaussian, 1_000_000, 50, mixing=0.3)
+
 QUICK = [
-    Problem("breast cancer, raw", breast_cancer),
+    BREAST_CANCER,
     Problem("breast cancer, scaled", scaled(breast_cancer)),
     Problem("digits odd/even, raw", digits),
-    Problem("columns in different units", different_units),
+    DIFFERENT_UNITS,
 ]
+
+FULL = [
+    *QUICK,
+    generated("tiny", gaussian, 100, 5),
+    generated("Gaussian, independent", gaussian, 100_000, 20),
+    generated("Gaussian, mixed", gaussian, 100_000, 20, mixing=0.3),
+    TALL,
+    generated("Gaussian, strong penalty", gaussian, 20_000, 300, C=1e-4),
+    generated("1 % positives", gaussian, 100_000, 30, positives=0.01),
+    generated("nearly separable", gaussian, 10_000, 50, C=1e4, noise=0.005),
+    generated("correlated", correlated, 2_000, 500, condition=30),
+    generated("correlated, badly scaled", correlated, 20_000, 100, condition=1e3, units=1e2),
+    generated("heavy tails", heavy_tails, 20_000, 40),
+    generated("wide", gaussian, 200, 5_000),
+    generated("wide, correlated", correlated, 300, 20_000, condition=100),
+    generated("one-hot, CSR", one_hot, 50_000),
+    generated("text, CSR", text, 2_000, 40_000),
+    generated("text, weak penalty, CSR", text, 20_000, 30_000, C=100.0),
+]
+
+SUITES = {"quick": QUICK, "full": FULL}

@@ -1,40 +1,80 @@
-"""What is said about it: tables for the terminal, a picture where matplotlib is there."""
+"""What is said about it: tables for the terminal."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import sklearn
 
 import sklearn_bce
-from benchmarks.competitors import OURS
-from benchmarks.runner import TARGET, Entry, Outcome
+from benchmarks.competitors import PEERS, Competitor
+from benchmarks.fits import TARGET, Entry
+from benchmarks.runner import Outcome
+from benchmarks.search import LADDER_FLOOR, LADDER_PATIENCE, SEARCH_FLOOR, SEARCH_PATIENCE
 
-HEADER = f"{'':30} {'accuracy':>8} {'log loss':>9} {'from optimum':>12} {'time':>10} {'ratio':>8}"
+HEADER = (
+    f"{'':30} {'accuracy':>8} {'log loss':>9} {'from optimum':>12} {'iter.':>6} {'passes':>6}"
+    f" {'time':>10} {'ratio':>8}"
+)
+PREPARED = {
+    "glum": "glum and skglm X by columns (CSC below a density of 0.5)",
+    "liblinear-official": "LIBLINEAR its own structure",
+    "snapml": "Snap ML X in float32 with a constant column",
+}
 
 
-def preamble() -> str:
+def preamble(peers: Sequence[Competitor], limit: float, machine: dict[str, Any]) -> str:
     """Say what is compared and how to read the tables."""
-    return (
+    lines = [
         f"sklearn_bce {sklearn_bce.__version__}, scikit-learn {sklearn.__version__}, "
-        f"NumPy {np.__version__}\n"
-        f"Accuracy and log loss (nats) on held-out data. 'From optimum': objective minus its\n"
-        f"minimum, in nats; solved within {TARGET:g}. Everyone runs at the fastest tolerance and\n"
-        "settings that solve the problem, or comes as close as any do. Time: median of a whole\n"
-        "fit; ratio: to that of the first row, above 1 where it is the faster one."
-    )
+        f"NumPy {np.__version__}; {machine['cpu']}, {machine['usable_cores']} cores, load average "
+        f"at the start {(machine['load_average'] or [np.nan])[0]:.2f}",
+        f"Against: {', '.join(peer.name for peer in peers)}.",
+    ]
+    if missing := [peer.name for peer in PEERS if not peer.installed]:
+        lines.append(f"Left out, because not installed: {', '.join(missing)}.")
+    if left := [peer.name for peer in PEERS if peer.installed and peer not in peers]:
+        lines.append(f"Not asked for: {', '.join(left)}.")
+    lines += [
+        "Accuracy and log loss (nats) are of held-out samples, or of the training samples where so",
+        "marked. 'From optimum': objective minus its minimum, in nats; solved within "
+        f"{TARGET:g}. Everyone",
+        "runs at the fastest tolerance and settings that solve the problem, or comes as close as",
+        "any do. Time: median of a whole fit; ratio: to that of the first row, above 1 where it",
+        f"is the faster one. A fit may take {limit:g} s. Unsolved, no tighter tolerance is tried "
+        "after a",
+        f"fit of {LADDER_PATIENCE} times ours (at least {LADDER_FLOOR:g} s), no further setting "
+        f"after {SEARCH_PATIENCE} times (at least {SEARCH_FLOOR:g} s).",
+        "Solvers in which chance has a part must solve a problem with three seeds to count as "
+        "solving it.",
+        "BCENeuron and scikit-learn's classifiers are given X as it is.",
+    ]
+    if prepared := [text for name, text in PREPARED.items() if name in {p.name for p in peers}]:
+        lines.append(f"Made outside the timed part, to their favour: for {'; '.join(prepared)}.")
+    return "\n".join(lines)
+
+
+def title(outcome: Outcome) -> str:
+    """Return the problem's name, size and penalty."""
+    n_samples, n_features = outcome.shape
+    return f"{outcome.problem.name} ({n_samples}×{n_features}, C={outcome.problem.C:g})"
 
 
 def table(outcome: Outcome) -> str:
     """Return the table of one problem."""
-    X = outcome.problem.split[0]
-    lines = [f"{outcome.problem.name} ({X.shape[0]}×{X.shape[1]}, C={outcome.problem.C:g})", HEADER]
-    for title, entries in (
+    scores = "" if outcome.problem.test_size else "; scores on the training samples"
+    lines = [
+        f"{title(outcome)}: minimum {outcome.minimum:.6g}, true to {outcome.gap:.0e} by its "
+        f"duality gap{scores}",
+        HEADER,
+    ]
+    for heading, entries in (
         ("tuned to be the fastest that solves it", outcome.tuned),
         ("as called without parameters", outcome.defaults),
     ):
-        lines.append(f"  {title}")
+        lines.append(f"  {heading}")
         lines += [row(outcome, entry, entries[0]) for entry in entries]
     return "\n".join(lines)
 
@@ -43,65 +83,122 @@ def row(outcome: Outcome, entry: Entry, ours: Entry) -> str:
     """Return the line of one competitor, its ratio against ours."""
     last = entry.fits[-1]
     missed = "" if outcome.solved(entry) else "  not solved"
+    if entry.gave_up:
+        missed += f", given up after fits of up to {longest(entry):.2g} s"
+    if last.preparation:
+        missed += f"  (prepared in {1e3 * last.preparation:.3g} ms)"
+    if last.failure:
+        missed += f" ({last.failure})"
     return (
         f"    {entry.competitor.name:26} {last.accuracy:8.4f} {last.log_loss:9.4g}"
-        f" {outcome.distance(entry):12.1e} {1e3 * entry.seconds:7.1f} ms"
-        f" {entry.seconds / ours.seconds:7.1f}×{missed}"
+        f" {outcome.distance(entry):12.1e} {count(last.iterations)} {count(last.passes)}"
+        f" {milliseconds(entry)} {entry.seconds / ours.seconds:7.1f}×{missed}"
     )
 
 
-def summary(outcomes: list[Outcome]) -> str:
-    """Return the ratios to the fastest other that solved each problem."""
-    lines = ["Against the fastest other that solved it:"]
-    ratios = []
+def longest(entry: Entry) -> float:
+    """Return the seconds of the longest fit that was tried."""
+    return max(fit.seconds for fit in entry.tried)
+
+
+def count(number: float) -> str:
+    """Return a number of iterations or passes, blank where nobody counted."""
+    return f"{number:6.4g}" if np.isfinite(number) else " " * 6
+
+
+def milliseconds(entry: Entry) -> str:
+    """Return the time of a fit."""
+    return f"{1e3 * entry.seconds:7.1f} ms"
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """Return the ratios to the fastest other that solved each problem, their mean and the worst."""
+    lines = ["Time of the fastest other that solved it, as a multiple of BCENeuron's:"]
+    ratios, of_best, prepared = [], [], []
     for outcome in outcomes:
         ours, *others = outcome.tuned
+        name = f"  {title(outcome):48}"
         solved = [entry for entry in others if outcome.solved(entry)]
-        if not solved:
-            lines.append(f"  {outcome.problem.name:28} no other solved it")
-            continue
-        fastest = min(solved, key=lambda entry: entry.seconds)
-        ratios.append(fastest.seconds / ours.seconds)
-        lines.append(
-            f"  {outcome.problem.name:28} {ratios[-1]:5.1f}× faster than {fastest.competitor.name}"
-        )
+        if not outcome.solved(ours):
+            lines.append(f"{name} BCENeuron did not solve it")
+        elif not solved:
+            lines.append(f"{name} no other solved it")
+        else:
+            fastest = min(solved, key=lambda entry: entry.seconds)
+            ratios.append((fastest.seconds / ours.seconds, outcome.problem.name))
+            whole = min(entry.seconds + entry.fits[-1].preparation for entry in solved)
+            prepared.append(whole / ours.seconds)
+            of_best.append(min(e.shortest for e in solved) / ours.shortest)
+            lines.append(f"{name} {ratios[-1][0]:6.2f}× {fastest.competitor.name}")
     if ratios:
-        lines.append(f"  {'geometric mean':28} {np.exp(np.mean(np.log(ratios))):5.1f}×")
+        lines.append(f"  {'geometric mean':48} {geometric_mean([r for r, _ in ratios]):6.2f}×")
+        lines.append(f"  {'worst: ' + min(ratios)[1]:48} {min(ratios)[0]:6.2f}×")
+        lines.append(
+            f"  {'geometric mean, shortest fits instead of medians':48} "
+            f"{geometric_mean(of_best):6.2f}× (worst {min(of_best):.2f}×)"
+        )
+        lines.append(
+            f"  {'geometric mean, the preparation of X counted':48} "
+            f"{geometric_mean(prepared):6.2f}× (worst {min(prepared):.2f}×)"
+        )
     return "\n".join(lines)
 
 
-def picture(outcomes: list[Outcome], path: Path) -> bool:
-    """Draw distance from the optimum against time; return False where matplotlib is missing."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
-    columns = 2
-    rows = -(-len(outcomes) // columns)
-    figure = Figure(figsize=(12, 4.2 * rows), layout="constrained")
-    for place, outcome in enumerate(outcomes, start=1):
-        axes = figure.add_subplot(rows, columns, place)
-        for index, entry in enumerate(outcome.tuned):
-            above = [max(fit.objective - outcome.minimum, 1e-12) for fit in entry.path]
-            seconds = [fit.seconds for fit in entry.path]
-            ours = entry.competitor is OURS
-            axes.loglog(
-                seconds,
-                above,
-                marker="o" if ours else "os^vDPX"[index - 1],
-                color="black" if ours else f"C{index - 1}",
-                linewidth=2.5 if ours else 1,
-                markersize=7 if ours else 5,
-                label=entry.competitor.name,
-                zorder=3 if ours else 2,
-            )
-        axes.axhline(TARGET, color="grey", linestyle=":", linewidth=1)
-        axes.set_ylim(3e-13, None)
-        axes.set_title(outcome.problem.name)
-        axes.set_xlabel("seconds of a fit")
-        axes.set_ylabel("objective above its minimum (nats)")
-        if place == 1:
-            axes.legend(fontsize="small")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    return True
+def geometric_mean(ratios: Iterable[float]) -> float:
+    """Return the mean that a ratio and its inverse cancel in."""
+    return float(np.exp(np.mean(np.log(list(ratios)))))
+
+
+def ratio_table(outcomes: Sequence[Outcome]) -> str:
+    """Return everyone's time on each problem as a multiple of ours; blank where not solved."""
+    names = [entry.competitor.name for entry in outcomes[0].tuned]
+    names += sorted({e.competitor.name for o in outcomes for e in o.tuned} - set(names))
+    widths = [max(len(name), 7) for name in names]
+    lines = [
+        "Time to within the target, as multiples of the first column's. never: at no setting and "
+        "tolerance; >: given up,",
+        "unsolved, after a fit so many times as long; –: not tried, its curvature is too large.",
+        f"{'':48} " + " ".join(f"{n:>{w}}" for n, w in zip(names, widths, strict=True)),
+    ]
+    for outcome in outcomes:
+        entries = {entry.competitor.name: entry for entry in outcome.tuned}
+        ours = outcome.tuned[0].seconds
+        cells = [f"{1e3 * ours:.1f} ms"]
+        for name in names[1:]:
+            entry = entries.get(name)
+            if entry is None:
+                cells.append("–")
+            elif outcome.solved(entry):
+                cells.append(f"{entry.seconds / ours:.3g}")
+            else:
+                cells.append(f">{longest(entry) / ours:.3g}" if entry.gave_up else "never")
+        padded = " ".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True))
+        lines.append(f"{title(outcome):48} {padded}")
+    return "\n".join(lines)
+
+
+def defaults_table(outcomes: Sequence[Outcome]) -> str:
+    """Return the default call against LogisticRegression's, on every problem."""
+    lines = [
+        "As called without parameters (C aside): BCENeuronClassifier() | LogisticRegression()",
+        f"{'':48} {'from optimum':>17} {'accuracy':>15} {'log loss':>17} {'time (ms)':>17}"
+        f" {'ratio':>7}",
+    ]
+    for outcome in outcomes:
+        ours, theirs = outcome.defaults[:2]
+        a, b = ours.fits[-1], theirs.fits[-1]
+        lines.append(
+            f"{title(outcome):48} {outcome.distance(ours):8.1e} {outcome.distance(theirs):8.1e}"
+            f" {a.accuracy:7.4f} {b.accuracy:7.4f} {a.log_loss:8.4g} {b.log_loss:8.4g}"
+            f" {1e3 * ours.seconds:8.1f} {1e3 * theirs.seconds:8.1f}"
+            f" {theirs.seconds / ours.seconds:6.2f}×"
+        )
+    ratios = [o.defaults[1].seconds / o.defaults[0].seconds for o in outcomes]
+    unsolved = [
+        sum(not outcome.solved(outcome.defaults[place]) for outcome in outcomes) for place in (0, 1)
+    ]
+    lines.append(
+        f"{'geometric mean of the ratios of time':48} {geometric_mean(ratios):.2f}×; not within "
+        f"{TARGET:g} of the optimum: {unsolved[0]} and {unsolved[1]} of {len(outcomes)} problems"
+    )
+    return "\n".join(lines)

@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-import time
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
 
-from benchmarks import judge
-from benchmarks.competitors import DEFAULTS, OURS, PEERS, Competitor
+from benchmarks.competitors import DEFAULTS, OURS, Competitor
+from benchmarks.fits import TARGET, Entry, fit, reference
 from benchmarks.problems import Problem
+from benchmarks.search import SHORT, best_setting, first_candidate, seeded
 
-TARGET = 1e-6  # nats of the objective above its minimum: what counts as solved
-
-
-@dataclass(frozen=True)
-class Fit:
-    """One fit: how long it took and where it ended."""
-
-    seconds: float
-    objective: float
-    accuracy: float
-    log_loss: float
-
-
-@dataclass
-class Entry:
-    """A competitor on a problem: the setting that served it best, and all fits on the way."""
-
-    competitor: Competitor
-    estimator: BaseEstimator
-    fits: list[Fit]  # of the chosen setting
-    path: list[Fit] = field(default_factory=list)  # of every tolerance of that setting
-    too_slow: bool = False  # unsolved and beyond the time limit: not worth timing again
-
-    @property
-    def seconds(self) -> float:
-        """Median time of a fit."""
-        return median(fit.seconds for fit in self.fits)
+LONG, VERY_LONG = 2.0, 10.0  # seconds of a fit, for how often it is timed again
+FAR_BEHIND = 10  # times ours: a ratio that needs no more digits
 
 
 @dataclass
@@ -49,13 +23,15 @@ class Outcome:
     """All competitors on one problem."""
 
     problem: Problem
+    shape: tuple[int, int]
     tuned: list[Entry]  # the first is ours
     defaults: list[Entry]  # the first is ours
-    minimum: float = np.nan
+    minimum: float = np.nan  # the least that any fit of the run has found
+    gap: float = np.nan  # how far at most that is from the true minimum
 
     def distance(self, entry: Entry) -> float:
-        """Objective above the least that any fit of the run has found."""
-        return max(entry.fits[-1].objective - self.minimum, 0.0)
+        """Objective above its minimum, the median of the fits as for the time."""
+        return max(median(fit.objective for fit in entry.fits) - self.minimum, 0.0)
 
     def solved(self, entry: Entry) -> bool:
         """Whether the entry came within the target of the minimum."""
@@ -63,85 +39,93 @@ class Outcome:
 
 
 def run(
-    problems: Iterable[Problem], *, repeats: int, limit: float, progress: Callable[[str], None]
+    problems: Iterable[Problem],
+    peers: Sequence[Competitor],
+    *,
+    repeats: int,
+    limit: float,
+    progress: Callable[[str], None],
 ) -> Iterable[Outcome]:
     """Yield the outcome of each problem.
 
     Parameters
     ----------
     problems : iterable of Problem
+    peers : sequence of Competitor
+        Ours aside.
     repeats : int
-        Timed fits of each chosen setting, all competitors in turn; the median counts.
+        Timed fits of each chosen setting, all competitors in turn; the median counts. Three times
+        as many where a fit is short, fewer where it takes seconds.
     limit : float
-        Seconds of a fit after which a competitor is given no tighter tolerance.
+        Seconds a fit may take.
     progress : callable
         Told what is being measured.
     """
+    warm_up(peers, progress)
     for problem in problems:
         progress(f"{problem.name}: finding the minimum")
-        least = fit(problem, OURS.estimator(C=problem.C, tol=1e-14)).objective
-        tuned = []
-        for competitor in [OURS, *PEERS]:
+        least, gap = reference(problem)
+        ours = best_setting(problem, OURS, least, limit, np.inf)
+        tuned = [ours]
+        for competitor in peers:
             progress(f"{problem.name}: {competitor.name}")
-            tuned.append(best_setting(problem, competitor, least, limit))
-        defaults = [
-            Entry(competitor, *first_candidate(problem, competitor)) for competitor in DEFAULTS
-        ]
-        entries = tuned + defaults
-        for turn in range(repeats):
-            for entry in entries:
-                progress(f"{problem.name}: timing {turn + 1}/{repeats}, {entry.competitor.name}")
-                if not entry.too_slow:
-                    entry.fits.append(fit(problem, entry.estimator))
-        for entry in entries:
-            entry.fits = entry.fits[1:] or entry.fits  # the first has warmed up caches
-        found = [entry_fit.objective for entry in entries for entry_fit in entry.fits + entry.path]
-        yield Outcome(problem, tuned, defaults, min([least, *found]))
+            entry = best_setting(problem, competitor, least, limit, ours.seconds)
+            tuned += [entry] if entry else []
+        defaults = []
+        for competitor in DEFAULTS:
+            progress(f"{problem.name}: {competitor.name}")
+            defaults.append(first_candidate(problem, competitor, limit))
+        time_again(problem, tuned, defaults, least, repeats, progress)
+        found = [fit.objective for entry in tuned + defaults for fit in entry.fits + entry.tried]
+        minimum = min([least, *found])
+        yield Outcome(problem, problem.split[0].shape, tuned, defaults, minimum, gap)
+        problem.forget()
 
 
-def fit(problem: Problem, estimator: BaseEstimator) -> Fit:
-    """Fit a clone on the training part, and judge it."""
-    X, X_test, y, y_test = problem.split
-    model = clone(estimator)
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # a competitor that stops early is judged by where it stopped
-        start = time.perf_counter()
-        model.fit(X, y)
-        seconds = time.perf_counter() - start
-    w, b = model.coef_[0], model.intercept_[0]
-    return Fit(
-        seconds,
-        judge.objective(X, y, w, b, problem.C),
-        judge.accuracy(X_test, y_test, w, b),
-        judge.log_loss(X_test, y_test, w, b),
-    )
+def warm_up(peers: Sequence[Competitor], progress: Callable[[str], None]) -> None:
+    """Import and compile what some peers do on first use, so that no fit is charged with it."""
+    for peer in peers:
+        if hasattr(peer.estimator, "warm_up"):
+            progress(f"warming up {peer.name}")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                for setting in peer.settings:
+                    peer.estimator(**setting).warm_up()
 
 
-def first_candidate(problem: Problem, competitor: Competitor) -> tuple[BaseEstimator, list[Fit]]:
-    """Return the only setting of a competitor that has no choice, and its first fit."""
-    estimator = next(iter(competitor.candidates(problem)))[0]
-    return estimator, [fit(problem, estimator)]
+def time_again(
+    problem: Problem,
+    tuned: list[Entry],
+    defaults: list[Entry],
+    least: float,
+    repeats: int,
+    progress: Callable[[str], None],
+) -> None:
+    """Fit what solved the problem, and the default calls, again in turns, so that noise hits all.
+
+    Each turn has its own seed. The first fits, which warmed up caches, are dropped where there are
+    others.
+    """
+    solved = [entry for entry in tuned if entry.fits[0].objective - least <= TARGET]
+    entries = solved + [entry for entry in defaults if not entry.fits[0].failure]
+    ours = tuned[0].seconds
+    wanted = [times(entry.seconds, repeats, ours) for entry in entries]
+    for turn in range(max(wanted)):
+        progress(f"{problem.name}: timing {turn + 1}/{max(wanted)}")
+        for entry, number in zip(entries, wanted, strict=True):
+            if turn < number:
+                estimator = seeded(entry.competitor, entry.estimator, turn)
+                entry.fits.append(fit(problem, estimator))
+    for entry in entries:
+        entry.fits = entry.fits[1:] or entry.fits
 
 
-def best_setting(problem: Problem, competitor: Competitor, least: float, limit: float) -> Entry:
-    """Return the fastest setting that comes within the target of ``least``, or else the closest."""
-    entries = []
-    for ladder in competitor.candidates(problem):
-        path: list[Fit] = []
-        for estimator in ladder:
-            path.append(fit(problem, estimator))
-            entry = Entry(competitor, estimator, [path[-1]], path)
-            entries.append(entry)
-            if path[-1].objective - least <= TARGET:
-                break
-            if path[-1].seconds > limit:
-                entry.too_slow = True
-                break
-
-    def merit(entry: Entry) -> tuple[bool, float]:
-        above = entry.fits[0].objective - least
-        return above > TARGET, entry.fits[0].seconds if above <= TARGET else above
-
-    return min(entries, key=merit)
+def times(seconds: float, repeats: int, ours: float) -> int:
+    """Return how often to time a fit again that took so long."""
+    if seconds > VERY_LONG:
+        return 0
+    if seconds > max(LONG, FAR_BEHIND * ours):
+        return 1
+    if seconds > min(LONG, FAR_BEHIND * ours):
+        return min(repeats, 3)
+    return 3 * repeats if seconds < SHORT else repeats

@@ -12,10 +12,13 @@ z : (n_samples,) outputs
 sums : (n_features + 1,) to which Σ hx is added and, in the last entry, Σ h
 """
 from libc.math cimport exp, fabs, sqrt
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 from scipy.linalg.cython_blas cimport dgemv, dsyrk, sgemv
 
-from sklearn_bce._tally cimport Tally, activate, are_uniform, counted
+cdef extern from "_activation.h" nogil:
+    double bce_activate(const double *y, const double *z, const double *s, int64_t step,
+                        double *slope, double *curvature, int64_t n)
 
 ctypedef fused real:
     float
@@ -153,22 +156,22 @@ def dense_loss(const real[:, :] X, const real[::1] v, double c, bint known,
     slope, curvature : (n_samples,) set to s∂L/∂z = s(a−y) and s∂²L/∂z² = sa(1−a)
     sums : (n_features + 1,) to which Σ slope·x and Σ slope are added
     """
-    cdef Py_ssize_t i, start = 0, n, chunk = rows_per_chunk(X)
+    cdef Py_ssize_t start = 0, n, chunk = rows_per_chunk(X)
     cdef Rows rows = rows_of(X)
-    cdef bint uniform = are_uniform(weight)
-    cdef Tally tally = Tally(0.0, 1.0, 0)
+    cdef Py_ssize_t step = weight.strides[0] // <Py_ssize_t> sizeof(double)
+    cdef double loss = 0.0
     cdef real *buffer = new_buffer(chunk, X)
     with nogil:
         while start < X.shape[0]:
             n = min(chunk, X.shape[0] - start)
             if not known:
                 chunk_outputs(&X[start, 0], rows, <int> n, <real *> &v[0], c, buffer, &z[start])
-            for i in range(start, start + n):
-                activate(y[i], z[i], weight[i], &slope[i], &curvature[i], uniform, &tally)
+            loss += bce_activate(&y[start], &z[start], &weight[start], step, &slope[start],
+                                 &curvature[start], n)
             chunk_sums(&X[start, 0], rows, <int> n, &slope[start], buffer, &sums[0])
             start += n
         free(buffer)
-    return counted(weight, &tally)
+    return loss
 
 
 def dense_squares(const real[:, :] X, const double[::1] origin, const double[::1] weight,

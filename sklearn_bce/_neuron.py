@@ -241,14 +241,14 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
             If ``max_iter`` was reached first; it says how far F is from its minimum.
         """
         self._raise_for_unsupported(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
-        with unchanged_on_error(self):
-            X, y = checked_samples(self, X, y)
+        with unchanged_on_error(self), one_blas_thread() as n_threads:
+            X, y = checked_samples(self, X, y, n_threads)
             classes, codes = encoded_labels(type(self).__name__, y)
             weight = combined_weights(X, y, classes, codes, sample_weight, self.class_weight)
             start = checked_start(coef_init, intercept_init, X.shape[1])
             solver = choose(self.solver)
             # An overflow is told apart by the result.
-            with one_blas_thread() as n_threads, np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):
                 objective = Objective.in_user_units(
                     X, codes, weight, self.C, self.fit_intercept, n_threads
                 )

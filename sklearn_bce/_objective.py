@@ -25,7 +25,7 @@ from sklearn_bce._coordinates import Coordinates, Vector, standard_coordinates
 from sklearn_bce._design import Design, design_of
 from sklearn_bce._kernel_choice import kernels
 from sklearn_bce._penalty import L2Penalty
-from sklearn_bce._threads import in_threads, thread_ranges
+from sklearn_bce._threads import CURVATURE_WORK, in_threads, thread_ranges
 from sklearn_bce.chain_rule import binary_cross_entropy
 
 # A float32 X stays float32 from this many elements (8 MB as float64) on: passes over it are then
@@ -107,7 +107,6 @@ class Objective:
         uniform = sample_weight.strides == (0,)
         share = (sample_weight[0] if uniform else sample_weight) / self.total_weight
         self._share = np.broadcast_to(share, len(y))
-        self._ranges = thread_ranges(X, n_threads)
 
     @cached_property
     def _design(self) -> Design:
@@ -233,7 +232,7 @@ class Objective:
 
         value, sums = np.zeros(1), design.sums()
         second = [design.gram_sums()] if hessian else list(design.square_sums()) * diagonal
-        self._over_blocks(add, value, sums, *second)
+        self._over_blocks(add, value, sums, *second, work=CURVATURE_WORK if hessian else 1)
         u = theta[: self.n_features]
         total = float(value[0]) + self.penalty.value(u)
         full_gradient = design.summed(sums)
@@ -324,11 +323,13 @@ class Objective:
         diagonal[: self.n_features] += self.penalty.strength
         return diagonal
 
-    def _over_blocks(self, add: Callable[..., None], *sums: NDArray[np.float64]) -> None:
+    def _over_blocks(
+        self, add: Callable[..., None], *sums: NDArray[np.float64], work: float = 1.0
+    ) -> None:
         """Call add(rows, block, *sums) for each block of rows, which adds to the sums in place.
 
-        Where X is large, threads do so for a range of the rows each, with sums of their own. It is
-        one pass.
+        Where X is large, or the work on its elements, threads do so for a range of the rows each,
+        with sums of their own. It is one pass.
         """
         self.n_passes += 1
 
@@ -336,7 +337,7 @@ class Objective:
             for block_rows, block in self._design.blocks(rows):
                 add(block_rows, block, *sums)
 
-        first, *others = self._ranges
+        first, *others = thread_ranges(self.X, self.n_threads, work)
         own_sums = [[np.zeros_like(of_all) for of_all in sums] for _ in others]
         in_threads(
             [partial(over, first, *sums)]

@@ -13,7 +13,14 @@ sums : (n_features + 1,) to which Σ hx is added and, in the last entry, Σ h
 """
 from libc.stdint cimport int32_t, int64_t
 
-from sklearn_bce._tally cimport Tally, activate, are_uniform, counted
+cdef extern from "_activation.h" nogil:
+    double bce_activate(const double *y, const double *z, const double *s, int64_t step,
+                        double *slope, double *curvature, int64_t n)
+
+# Rows whose outputs are put through the activation together; read for z = Xw, they are then still
+# in the cache for Xᵀ(a−y).
+cdef enum:
+    BATCH = 256
 
 ctypedef fused real:
     float
@@ -88,21 +95,24 @@ def csr_loss(const real[::1] data, const index[::1] indices, const index[::1] in
              const double[::1] y, const double[:] weight, double[::1] z,
              double[::1] slope, double[::1] curvature, double[::1] sums):
     """Do as `dense_loss`."""
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, start = 0, n, step = weight.strides[0] // <Py_ssize_t> sizeof(double)
     cdef const real *x = &data[0] if data.shape[0] else NULL
     cdef const index *j = &indices[0] if indices.shape[0] else NULL
-    cdef double total = 0.0
-    cdef bint uniform = are_uniform(weight)
-    cdef Tally tally = Tally(0.0, 1.0, 0)
+    cdef double loss = 0.0, total = 0.0
     with nogil:
-        for i in range(z.shape[0]):
+        while start < z.shape[0]:
+            n = min(BATCH, z.shape[0] - start)
             if not known:
-                z[i] = row_output(x, j, indptr[i], indptr[i + 1], &v[0], c)
-            activate(y[i], z[i], weight[i], &slope[i], &curvature[i], uniform, &tally)
-            add_row(x, j, indptr[i], indptr[i + 1], slope[i], &sums[0])
-            total += slope[i]
+                for i in range(start, start + n):
+                    z[i] = row_output(x, j, indptr[i], indptr[i + 1], &v[0], c)
+            loss += bce_activate(&y[start], &z[start], &weight[start], step, &slope[start],
+                                 &curvature[start], n)
+            for i in range(start, start + n):
+                add_row(x, j, indptr[i], indptr[i + 1], slope[i], &sums[0])
+                total += slope[i]
+            start += n
     sums[sums.shape[0] - 1] += total
-    return counted(weight, &tally)
+    return loss
 
 
 def csr_squares(const real[::1] data, const index[::1] indices, const index[::1] indptr,

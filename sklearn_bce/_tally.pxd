@@ -1,6 +1,6 @@
 # cython: language_level=3, cdivision=True
-"""A sum of losses in which one logarithm serves many samples; for all modules of kernels."""
-from libc.math cimport exp, fabs, log, log1p
+"""A sum of losses in which one logarithm serves many samples; for the per-sample rule."""
+from libc.math cimport log, log1p
 
 # Factors 1 + e⁻|ᶻ| <= 2 that may be multiplied before their product is put through one logarithm.
 cdef enum:
@@ -32,26 +32,3 @@ cdef inline void count_loss(double z, double tail, double y, double weight,
 cdef inline double total(Tally *tally) noexcept nogil:
     """Return the sum of all losses counted."""
     return tally.linear + log(tally.product)
-
-
-cdef inline void activate(double y, double z, double weight, double *slope, double *curvature,
-                          bint uniform, Tally *tally) noexcept nogil:
-    """Set s∂L/∂z = s(a−y) and s∂²L/∂z² = sa(1−a) of a sample, and count its loss.
-
-    Uniform weights, a broadcast scalar, are multiplied in by `counted`.
-    """
-    cdef double tail = exp(-fabs(z))
-    cdef double nearer = 1.0 / (1.0 + tail)
-    cdef double farther = tail * nearer
-    slope[0] = weight * ((nearer if z >= 0 else farther) - y)
-    curvature[0] = weight * nearer * farther
-    count_loss(z, tail, y, 1.0 if uniform else weight, tally)
-
-
-cdef inline bint are_uniform(const double[:] weight) noexcept nogil:
-    return weight.strides[0] == 0 and weight.shape[0] > 0
-
-
-cdef inline double counted(const double[:] weight, Tally *tally) noexcept nogil:
-    """Return Σ sL of the samples put through `activate`."""
-    return total(tally) * (weight[0] if are_uniform(weight) else 1.0)

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     **dict.fromkeys(SOLVERS, MATHEMATICS | SOLVER_PARTS | {"_kernel_choice"}),
     "_solvers.__init__": SOLVERS | SOLVER_PARTS,
     "_compat": set(),
-    "_validation": {"_compat"},
+    "_validation": {"_compat", "_threads"},
     "_predictions": {"_compat", "_validation", "chain_rule"},
     "_neuron": {"_compat", "_validation", "_predictions", "_solvers", *MATHEMATICS},
     "__init__": {"_neuron", "chain_rule"},

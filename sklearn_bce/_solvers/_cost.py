@@ -75,6 +75,19 @@ class Costs:
         """Return those of a random share of the rows."""
         return Costs(share * self.one_pass, share * self.curvature, self.factor, self.size)
 
+    def worth_factorising(self, n_products: float, whole: Costs) -> bool:
+        """Return whether the curvature of a sample will save the whole more than it costs.
+
+        Parameters
+        ----------
+        n_products : float
+            Products with the curvature that the sample's own minimum took without it: about as many
+            as the whole will need from there.
+        whole : Costs
+            Of all rows.
+        """
+        return self.curvature + self.factor < n_products * whole.one_pass
+
     @property
     def from_zero(self) -> float:
         """What the way from 0 to the minimum costs, without a sample."""

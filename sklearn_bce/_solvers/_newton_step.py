@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 from sklearn_bce._coordinates import Vector
 from sklearn_bce._objective import Objective, Point
 from sklearn_bce._solvers._cost import LARGEST_CURVATURE, NEAR_PRODUCTS, TYPICAL_PRODUCTS, Costs
+from sklearn_bce._threads import all_blas_threads
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ NO_GAIN = 1e-10
 # A step by the curvature of elsewhere is worth another one, without products, if the decrement has
 # fallen to this share of what it was.
 WORTH_ANOTHER = 0.1
+SMALL = 200  # a matrix that one thread factorises in less than a millisecond
 MEMORY = 10  # pairs of steps and changes of the gradient
 
 
@@ -191,9 +194,9 @@ def positive_solver(matrix: NDArray[Any]) -> Callable[[Vector], Vector]:
     regular = 0.0
     while regular < 1.0:
         trial = matrix + np.diag(regular * diagonal) if regular else matrix
-        factor, failed_at = dpotrf(
-            trial.T, lower=1, clean=0
-        )  # symmetric, and so in Fortran's order
+        with all_blas_threads() if len(matrix) > SMALL else nullcontext():
+            # the matrix is symmetric: its transpose is itself, in Fortran's order
+            factor, failed_at = dpotrf(trial.T, lower=1, clean=0)
         if not failed_at and (np.square(factor.diagonal()) > floor * diagonal).all():
             return lambda vector: dpotrs(factor, vector, lower=1)[0]
         regular = max(100 * regular, 4 * floor)

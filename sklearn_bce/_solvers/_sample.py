@@ -18,13 +18,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
-from sklearn_bce._coordinates import Coordinates, Vector
+from sklearn_bce._coordinates import Coordinates, Vector, row_blocks, squared
 from sklearn_bce._objective import Objective
 from sklearn_bce._solvers._cost import LARGEST_CURVATURE, Costs
 
 # Rows that tell the deviation of a column to some percent.
 ROWS_FOR_UNITS = 256
+
+# By how much the diagonal of a sample's curvature may be off that of all, and the samples of a
+# column, in effect, on which that is five standard errors.
+UNLIKE = 2.0
+ENOUGH_SAMPLES = 30
 
 
 def sample_of(problem: Objective, tol: float, random_state: Any) -> Objective | None:
@@ -64,13 +70,32 @@ def penalty_prevails(problem: Objective, random_state: Any) -> Coordinates | Non
     return coordinates if np.min(strength) >= LARGEST_CURVATURE else None
 
 
+def knows_every_column(sample: Objective, curvature: Vector) -> bool:
+    """Return whether the diagonal of the sample's curvature is near that of all, in every entry.
+
+    Its relative standard error is √(Σ h²z⁴)/Σ hz²: of a column that is 0 but for k samples, 1/√k.
+    """
+    second, fourth = np.zeros((2, sample.n_features))
+    for rows in row_blocks(sample.X):
+        h, X = curvature[rows], sample.X[rows]
+        squares = squared(X) if issparse(X) else np.square(X - sample.coordinates.shift)
+        second += squares.T @ h
+        fourth += (squared(squares) if issparse(X) else np.square(squares)).T @ np.square(h)
+    return bool(np.all(fourth * ENOUGH_SAMPLES <= np.square(second)))
+
+
 def with_diagonal(matrix: NDArray[np.float64], diagonal: Vector) -> NDArray[np.float64]:
     """Return the curvature of a sample with the diagonal of that of all, its correlations kept.
 
-    A column that is rare in the sample, or all but missing, would else be thought flat.
+    A column that is rare in the sample, or all but missing, would else be thought flat. That is
+    done to no others: what columns that nearly repeat each other differ by is in the last digits of
+    a sample's curvature, which is that of all to √(size/m) in every direction as long as nobody
+    scales it.
     """
     own = np.diag(matrix)
-    ratio = np.sqrt(np.where(own > 0, diagonal / np.where(own > 0, own, 1.0), 0.0))
+    rare = (diagonal > UNLIKE * own) | (own > UNLIKE * diagonal)
+    ratio = np.sqrt(np.divide(diagonal, own, out=np.zeros_like(own), where=own > 0))
+    ratio[~rare] = 1.0
     scaled = matrix * ratio * ratio[:, np.newaxis]
-    np.fill_diagonal(scaled, diagonal)
+    np.fill_diagonal(scaled, np.where(rare, diagonal, own))
     return scaled

@@ -28,7 +28,12 @@ from sklearn_bce._solvers._cost import Costs, row_space_is_smaller
 from sklearn_bce._solvers._newton_step import Step, StepFinder, by_inverse, positive_solver
 from sklearn_bce._solvers._record import Result, Settings, Solver
 from sklearn_bce._solvers._row_space import RowSpace
-from sklearn_bce._solvers._sample import penalty_prevails, sample_of, with_diagonal
+from sklearn_bce._solvers._sample import (
+    knows_every_column,
+    penalty_prevails,
+    sample_of,
+    with_diagonal,
+)
 
 SUFFICIENT_DECREASE = 1e-4  # of what the gradient promises (Armijo)
 MAX_HALVINGS = 50
@@ -59,14 +64,14 @@ class Descent:
         Whether that is within ``tol`` of the minimum.
     loss_curve : list of float
         F after each step.
-    hessian : ndarray of shape (size, size) or None
-        The last curvature that was formed.
+    n_products : float
+        Products with the curvature that it took; infinite where that was formed.
     """
 
     point: Point
     converged: bool
     loss_curve: list[float]
-    hessian: NDArray[np.float64] | None
+    n_products: float
 
 
 class Start(NamedTuple):
@@ -80,11 +85,14 @@ class Start(NamedTuple):
         The start.
     matrix : ndarray of shape (size, size) or None
         A curvature like that of the problem, of a sample.
+    knows_every_column : bool
+        Whether its diagonal is like that of the problem, in every entry.
     """
 
     problem: Objective
     theta: Vector
     matrix: NDArray[np.float64] | None = None
+    knows_every_column: bool = False
 
 
 def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Settings) -> Result:
@@ -144,30 +152,37 @@ def by_sample(problem: Objective, sample: Objective, settings: Settings) -> Star
     if smaller is not None:
         start = by_sample(sample, smaller, settings)
     descent = by_newton(start, settings)
-    point, matrix = descent.point, descent.hessian
-    if matrix is None:
-        matrix = sample.evaluate(point.theta, point.z, hessian=True).hessian
+    start = Start(problem, descent.point.theta)
+    if Costs.of(sample).worth_factorising(descent.n_products, Costs.of(problem)):
+        point = sample.evaluate(descent.point.theta, descent.point.z, hessian=True)
+        every_column = knows_every_column(sample, point.curvature)
+        start = Start(problem, point.theta, point.hessian, every_column)
     problem.n_passes += sample.n_passes * sample.n_samples / problem.n_samples
-    return Start(problem, point.theta, matrix)
+    return start
 
 
 def by_newton(start: Start, settings: Settings) -> Descent:
     """Go down by Newton's steps."""
-    problem, theta, matrix = start
+    problem, theta, matrix, known = start
     find_step = StepFinder(problem, settings.tol)
-    point = evaluated(problem, theta, find_step, matrix is not None)
+    if matrix is None:
+        wanted = {"hessian": find_step.needs_hessian, "diagonal": find_step.needs_diagonal}
+    else:
+        wanted = {"diagonal": not known}
+    point = evaluated(problem, theta, **wanted)
     if np.any(theta) and point.value >= np.log(2):  # F(0), whatever the data
         # Where a start is wrong about most samples, and sure of it, the loss is all but straight
         # and its curvature says nothing; at 0 it is at its largest.
-        point = evaluated(problem, np.zeros_like(theta), find_step, matrix is not None)
+        point = evaluated(problem, np.zeros_like(theta), **wanted)
     if matrix is not None:
-        find_step.take(positive_solver(with_diagonal(matrix, point.diagonal)))
-    formed, loss_curve = None, []
+        matrix = matrix if known else with_diagonal(matrix, point.diagonal)
+        find_step.take(positive_solver(matrix))
+    n_products, loss_curve = 0.0, []
     converged, moved, started_elsewhere = False, True, bool(np.any(point.theta))
     last_decrement = 0.0
     while len(loss_curve) < settings.max_iter and moved and not converged:
         step = find_step(point)
-        formed = formed if point.hessian is None else point.hessian
+        n_products += step.n_products if point.hessian is None else np.inf
         # A step takes off a larger share of what is left than the one before.
         share = step.decrement / last_decrement if step.decrement < last_decrement else 1.0
         enough = ENOUGH if point.hessian is None and not step.n_products else np.inf
@@ -200,18 +215,16 @@ def by_newton(start: Start, settings: Settings) -> Descent:
         loss_curve.append(point.value)
         if not moved and started_elsewhere:
             # Samples of which the neuron was sure from the start leave no curvature to go by.
-            point = evaluated(problem, np.zeros_like(point.theta), find_step, False)
+            point = evaluated(problem, np.zeros_like(point.theta), **wanted)
             started_elsewhere, converged, moved = False, False, True
         moved = moved or settings.tol == 0
-    return Descent(point, converged, loss_curve, formed)
+    return Descent(point, converged, loss_curve, n_products)
 
 
-def evaluated(problem: Objective, theta: Vector, find_step: StepFinder, diagonal: bool) -> Point:
-    """Return the point, with as much of the curvature as a step from it needs."""
+def evaluated(problem: Objective, theta: Vector, **wanted: bool) -> Point:
+    """Return the point, with what is wanted of the curvature; at 0 the outputs are known."""
     z = None if np.any(theta) else np.zeros(problem.n_samples)
-    if diagonal or not find_step.needs_hessian:
-        return problem.evaluate(theta, z, diagonal=diagonal or find_step.needs_diagonal)
-    return problem.evaluate(theta, z, hessian=True)
+    return problem.evaluate(theta, z, **wanted)
 
 
 def go_along(

@@ -1,0 +1,505 @@
+"""The benchmarks: every competitor solves the problem it is timed on, and the sums are right."""
+
+import bz2
+import gzip
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.optimize import minimize
+from sklearn.base import BaseEstimator
+from sklearn.datasets import dump_svmlight_file
+
+from benchmarks import fits, judge, memory, plots, raising, record, report, runner, samples, search
+from benchmarks.__main__ import main, parse
+from benchmarks.competitors import OURS, PACKAGES, PEERS, SKLEARN, Competitor, chosen
+from benchmarks.data_files import problems_of
+from benchmarks.generators import correlated, gaussian, heavy_tails, one_hot, text
+from benchmarks.limits import TimeLimitReached, passes_within, time_limit
+from benchmarks.problems import FULL, QUICK, Problem, breast_cancer, scaled
+from benchmarks.profiles import performance_profile, ratios_to_fastest
+
+SCALED = Problem("breast cancer, scaled", scaled(breast_cancer), C=0.5, test_size=0)
+
+
+def small_problem():
+    return Problem("small", lambda: gaussian(200, 4), test_size=0)
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    peers = [peer for peer in SKLEARN if peer.name in ("newton-cholesky", "lbfgs")]
+    return list(
+        runner.run([small_problem()], peers, repeats=1, limit=5, progress=lambda message: None)
+    )
+
+
+def independent_minimum(problem):
+    """The minimum by SciPy's general solver, with a gradient by its own differences."""
+    X, _, y, _ = problem.split
+    found = minimize(
+        lambda v: judge.objective(X, y, v[:-1], v[-1], problem.C),
+        np.zeros(X.shape[1] + 1),
+        method="BFGS",
+        options={"gtol": 1e-7},
+    )
+    return found.fun
+
+
+# --- competitors
+
+
+# Loading Snap ML makes the whole process flush subnormal numbers to 0, which other tests are about.
+APART = "snapml"
+SETTINGS = [
+    pytest.param(peer, setting, id=f"{peer.name}-{setting}")
+    for peer in PACKAGES
+    for setting in peer.settings
+    if setting.get("bias") != 1.0  # LIBLINEAR's dual penalises that intercept: see below
+]
+
+
+def assert_reaches_the_minimum(peer, setting, problem):
+    fit = fits.fit(problem, peer.estimator(C=problem.C, tol=1e-7, **setting))
+    assert fit.failure == ""
+    least, gap = fits.reference(problem)
+    assert gap < 1e-12
+    assert fit.objective - least < fits.TARGET
+
+
+def few_levels():
+    return Problem("one-hot", lambda: one_hot(400, (2, 3, 5)), test_size=0)
+
+
+@pytest.mark.parametrize(
+    ("peer", "setting"), [each for each in SETTINGS if each.values[0].needs != APART]
+)
+def test_adapter_reaches_the_minimum_of_our_objective(peer, setting):
+    pytest.importorskip(peer.needs)
+    assert_reaches_the_minimum(peer, setting, SCALED)
+
+
+@pytest.mark.skipif(find_spec(APART) is None, reason="Snap ML is not installed")
+def test_adapter_of_snap_ml_reaches_the_minimum_in_a_process_of_its_own():
+    code = """
+import test_benchmarks as tests
+for each in tests.SETTINGS:
+    if each.values[0].needs == tests.APART:
+        tests.assert_reaches_the_minimum(*each.values, tests.SCALED)
+        tests.assert_reaches_the_minimum(*each.values, tests.few_levels())
+        print(each.id)
+"""
+    tests = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) >= 1
+
+
+def test_liblinear_dual_penalises_the_intercept_the_less_the_larger_the_constant_column():
+    pytest.importorskip("liblinear")
+    adapter = next(peer for peer in PACKAGES if peer.name == "liblinear-official").estimator
+    least, _ = fits.reference(SCALED)
+    above = [
+        fits.fit(SCALED, adapter(C=SCALED.C, tol=1e-8, solver=7, bias=bias)).objective - least
+        for bias in (1.0, 10.0, 1000.0)
+    ]
+    assert above[0] > 1e-6 > above[1] > above[2]
+
+
+@pytest.mark.parametrize(
+    "peer", [peer for peer in PACKAGES if peer.needs != APART], ids=lambda peer: peer.name
+)
+def test_adapter_takes_sparse_samples(peer):
+    pytest.importorskip(peer.needs)
+    assert_reaches_the_minimum(peer, peer.settings[0], few_levels())
+
+
+@pytest.mark.parametrize("peer", [OURS, *SKLEARN[:3]], ids=lambda peer: peer.name)
+def test_tuned_competitor_reaches_the_minimum(peer):
+    least, _ = fits.reference(SCALED)
+    entry = search.best_setting(SCALED, peer, least, limit=5, ours=np.inf)
+    assert entry.fits[0].objective - least < fits.TARGET
+
+
+def test_unknown_peer_is_an_error_that_lists_the_allowed(capsys):
+    with pytest.raises(ValueError, match=r"unknown peer nosuch; allowed are lbfgs, .*snapml"):
+        chosen(["lbfgs", "nosuch"])
+    with pytest.raises(SystemExit):
+        parse(["--peers", "lbfgs,nosuch"])
+    assert "unknown peer nosuch" in capsys.readouterr().err
+
+
+def test_peer_that_is_not_installed_is_an_error(monkeypatch):
+    absent = Competitor("absent", BaseEstimator, needs="no_such_package_anywhere")
+    monkeypatch.setattr("benchmarks.competitors.PEERS", [*PEERS, absent])
+    with pytest.raises(ValueError, match="not installed: absent"):
+        chosen(["absent"])
+
+
+def test_peers_are_named_by_commas_and_by_words():
+    options = parse(["--peers", "newton-cg,lbfgs", "sag"])
+    assert [peer.name for peer in options.peers] == ["lbfgs", "newton-cg", "sag"]
+
+
+def test_whole_curvatures_are_not_formed_for_many_columns():
+    wide = Problem("wide", lambda: (np.zeros((2, 5000)), np.array([0, 1])), test_size=0)
+    by_name = {peer.name: peer for peer in PEERS}
+    assert list(by_name["newton-cholesky"].candidates(wide, 1.0)) == []
+    solvers = {ladder[0].solver for ladder in by_name["glum"].candidates(wide, 1.0)}
+    assert solvers == {"lbfgs"}
+
+
+# --- judge
+
+
+def test_objective_is_that_of_a_general_solver():
+    problem = small_problem()
+    least, gap = fits.reference(problem)
+    assert least == pytest.approx(independent_minimum(problem), abs=1e-9)
+    assert gap < 1e-12
+
+
+@pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
+def test_gap_bounds_the_distance_from_the_minimum(C):
+    X, y = gaussian(150, 3)
+    rng = np.random.default_rng(0)
+    least = judge.objective(X, y, *_minimum(X, y, C), C)
+    for _ in range(20):
+        w, b = rng.standard_normal(3), rng.standard_normal()
+        distance = judge.objective(X, y, w, b, C) - least
+        assert 0 < distance <= judge.gap(X, y, w, b, C) * (1 + 1e-9)
+
+
+def _minimum(X, y, C):
+    model = OURS.estimator(C=C, tol=1e-15).fit(X, y)
+    return model.coef_[0], model.intercept_[0]
+
+
+# --- problems and data files
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "positives"),
+    [
+        (lambda: gaussian(1000, 7, positives=0.01), (1000, 7), 0.01),
+        (lambda: gaussian(1000, 7, mixing=0.3), (1000, 7), 0.5),
+        (lambda: correlated(300, 40, condition=100.0, units=10.0), (300, 40), 0.5),
+        (lambda: heavy_tails(500, 6), (500, 6), 0.3),
+        (lambda: one_hot(400, (2, 3, 5)), (400, 10), 0.25),
+        (lambda: text(50, 600), (50, 600), 0.5),
+    ],
+)
+def test_generator_is_deterministic_with_the_promised_shape_and_share(make, shape, positives):
+    (X, y), (X_again, y_again) = make(), make()
+    assert X.shape == shape
+    assert y.mean() == pytest.approx(positives, abs=1 / len(y))
+    assert np.array_equal(y, y_again)
+    assert abs(X - X_again).max() == 0
+
+
+def test_correlated_columns_have_the_condition_and_the_units():
+    X, _ = correlated(20_000, 20, condition=100.0)
+    values = np.linalg.svd(X, compute_uv=False)
+    assert values[0] / values[-1] == pytest.approx(100, rel=0.1)
+    X, _ = correlated(2_000, 20, condition=1.0, units=100.0)
+    assert np.sort(X.std(axis=0))[[0, -1]] == pytest.approx([0.01, 100], rel=0.1)
+
+
+def test_one_hot_rows_have_one_level_of_each_column():
+    X, _ = one_hot(400, (2, 3, 5))
+    assert sparse.issparse(X)
+    assert set(X.data) == {1.0}
+    for first, last in ((0, 2), (2, 5), (5, 10)):
+        assert (X[:, first:last].sum(axis=1) == 1).all()
+    shares = np.asarray(X[:, 5:10].mean(axis=0)).ravel()
+    assert shares == pytest.approx(np.array([60, 30, 20, 15, 12]) / 137, abs=0.08)  # Zipf
+
+
+def test_text_rows_are_of_unit_length_and_every_word_occurs():
+    X, _ = text(50, 600)
+    assert np.allclose(np.asarray(X.multiply(X).sum(axis=1)), 1)
+    assert np.bincount(X.indices, minlength=600).min() >= 1
+    assert X.has_sorted_indices or X.has_canonical_format
+    assert 40 < X.nnz / 50 < 100
+
+
+def test_problem_names_are_unique_and_full_has_the_quick_ones():
+    names = [problem.name for problem in FULL]
+    assert len(set(names)) == len(names)
+    assert FULL[: len(QUICK)] == QUICK
+
+
+def test_data_folder(tmp_path):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([1e5 * rng.standard_normal(30), rng.integers(0, 2, 30), rng.random(30)])
+    y = np.where(X[:, 0] > 0, "yes", "no")
+    np.savez(tmp_path / "money.npz", X=X, y=y)
+    np.savez(tmp_path / "near.npz", X=rng.standard_normal((30, 2)), y=np.arange(30) % 2)
+    np.savez(tmp_path / "other.npz", weights=X)
+    (tmp_path / "notes.txt").write_text("no data")
+    S = sparse.random(20, 6, density=0.4, random_state=0, format="csr")
+    labels = np.where(np.arange(20) % 3 == 0, 1, -1)
+    dump_svmlight_file(S, labels, str(tmp_path / "plain.svm"), zero_based=False)
+    written = (tmp_path / "plain.svm").read_bytes()
+    (tmp_path / "packed.svm.gz").write_bytes(gzip.compress(written))
+    (tmp_path / "small.libsvm.bz2").write_bytes(bz2.compress(written))
+
+    problems = {problem.name: problem for problem in problems_of(tmp_path)}
+    assert list(problems) == ["money, raw", "money, scaled", "near", "packed", "plain", "small"]
+    raw, raw_test, codes, _ = problems["money, raw"].split
+    assert np.array_equal(raw, X)
+    assert raw_test is raw
+    assert np.array_equal(codes, y == "yes")
+    standard = problems["money, scaled"].split[0]
+    assert standard[:, [0, 2]].std(axis=0) == pytest.approx([1, 1])
+    assert np.array_equal(standard[:, 1], X[:, 1])  # an indicator stays one
+    for name in ("packed", "plain", "small"):
+        found, _, codes, _ = problems[name].split
+        assert found.indices.dtype == np.int32
+        assert abs(found - S).max() < 1e-12
+        assert np.array_equal(codes, labels == 1)
+
+
+def test_data_folder_without_data_and_without_two_classes(tmp_path):
+    with pytest.raises(ValueError, match=r"no \.npz with X and y"):
+        problems_of(tmp_path)
+    np.savez(tmp_path / "three.npz", X=np.eye(3), y=np.arange(3))
+    with pytest.raises(ValueError, match=r"three.npz has 3 different labels"):
+        _ = problems_of(tmp_path)[0].split
+
+
+# --- limits
+
+
+needs_timer = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no such timer here")
+
+
+class Endless(BaseEstimator):
+    """Takes for ever, and shrugs off errors."""
+
+    def fit(self, X, y):
+        while True:
+            with suppress(Exception):
+                time.sleep(0.001)
+
+
+class Broken(BaseEstimator):
+    def fit(self, X, y):
+        raise ArithmeticError("does not add up")
+
+
+@needs_timer
+def test_time_limit_interrupts_and_is_taken_away():
+    start = time.perf_counter()
+    with pytest.raises(TimeLimitReached), time_limit(0.05):
+        Endless().fit(None, None)
+    assert time.perf_counter() - start < 1
+    with time_limit(0.05):
+        pass
+    time.sleep(0.1)  # a timer left behind would go off here
+
+
+@needs_timer
+def test_fit_beyond_the_limit_and_fit_that_fails_are_recorded_as_such():
+    late = fits.fit(small_problem(), Endless(), 0.05)
+    assert (late.failure, late.objective) == ("time limit", np.inf)
+    assert 0.05 <= late.seconds < 1
+    assert "does not add up" in fits.fit(small_problem(), Broken()).failure
+
+
+def test_passes_within_a_time_shrink_with_the_data():
+    few, many = np.empty((10, 10)), np.empty((100_000, 10))
+    assert passes_within(1.0, few) > passes_within(1.0, many) >= 5
+    assert passes_within(2.0, many) == pytest.approx(2 * passes_within(1.0, many), abs=2)
+
+
+class Walker(BaseEstimator):
+    """Walks to the minimum, b = 0, in a thousand iterations that take no time."""
+
+    def __init__(self, C=1.0, tol=0.0, max_iter=10):
+        self.C, self.tol, self.max_iter = C, tol, max_iter
+
+    def fit(self, X, y):
+        self.n_iter_ = min(self.max_iter, 1000)
+        self.coef_, self.intercept_ = np.zeros((1, X.shape[1])), np.array([1 - self.n_iter_ / 1000])
+
+
+def test_iterations_that_were_over_too_soon_are_raised():
+    problem = Problem("b = 0", lambda: (np.zeros((4, 1)), np.array([0, 1, 0, 1])), test_size=0)
+    few = Competitor("few", Walker, tolerances=(1.0,), compiled=True, iterations=lambda *_: 10)
+    entry = search.best_setting(problem, few, math.log(2), limit=5, ours=1.0)
+    assert entry.fits[0].objective == pytest.approx(math.log(2))
+    assert not entry.gave_up
+    hopeless = Competitor("hopeless", Walker, {"max_iter": 500}, tolerances=(1.0, 0.1))
+    entry = search.best_setting(problem, hopeless, math.log(2), limit=5, ours=1.0)
+    assert entry.fits[0].objective > math.log(2) + fits.TARGET
+    assert len(entry.tried) == 1  # all iterations done: a tighter tolerance would do the same
+    assert not entry.gave_up
+
+
+# --- performance profile
+
+
+def test_performance_profile_of_a_table_done_by_hand():
+    # problems:       1    2    3 (nobody)  4
+    seconds = {
+        "a": [1.0, 4.0, math.inf, 3.0],
+        "b": [2.0, 1.0, math.inf, math.inf],
+    }
+    ratios = ratios_to_fastest(seconds)
+    assert np.array_equal(ratios["a"], [1, 4, np.inf, 1])
+    assert np.array_equal(ratios["b"], [2, 1, np.inf, np.inf])
+    factors = [1, 1.9, 2, 3.9, 4, 1e9]
+    assert np.array_equal(
+        performance_profile(ratios["a"], factors), [0.5, 0.5, 0.5, 0.5, 0.75, 0.75]
+    )
+    assert np.array_equal(
+        performance_profile(ratios["b"], factors), [0.25, 0.25, 0.5, 0.5, 0.5, 0.5]
+    )
+
+
+def test_geometric_mean_cancels_a_ratio_and_its_inverse():
+    assert report.geometric_mean([4, 0.25]) == pytest.approx(1)
+    assert report.geometric_mean([2, 8]) == pytest.approx(4)
+
+
+# --- runner, tables, record
+
+
+def test_outcome(outcomes):
+    (outcome,) = outcomes
+    assert [entry.competitor.name for entry in outcome.tuned] == [
+        "BCENeuron",
+        "lbfgs",
+        "newton-cholesky",
+    ]
+    assert all(outcome.solved(entry) for entry in outcome.tuned)
+    assert outcome.minimum == pytest.approx(independent_minimum(outcome.problem), abs=1e-9)
+    # short fits are timed three times as often, and the first, which warms up, is dropped
+    assert len(outcome.tuned[0].fits) == 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ours", "expected"),
+    [(0.01, 0.01, 15), (1, 1, 5), (3, 1, 3), (11, 1, 0), (0.2, 0.01, 3), (3, 0.01, 1)],
+)
+def test_long_fits_and_those_far_behind_are_timed_less_often(seconds, ours, expected):
+    assert runner.times(seconds, 5, ours) == expected
+
+
+class Lucky(BaseEstimator):
+    """Ends at b = random_state, whatever the data."""
+
+    def __init__(self, C=1.0, tol=0.0, random_state=0):
+        self.C, self.tol, self.random_state = C, tol, random_state
+
+    def fit(self, X, y):
+        self.coef_, self.intercept_ = (
+            np.zeros((1, X.shape[1])),
+            np.array([float(self.random_state)]),
+        )
+
+
+def test_a_lucky_seed_is_not_taken_for_a_solution():
+    problem = Problem("b = 0", lambda: (np.zeros((4, 1)), np.array([0, 1, 0, 1])), test_size=0)
+    least = math.log(2)
+    for random in (False, True):
+        lucky = Competitor("lucky", Lucky, {"random_state": 0}, tolerances=(1.0,), random=random)
+        entry = search.best_setting(problem, lucky, least, limit=5, ours=1.0)
+        assert (entry.fits[0].objective - least < fits.TARGET) == (not random)
+
+
+def test_tables_say_who_was_faster_and_by_how_much(outcomes):
+    (outcome,) = outcomes
+    ours, lbfgs, _ = outcome.tuned
+    assert f"{lbfgs.seconds / ours.seconds:.1f}×" in report.table(outcome)
+    assert f"{lbfgs.seconds / ours.seconds:.3g}" in report.ratio_table(outcomes)
+    others = min(entry.seconds for entry in outcome.tuned[1:])
+    assert f"{others / ours.seconds:.2f}×" in report.summary(outcomes)
+    default, theirs, _ = outcome.defaults
+    assert f"{theirs.seconds / default.seconds:.2f}×" in report.defaults_table(outcomes)
+
+
+def test_record_has_the_promised_keys(outcomes, tmp_path):
+    path = tmp_path / "new" / "run.json"
+    record.write(path, record.environment(), {"suite": "test"}, outcomes, {"answer": np.inf})
+    written = path.read_text(encoding="utf-8")
+    told = json.loads(written)
+    assert set(told) == {"environment", "options", "target", "problems", "figures"}
+    assert {"versions", "cpu", "cores", "load_average", "threadpools"} <= set(told["environment"])
+    assert {"python", "numpy", "glum", "snapml"} <= set(told["environment"]["versions"])
+    assert told["figures"] == {"answer": None}
+    (problem,) = told["problems"]
+    assert (problem["n_samples"], problem["n_features"], problem["C"]) == (200, 4, 1.0)
+    for entry in problem["tuned"] + problem["defaults"]:
+        for fit in entry["timed"] + entry["tried"]:
+            assert {"seconds", "objective", "distance", "parameters", "iterations"} <= set(fit)
+            assert fit["distance"] >= 0
+    assert {"tol"} <= set(problem["tuned"][1]["tried"][0]["parameters"])
+    assert "/" not in "".join(
+        pool.get("filepath", "") for pool in told["environment"]["threadpools"]
+    )
+
+
+def test_pictures_are_written(outcomes, tmp_path):
+    pytest.importorskip("matplotlib")
+    plots.distance_against_time(outcomes, tmp_path / "new" / "distance.png")
+    plots.profile(outcomes, tmp_path / "new" / "profile.png")
+    assert all(path.stat().st_size > 10_000 for path in (tmp_path / "new").iterdir())
+
+
+def test_main_runs_from_a_folder_of_data(tmp_path, capsys):
+    X, y = gaussian(60, 3)
+    np.savez(tmp_path / "mine.npz", X=X, y=y)
+    words = ["--problems", "mine", "--peers", "newton-cg", "--repeats", "1"]
+    main([*words, "--data", str(tmp_path), "--output", str(tmp_path / "results")])
+    printed = capsys.readouterr().out
+    assert "mine (60×3, C=1)" in printed
+    assert "Not asked for: lbfgs" in printed
+    told = json.loads((tmp_path / "results" / "quick.json").read_text(encoding="utf-8"))
+    assert [problem["name"] for problem in told["problems"]] == ["mine"]
+    assert str(tmp_path) not in json.dumps(told)
+
+
+# --- figures
+
+
+def test_raised_iterations_tell_how_it_ended(monkeypatch):
+    problem = Problem("units", lambda: correlated(200, 5, condition=1.0, units=30.0), test_size=0)
+    (outcome,) = runner.run([problem], [], repeats=1, limit=5, progress=lambda message: None)
+    monkeypatch.setattr(raising, "LADDER", (2, 5000))
+    result = raising.climb(outcome, 60.0, lambda message: None)
+    assert result["max_iter"] == 5000  # two iterations do not do
+    assert 2 < result["iterations"] < 5000
+    expected = "solved" if result["distance"] <= fits.TARGET else "stopped by itself"
+    assert result["end"] == expected
+    assert expected in raising.text([result])
+
+
+def test_memory_of_a_fit_is_found_in_a_process_of_its_own():
+    (row,) = memory.measure(lambda message: None, [(20_000, 20, ("newton-cholesky",))])
+    assert row["X_bytes"] == 20_000 * 20 * 8
+    assert 0.5 * row["X_bytes"] < row["bytes_beyond_X"] < 20 * row["X_bytes"]  # it copies X
+
+
+def test_per_sample_updates_are_the_same_rule_in_both(monkeypatch):
+    monkeypatch.setattr(samples, "SECONDS", 0.001)
+    monkeypatch.setattr(samples, "TURNS", 1)
+    case = samples.Case("small", lambda: gaussian(500, 6), 1e-3)
+    row = samples.measure_case(case, *case.load(), shuffle=False)
+    # in the same order, both end in the same place
+    assert row["ours_objective"] == pytest.approx(row["theirs_objective"], rel=1e-6)
+    assert row["ratio"] == pytest.approx(row["theirs_ns"] / row["ours_ns"])
