@@ -88,7 +88,8 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
     warm_start : bool, default=False
         True is not supported; pass ``coef_init`` and ``intercept_init`` to `fit`.
     random_state : int, RandomState instance or None, default=None
-        Order of the samples in sgd: each pass draws one permutation from it.
+        Order of the samples in sgd: each pass draws one permutation from it. Of newton, the samples
+        on which it starts where there are many; the optimum is the same with any.
 
     Attributes
     ----------

@@ -14,9 +14,8 @@ and in the working coordinates θ of `_coordinates`, Z = [(X − μ)/σ, 1], the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ from sklearn_bce._coordinates import Coordinates, Vector, standard_coordinates
 from sklearn_bce._design import Design, design_of
 from sklearn_bce._kernel_choice import kernels
 from sklearn_bce._penalty import L2Penalty
-from sklearn_bce._threads import CURVATURE_WORK, in_threads, thread_ranges
+from sklearn_bce._threads import CURVATURE_WORK, sum_in_threads, thread_ranges
 from sklearn_bce.chain_rule import binary_cross_entropy
 
 # A float32 X stays float32 from this many elements (8 MB as float64) on: passes over it are then
@@ -33,8 +32,7 @@ from sklearn_bce.chain_rule import binary_cross_entropy
 LARGE_ELEMENTS = 2**20
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """The objective at one θ, with what its neighbourhood can be computed from.
 
     Attributes
@@ -230,8 +228,11 @@ class Objective:
             elif diagonal:
                 block.add_squares(curvature[rows], *second)
 
-        value, sums = np.zeros(1), design.sums()
-        second = [design.gram_sums()] if hessian else list(design.square_sums()) * diagonal
+        value, sums, second = np.zeros(1), design.sums(), ()
+        if hessian:
+            second = (design.gram_sums(),)
+        elif diagonal:
+            second = design.square_sums()
         self._over_blocks(add, value, sums, *second, work=CURVATURE_WORK if hessian else 1)
         u = theta[: self.n_features]
         total = float(value[0]) + self.penalty.value(u)
@@ -337,12 +338,4 @@ class Objective:
             for block_rows, block in self._design.blocks(rows):
                 add(block_rows, block, *sums)
 
-        first, *others = thread_ranges(self.X, self.n_threads, work)
-        own_sums = [[np.zeros_like(of_all) for of_all in sums] for _ in others]
-        in_threads(
-            [partial(over, first, *sums)]
-            + [partial(over, rows, *own) for rows, own in zip(others, own_sums, strict=True)]
-        )
-        for own in own_sums:
-            for of_all, of_range in zip(sums, own, strict=True):
-                of_all += of_range
+        sum_in_threads(over, thread_ranges(self.X, self.n_threads, work), sums)

@@ -9,12 +9,14 @@ are large hands ranges of rows to as many of its own as BLAS was allowed before:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import issparse
 from threadpoolctl import ThreadpoolController
 
@@ -90,8 +92,30 @@ def thread_ranges(X: Any, n_threads: int, work: float = 1.0) -> list[slice]:
     """
     work *= SPARSE_WORK * X.nnz if issparse(X) else X.size
     ranges = int(max(1, min(n_threads, work // WORTH_A_THREAD)))
+    if ranges == 1:
+        return [slice(0, X.shape[0])]
     edges = [X.shape[0] * k // ranges for k in range(ranges + 1)]
     return [slice(start, stop) for start, stop in pairwise(edges)]
+
+
+def sum_in_threads(
+    add: Callable[..., None], ranges: list[slice], sums: Sequence[NDArray[np.float64]]
+) -> None:
+    """Call add(range, *sums) for every range, each in a thread of its own with sums of its own.
+
+    It adds to the sums, all of which end up in those given.
+    """
+    first, *others = ranges
+    if not others:
+        return add(first, *sums)
+    own_sums = [[np.zeros_like(of_all) for of_all in sums] for _ in others]
+    in_threads(
+        [partial(add, first, *sums)]
+        + [partial(add, rows, *own) for rows, own in zip(others, own_sums, strict=True)]
+    )
+    for own in own_sums:
+        for of_all, of_range in zip(sums, own, strict=True):
+            of_all += of_range
 
 
 def in_threads(tasks: list[Callable[[], None]]) -> None:

@@ -7,7 +7,7 @@ from scipy.special import expit
 from small_data import F, minimum, objective, random_data, solved, theta_of
 
 from sklearn_bce import BCENeuronClassifier
-from sklearn_bce._solvers import _cost, _newton_step, newton
+from sklearn_bce._solvers import _cost, _newton_step, _row_space, newton
 from sklearn_bce._solvers._cost import Costs
 from sklearn_bce._solvers._newton_step import QuasiNewton
 from sklearn_bce._solvers._row_space import RowSpace
@@ -98,18 +98,45 @@ def test_row_space_leaves_to_the_weights_what_their_units_hide(monkeypatch):
     )
 
 
-def test_row_space_reproduces_the_products_of_the_rows():
+@pytest.fixture(params=["single", "double"])
+def precision(request, monkeypatch):
+    """What products of rows are made in: the former for large data."""
+    limit = 0 if request.param == "single" else 10**9
+    monkeypatch.setattr(_row_space, "LARGE_ELEMENTS", limit)
+    return {"single": 1e-5, "double": 1e-12}[request.param]
+
+
+def test_row_space_gives_way_where_products_overflow(monkeypatch, precision):
+    X, y, weight = random_data(40, 60)
+    ends = []
+    for row_space in (True, False):
+        _force(monkeypatch, row_space=row_space)
+        ends.append(solved("newton", (X * [1e30, *np.ones(59)], y, weight), tol=1e-12))
+    np.testing.assert_allclose(theta_of(ends[0]), theta_of(ends[1]), rtol=1e-5, atol=1e-6)
+
+
+def test_products_of_single_precision_end_in_the_minimum(monkeypatch, precision):
+    X, y, weight = random_data(60, 90)
+    _force(monkeypatch, row_space=True)
+    result = solved("newton", (X, y, weight), tol=1e-9)
+    assert result.converged
+    best = F(minimum((X, y, weight), 1.0), (X, y, weight), 1.0)
+    assert F(theta_of(result), (X, y, weight), 1.0) - best < 1e-11
+
+
+def test_row_space_reproduces_the_products_of_the_rows(precision):
     X = np.random.default_rng(2).standard_normal((12, 30)) + 5
     X[7] = X[2]
     y = np.arange(12) % 2.0
     space = RowSpace.of(objective((X, y, np.ones(12))))
     centred = X - X.mean(axis=0)
     assert space.factor.shape == (12, 10)  # 12 rows, two of them equal, and centred
-    np.testing.assert_allclose(space.factor @ space.factor.T, centred @ centred.T, atol=1e-11)
+    gram = centred @ centred.T
+    np.testing.assert_allclose(space.factor @ space.factor.T, gram, atol=10 * precision)
     v = np.arange(10.0)
     w, b = space.to_user(v, 0.5)
-    np.testing.assert_allclose(X @ w + b, space.factor @ v + 0.5, rtol=1e-11, atol=1e-10)
-    assert w @ w == pytest.approx(v @ v, rel=1e-11)
+    np.testing.assert_allclose(X @ w + b, space.factor @ v + 0.5, atol=20 * precision)
+    assert w @ w == pytest.approx(v @ v, rel=precision)
 
 
 # ----- the sample ---------------------------------------------------------------------------------

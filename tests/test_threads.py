@@ -2,6 +2,7 @@
 
 import threading
 
+import joblib
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -108,3 +109,16 @@ def test_what_a_task_raises_is_raised(raised):
     with pytest.raises(raised):
         in_threads([lambda: done.append(1), fail, lambda: done.append(3)])
     assert sorted(done) == [1, 3]
+
+
+def test_workers_of_a_grid_search_share_the_cores():
+    """No more threads altogether than there are cores: joblib tells BLAS, and we ask BLAS."""
+
+    def allowed():
+        from sklearn_bce._threads import one_blas_thread
+
+        with one_blas_thread() as threads:
+            return threads
+
+    counts = joblib.Parallel(n_jobs=2)(joblib.delayed(allowed)() for _ in range(4))
+    assert max(counts) <= max(1, joblib.cpu_count() // 2)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +19,7 @@ from sklearn_bce._solvers._cost import LARGEST_CURVATURE, NEAR_PRODUCTS, TYPICAL
 from sklearn_bce._threads import all_blas_threads
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """A minimiser of the quadratic model, exact or not.
 
     Attributes

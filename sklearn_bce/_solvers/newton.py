@@ -101,9 +101,9 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
     if settings.tol > 0 and not (np.any(w) or b):  # else all steps are asked for, or there is one
         if row_space_is_smaller(objective):
             result = by_row_space(objective, settings)
-            if result.converged:
+            if result is not None and result.converged:
                 return result
-            w, b = result.w, result.b
+            w, b = (w, b) if result is None else (result.w, result.b)
         elif Costs.of(objective).sample_size(objective.n_samples, settings.tol):
             start = by_few_rows(objective, settings)
     if start is None:
@@ -115,13 +115,15 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
     return Result(w, b, len(curve), descent.converged, curve, start.problem.n_passes)
 
 
-def by_row_space(objective: Objective, settings: Settings) -> Result:
-    """Return the minimum as found in the space of the samples.
+def by_row_space(objective: Objective, settings: Settings) -> Result | None:
+    """Return the minimum as found in the space of the samples, None if there is no such space.
 
     It has converged if the gradient with respect to the weights themselves says so too: where
     columns are of very different sizes, products of samples say little of the small ones.
     """
     space = RowSpace.of(objective)
+    if space is None:
+        return None
     problem = space.problem(objective).standardised()
     descent = by_newton(Start(problem, np.zeros(problem.coordinates.size)), settings)
     w, b = space.to_user(*problem.coordinates.to_user(descent.point.theta))
