@@ -10,7 +10,7 @@ from statistics import median
 import numpy as np
 
 from benchmarks.competitors import DEFAULTS, OURS, Competitor
-from benchmarks.fits import TARGET, Entry, fit, reference
+from benchmarks.fits import TARGET, Entry, fit_alone, reference
 from benchmarks.problems import Problem
 from benchmarks.search import SHORT, best_setting, first_candidate, seeded
 
@@ -115,7 +115,7 @@ def time_again(
         for entry, number in zip(entries, wanted, strict=True):
             if turn < number:
                 estimator = seeded(entry.competitor, entry.estimator, turn)
-                entry.fits.append(fit(problem, estimator))
+                entry.fits.append(fit_alone(problem, estimator, entry.shortest))
     for entry in entries:
         entry.fits = entry.fits[1:] or entry.fits
 

@@ -276,7 +276,7 @@ def _costs(n_samples, n_features, density=1.0):
     if density == 1.0:
         X = np.broadcast_to(np.float64(0), (n_samples, n_features))
     else:
-        X = sp.random_array((n_samples, n_features), density=density, format="csr", rng=0)
+        X = sp.random(n_samples, n_features, density, format="csr", random_state=0)
     problem = objective((X, np.zeros(n_samples), np.ones(n_samples)))
     return Costs.of(problem)
 
