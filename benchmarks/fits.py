@@ -17,10 +17,10 @@ from benchmarks.limits import TimeLimitReached, time_limit
 from benchmarks.problems import Problem
 
 TARGET = 1e-6  # nats of the objective above its minimum: what counts as solved
-# Seconds of quiet before a fit that counts. Threads of BLAS and OpenMP keep their cores busy for
-# some 30 ms after their last piece of work: whoever came next would have one core less.
-QUIET = 0.03
-# After that a fit that takes less than so many seconds is done once more beforehand: it would find
+# Seconds between two looks at whether threads of BLAS and OpenMP still keep a core busy, which they
+# do for some 100 ms after their last piece of work: whoever came next would have one core less.
+LOOK = 0.005
+# A fit that takes less than so many seconds is done once more before it counts: it would find
 # its own code gone from the cache, which a user's loop over fits does not.
 WORTH_WARMING = 0.02
 
@@ -111,7 +111,7 @@ def fit(problem: Problem, estimator: BaseEstimator, limit: float = np.inf) -> Fi
 
 def fit_alone(problem: Problem, estimator: BaseEstimator, expected: float) -> Fit:
     """Fit as `fit` does, warm and on a quiet machine; a fit is expected to take so many seconds."""
-    time.sleep(QUIET)
+    wait_for_quiet()
     if expected < WORTH_WARMING:
         model = clone(estimator)
         arguments, _ = problem.form(model.form() if hasattr(model, "form") else None)
@@ -119,6 +119,15 @@ def fit_alone(problem: Problem, estimator: BaseEstimator, expected: float) -> Fi
             warnings.simplefilter("ignore")
             model.fit(*arguments)
     return fit(problem, estimator)
+
+
+def wait_for_quiet() -> None:
+    """Wait until no thread of this process is busy, for a second at most."""
+    for _ in range(round(1 / LOOK)):
+        before = time.process_time()
+        time.sleep(LOOK)
+        if time.process_time() - before < LOOK / 10:
+            return
 
 
 def parameters_of(estimator: BaseEstimator) -> dict[str, Any]:
