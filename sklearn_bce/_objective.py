@@ -241,11 +241,9 @@ class Objective:
         matrix = squares = None
         if hessian:
             matrix = design.gram(*second)
-            squares = matrix.ravel()[:: len(matrix) + 1]
+            squares = self._with_penalty(matrix.ravel()[:: len(matrix) + 1])
         elif diagonal:
-            squares = design.gram_diagonal(*second)
-        if squares is not None:
-            squares[: self.n_features] += self.penalty.strength
+            squares = self._with_penalty(design.gram_diagonal(*second))
         return Point(theta, total, full_gradient, z, curvature, matrix, squares)
 
     def value_at(self, theta: Vector, z: Vector) -> float:
@@ -311,16 +309,17 @@ class Objective:
 
         squares = self._design.square_sums()
         self._over_blocks(add, *squares)
-        diagonal = self._design.gram_diagonal(*squares)
-        diagonal[: self.n_features] += self.penalty.strength
-        return diagonal
+        return self._with_penalty(self._design.gram_diagonal(*squares))
 
     def typical_diagonal(self, point: Point) -> Vector:
         """Return the diagonal of ∂²F/∂θ² for features that do not go along with the curvature.
 
         In standard coordinates, that is, where the mean square of each is 1. It takes no pass.
         """
-        diagonal = np.full(self.coordinates.size, np.sum(point.curvature))
+        return self._with_penalty(np.full(self.coordinates.size, np.sum(point.curvature)))
+
+    def _with_penalty(self, diagonal: Vector) -> Vector:
+        """Add the penalty's curvature to the diagonal of that of the loss, in place; return it."""
         diagonal[: self.n_features] += self.penalty.strength
         return diagonal
 
