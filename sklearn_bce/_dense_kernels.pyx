@@ -48,18 +48,18 @@ cdef inline Py_ssize_t rows_per_chunk(const real[:, :] X) noexcept nogil:
 
 
 cdef inline void multiply(bint transposed, const real *X, Rows rows, int n, real *operand,
-                          real beta, real *result) noexcept nogil:
-    """Set result to X·operand of n rows, or Xᵀ·operand, plus beta·result."""
+                          real *result) noexcept nogil:
+    """Set result to X·operand of n rows, or Xᵀ·operand."""
     cdef char trans = c"T" if transposed == (not rows.by_rows) else c"N"
     cdef int height = rows.n_features if rows.by_rows else n
     cdef int width = n if rows.by_rows else rows.n_features
     cdef int one = 1
-    cdef real unit = 1
+    cdef real unit = 1, nothing = 0
     if real is float:
-        sgemv(&trans, &height, &width, &unit, <real *> X, &rows.stride, operand, &one, &beta,
+        sgemv(&trans, &height, &width, &unit, <real *> X, &rows.stride, operand, &one, &nothing,
               result, &one)
     else:
-        dgemv(&trans, &height, &width, &unit, <real *> X, &rows.stride, operand, &one, &beta,
+        dgemv(&trans, &height, &width, &unit, <real *> X, &rows.stride, operand, &one, &nothing,
               result, &one)
 
 
@@ -67,7 +67,7 @@ cdef inline void chunk_outputs(const real *X, Rows rows, int n, real *v, double 
                                double *z) noexcept nogil:
     """Set z to Xv + c of n rows."""
     cdef int i
-    multiply(False, X, rows, n, v, 0, buffer)
+    multiply(False, X, rows, n, v, buffer)
     for i in range(n):
         z[i] = buffer[i] + c
 
@@ -81,7 +81,7 @@ cdef inline void chunk_sums(const real *X, Rows rows, int n, const double *weigh
         buffer[i] = <real> weight[i]
         total += weight[i]
     sums[rows.n_features] += total
-    multiply(True, X, rows, n, buffer, 0, buffer + n)
+    multiply(True, X, rows, n, buffer, buffer + n)
     for i in range(rows.n_features):
         sums[i] += buffer[n + i]
 

@@ -101,9 +101,10 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
     if settings.tol > 0 and not (np.any(w) or b):  # else all steps are asked for, or there is one
         if row_space_is_smaller(objective):
             result = by_row_space(objective, settings)
-            if result is not None and result.converged:
-                return result
-            w, b = (w, b) if result is None else (result.w, result.b)
+            if result is not None:
+                if result.converged:
+                    return result
+                w, b = result.w, result.b
         elif Costs.of(objective).sample_size(objective.n_samples, settings.tol):
             start = by_few_rows(objective, settings)
     if start is None:
