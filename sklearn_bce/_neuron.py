@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags, assert_all_finite, check_random_state
 
 from sklearn_bce._compat import (
     Interval,
@@ -21,6 +21,7 @@ from sklearn_bce._compat import (
 )
 from sklearn_bce._objective import Objective
 from sklearn_bce._predictions import NeuronPredictions
+from sklearn_bce._rows import NotFiniteError
 from sklearn_bce._solvers import SOLVERS, Result, Settings, choose, distance_from_minimum
 from sklearn_bce._threads import one_blas_thread
 from sklearn_bce._validation import (
@@ -243,7 +244,7 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
         """
         self._raise_for_unsupported(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
         with unchanged_on_error(self), one_blas_thread() as n_threads:
-            X, y = checked_samples(self, X, y, n_threads)
+            X, y = checked_samples(self, X, y)
             classes, codes = encoded_labels(type(self).__name__, y)
             weight = combined_weights(X, y, classes, codes, sample_weight, self.class_weight)
             start = checked_start(coef_init, intercept_init, X.shape[1])
@@ -253,7 +254,11 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
                 objective = Objective.in_user_units(
                     X, codes, weight, self.C, self.fit_intercept, n_threads
                 )
-                result = SOLVERS[solver].solve(objective, *start, self._settings())
+                try:
+                    result = SOLVERS[solver].solve(objective, *start, self._settings())
+                except NotFiniteError:
+                    assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
+                    raise
             self._raise_for_overflow(solver, result)
             if not result.converged and self.tol > 0:
                 self._warn_not_converged(solver, result, objective)

@@ -15,15 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from sklearn_bce._coordinates import Coordinates, Vector, standard_coordinates
 from sklearn_bce._design import Design, design_of
 from sklearn_bce._kernel_choice import kernels
 from sklearn_bce._penalty import L2Penalty
+from sklearn_bce._point import Point
+from sklearn_bce._rows import raise_unless_finite
 from sklearn_bce._threads import CURVATURE_WORK, sum_in_threads, thread_ranges
 from sklearn_bce.chain_rule import binary_cross_entropy
 
@@ -32,43 +35,14 @@ from sklearn_bce.chain_rule import binary_cross_entropy
 LARGE_ELEMENTS = 2**20
 
 
-class Point(NamedTuple):
-    """The objective at one θ, with what its neighbourhood can be computed from.
-
-    Attributes
-    ----------
-    theta : ndarray of shape (size,)
-        Where.
-    value : float
-        F, in nats per unit of weight.
-    gradient : ndarray of shape (size,) or None
-        ∂F/∂θ; None at a point where nobody is to go on from.
-    z : ndarray of shape (n_samples,)
-        Linear outputs.
-    curvature : ndarray of shape (n_samples,) or None
-        p a(1−a), each sample's own curvature; None as well.
-    hessian : ndarray of shape (size, size) or None
-        ∂²F/∂θ², where it was asked for.
-    diagonal : ndarray of shape (size,) or None
-        Its diagonal, where that was asked for.
-    """
-
-    theta: Vector
-    value: float
-    gradient: Vector | None
-    z: Vector
-    curvature: Vector | None
-    hessian: NDArray[np.float64] | None = None
-    diagonal: Vector | None = None
-
-
 class Objective:
     """F as a function of θ, for one data set.
 
     Parameters
     ----------
     X : ndarray or CSR of shape (n_samples, n_features), float32 or float64
-        Samples; never copied or changed.
+        Samples; never copied or changed. Elements of an array must be finite: the first pass
+        raises `NotFiniteError` if they are not, which takes no pass of its own.
     y : ndarray of shape (n_samples,), float64
         Targets in [0, 1].
     sample_weight : ndarray of shape (n_samples,), float64
@@ -101,6 +75,7 @@ class Objective:
         self.penalty, self.coordinates, self.n_threads = penalty, coordinates, n_threads
         self.total_weight = float(np.sum(sample_weight))
         self.n_passes = 0
+        self._known_finite = issparse(X)
         # p = s/S; a broadcast scalar stays one, and costs no memory.
         uniform = sample_weight.strides == (0,)
         share = (sample_weight[0] if uniform else sample_weight) / self.total_weight
@@ -147,7 +122,7 @@ class Objective:
         """Return the same F, of the user's coordinates, in others."""
         penalty = self.penalty.in_units(coordinates.scale)
         other = Objective(self.X, self.y, self.sample_weight, penalty, coordinates, self.n_threads)
-        other.n_passes = self.n_passes
+        other.n_passes, other._known_finite = self.n_passes, self._known_finite
         return other
 
     def of_rows(self, rows: NDArray[np.intp], factor: Vector) -> Objective:
@@ -180,6 +155,10 @@ class Objective:
             bound = np.sum(np.square(of_weights) / self.penalty.strength) / 2
             bound += np.sum(np.square(of_intercept) / np.sum(point.curvature)) / 2
         return float(np.nan_to_num(bound, nan=np.inf))
+
+    def raise_unless_finite(self) -> None:
+        """Raise NotFiniteError for elements of X; for solvers that do not go over its blocks."""
+        self._over_blocks(lambda rows, block: None)
 
     @property
     def n_samples(self) -> int:
@@ -335,6 +314,9 @@ class Objective:
 
         def over(rows: slice, *sums: NDArray[np.float64]) -> None:
             for block_rows, block in self._design.blocks(rows):
+                if not self._known_finite:
+                    raise_unless_finite(self.X[block_rows])  # now that it is being read
                 add(block_rows, block, *sums)
 
         sum_in_threads(over, thread_ranges(self.X, self.n_threads, work), sums)
+        self._known_finite = True

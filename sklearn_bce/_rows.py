@@ -110,3 +110,15 @@ def rows_of(X: Any, rows: slice) -> DenseRows | SparseRows:
         return SparseRows(X.data, X.indices, X.indptr[rows.start or 0 : stop + 1])
     block = X[rows]
     return DenseRows(block if X.itemsize in block.strides else np.ascontiguousarray(block))
+
+
+class NotFiniteError(ValueError):
+    """X has an element that is infinite or no number."""
+
+
+def raise_unless_finite(X: NDArray[Any]) -> None:
+    """Raise NotFiniteError if an element of X is infinite or no number."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(X.sum()) or np.isfinite(X).all()
+    if not finite:
+        raise NotFiniteError("X has elements that are infinite or no numbers.")

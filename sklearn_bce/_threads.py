@@ -27,6 +27,8 @@ WORTH_A_THREAD = 2**19
 # In elements of a pass: the work on a stored value of sparse X, on an element for the curvature.
 SPARSE_WORK = 3
 CURVATURE_WORK = 8
+# Sums that every thread has of its own are at most this many numbers (16 MB).
+MAX_OWN_SUMS = 2**21
 
 _lock = threading.Lock()
 _fits = 0  # that hold BLAS to one thread at the moment
@@ -103,11 +105,17 @@ def sum_in_threads(
 ) -> None:
     """Call add(range, *sums) for every range, each in a thread of its own with sums of its own.
 
-    It adds to the sums, all of which end up in those given.
+    It adds to the sums, all of which end up in those given. Where they are so large that a thread
+    should have none of its own, the threads are left to BLAS: it has enough to do for them then.
     """
     first, *others = ranges
     if not others:
         return add(first, *sums)
+    if sum(of_all.size for of_all in sums) > MAX_OWN_SUMS:
+        with all_blas_threads():
+            for rows in ranges:
+                add(rows, *sums)
+        return None
     own_sums = [[np.zeros_like(of_all) for of_all in sums] for _ in others]
     in_threads(
         [partial(add, first, *sums)]

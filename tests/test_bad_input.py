@@ -213,6 +213,25 @@ def test_parameter_that_is_not_supported_yet(neuron, solver, name, value):
     assert_fit_raises_and_changes_nothing(neuron, ValueError, message, X, Y)
 
 
+@pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(20_000, 15), (70, 4000)], ids=["tall", "wide"])
+def test_element_of_large_data_that_is_not_finite(solver, order, dtype, shape):
+    """X is checked as it is read, not before; neither a sample nor products may hide it."""
+    neuron = BCENeuronClassifier(solver=solver, max_iter=2)
+    rng = np.random.default_rng(1)
+    rows = np.array(rng.normal(size=shape), dtype=dtype, order=order)
+    targets = rows[:, 0] + rng.normal(size=shape[0]) > 0
+    weight = np.ones(shape[0])
+    weight[-1] = 0.0  # what counts for nothing is checked all the same
+    for element, message in ((np.nan, "contains NaN"), (-np.inf, "contains infinity")):
+        rows[-1, -1] = element
+        assert_fit_raises_and_changes_nothing(
+            neuron, ValueError, f"Input X {message}", rows, targets, weight
+        )
+
+
 @pytest.mark.parametrize(
     "parameters",
     [{"solver": "gd"}, {"solver": "sgd"}, {"solver": "sgd", "batch_size": 32}],

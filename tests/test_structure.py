@@ -17,7 +17,8 @@ MAX_LINES = 350  # what is read in one sitting
 
 # The estimator's modules are all that know scikit-learn, and one of them all of its private names.
 ESTIMATOR = {"_neuron", "_predictions", "_validation", "_compat"}
-MATHEMATICS = {"_objective", "_penalty", "_coordinates", "_rows", "_threads", "chain_rule"}
+MATHEMATICS = {"_objective", "_point", "_penalty", "_coordinates", "_rows", "_threads"}
+MATHEMATICS |= {"chain_rule"}
 SOLVER_PARTS = {
     f"_solvers._{part}" for part in ("record", "step", "cost", "newton_step", "sample", "row_space")
 }
@@ -27,6 +28,7 @@ MAY_IMPORT = {
     "chain_rule": set(),
     "_threads": set(),
     "_penalty": set(),
+    "_point": set(),
     "_rows": {"_kernel_choice"},
     "_coordinates": {"_rows"},
     "_design": {"_coordinates", "_kernel_choice", "_rows"},
@@ -35,6 +37,8 @@ MAY_IMPORT = {
         "_design",
         "_kernel_choice",
         "_penalty",
+        "_point",
+        "_rows",
         "_threads",
         "chain_rule",
     },
@@ -44,7 +48,7 @@ MAY_IMPORT = {
     **dict.fromkeys(SOLVERS, MATHEMATICS | SOLVER_PARTS | {"_kernel_choice"}),
     "_solvers.__init__": SOLVERS | SOLVER_PARTS,
     "_compat": set(),
-    "_validation": {"_compat", "_threads"},
+    "_validation": {"_compat"},
     "_predictions": {"_compat", "_validation", "chain_rule"},
     "_neuron": {"_compat", "_validation", "_predictions", "_solvers", *MATHEMATICS},
     "__init__": {"_neuron", "chain_rule"},

@@ -10,7 +10,7 @@ from small_data import objective, random_data
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sklearn_bce import _neuron, _threads
-from sklearn_bce._threads import in_threads, one_blas_thread, thread_ranges
+from sklearn_bce._threads import in_threads, one_blas_thread, sum_in_threads, thread_ranges
 
 
 def _blas_threads():
@@ -97,6 +97,23 @@ def test_threads_change_nothing_but_the_order_of_summation(monkeypatch, containe
         others.append([problem.outputs(theta), problem.curvature_diagonal(point), *product])
     for one, three in zip(points[0] + others[0], points[1] + others[1], strict=True):
         np.testing.assert_allclose(one, three, rtol=1e-12, atol=1e-15)
+
+
+def test_large_sums_are_made_once_and_by_the_threads_of_blas(monkeypatch):
+    monkeypatch.setattr(_threads, "MAX_OWN_SUMS", 3)
+    threads, sums = [], [np.zeros(2), np.zeros(2)]
+
+    def add(rows, first, second):
+        threads.append((threading.current_thread(), *_blas_threads()))
+        first += rows.stop - rows.start
+        second += 1
+
+    with threadpool_limits(2, "blas"), one_blas_thread():
+        sum_in_threads(add, [slice(0, 3), slice(3, 7)], sums)
+        assert set(_blas_threads()) == {1}
+    np.testing.assert_array_equal(sums, [[7, 7], [2, 2]])
+    assert {used[0] for used in threads} == {threading.current_thread()}
+    assert {number for used in threads for number in used[1:]} == {2}
 
 
 @pytest.mark.parametrize("raised", [KeyError, KeyboardInterrupt])

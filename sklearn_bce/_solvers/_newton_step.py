@@ -14,7 +14,8 @@ from scipy.linalg.blas import daxpy
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from sklearn_bce._coordinates import Vector
-from sklearn_bce._objective import Objective, Point
+from sklearn_bce._objective import Objective
+from sklearn_bce._point import Point
 from sklearn_bce._solvers._cost import LARGEST_CURVATURE, NEAR_PRODUCTS, TYPICAL_PRODUCTS, Costs
 from sklearn_bce._threads import all_blas_threads
 
@@ -182,19 +183,23 @@ def positive_solver(matrix: NDArray[Any]) -> Callable[[Vector], Vector]:
     """Return v → matrix⁻¹v, for a symmetric matrix that is positive semidefinite up to rounding.
 
     A matrix that is singular in floating point is made regular by a multiple of its own diagonal,
-    as small as will do: that changes the answer only where the matrix says nothing.
+    as small as will do: that changes the answer only where the matrix says nothing. Its factor
+    takes the place of the matrix.
     """
-    diagonal = matrix.ravel()[:: len(matrix) + 1]
-    diagonal = np.where(diagonal > 0, diagonal, 1.0)
+    size = len(matrix)
+    given = matrix.ravel()[:: size + 1].copy()
+    diagonal = np.where(given > 0, given, 1.0)
     # A square on the diagonal of the Cholesky factor below this share of the matrix's is rounding,
     # not information: columns in other units, and penalties upon them, do not make it singular.
-    floor = len(matrix) * np.finfo(np.float64).eps
+    floor = size * np.finfo(np.float64).eps
     regular = 0.0
     while regular < 1.0:
-        trial = matrix + np.diag(regular * diagonal) if regular else matrix
-        with all_blas_threads() if len(matrix) > SMALL else nullcontext():
+        if regular:  # what lies below the diagonal has been left as it was
+            matrix = np.tril(matrix, -1)
+            matrix += matrix.T + np.diag(given + regular * diagonal)
+        with all_blas_threads() if size > SMALL else nullcontext():
             # the matrix is symmetric: its transpose is itself, in Fortran's order
-            factor, failed_at = dpotrf(trial.T, lower=1, clean=0)
+            factor, failed_at = dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
         if not failed_at and (np.square(factor.diagonal()) > floor * diagonal).all():
             return lambda vector: dpotrs(factor, vector, lower=1)[0]
         regular = max(100 * regular, 4 * floor)

@@ -27,6 +27,7 @@ from scipy.linalg.lapack import dpstrf
 
 from sklearn_bce._coordinates import BLOCK_ELEMENTS, Vector
 from sklearn_bce._objective import LARGE_ELEMENTS, Objective
+from sklearn_bce._rows import raise_unless_finite
 from sklearn_bce._threads import sum_in_threads, thread_ranges
 
 
@@ -66,6 +67,7 @@ class RowSpace:
             for start in range(columns.start, columns.stop, width):
                 some = slice(start, min(start + width, columns.stop))
                 block = X[:, some]
+                raise_unless_finite(block)
                 if objective.coordinates.fit_intercept:
                     mean[some] = equal @ block
                     block = block - mean[some]

@@ -16,7 +16,8 @@ from scipy.sparse import issparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from sklearn_bce._coordinates import Vector, row_blocks, squared
-from sklearn_bce._objective import Objective, Point
+from sklearn_bce._objective import Objective
+from sklearn_bce._point import Point
 
 LARGEST_SLOPE = 0.25  # of the activation: a(1−a) <= 1/4
 

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_bce._coordinates import Vector
-from sklearn_bce._objective import Objective, Point
+from sklearn_bce._objective import Objective
+from sklearn_bce._point import Point
 from sklearn_bce._solvers._cost import Costs, row_space_is_smaller
 from sklearn_bce._solvers._newton_step import Step, StepFinder, by_inverse, positive_solver
 from sklearn_bce._solvers._record import Result, Settings, Solver

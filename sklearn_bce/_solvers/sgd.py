@@ -27,6 +27,7 @@ BATCH_GROWTH = 8
 
 def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Settings) -> Result:
     """Pass over the samples, updating after each batch, until the loss met no longer falls."""
+    objective.raise_unless_finite()
     n_samples = objective.n_samples
     batch = min(settings.batch_size, n_samples)
     step = _steps(objective, settings)
