@@ -51,7 +51,8 @@ NO_GAIN = 1e-10
 # A step by the curvature of elsewhere is worth another one, without products, if the decrement has
 # fallen to this share of what it was.
 WORTH_ANOTHER = 0.1
-SMALL = 200  # a matrix that one thread factorises in less than a millisecond
+# A matrix that one thread factorises in some milliseconds; to wait for BLAS's others can take ten.
+SMALL = 1000
 MEMORY = 10  # pairs of steps and changes of the gradient
 
 
