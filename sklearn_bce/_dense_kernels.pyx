@@ -209,15 +209,23 @@ def standardised(const real[:, :] X, const real[::1] shift, const real[::1] scal
                 Z[i, j] = (X[i, j] - shift[j]) / scale[j]
 
 
-def dense_gram(const real[:, :] X, const double[::1] weight, double[:, ::1] gram):
-    """Add Σ h xxᵀ to the lower triangle of gram, of (n_features, n_features) or larger."""
+def dense_gram(const real[:, :] X, const double[::1] weight, const Py_ssize_t[::1] columns,
+               double[:, ::1] gram):
+    """Add Σ h zzᵀ to the lower triangle of gram, with z the given columns of x and a last 1.
+
+    Parameters
+    ----------
+    columns : (n,) ascending
+    gram : (n + 1, n + 1)
+    """
     cdef Py_ssize_t i, j, start = 0, chunk = rows_per_chunk(X)
-    cdef int n, n_features = <int> X.shape[1], stride = <int> gram.shape[1]
+    cdef int n, m = <int> columns.shape[0], size = <int> columns.shape[0] + 1
     cdef double root, one = 1.0
     cdef Rows rows = rows_of(X)
+    cdef bint whole_rows = rows.by_rows and columns.shape[0] == X.shape[1]
     cdef const real *row
     cdef double *to
-    cdef double *scratch = <double *> malloc(chunk * n_features * sizeof(double))
+    cdef double *scratch = <double *> malloc(chunk * size * sizeof(double))
     if scratch == NULL:
         raise MemoryError
     with nogil:
@@ -225,17 +233,17 @@ def dense_gram(const real[:, :] X, const double[::1] weight, double[:, ::1] gram
             n = <int> min(chunk, X.shape[0] - start)
             for i in range(n):
                 root = sqrt(weight[start + i])
-                to = scratch + i * n_features
-                if rows.by_rows:  # the compiler makes this loop a fast one
+                to = scratch + i * size
+                if whole_rows:  # the compiler makes this loop a fast one
                     row = &X[start + i, 0]
-                    for j in range(n_features):
+                    for j in range(m):
                         to[j] = root * row[j]
                 else:
-                    for j in range(n_features):
-                        to[j] = root * X[start + i, j]
+                    for j in range(m):
+                        to[j] = root * X[start + i, columns[j]]
+                to[m] = root
             # in Fortran's order scratch is its transpose, and the upper triangle the lower one
-            dsyrk("U", "N", &n_features, &n, &one, scratch, &n_features, &one, &gram[0, 0],
-                  &stride)
+            dsyrk("U", "N", &size, &n, &one, scratch, &size, &one, &gram[0, 0], &size)
             start += n
         free(scratch)
 

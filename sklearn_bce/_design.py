@@ -117,20 +117,35 @@ class Design:
         of_z[self.X.shape[1] :] = sums[-1]
         return of_z
 
-    def gram_sums(self) -> NDArray[np.float64]:
-        """Return an empty sum of hxxᵀ, with a last row for Σ hx and Σ h."""
-        size = self.X.shape[1] + 1
+    def gram_sums(self, subset: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return an empty sum of hxxᵀ over coordinates, with a last row for Σ hx and Σ h.
+
+        Parameters
+        ----------
+        subset : ndarray of shape (n,)
+            Entries of θ, ascending; that of the intercept, if there is one, among them.
+        """
+        size = len(self._features(subset)) + 1
         return np.zeros((size, size))
 
-    def add_gram(self, block: Any, weight: Vector, sums: NDArray[np.float64]) -> None:
+    def add_gram(
+        self,
+        block: Any,
+        weight: Vector,
+        subset: NDArray[np.intp],
+        sums: NDArray[np.float64],
+    ) -> None:
         """Add to the sums, in place; of Σ hxxᵀ only the lower triangle counts."""
-        block.add_gram(weight, sums)
-        block.add_sums(weight, sums[-1])
+        block.add_gram(weight, self._features(subset), sums)
 
-    def gram(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return Zᵀ diag(h) Z, given the sums over all blocks; the sums are changed."""
-        kernels().centred_gram(sums, self._shift, self._scale)
+    def gram(self, sums: NDArray[np.float64], subset: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return those entries of Zᵀ diag(h) Z, given the sums over all blocks; these change."""
+        features = self._features(subset)
+        kernels().centred_gram(sums, self._shift[features], self._scale[features])
         return sums if self.coordinates.fit_intercept else sums[:-1, :-1].copy()
+
+    def _features(self, subset: NDArray[np.intp]) -> NDArray[np.intp]:
+        return subset[:-1] if self.coordinates.fit_intercept else subset
 
     def square_sums(self) -> NDArray[np.float64]:
         """Return empty sums of hx and of hx², each with Σ h as its last entry."""

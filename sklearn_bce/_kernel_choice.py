@@ -10,13 +10,13 @@ from typing import Any
 from sklearn_bce import _kernel_twins
 
 try:
-    from sklearn_bce import _dense_kernels, _rule_kernels, _sparse_kernels
+    from sklearn_bce import _dense_kernels, _model_kernels, _rule_kernels, _sparse_kernels
 except ImportError:
     COMPILED = None
 else:
-    COMPILED = SimpleNamespace(
-        **(vars(_dense_kernels) | vars(_sparse_kernels) | vars(_rule_kernels))
-    )
+    COMPILED = SimpleNamespace()
+    for module in (_dense_kernels, _sparse_kernels, _model_kernels, _rule_kernels):
+        vars(COMPILED).update(vars(module))
 
 
 @cache

@@ -32,6 +32,7 @@ def _visit(
     state: NDArray[np.float64],
     eta: float,
     l2: float,
+    l1: float,
     fit_intercept: bool,
 ) -> float:
     """Update ``w[features]`` and ``state`` by one sample; return its loss before the update."""
@@ -45,27 +46,30 @@ def _visit(
             w *= scale
             scale = 1.0
     w[features] -= eta * gradient_w / scale
+    if l1 != 0.0:
+        w[:] = np.sign(w) * np.maximum(np.abs(w) - eta * sample_weight * l1 / abs(scale), 0.0)
     if fit_intercept:
         b -= eta * gradient_b
     state[:] = b, scale
     return float(sample_weight * binary_cross_entropy(y, z))
 
 
-def dense_pass(X, y, sample_weight, order, w, state, eta, l2, fit_intercept):
+def dense_pass(X, y, sample_weight, order, w, state, eta, l2, l1, fit_intercept):
     """Do as the kernel of this name."""
     every = slice(None)
     return sum(
-        _visit(X[i], every, y[i], sample_weight[i], w, state, eta, l2, fit_intercept) for i in order
+        _visit(X[i], every, y[i], sample_weight[i], w, state, eta, l2, l1, fit_intercept)
+        for i in order
     )
 
 
-def csr_pass(data, indices, indptr, y, sample_weight, order, w, state, eta, l2, fit_intercept):
+def csr_pass(data, indices, indptr, y, sample_weight, order, w, state, eta, l2, l1, fit_intercept):
     """Do as the kernel of this name."""
     loss = 0.0
     for i in order:
         row = slice(indptr[i], indptr[i + 1])
         loss += _visit(
-            data[row], indices[row], y[i], sample_weight[i], w, state, eta, l2, fit_intercept
+            data[row], indices[row], y[i], sample_weight[i], w, state, eta, l2, l1, fit_intercept
         )
     return loss
 
@@ -118,10 +122,11 @@ def standardised(X, shift, scale, Z):
     Z[:, : X.shape[1]] = (X - shift) / scale
 
 
-def dense_gram(X, weight, gram):
+def dense_gram(X, weight, columns, gram):
     """Do as the kernel of this name."""
-    weighted = X.astype(np.float64) * np.sqrt(weight)[:, np.newaxis]
-    gram[: X.shape[1], : X.shape[1]] += np.tril(weighted.T @ weighted)
+    Z = np.column_stack([X[:, columns].astype(np.float64), np.ones(len(X))])
+    Z *= np.sqrt(weight)[:, np.newaxis]
+    gram += np.tril(Z.T @ Z)
 
 
 def csr_outputs(data, indices, indptr, v, c, z):
@@ -151,10 +156,12 @@ def csr_squares(data, indices, indptr, weight, first, second):
     dense_sums(X.multiply(X), weight, second)
 
 
-def csr_gram(data, indices, indptr, weight, gram):
+def csr_gram(data, indices, indptr, weight, position, gram):
     """Do as the kernel of this name."""
-    X = _csr(data, indices, indptr, len(gram))
-    gram += np.tril((X.T @ X.multiply(weight[:, np.newaxis])).toarray())
+    columns = np.flatnonzero(position >= 0)
+    X = _csr(data, indices, indptr, len(position))[:, columns]
+    gram[:-1, :-1] += np.tril((X.T @ X.multiply(weight[:, np.newaxis])).toarray())
+    dense_sums(X, weight, gram[-1])
 
 
 def centred_gram(sums, shift, scale):
@@ -172,3 +179,62 @@ def ray_pass(y, z, along, sample_weight, length):
     _, slope, curvature = loss_and_derivatives(y, z + length * along)
     along_share = sample_weight * along
     return float(along_share @ slope), float((along_share * along) @ curvature)
+
+
+def coordinate_descent(matrix, l1, u, gradient, n_sweeps, share):
+    """Do as the kernel of this name."""
+    gained = last = 0.0
+    for _ in range(n_sweeps):
+        last = 0.0
+        for j, bend in enumerate(np.diag(matrix)):
+            if bend > 0:
+                to = u[j] - gradient[j] / bend
+                moved = np.sign(to) * max(abs(to) - l1[j] / bend, 0.0)
+            elif abs(gradient[j]) <= l1[j]:
+                moved = 0.0
+            else:
+                continue
+            step = moved - u[j]
+            last -= step * (gradient[j] + bend * step / 2) + l1[j] * (abs(moved) - abs(u[j]))
+            u[j] = moved
+            gradient += step * matrix[j]
+        gained += last
+        if last <= share * gained:
+            break
+    return gained, last
+
+
+def csc_bends(data, indices, indptr, columns, weight, first, second):
+    """Do as the kernel of this name."""
+    for k, column in enumerate(columns):
+        stored = slice(indptr[column], indptr[column + 1])
+        first[k] = weight[indices[stored]] @ data[stored]
+        second[k] = weight[indices[stored]] @ np.square(data[stored])
+
+
+def csc_coordinate_descent(
+    data, indices, indptr, columns, weight, first, bend, l2, l1, gradient, start, total, every, u,
+    moved, state,
+):  # fmt: skip
+    """Do as the kernel of this name."""
+    gained = 0.0
+    for k, column in enumerate(columns):
+        if not every and u[k] == 0:
+            continue
+        stored = slice(indptr[column], indptr[column + 1])
+        rows, x = indices[stored], data[stored]
+        slope = gradient[k] + state[0] * first[k] + l2[k] * (u[k] - start[k]) + moved[rows] @ x
+        if bend[k] > 0:
+            to = u[k] - slope / bend[k]
+            to = np.sign(to) * max(abs(to) - l1[k] / bend[k], 0.0)
+        elif abs(slope) <= l1[k]:
+            to = 0.0
+        else:
+            continue
+        step = to - u[k]
+        gained -= step * (slope + bend[k] * step / 2) + l1[k] * (abs(to) - abs(u[k]))
+        u[k] = to
+        moved[rows] += step * weight[rows] * x
+        state[1] += step * first[k]
+        state[0] = -state[1] / total
+    return gained

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, assert_all_finite, check_random_state
 
 from sklearn_bce._compat import (
@@ -20,9 +19,10 @@ from sklearn_bce._compat import (
     validate_parameter_constraints,
 )
 from sklearn_bce._objective import Objective
+from sklearn_bce._outcome import raise_for_overflow, warn_not_converged
 from sklearn_bce._predictions import NeuronPredictions
 from sklearn_bce._rows import NotFiniteError
-from sklearn_bce._solvers import SOLVERS, Result, Settings, choose, distance_from_minimum
+from sklearn_bce._solvers import SOLVERS, Settings, choose
 from sklearn_bce._threads import one_blas_thread
 from sklearn_bce._validation import (
     checked_samples,
@@ -30,6 +30,7 @@ from sklearn_bce._validation import (
     combined_weights,
     encoded_labels,
     unchanged_on_error,
+    warm_start_of,
 )
 
 
@@ -38,20 +39,22 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
 
     The neuron computes z = b + Σ wᵢxᵢ and a = 1/(1 + e⁻ᶻ); `fit` minimises over (w, b)::
 
-        F(w, b) = (1/S) Σ sᵢ L(yᵢ, aᵢ) + 1/(C·S) · ½‖w‖²         S = Σ sᵢ
+        F(w, b) = (1/S) Σ sᵢ L(yᵢ, aᵢ) + 1/(C·S) · [(1−ρ)/2 ‖w‖₂² + ρ‖w‖₁]         S = Σ sᵢ
 
-    with the sample weights s and L = −(y log a + (1−y) log(1−a)), in nats. This is the objective of
-    `LogisticRegression`, divided by C·S. The intercept is not penalised. Every solver is driven by
-    the gradient of the chain rule, ∂L/∂wᵢ = −(y−a)xᵢ and ∂L/∂b = −(y−a).
+    with ρ the ``l1_ratio``, the sample weights s and L = −(y log a + (1−y) log(1−a)), in nats. This
+    is the objective of `LogisticRegression`, divided by C·S. The intercept is not penalised. Every
+    solver is driven by the gradient of the chain rule, ∂L/∂wᵢ = −(y−a)xᵢ and ∂L/∂b = −(y−a).
 
-    Features need no scaling: the default solver finds the same optimum whatever their units are.
+    Features need no scaling: the default solver finds the optimum whatever their units are.
 
     Parameters
     ----------
     C : float, default=1.0
         Inverse of the strength of the penalty, in (0, inf]; ``np.inf`` means no penalty.
     l1_ratio : float, default=0.0
-        Share of the L1 norm in the penalty. No solver supports a value above 0.
+        Share ρ of the L1 norm in the penalty, in [0, 1]. Above 0, weights of features that say
+        little are exactly 0; `l1_min_c` tells at which C all are. The penalty is on the weights as
+        they are: unlike the optimum without it, it depends on the features' units.
     fit_intercept : bool, default=True
         Whether to learn b; otherwise it is 0.
     class_weight : dict, "balanced" or None, default=None
@@ -59,10 +62,12 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
         same total, as in `LogisticRegression`.
     solver : {"auto", "newton", "gd", "sgd"}, default="auto"
         - "newton": the gradient multiplied by the inverse curvature, in coordinates in which every
-          column is centred and scaled;
-        - "gd": the update of the derivation with the mean gradient of all samples;
+          column is centred and scaled; with an L1 norm the minimum of the quadratic model with it,
+          by coordinate descent;
+        - "gd": the update of the derivation with the mean gradient of all samples; with an L1 norm
+          the proximal step follows, accelerated;
         - "sgd": the update of the derivation, w ← w + η(y−a)x, after every sample, or its mean over
-          mini-batches;
+          mini-batches; with an L1 norm the proximal step follows each;
         - "auto": the fastest that suits the data; ``solver_`` tells which.
     learning_rate : float or "auto", default="auto"
         Step η of gd and sgd, held constant. "auto" is a step proven safe from the data's row norms
@@ -87,7 +92,9 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
     soft_targets : bool, default=False
         True is not supported.
     warm_start : bool, default=False
-        True is not supported; pass ``coef_init`` and ``intercept_init`` to `fit`.
+        Whether `fit` starts from the weights of the fit before. Along a path of C, with an L1 norm
+        and newton, it also goes by what that fit knew of the same X, and stops as soon as F is
+        within ``tol``: two or three passes then do for a fit.
     random_state : int, RandomState instance or None, default=None
         Order of the samples in sgd: each pass draws one permutation from it. Of newton, the samples
         on which it starts where there are many; the optimum is the same with any.
@@ -222,9 +229,9 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
         X_val, y_val, sample_weight_val : None
             Not supported.
         coef_init : array-like of shape (n_features,) or (1, n_features), default=None
-            Weights to start from; None means zeros.
+            Weights to start from; None means zeros, or those of the fit before if ``warm_start``.
         intercept_init : float or array-like of shape (1,), default=None
-            Intercept to start from; None means 0.
+            Intercept to start from; None means 0, or that of the fit before if ``warm_start``.
 
         Returns
         -------
@@ -241,27 +248,29 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
         -----
         ConvergenceWarning
             If ``max_iter`` was reached first; it says how far F is from its minimum.
+        UserWarning
+            If ``l1_ratio`` is above 0 and C infinite: there is no penalty then.
         """
         self._raise_for_unsupported(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
         with unchanged_on_error(self), one_blas_thread() as n_threads:
             X, y = checked_samples(self, X, y)
             classes, codes = encoded_labels(type(self).__name__, y)
             weight = combined_weights(X, y, classes, codes, sample_weight, self.class_weight)
-            start = checked_start(coef_init, intercept_init, X.shape[1])
+            start = checked_start(*warm_start_of(self, X, coef_init, intercept_init), X.shape[1])
             solver = choose(self.solver)
             # An overflow is told apart by the result.
             with np.errstate(over="ignore", invalid="ignore"):
                 objective = Objective.in_user_units(
-                    X, codes, weight, self.C, self.fit_intercept, n_threads
+                    X, codes, weight, self.C, self.l1_ratio, self.fit_intercept, n_threads
                 )
                 try:
                     result = SOLVERS[solver].solve(objective, *start, self._settings())
                 except NotFiniteError:
                     assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
                     raise
-            self._raise_for_overflow(solver, result)
+            raise_for_overflow(self, solver, result)
             if not result.converged and self.tol > 0:
-                self._warn_not_converged(solver, result, objective)
+                warn_not_converged(self, solver, result, objective)
             self.classes_ = classes
             self.coef_ = result.w[np.newaxis].astype(X.dtype)
             self.intercept_ = np.array([result.b], dtype=X.dtype)
@@ -270,7 +279,14 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
             self.converged_ = result.converged
             self.loss_curve_ = result.loss_curve
             self.solver_ = solver
+            vars(self).pop("_memory", None)
+            if result.memory is not None:
+                self._memory = result.memory
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        return {name: state[name] for name in state if name != "_memory"}  # it is of this process
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -297,46 +313,25 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
             batch_size=self.batch_size,
             shuffle=self.shuffle,
             n_iter_no_change=self.n_iter_no_change,
+            warm_start=self.warm_start,
+            memory=getattr(self, "_memory", None),
             random_state=check_random_state(self.random_state),
         )
 
     def _raise_for_unsupported(self, **arguments: Any) -> None:
         """Raise for a parameter or argument that no solver takes account of."""
-        for name in ("early_stopping", "soft_targets", "warm_start"):
+        for name in ("early_stopping", "soft_targets"):
             if getattr(self, name):
                 raise ValueError(f"{name}=True is not supported by this version; leave it False.")
         for name, argument in arguments.items():
             if argument is not None:
                 raise ValueError(f"{name} is not supported by this version; leave it None.")
-        if self.l1_ratio > 0 and not SOLVERS[choose(self.solver)].supports_l1:
-            raise ValueError(
-                f"solver={self.solver!r} does not support the L1 penalty of "
-                f"l1_ratio={self.l1_ratio}; allowed is l1_ratio=0."
+        if self.l1_ratio > 0 and np.isinf(self.C):
+            warnings.warn(
+                f"l1_ratio={self.l1_ratio} is ignored: C=inf means no penalty.",
+                UserWarning,
+                stacklevel=4,
             )
-
-    def _raise_for_overflow(self, solver: str, result: Result) -> None:
-        if all(np.isfinite(part).all() for part in (result.w, result.b, result.loss_curve)):
-            return
-        if solver == "newton" or self.learning_rate == "auto":
-            raise ValueError(
-                f"The objective overflowed in iteration {result.n_iter} of solver={solver!r}: the "
-                f"features, the weights, the start or 1/C = {1 / self.C:g} are too large."
-            )
-        raise ValueError(
-            f"The loss overflowed in pass {result.n_iter}: learning_rate={self.learning_rate} is "
-            "too large for this data. Use a smaller one, or learning_rate='auto'."
-        )
-
-    def _warn_not_converged(self, solver: str, result: Result, objective: Objective) -> None:
-        distance = distance_from_minimum(objective, result.w, result.b)
-        warnings.warn(
-            f"solver={solver!r} stopped after {result.n_iter} iterations of max_iter="
-            f"{self.max_iter} with the objective about {distance:.2g} above its minimum "
-            f"(tol={self.tol}). "
-            f"{SOLVERS[solver].advice}",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
 
 
 @lru_cache(maxsize=64, typed=True)

@@ -2,13 +2,13 @@
 
 In the user's coordinates::
 
-    F(w, b) = (1/S) Σ sᵢ L(yᵢ, aᵢ) + 1/(C·S) · ½‖w‖²         S = Σ sᵢ
+    F(w, b) = (1/S) Σ sᵢ L(yᵢ, aᵢ) + 1/(C·S) · [(1−ρ)/2 ‖w‖₂² + ρ‖w‖₁]         S = Σ sᵢ
 
 and in the working coordinates θ of `_coordinates`, Z = [(X − μ)/σ, 1], the same number with::
 
     gradient  Zᵀ p(a − y) + λu          curvature  Zᵀ diag(p a(1−a)) Z + diag(λ)         p = s/S
 
-`_design` makes the products with Z.
+These are of the smooth part, all but the L1 norm. `_design` makes the products with Z.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from scipy.special import logit
 
 from sklearn_bce._coordinates import Coordinates, Vector, standard_coordinates
 from sklearn_bce._design import Design, design_of
-from sklearn_bce._kernel_choice import kernels
-from sklearn_bce._penalty import L2Penalty
+from sklearn_bce._penalty import ElasticNet
 from sklearn_bce._point import Point
 from sklearn_bce._rows import raise_unless_finite
 from sklearn_bce._threads import CURVATURE_WORK, sum_in_threads, thread_ranges
@@ -47,7 +47,7 @@ class Objective:
         Targets in [0, 1].
     sample_weight : ndarray of shape (n_samples,), float64
         Weights s, not negative, of positive sum; may be a broadcast scalar.
-    penalty : L2Penalty
+    penalty : ElasticNet
         In the units of `coordinates`.
     coordinates : Coordinates
         What θ means.
@@ -58,6 +58,8 @@ class Objective:
     ----------
     total_weight : float
         S.
+    share : ndarray of shape (n_samples,)
+        p; as a broadcast scalar where all are one.
     n_passes : float
         How many times X has been read through; a sample of its rows counts by its share.
     """
@@ -67,7 +69,7 @@ class Objective:
         X: Any,
         y: Vector,
         sample_weight: Vector,
-        penalty: L2Penalty,
+        penalty: ElasticNet,
         coordinates: Coordinates,
         n_threads: int = 1,
     ) -> None:
@@ -79,12 +81,17 @@ class Objective:
         # p = s/S; a broadcast scalar stays one, and costs no memory.
         uniform = sample_weight.strides == (0,)
         share = (sample_weight[0] if uniform else sample_weight) / self.total_weight
-        self._share = np.broadcast_to(share, len(y))
+        self.share = np.broadcast_to(share, len(y))
 
     @cached_property
     def _design(self) -> Design:
         """Products with the samples in the coordinates of θ."""
         return design_of(self.X, self.coordinates)
+
+    @cached_property
+    def _all(self) -> NDArray[np.intp]:
+        """Every entry of θ."""
+        return np.arange(self.coordinates.size)
 
     @classmethod
     def in_user_units(
@@ -93,6 +100,7 @@ class Objective:
         y: Vector,
         sample_weight: Vector,
         C: float,
+        l1_ratio: float,
         fit_intercept: bool,
         n_threads: int = 1,
     ) -> Objective:
@@ -103,18 +111,14 @@ class Objective:
         """
         if X.dtype == np.float32 and X.size <= LARGE_ELEMENTS:
             X = X.astype(np.float64)
-        total = float(np.sum(sample_weight))
-        with np.errstate(over="ignore", divide="ignore"):
-            strength = float(1 / np.float64(C * total))  # 0 for C = inf
-        if not np.isfinite(strength):
-            raise ValueError(f"C={C} is too small: the penalty 1/(C·{total:g}) overflows.")
+        penalty = ElasticNet.of(C, l1_ratio, float(np.sum(sample_weight)))
         coordinates = Coordinates.of_user(X.shape[1], fit_intercept)
-        return cls(X, y, sample_weight, L2Penalty(strength), coordinates, n_threads)
+        return cls(X, y, sample_weight, penalty, coordinates, n_threads)
 
     def standardised(self) -> Objective:
         """Return the same F, of the user's coordinates, in those of centred and scaled columns."""
         fit_intercept = self.coordinates.fit_intercept
-        other = self.in_coordinates(standard_coordinates(self.X, self._share, fit_intercept))
+        other = self.in_coordinates(standard_coordinates(self.X, self.share, fit_intercept))
         other.n_passes += 1
         return other
 
@@ -145,20 +149,15 @@ class Objective:
         coordinates = Coordinates.of_user(X.shape[1], self.coordinates.fit_intercept)
         return Objective(X, self.y, self.sample_weight, self.penalty, coordinates, self.n_threads)
 
-    def bound(self, point: Point) -> float:
-        """Return a bound on F − min F, by the gradient and the curvature of the penalty alone.
-
-        The intercept is not penalised; its own curvature has to do for it.
-        """
-        of_weights, of_intercept = np.split(point.gradient, [self.n_features])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            bound = np.sum(np.square(of_weights) / self.penalty.strength) / 2
-            bound += np.sum(np.square(of_intercept) / np.sum(point.curvature)) / 2
-        return float(np.nan_to_num(bound, nan=np.inf))
-
     def raise_unless_finite(self) -> None:
         """Raise NotFiniteError for elements of X; for solvers that do not go over its blocks."""
         self._over_blocks(lambda rows, block: None)
+
+    @property
+    def log_odds(self) -> float:
+        """The user's intercept of the neuron that has no weights; 0 where it has no intercept."""
+        mean = float(self.share @ self.y)
+        return float(logit(mean)) if self.coordinates.fit_intercept and 0 < mean < 1 else 0.0
 
     @property
     def n_samples(self) -> int:
@@ -197,19 +196,19 @@ class Objective:
         design, operand = self._design, self._design.operand(theta)
 
         def add(rows: slice, block: Any, value: Vector, sums: Vector, *second: Any) -> None:
-            y, share, outputs = self.y[rows], self._share[rows], z[rows]
+            y, share, outputs = self.y[rows], self.share[rows], z[rows]
             slope = np.empty(len(y))
             value += block.add_loss(
                 *operand, known, y, share, outputs, slope, curvature[rows], sums
             )
             if hessian:
-                design.add_gram(block, curvature[rows], *second)
+                design.add_gram(block, curvature[rows], self._all, *second)
             elif diagonal:
                 block.add_squares(curvature[rows], *second)
 
         value, sums, second = np.zeros(1), design.sums(), ()
         if hessian:
-            second = (design.gram_sums(),)
+            second = (design.gram_sums(self._all),)
         elif diagonal:
             second = design.square_sums()
         self._over_blocks(add, value, sums, *second, work=CURVATURE_WORK if hessian else 1)
@@ -219,15 +218,15 @@ class Objective:
         full_gradient[: self.n_features] += self.penalty.gradient(u)
         matrix = squares = None
         if hessian:
-            matrix = design.gram(*second)
-            squares = self._with_penalty(matrix.ravel()[:: len(matrix) + 1])
+            matrix = self._curvature_of(*second, self._all)
+            squares = matrix.ravel()[:: len(matrix) + 1]
         elif diagonal:
             squares = self._with_penalty(design.gram_diagonal(*second))
         return Point(theta, total, full_gradient, z, curvature, matrix, squares)
 
     def value_at(self, theta: Vector, z: Vector) -> float:
         """Return F at θ from its linear outputs z, without reading X."""
-        losses = self._share * binary_cross_entropy(self.y, z)
+        losses = self.share * binary_cross_entropy(self.y, z)
         return float(np.sum(losses)) + self.penalty.value(theta[: self.n_features])
 
     def outputs(self, vector: Vector) -> Vector:
@@ -239,32 +238,6 @@ class Objective:
 
         self._over_blocks(fill)
         return along
-
-    def slope_on_ray(
-        self, point: Point, vector: Vector, along: Vector
-    ) -> Callable[[float], tuple[float, float]]:
-        """Return the function of t that gives dF/dt and d²F/dt² at θ + t·vector.
-
-        It does not read X.
-
-        Parameters
-        ----------
-        point : Point
-            θ.
-        vector, along : ndarray of shape (size,), ndarray of shape (n_samples,)
-            The direction, and Z · vector.
-        """
-        du = vector[: self.n_features]
-        penalty_bend = self.penalty.gradient(du)
-        penalty_slope = float(point.theta[: self.n_features] @ penalty_bend)
-        penalty_bend = float(du @ penalty_bend)
-        ray_pass = kernels().ray_pass
-
-        def slope(length: float) -> tuple[float, float]:
-            first, second = ray_pass(self.y, point.z, along, self._share, length)
-            return first + penalty_slope + length * penalty_bend, second + penalty_bend
-
-        return slope
 
     def curvature_product(self, point: Point, vector: Vector) -> tuple[Vector, Vector]:
         """Return ∂²F/∂θ² · vector at the point, and Z · vector, in one pass over X."""
@@ -278,6 +251,51 @@ class Objective:
         product = design.summed(sums)
         product[: self.n_features] += self.penalty.gradient(vector[: self.n_features])
         return product, along
+
+    def curvature_above(self, z: Vector) -> Vector:
+        """Return the curvature of parabolas that touch the losses at z and nowhere are below them.
+
+        That of the losses vanishes where the neuron is sure of a sample; this does not (T. Jaakkola
+        and M. Jordan, "Bayesian parameter estimation via variational methods", Statistics and
+        Computing 10 (2000), equation 8).
+        """
+        half = np.where(np.abs(z) < 1e-6, 1e-6, z) / 2
+        return self.share * np.tanh(half) / (4 * half)
+
+    def slope_at(self, point: Point, vector: Vector) -> float:
+        """Return the derivative of F at the point in the direction of the vector."""
+        du = vector[: self.n_features]
+        of_l1 = self.penalty.l1_slope(point.theta[: self.n_features], du)
+        return float(point.gradient @ vector) + of_l1
+
+    def curvature_matrix(self, point: Point, subset: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return some rows and columns of ∂²F/∂θ² at the point, in one pass over X.
+
+        Parameters
+        ----------
+        point : Point
+            θ.
+        subset : ndarray of shape (n,)
+            Which entries of θ, ascending; that of the intercept, if there is one, among them.
+        """
+        design = self._design
+
+        def add(rows: slice, block: Any, sums: NDArray[np.float64]) -> None:
+            design.add_gram(block, point.curvature[rows], subset, sums)
+
+        sums = design.gram_sums(subset)
+        self._over_blocks(add, sums, work=CURVATURE_WORK)
+        return self._curvature_of(sums, subset)
+
+    def _curvature_of(
+        self, sums: NDArray[np.float64], subset: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        """Return the curvature of F, given the sums over all blocks; these change."""
+        matrix = self._design.gram(sums, subset)
+        features = subset[: len(subset) - self.coordinates.fit_intercept]
+        diagonal = matrix.ravel()[:: len(matrix) + 1]
+        diagonal[: len(features)] += np.broadcast_to(self.penalty.l2, self.n_features)[features]
+        return matrix
 
     def curvature_diagonal(self, point: Point) -> Vector:
         """Return the diagonal of ∂²F/∂θ² at the point, in one pass over X."""
@@ -299,7 +317,7 @@ class Objective:
 
     def _with_penalty(self, diagonal: Vector) -> Vector:
         """Add the penalty's curvature to the diagonal of that of the loss, in place; return it."""
-        diagonal[: self.n_features] += self.penalty.strength
+        diagonal[: self.n_features] += self.penalty.l2
         return diagonal
 
     def _over_blocks(

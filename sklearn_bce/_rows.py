@@ -55,9 +55,11 @@ class DenseRows:
         origin = np.zeros(self.X.shape[1]) if origin is None else origin
         kernels().dense_squares(self.X, origin, weight, first, second)
 
-    def add_gram(self, weight: Vector, gram: NDArray[np.float64]) -> None:
-        """Add Σ hxxᵀ to the lower triangle of the first rows and columns."""
-        kernels().dense_gram(self.X, weight, gram)
+    def add_gram(
+        self, weight: Vector, columns: NDArray[np.intp], gram: NDArray[np.float64]
+    ) -> None:
+        """Add Σ h zzᵀ to the lower triangle, with z the given columns of x and a last 1."""
+        kernels().dense_gram(self.X, weight, columns, gram)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,14 @@ class SparseRows:
     ----------
     data, indices, indptr : ndarray
         The matrix, indices sorted within each row; indptr may be a slice of that of a larger one.
+    n_features : int
+        Number of columns.
     """
 
     data: NDArray[Any]
     indices: NDArray[Any]
     indptr: NDArray[Any]
+    n_features: int
 
     @property
     def _csr(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -98,16 +103,21 @@ class SparseRows:
         """Add Σ hx and Σ hx²."""
         kernels().csr_squares(*self._csr, weight, first, second)
 
-    def add_gram(self, weight: Vector, gram: NDArray[np.float64]) -> None:
-        """Add Σ hxxᵀ to the lower triangle of the first rows and columns."""
-        kernels().csr_gram(*self._csr, weight, gram)
+    def add_gram(
+        self, weight: Vector, columns: NDArray[np.intp], gram: NDArray[np.float64]
+    ) -> None:
+        """Add Σ h zzᵀ to the lower triangle, with z the given columns of x and a last 1."""
+        position = np.full(self.n_features, -1)
+        position[columns] = np.arange(len(columns))
+        kernels().csr_gram(*self._csr, weight, position, gram)
 
 
 def rows_of(X: Any, rows: slice) -> DenseRows | SparseRows:
     """Return the rows of X in a slice: no copy where each row, or column, lies in one piece."""
     if issparse(X):
         stop = X.shape[0] if rows.stop is None else rows.stop
-        return SparseRows(X.data, X.indices, X.indptr[rows.start or 0 : stop + 1])
+        indptr = X.indptr[rows.start or 0 : stop + 1]
+        return SparseRows(X.data, X.indices, indptr, X.shape[1])
     block = X[rows]
     return DenseRows(block if X.itemsize in block.strides else np.ascontiguousarray(block))
 

@@ -5,11 +5,15 @@
 Arrays are allocated by the caller; which ones are changed is said of each function. None holds the
 GIL or raises.
 
-Of the per-sample rule the weights are kept as ``scale * w``: shrinking them by the penalty is then one multiplication,
-and a pass over sparse rows costs nothing for the features a row does not have.
+The weights are kept as ``scale * w``: shrinking them by the L2 penalty is then one multiplication.
+What the L1 norm has taken off all weights is kept as one number too, in units of the scale, and
+taken off the weight of a feature when that is next needed. So a pass over sparse rows costs nothing
+for the features a row does not have (B. Carpenter, "Lazy Sparse Stochastic Gradient Descent for
+Regularized Multinomial Logistic Regression", 2008).
 """
 from libc.math cimport exp, fabs
 from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport calloc, free
 from scipy.linalg.cython_blas cimport daxpy, ddot
 
 from sklearn_bce._tally cimport Tally, count_loss, total
@@ -97,6 +101,23 @@ cdef inline void add_scaled(double factor, const real *x, double *w, int n) noex
         w[j] += factor * x[j]
 
 
+cdef inline double soft(double x, double threshold) noexcept nogil:
+    """Return x moved to 0 by the threshold, and not past it."""
+    if x > threshold:
+        return x - threshold
+    if x < -threshold:
+        return x + threshold
+    return 0.0
+
+
+cdef inline void settle(double *w, double *seen, double taken, Py_ssize_t n) noexcept nogil:
+    """Take off all weights what has been taken since each was last seen; `taken` is then 0."""
+    cdef Py_ssize_t j
+    for j in range(n):
+        w[j] = soft(w[j], taken - seen[j])
+        seen[j] = 0.0
+
+
 cdef inline double shrunk(double scale, double factor, double[::1] w) noexcept nogil:
     """Return scale·factor, multiplied into w (and so 1) before it is too small to divide by."""
     cdef Py_ssize_t j
@@ -110,8 +131,10 @@ cdef inline double shrunk(double scale, double factor, double[::1] w) noexcept n
 
 def dense_pass(const real[:, ::1] X, const double[::1] y, const double[:] sample_weight,
                const Py_ssize_t[::1] order, double[::1] w, double[::1] state,
-               double eta, double l2, bint fit_intercept):
+               double eta, double l2, double l1, bint fit_intercept):
     """Apply wᵢ ← wᵢ + ηs((y−a)xᵢ − λwᵢ), b ← b + ηs(y−a) for each sample in turn.
+
+    With an L1 norm every wᵢ is then moved to 0 by ηsκ, and not past it.
 
     Parameters
     ----------
@@ -121,7 +144,7 @@ def dense_pass(const real[:, ::1] X, const double[::1] y, const double[:] sample
     order : (n,) rows to visit, each below n_samples
     w : (n_features,) weights divided by the scale; changed in place
     state : (2,) intercept and scale; changed in place
-    eta, l2 : step η and strength λ of the penalty
+    eta, l2, l1 : step η and strengths λ and κ of the penalty
     fit_intercept : whether b moves
 
     Returns
@@ -129,7 +152,7 @@ def dense_pass(const real[:, ::1] X, const double[::1] y, const double[:] sample
     loss : float
         Sum over the pass of s·L, each loss taken before its own update, in nats.
     """
-    cdef Py_ssize_t k, i, n = order.shape[0]
+    cdef Py_ssize_t k, i, j, n = order.shape[0]
     cdef int n_features = <int> X.shape[1]
     cdef Py_ssize_t row_bytes = X.shape[1] * sizeof(real)
     cdef double b = state[0], scale = state[1], step
@@ -144,6 +167,9 @@ def dense_pass(const real[:, ::1] X, const double[::1] y, const double[:] sample
             if l2 != 0.0:
                 scale = shrunk(scale, 1.0 - eta * sample_weight[i] * l2, w)
             add_scaled(step / scale, &X[i, 0], &w[0], n_features)
+            if l1 != 0.0:
+                for j in range(n_features):
+                    w[j] = soft(w[j], eta * sample_weight[i] * l1 / fabs(scale))
             if fit_intercept:
                 b += step
     state[0] = b
@@ -154,10 +180,15 @@ def dense_pass(const real[:, ::1] X, const double[::1] y, const double[:] sample
 def csr_pass(const real[::1] data, const index[::1] indices, const index[::1] indptr,
              const double[::1] y, const double[:] sample_weight,
              const Py_ssize_t[::1] order, double[::1] w, double[::1] state,
-             double eta, double l2, bint fit_intercept):
+             double eta, double l2, double l1, bint fit_intercept):
     """Do as `dense_pass`, over the rows of a CSR matrix (data, indices, indptr) in O(nnz)."""
-    cdef Py_ssize_t k, i, e, start, stop, n = order.shape[0]
-    cdef double b = state[0], scale = state[1], step, scaled
+    cdef Py_ssize_t k, i, e, start, stop, n = order.shape[0], n_features = w.shape[0]
+    cdef double b = state[0], scale = state[1], step, scaled, taken = 0.0, factor
+    cdef double *seen = NULL
+    if l1 != 0.0:
+        seen = <double *> calloc(n_features, sizeof(double))
+        if seen == NULL:
+            raise MemoryError
     cdef const real *x = &data[0] if data.shape[0] else NULL
     cdef const index *j = &indices[0] if indices.shape[0] else NULL
     cdef double *v = &w[0]
@@ -170,16 +201,29 @@ def csr_pass(const real[::1] data, const index[::1] indices, const index[::1] in
                 fetch(j + e, (indptr[order[k + 4] + 1] - e) * sizeof(index))
                 fetch(x + e, (indptr[order[k + 4] + 1] - e) * sizeof(real))
             start, stop = indptr[i], indptr[i + 1]
+            if l1 != 0.0:
+                for e in range(start, stop):
+                    v[j[e]] = soft(v[j[e]], taken - seen[j[e]])
+                    seen[j[e]] = taken
             step = eta * sample_weight[i] * output_error(
                 scale * sparse_dot(x + start, j + start, stop - start, v) + b,
                 y[i], sample_weight[i], &tally)
             if l2 != 0.0:
-                scale = shrunk(scale, 1.0 - eta * sample_weight[i] * l2, w)
+                factor = 1.0 - eta * sample_weight[i] * l2
+                if l1 != 0.0 and fabs(scale * factor) < SMALLEST_SCALE:
+                    settle(v, seen, taken, n_features)
+                    taken = 0.0
+                scale = shrunk(scale, factor, w)
             scaled = step / scale
             for e in range(start, stop):
                 v[j[e]] += scaled * x[e]
+            if l1 != 0.0:
+                taken += eta * sample_weight[i] * l1 / fabs(scale)
             if fit_intercept:
                 b += step
+        if l1 != 0.0:
+            settle(v, seen, taken, n_features)
+    free(seen)
     state[0] = b
     state[1] = scale
     return total(&tally)

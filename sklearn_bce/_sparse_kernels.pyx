@@ -12,6 +12,7 @@ z : (n_samples,) outputs
 sums : (n_features + 1,) to which Σ hx is added and, in the last entry, Σ h
 """
 from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport free, malloc
 
 cdef extern from "_activation.h" nogil:
     double bce_activate(const double *y, const double *z, const double *s, int64_t step,
@@ -131,13 +132,31 @@ def csr_squares(const real[::1] data, const index[::1] indices, const index[::1]
 
 
 def csr_gram(const real[::1] data, const index[::1] indices, const index[::1] indptr,
-             const double[::1] weight, double[:, ::1] gram):
-    """Do as `dense_gram`."""
-    cdef Py_ssize_t i, j, k
+             const double[::1] weight, const Py_ssize_t[::1] position, double[:, ::1] gram):
+    """Do as `dense_gram`, given the position of each column in gram, or −1 if it has none."""
+    cdef Py_ssize_t i, e, j, k, n, last = gram.shape[0] - 1, longest = 0
     cdef double weighted
+    for i in range(weight.shape[0]):
+        longest = max(longest, indptr[i + 1] - indptr[i])
+    cdef Py_ssize_t *at = <Py_ssize_t *> malloc((longest + 1) * sizeof(Py_ssize_t))
+    cdef double *x = <double *> malloc((longest + 1) * sizeof(double))
+    if at == NULL or x == NULL:
+        free(at)
+        free(x)
+        raise MemoryError
     with nogil:
         for i in range(weight.shape[0]):
-            for j in range(indptr[i], indptr[i + 1]):
-                weighted = weight[i] * data[j]
-                for k in range(indptr[i], j + 1):
-                    gram[indices[j], indices[k]] += weighted * data[k]
+            n = 0
+            for e in range(indptr[i], indptr[i + 1]):
+                if position[indices[e]] >= 0:
+                    at[n] = position[indices[e]]
+                    x[n] = data[e]
+                    n += 1
+            at[n] = last
+            x[n] = 1.0
+            for j in range(n + 1):
+                weighted = weight[i] * x[j]
+                for k in range(j + 1):
+                    gram[at[j], at[k]] += weighted * x[k]
+        free(at)
+        free(x)

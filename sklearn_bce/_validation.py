@@ -143,6 +143,29 @@ def combined_weights(
     return sample_weight
 
 
+def warm_start_of(
+    estimator: BaseEstimator, X: Any, coef_init: Any, intercept_init: Any
+) -> tuple[Any, Any]:
+    """Return the start that was given; where it was not, that of the fit before if wanted.
+
+    Raises
+    ------
+    ValueError
+        If the fit before was on another number of features.
+    """
+    if not (estimator.warm_start and hasattr(estimator, "coef_")):
+        return coef_init, intercept_init
+    n_known = estimator.coef_.shape[1]
+    if coef_init is None and n_known != X.shape[1]:
+        raise ValueError(
+            f"X has {X.shape[1]} features, but warm_start=True starts from a fit on {n_known}."
+        )
+    return (
+        estimator.coef_ if coef_init is None else coef_init,
+        estimator.intercept_ if intercept_init is None else intercept_init,
+    )
+
+
 def checked_start(
     coef_init: Any, intercept_init: Any, n_features: int
 ) -> tuple[NDArray[np.float64], float]:

@@ -57,13 +57,14 @@ def minimum(data, C):
     return theta
 
 
-def objective(data, C=1.0, fit_intercept=True):
-    return Objective.in_user_units(*data, C, fit_intercept)
+def objective(data, C=1.0, fit_intercept=True, l1_ratio=0.0):
+    return Objective.in_user_units(*data, C, l1_ratio, fit_intercept)
 
 
-def solved(solver, data, C=1.0, start=None, b=0.0, **settings):
+def solved(solver, data, C=1.0, start=None, b=0.0, l1_ratio=0.0, **settings):
     start = np.zeros(data[0].shape[1]) if start is None else start
-    return SOLVERS[solver].solve(objective(data, C), start, b, Settings(**settings))
+    problem = objective(data, C, l1_ratio=l1_ratio)
+    return SOLVERS[solver].solve(problem, start, b, Settings(**settings))
 
 
 def theta_of(result):

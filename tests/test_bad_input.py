@@ -202,14 +202,11 @@ def test_class_weight_that_fits_no_labels(neuron, class_weight, message):
     assert_fit_raises_and_changes_nothing(neuron, ValueError, message, X, Y)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("l1_ratio", 0.5), ("early_stopping", True), ("soft_targets", True), ("warm_start", True)],
-)
+@pytest.mark.parametrize("name", ["early_stopping", "soft_targets"])
 @pytest.mark.parametrize("solver", ["auto", "newton", "gd", "sgd"])
-def test_parameter_that_is_not_supported_yet(neuron, solver, name, value):
-    neuron.set_params(solver=solver, **{name: value})
-    message = rf"not support.*{name}={value}|{name}={value} is not supported"
+def test_parameter_that_is_not_supported_yet(neuron, solver, name):
+    neuron.set_params(solver=solver, **{name: True})
+    message = f"{name}=True is not supported"
     assert_fit_raises_and_changes_nothing(neuron, ValueError, message, X, Y)
 
 

@@ -20,6 +20,8 @@ WEIGHTS = {
 # An update multiplies the scale by 1 − ηsλ, at weight 1: by 1, 0.9975, 1/8 (so that it falls below
 # 1e-9, and is folded back, every tenth update), −1/8 and 0.
 STRENGTHS = {"none": 0.0, "moderate": 0.02, "large": 7.0, "overshooting": 9.0, "erasing": 8.0}
+# What an update takes off each weight is ηκ at weight 1: nothing, 1/160, or more than any is worth.
+L1_STRENGTHS = {"no L1": 0.0, "moderate L1": 0.05, "large L1": 20.0}
 ETA = 0.125
 CSR = ["csr-int32", "csr-int64"]
 
@@ -47,18 +49,21 @@ class Problem:
         X, index = sp.csr_array(self.X), self.layout.removeprefix("csr-")
         return X.data, X.indices.astype(index), X.indptr.astype(index)
 
-    def learned(self, module, l2, fit_intercept=True, eta=ETA, orders=None):
+    def learned(self, module, l2, fit_intercept=True, eta=ETA, orders=None, l1=0.0):
         """Return w, (b, scale) and the loss that a module's pass over the order leaves behind."""
         visit = module.dense_pass if self.layout == "dense" else module.csr_pass
         w, state = self.start[0].copy(), np.array([self.start[1], 1.0])
         loss = sum(
-            visit(*self.rows, self.y, self.weight, order, w, state, eta, l2, fit_intercept)
+            visit(*self.rows, self.y, self.weight, order, w, state, eta, l2, l1, fit_intercept)
             for order in ([self.order] if orders is None else orders)
         )
         return w, state, loss
 
-    def by_the_rule(self, l2, fit_intercept):
-        """Return w, b and the loss of w ← w + ηs((y−a)x − λw), b ← b + ηs(y−a) in plain Python."""
+    def by_the_rule(self, l2, fit_intercept, l1=0.0):
+        """Return w, b and the loss of w ← w + ηs((y−a)x − λw), b ← b + ηs(y−a) in plain Python.
+
+        Every w is then moved to 0 by ηsκ, and not past it.
+        """
         w, b = [float(wi) for wi in self.start[0]], float(self.start[1])
         losses = []
         for i in self.order:
@@ -68,6 +73,7 @@ class Problem:
             a = 1 / (1 + math.exp(-z))
             losses.append(-s * (y * math.log(a) + (1 - y) * math.log(1 - a)))
             w = [wi + ETA * s * ((y - a) * xi - l2 * wi) for wi, xi in zip(w, x, strict=True)]
+            w = [math.copysign(max(abs(wi) - ETA * s * l1, 0.0), wi) for wi in w]
             b += ETA * s * (y - a) if fit_intercept else 0.0
         return np.array(w), b, math.fsum(losses)
 
@@ -104,6 +110,26 @@ def test_kernel_and_twin_and_rule_agree(width, dtype, layout, weights, strength)
             assert compiled[1][0] == problem.start[1]
 
 
+@pytest.mark.parametrize("width", [1, 3, 65])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("layout", ["dense", *CSR])
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("strength", STRENGTHS)
+@pytest.mark.parametrize("l1_strength", ["moderate L1", "large L1"])
+def test_with_an_l1_norm_too(width, dtype, layout, weights, strength, l1_strength):
+    """And the same weights are 0: what is done later for a feature a row lacks is no less done."""
+    problem = Problem(width, dtype, layout, weights)
+    l2, l1 = STRENGTHS[strength], L1_STRENGTHS[l1_strength]
+    for fit_intercept in (True, False):
+        expected = problem.by_the_rule(l2, fit_intercept, l1)
+        for module in (_kernels, _kernel_twins):
+            w, b, loss = _unscaled(problem.learned(module, l2, fit_intercept, l1=l1))
+            _assert_close((w, b, loss), expected)
+            np.testing.assert_array_equal(w == 0, expected[0] == 0)
+        if l1_strength == "large L1" and layout == "dense":
+            assert not w.any()
+
+
 @pytest.mark.parametrize("module", [_kernels, _kernel_twins])
 def test_the_scale_is_folded_back_before_it_is_too_small(module):
     problem = Problem(3, np.float64)
@@ -137,20 +163,28 @@ def test_bit_for_bit_where_there_is_only_one_order_of_summation(dtype, layout, w
 @pytest.mark.parametrize("layout", ["dense", *CSR])
 @pytest.mark.parametrize("module", [_kernels, _kernel_twins])
 @pytest.mark.parametrize("strength", ["none", "moderate", "large"])
-def test_a_pass_in_pieces_is_the_pass(layout, module, strength):
+@pytest.mark.parametrize("l1_strength", ["no L1", "moderate L1"])
+def test_a_pass_in_pieces_is_the_pass(layout, module, strength, l1_strength):
     problem, l2 = Problem(65, np.float64, layout, "random"), STRENGTHS[strength]
+    l1 = L1_STRENGTHS[l1_strength]
     pieces = np.split(problem.order, [1, 2, 2, 50, 119])  # one of them empty
-    whole, cut = problem.learned(module, l2), problem.learned(module, l2, orders=pieces)
-    np.testing.assert_array_equal(cut[0], whole[0])
-    np.testing.assert_array_equal(cut[1], whole[1])
+    whole = problem.learned(module, l2, l1=l1)
+    cut = problem.learned(module, l2, orders=pieces, l1=l1)
+    if l1 and layout != "dense":  # one sum of what is taken off, or one for each piece
+        _assert_close(_unscaled(cut), _unscaled(whole))
+        np.testing.assert_array_equal(cut[0] == 0, whole[0] == 0)
+    else:
+        np.testing.assert_array_equal(cut[0], whole[0])
+        np.testing.assert_array_equal(cut[1], whole[1])
     assert cut[2] == pytest.approx(whole[2], rel=1e-13)
 
 
 @pytest.mark.parametrize("layout", ["dense", *CSR])
 @pytest.mark.parametrize("module", [_kernels, _kernel_twins])
-def test_an_empty_order_changes_nothing(layout, module):
+@pytest.mark.parametrize("l1", L1_STRENGTHS.values(), ids=L1_STRENGTHS)
+def test_an_empty_order_changes_nothing(layout, module, l1):
     problem = Problem(3, np.float64, layout)
-    w, state, loss = problem.learned(module, 0.1, orders=[problem.order[:0]])
+    w, state, loss = problem.learned(module, 0.1, orders=[problem.order[:0]], l1=l1)
     np.testing.assert_array_equal(w, problem.start[0])
     np.testing.assert_array_equal(state, [problem.start[1], 1.0])
     assert loss == 0.0
@@ -166,11 +200,28 @@ def test_rows_without_stored_values_teach_the_intercept_alone(layout, module):
     _assert_close((w, state[0], loss), problem.by_the_rule(0.0, True))
 
 
+@pytest.mark.parametrize("layout", CSR)
+@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_but_the_penalty_is_on_all_weights_whatever_is_stored(layout, module, strength):
+    """Of each coordinate by itself, as z is b and b is not to move."""
+    problem, l2 = Problem(3, np.float64, layout, "random"), STRENGTHS[strength]
+    problem.X[:] = 0.0
+    w, *_ = _unscaled(problem.learned(module, l2, False, l1=0.05, orders=[problem.order[:9]]))
+    expected = [float(wi) for wi in problem.start[0]]
+    for i in problem.order[:9]:
+        left = [(1 - ETA * problem.weight[i] * l2) * wi for wi in expected]
+        off = ETA * problem.weight[i] * 0.05
+        expected = [wi - off if wi > off else wi + off if wi < -off else 0.0 for wi in left]
+    np.testing.assert_allclose(w, expected, rtol=1e-12, atol=1e-15)
+
+
 @pytest.mark.parametrize("layout", ["dense", *CSR])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_everything_but_weights_and_state_may_be_read_only(layout, dtype):
+@pytest.mark.parametrize("l1", [0.0, 0.05])
+def test_everything_but_weights_and_state_may_be_read_only(layout, dtype, l1):
     problem = Problem(65, dtype, layout, "random")
-    expected = problem.learned(_kernels, 0.02)
+    expected = problem.learned(_kernels, 0.02, l1=l1)
     rows = problem.rows
     arrays = [*rows, problem.y, problem.weight, problem.order]
     copies = [array.copy() for array in arrays]
@@ -178,7 +229,7 @@ def test_everything_but_weights_and_state_may_be_read_only(layout, dtype):
         array.flags.writeable = False
     visit = _kernels.dense_pass if layout == "dense" else _kernels.csr_pass
     w, state = problem.start[0].copy(), np.array([problem.start[1], 1.0])
-    loss = visit(*arrays, w, state, ETA, 0.02, True)
+    loss = visit(*arrays, w, state, ETA, 0.02, l1, True)
     np.testing.assert_array_equal(w, expected[0])
     np.testing.assert_array_equal(state, expected[1])
     assert loss == expected[2]
@@ -193,7 +244,7 @@ def test_the_loss_is_exact_in_the_tails(z, y, module):
     """And before the update; 600 of one sample, more than the kernel puts through one logarithm."""
     order = np.zeros(600, dtype=np.intp)
     w, state = np.array([z]), np.array([0.0, 1.0])
-    arguments = np.ones((1, 1)), np.array([y]), np.ones(1), order, w, state, 0.0, 0.0, True
+    arguments = np.ones((1, 1)), np.array([y]), np.ones(1), order, w, state, 0.0, 0.0, 0.0, True
     loss = module.dense_pass(*arguments)
     exact = math.log1p(math.exp(-abs(z))) + ((1 - y) * z if z > 0 else -y * z)
     assert loss == pytest.approx(600 * exact, rel=1e-12)

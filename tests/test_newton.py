@@ -7,17 +7,16 @@ import pytest
 import scipy.sparse as sp
 from small_data import F, breast_cancer, minimum, objective, random_data, solved, theta_of
 
+from benchmarks import judge
 from sklearn_bce._solvers import _newton_step, distance_from_minimum
-from sklearn_bce._solvers import newton as newton_module
 from sklearn_bce._solvers._cost import Costs
+from sklearn_bce._solvers._line import WORTH_A_SEARCH, Step, go_along, slope_on_ray
 from sklearn_bce._solvers._newton_step import (
     FINAL_SHARE,
-    Step,
     StepFinder,
     by_conjugate_gradients,
     positive_solver,
 )
-from sklearn_bce._solvers.newton import WORTH_A_SEARCH
 
 # What forming and factorising the curvature costs, in passes, so that one way or the other is the
 # way to a step.
@@ -131,7 +130,7 @@ def test_go_along_finds_where_a_far_step_should_end(along, C):
             data[0] @ vector[:1] + vector[1] if along else None,
         )
         before = problem.n_passes
-        end, moved = newton_module.go_along(problem, point, step, hessian=True, search=True)
+        end, moved = go_along(problem, point, step, hessian=True, search=True)
         assert moved
         assert problem.n_passes == before + (1 if along else 2)  # Z·d, and where it ended
         length = (end.theta - point.theta)[0] / vector[0]
@@ -146,7 +145,7 @@ def test_go_along_finds_where_a_far_step_should_end(along, C):
 def test_go_along_halves_a_step_of_which_it_expected_little():
     problem, point, newton = _quadratic(away=0.1)
     small = WORTH_A_SEARCH * point.value
-    end, moved = newton_module.go_along(problem, point, Step(64 * newton, small), hessian=False)
+    end, moved = go_along(problem, point, Step(64 * newton, small), hessian=False)
     length = (end.theta - point.theta)[0] / (64 * newton[0])
     assert moved
     assert length == pytest.approx(2.0 ** round(math.log2(length)), rel=1e-12)
@@ -158,7 +157,7 @@ def test_go_along_takes_the_whole_step_where_it_can():
     problem, point, newton = _quadratic(away=1e-3)
     decrement = float(-point.gradient @ newton)
     before = problem.n_passes
-    end, moved = newton_module.go_along(problem, point, Step(newton, decrement), hessian=False)
+    end, moved = go_along(problem, point, Step(newton, decrement), hessian=False)
     assert (moved, problem.n_passes, end.hessian) == (True, before + 1, None)
     np.testing.assert_array_equal(end.theta, point.theta + newton)
 
@@ -166,8 +165,36 @@ def test_go_along_takes_the_whole_step_where_it_can():
 def test_go_along_goes_nowhere_uphill():
     problem, point, newton = _quadratic(away=0.1)
     decrement = float(-point.gradient @ newton)
-    end, moved = newton_module.go_along(problem, point, Step(-newton, decrement), hessian=False)
+    end, moved = go_along(problem, point, Step(-newton, decrement), hessian=False)
     assert (moved, end) == (False, point)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("standardised", [False, True])
+def test_slope_on_ray_is_the_one_sided_one(l1_ratio, standardised):
+    """By differences from the right, and past the places where weights change their signs."""
+    weight = (data := random_data(40, 4))[2]
+    problem = objective(data, 0.3, l1_ratio=l1_ratio)
+    problem = problem.standardised() if standardised else problem
+    theta, vector = np.array([0.5, 0.0, -0.25, 0.0, 0.1]), np.array([-1.0, 2.0, 0.5, 0.0, -0.7])
+    point, along = problem.evaluate(theta), problem.outputs(vector)
+    slope = slope_on_ray(problem, point, vector, along)
+
+    def value(t, l1_ratio):
+        w, b = problem.coordinates.to_user(theta + t * vector)
+        strength = 1 / (0.3 * weight.sum())
+        smooth = F(np.append(w, b), data, np.inf) + (1 - l1_ratio) * strength / 2 * w @ w
+        return smooth, l1_ratio * strength * np.abs(w).sum()
+
+    h = 1e-4
+    before = problem.n_passes
+    for t in (0.0, 0.25, 0.5, 0.75, 3.0):  # at 0.5 both of those that were not 0 are
+        smooth, norm = np.array([value(t + k * h, l1_ratio) for k in (-1, 0, 1)]).T
+        first, second = slope(t)
+        central, right = (smooth[2] - smooth[0]) / (2 * h), (norm[2] - norm[1]) / h
+        assert first == pytest.approx(central + right, abs=1e-8)
+        assert second == pytest.approx((smooth[2] - 2 * smooth[1] + smooth[0]) / h**2, abs=1e-6)
+    assert problem.n_passes == before
 
 
 # ----- Newton's method --------------------------------------------------------------------------
@@ -239,6 +266,26 @@ def test_newton_is_not_content_where_no_sample_has_any_curvature(far):
     result = solved("newton", data, np.inf, np.array([far]), tol=1e-9)
     assert result.converged
     assert result.loss_curve[-1] - F(minimum(data, np.inf), data, np.inf) < 1e-8
+
+
+@pytest.mark.parametrize("noise", [1e-2, 1e-3, 1e-4])
+@pytest.mark.parametrize("n_features", [4, 10])
+@pytest.mark.parametrize("seed", range(4))
+def test_newton_does_not_take_slow_sweeps_for_the_minimum(noise, n_features, seed):
+    """Of columns that all but repeat each other, between which the L1 norm decides."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((200, 2))[:, np.arange(n_features) % 2]
+    X += noise * rng.standard_normal(X.shape)
+    y = (X @ rng.standard_normal(n_features) + rng.standard_normal(200) > 0) * 1.0
+    C = 100 / np.abs(X.T @ (y - y.mean())).max()  # a hundred times the least with any weight
+    exact = solved("newton", (X, y, np.ones(200)), C, l1_ratio=1.0, tol=1e-14, max_iter=300)
+    place = exact.w, exact.b, C, 1.0
+    least = judge.objective(X, y, *place) - judge.gap(X, y, *place)  # whoever found it
+    assert judge.gap(X, y, *place) < 1e-8
+    result = solved("newton", (X, y, np.ones(200)), C, l1_ratio=1.0, tol=1e-6)
+    assert result.converged
+    assert judge.objective(X, y, result.w, result.b, C, 1.0) - least < 1.1e-6
+    assert result.n_iter <= 20
 
 
 @pytest.mark.parametrize("start", [1.0, -1.0])

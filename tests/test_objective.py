@@ -12,7 +12,7 @@ from sklearn_bce import _coordinates
 from sklearn_bce._coordinates import Coordinates, row_blocks, squared, standard_coordinates
 from sklearn_bce._design import Design, design_of
 from sklearn_bce._objective import Objective
-from sklearn_bce._penalty import L2Penalty
+from sklearn_bce._penalty import ElasticNet
 
 C = 0.7
 CONTAINERS = {
@@ -80,7 +80,7 @@ def _problem(container, dtype=np.float64, standardised=False, fit_intercept=True
     strength = 1 / (C * weight.sum())
     user = Coordinates.of_user(X.shape[1], fit_intercept)
     rows = CONTAINERS[container](X.astype(dtype))
-    objective = Objective(rows, y, weight, L2Penalty(strength), user)
+    objective = Objective(rows, y, weight, ElasticNet(strength), user)
     if standardised:
         objective = objective.standardised()
     theta = np.array([0.3, -0.2, 0.1, 0.05, -0.4])[: objective.coordinates.size]
@@ -141,7 +141,7 @@ def test_in_user_units_the_penalty_is_divided_by_c_and_the_weights(C, strength):
     X, y, weight = _data()
     theta = np.array([0.3, -0.2, 0.01, 0.005, -0.4])
     reference = Reference(X, y, weight, strength / weight.sum(), Coordinates.of_user(4, True))
-    got = Objective.in_user_units(X, y, weight, C, True).evaluate(theta)
+    got = Objective.in_user_units(X, y, weight, C, 0.0, True).evaluate(theta)
     assert got.value == pytest.approx(reference.value(theta), rel=1e-13)
 
 
@@ -160,8 +160,8 @@ def test_a_weight_is_a_number_of_copies_and_only_the_penalty_minds_the_scale(con
     theta = np.array([0.3, -0.2, 0.1, 0.05, -0.4])
     weight, C, other_weight, other_C, rows = SAME[same]
     X, repeated = CONTAINERS[container](X), CONTAINERS[container](X[rows])
-    objective = Objective.in_user_units(X, y, weight, C, True)
-    other = Objective.in_user_units(repeated, y[rows], other_weight, other_C, True)
+    objective = Objective.in_user_units(X, y, weight, C, 0.0, True)
+    other = Objective.in_user_units(repeated, y[rows], other_weight, other_C, 0.0, True)
     assert objective.total_weight == pytest.approx(weight.sum(), rel=1e-14)
     one, two = (each.standardised().evaluate(theta, hessian=True) for each in (objective, other))
     assert one.value == pytest.approx(two.value, rel=1e-12)
@@ -183,6 +183,128 @@ def test_known_outputs_are_used_and_lead_to_the_same(container, dtype, standardi
     loss = np.log(1 + np.exp(shifted)) - reference.y * shifted
     penalty = reference.strength / 2 * np.sum(reference.user(theta)[0] ** 2)
     assert moved == pytest.approx(np.sum(reference.share * loss) + penalty, rel=1e-12)
+
+
+# ----- of some coordinates, above, and with an L1 norm -------------------------------------------
+
+
+@_everywhere
+@pytest.mark.parametrize("features", [[0, 1, 2, 3], [0, 2], [3], []], ids=str)
+def test_curvature_of_some_coordinates(container, dtype, standardised, fit_intercept, features):
+    objective, theta, reference = _problem(container, dtype, standardised, fit_intercept)
+    subset = np.array([*features, 4] if fit_intercept else features, dtype=np.intp)
+    point = objective.evaluate(theta, hessian=True)
+    before = objective.n_passes
+    matrix = objective.curvature_matrix(point, subset)
+    assert objective.n_passes == before + 1
+    part = np.ix_(subset, subset)
+    unit = np.sqrt(np.diag(point.hessian))[subset]
+    unit, rtol = np.outer(unit, unit), RTOL[dtype]
+    np.testing.assert_allclose(matrix / unit, point.hessian[part] / unit, rtol=0, atol=rtol)
+    hessian = reference.derivative(reference.gradient, theta)[part]
+    np.testing.assert_allclose(matrix / unit, hessian / unit, rtol=0, atol=10 * rtol)
+
+
+Z_TO_TOUCH = [0.0, 1e-9, -1e-6, 1.1e-6, -1e-3, 0.5, -1.0, 3.0, -10.0, 40.0, -700.0, 800.0]
+
+
+def _of_outputs(y):
+    """Return an objective with a sample of its own weight for each of the outputs above."""
+    n_samples = len(Z_TO_TOUCH)
+    weight = np.linspace(1, 2, n_samples)
+    X = np.random.default_rng(0).standard_normal((n_samples, 2))
+    objective = Objective.in_user_units(X, np.full(n_samples, y), weight, 1.0, 0.0, True)
+    return objective, weight / weight.sum()
+
+
+def test_curvature_above_is_that_of_the_parabola():
+    """(σ(z) − ½)/z, and ¼ at 0."""
+    objective, share = _of_outputs(1.0)
+    got = objective.curvature_above(np.array(Z_TO_TOUCH))
+    for of_sample, z, p in zip(got, Z_TO_TOUCH, share, strict=True):
+        c = (1 / (1 + mp.exp(-mp.mpf(z))) - 0.5) / mp.mpf(z) if z else mp.mpf(0.25)
+        assert of_sample == pytest.approx(float(p * c), rel=1e-12)
+        a = 1 / (1 + mp.exp(-mp.mpf(z)))
+        assert of_sample >= p * float(a * (1 - a)) * (1 - 1e-12)
+
+
+@pytest.mark.parametrize("y", [0.0, 0.3, 1.0])
+def test_the_parabola_touches_the_loss_and_is_nowhere_below_it(y):
+    """At −z as well, by its symmetry."""
+    objective, share = _of_outputs(y)
+    z = np.array(Z_TO_TOUCH)
+    bend = objective.curvature_above(z) / share
+
+    def loss(t):
+        return np.logaddexp(0, t) - y * t
+
+    slope = 1 / (1 + np.exp(-np.maximum(z, -708))) - y  # of e⁷⁰⁸ and more nothing is left
+
+    def parabola(t):
+        return loss(z) + slope * (t - z) + bend / 2 * (t - z) ** 2
+
+    for t in (*np.linspace(-50, 50, 401), -1000.0, 1000.0):
+        rounding = 1e-12 * (1 + np.abs(z) + np.abs(t))
+        assert np.all(loss(t) <= parabola(t) + rounding)
+    np.testing.assert_allclose(parabola(-z), loss(-z), rtol=1e-10, atol=1e-10)
+
+
+def _with_l1_norm(standardised, l1_ratio=0.6, fit_intercept=True):
+    """Return an objective, and F of its θ with the norm written out."""
+    X, y, weight = _data()
+    objective = Objective.in_user_units(X, y, weight, C, l1_ratio, fit_intercept)
+    objective = objective.standardised() if standardised else objective
+    strength = 1 / (C * weight.sum())
+    smooth = Reference(X, y, weight, (1 - l1_ratio) * strength, objective.coordinates)
+
+    def value(theta):
+        return smooth.value(theta) + l1_ratio * strength * np.sum(np.abs(smooth.user(theta)[0]))
+
+    return objective, smooth, value
+
+
+THETAS = [np.array([0.3, 0.0, -0.1, 0.0, -0.4]), np.array([0.0, 0.0, 0.0, 0.0, 0.5])]
+
+
+@pytest.mark.parametrize("theta", THETAS, ids=str)
+@pytest.mark.parametrize("standardised", [False, True])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("l1_ratio", [0.25, 1.0])
+def test_the_l1_norm_is_in_f_and_in_no_derivative(theta, standardised, fit_intercept, l1_ratio):
+    objective, smooth, value = _with_l1_norm(standardised, l1_ratio, fit_intercept)
+    theta = theta[: 4 + fit_intercept]
+    point = objective.evaluate(theta, hessian=True)
+    assert point.value == pytest.approx(value(theta), rel=1e-13)
+    assert objective.value_at(theta, point.z) == pytest.approx(value(theta), rel=1e-13)
+    _assert_vectors_close(point.gradient, smooth.derivative(smooth.value, theta), 1e-11)
+    hessian = smooth.derivative(smooth.gradient, theta)
+    _assert_vectors_close(point.hessian, hessian, 1e-11)
+
+
+@pytest.mark.parametrize("theta", THETAS, ids=str)
+@pytest.mark.parametrize("standardised", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_slope_at_is_the_one_sided_one(theta, standardised, seed):
+    """By differences from the right, of two steps so that what the curvature adds cancels."""
+    objective, _, value = _with_l1_norm(standardised)
+    direction = np.random.default_rng(seed).standard_normal(5)
+    direction[:4] /= 1.0 if standardised else np.array([0.1, 1, 10, 100])
+    got = objective.slope_at(objective.evaluate(theta), direction)
+    t = 1e-5
+    one, half = ((value(theta + s * direction) - value(theta)) / s for s in (t, t / 2))
+    assert got == pytest.approx(2 * half - one, rel=1e-7, abs=1e-8)
+    there = objective.slope_at(objective.evaluate(theta), np.append(direction[:4], 0.0))
+    back = objective.slope_at(objective.evaluate(theta), np.append(-direction[:4], 0.0))
+    assert there > -back  # for there is a kink at each 0
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_log_odds(fit_intercept):
+    X, y, weight = np.zeros((4, 1)), np.array([0.0, 1.0, 0.25, 1.0]), np.array([3.0, 1, 2, 0])
+    for targets in (y, np.zeros(4), np.ones(4)):
+        objective = Objective.in_user_units(X, targets, weight, C, 1.0, fit_intercept)
+        both = fit_intercept and targets is y
+        assert objective.log_odds == pytest.approx(np.log(1.5 / 4.5) if both else 0.0, rel=1e-15)
 
 
 # ----- blocks and passes ------------------------------------------------------------------------
@@ -282,7 +404,7 @@ def test_a_constant_column_is_left_at_scale_one(value):
     weight = np.arange(9) / 3
     strength = 0.25
     objective = Objective(
-        X, np.eye(9)[2], weight, L2Penalty(strength), Coordinates.of_user(2, True)
+        X, np.eye(9)[2], weight, ElasticNet(strength), Coordinates.of_user(2, True)
     )
     problem = objective.standardised()
     assert problem.coordinates.shift[0] == value
@@ -306,7 +428,7 @@ def test_hard_columns_lose_no_digits(C, sparse):
     """As in exact arithmetic, to 1e-12 of the terms that are summed."""
     X, y, weight = _hard_data()
     rows = sp.csr_array(X) if sparse else X
-    problem = Objective.in_user_units(rows, y, weight, C, True).standardised()
+    problem = Objective.in_user_units(rows, y, weight, C, 0.0, True).standardised()
     to = problem.coordinates
     # With a penalty w, not u, is of order 1: 1e150 squared would be all there is to F.
     theta = np.array([0.5, -0.8, 0.7, 0.3, 0.2])
@@ -341,7 +463,7 @@ def test_off_centre_columns_are_the_same_function_of_the_user(deviations, dtype)
     """F(θ) is F at (w, b) = to_user(θ), of the very numbers that X holds."""
     X = np.random.default_rng(1).normal([0, deviations], 1.0, (40, 2)).astype(dtype)
     y, weight = np.arange(40) % 2.0, np.ones(40)
-    objective = Objective(X, y, weight, L2Penalty(0.01), Coordinates.of_user(2, True))
+    objective = Objective(X, y, weight, ElasticNet(0.01), Coordinates.of_user(2, True))
     problem = objective.standardised()
     theta = np.array([0.5, -0.8, 0.3])
     w, b = problem.coordinates.to_user(theta)
@@ -376,37 +498,26 @@ def test_squares_of_ones_need_no_copy():
     np.testing.assert_array_equal(squared(-3 * X).toarray(), 9 * X.toarray())
 
 
-def test_penalty_by_hand():
-    u = np.array([2.0, -1.0, 0.0])
-    single, several = L2Penalty(0.5), L2Penalty(np.array([0.5, 2.0, 8.0]))
-    assert (single.value(u), several.value(u)) == (1.25, 2.0)
-    np.testing.assert_array_equal(single.gradient(u), [1.0, -0.5, 0.0])
-    np.testing.assert_array_equal(several.gradient(u), [1.0, -2.0, 0.0])
-    scale = np.array([2.0, 0.5, 1.0])
-    for penalty in (single, several):
-        assert penalty.in_units(scale).value(scale * u) == penalty.value(u)
-
-
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_a_copy_and_a_view_of_the_samples_make_the_same_products(fit_intercept):
     X, y, weight = _hard_data()
     X = X[:, [0]] * [1.0, 1e-3, 40.0] + np.arange(36).reshape(12, 3) ** 1.5
     coordinates = standard_coordinates(X, weight / weight.sum(), fit_intercept)
     theta = np.arange(1.0, coordinates.size + 1)
-    products = []
+    products, every = [], np.arange(coordinates.size)
     for design in (design_of(X, coordinates), Design(X, coordinates)):
         z, again = np.empty((2, 12))
-        sums, product, gram = design.sums(), design.sums(), design.gram_sums()
+        sums, product, gram = design.sums(), design.sums(), design.gram_sums(every)
         squares = design.square_sums()
         operand = design.operand(theta)
         for rows, block in design.blocks(slice(0, 12)):
             block.outputs(*operand, z[rows])
             block.add_sums(y[rows], sums)
             block.add_product(*operand, weight[rows], again[rows], product)
-            design.add_gram(block, weight[rows], gram)
+            design.add_gram(block, weight[rows], every, gram)
             block.add_squares(weight[rows], *squares)
         np.testing.assert_array_equal(again, z)
         totals = design.summed(sums), design.summed(product)
-        products.append((z, *totals, design.gram(gram), design.gram_diagonal(*squares)))
+        products.append((z, *totals, design.gram(gram, every), design.gram_diagonal(*squares)))
     for of_copy, of_view in zip(*products, strict=True):
         np.testing.assert_allclose(of_copy, of_view, rtol=1e-11, atol=1e-11)

@@ -126,15 +126,25 @@ def test_standardised(kernels, data, dtype):
     assert np.isnan(Z[:, -1]).all()
 
 
+SUBSETS = {
+    "all": lambda n_features: np.arange(n_features),
+    "every third": lambda n_features: np.arange(0, n_features, 3),
+    "the last": lambda n_features: np.array([n_features - 1]),
+    "all but the first": lambda n_features: np.arange(1, n_features),  # none, of a single one
+}
+
+
 @pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("data", [*SHAPES[:3], (30, 700)], ids=str, indirect=True)
-def test_gram(data):
+@pytest.mark.parametrize("subset", SUBSETS.values(), ids=SUBSETS)
+def test_gram(data, subset):
+    """Of some columns and a last one of ones; what lies above the diagonal is nobody's."""
     X, rows, weight, _ = data
-    size = X.shape[1] + 1
-    gram = np.ones((size, size))
-    rows.add_gram(weight, gram)
-    expected = np.ones((size, size))
-    expected[:-1, :-1] += X.T @ (X * weight[:, np.newaxis])
+    columns = subset(X.shape[1])
+    Z = np.column_stack([X[:, columns], np.ones(len(X))])
+    gram = np.tril(np.ones((len(columns) + 1, len(columns) + 1)))
+    rows.add_gram(weight, columns, gram)
+    expected = 1 + Z.T @ (Z * weight[:, np.newaxis])
     _assert_close(np.tril(gram), np.tril(expected), np.float64, len(X))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sklearn_bce._solvers import gd, newton, sgd
-from sklearn_bce._solvers._newton_step import distance_from_minimum
+from sklearn_bce._solvers._descent import distance_from_minimum
 from sklearn_bce._solvers._record import Result, Settings, Solver
 
 __all__ = ["SOLVERS", "Result", "Settings", "Solver", "choose", "distance_from_minimum"]

@@ -16,6 +16,8 @@ from sklearn_bce._objective import Objective
 DENSE_PASS = 0.5  # an element
 SPARSE_PASS = 3.0  # a stored value
 DENSE_CURVATURE = (1.5, 0.02)  # an element, a product of two of a row
+COLUMN_SWEEP = 4.0  # a stored value, in a sweep of coordinate descent over columns
+MATRIX_SWEEP = 0.3  # an element of the curvature, in one that goes by that
 SPARSE_CURVATURE = 0.6  # a product of two stored values of a row, of which half are made
 FACTOR = 0.03  # a product of two elements
 CALL = 2e4  # what a pass takes beside, in Python
@@ -28,6 +30,8 @@ MAX_FACTOR_SIZE = 11_000
 # point nearby, and by the diagonal of H where that serves at all.
 NEAR_PRODUCTS = 3
 TYPICAL_PRODUCTS = 8
+# Sweeps over the model of a working set, before its minimum is near enough.
+TYPICAL_SWEEPS = 20
 # A sample has at least this many rows for each coordinate, and is at most this share of the data.
 LEAST_ROWS_PER_COORDINATE = 10
 LARGEST_SHARE = 0.25
@@ -118,9 +122,24 @@ class Costs:
 def row_space_is_smaller(problem: Objective) -> bool:
     """Return whether it is cheaper to solve the problem in the space of its samples."""
     n, n_features = problem.X.shape
-    if issparse(problem.X) or n >= n_features:
+    if issparse(problem.X) or n >= n_features or not problem.penalty.is_smooth:
         return False
     element, product = DENSE_CURVATURE
     products = n * n_features * (element + product * n)
     inside = Costs(DENSE_PASS * n * n, n * n * (element + product * n), FACTOR * n**3, n)
     return products + inside.from_zero < Costs.of(problem).from_zero
+
+
+def columns_are_less_work(n_stored: float, n_columns: int, n_samples: int) -> bool:
+    """Return whether to descend by the columns of sparse X, not by their curvature, formed.
+
+    Parameters
+    ----------
+    n_stored : float
+        Values stored in the columns.
+    n_columns, n_samples : int
+        How many there are.
+    """
+    by_columns = TYPICAL_SWEEPS * COLUMN_SWEEP * n_stored
+    formed = SPARSE_CURVATURE * n_stored * max(1.0, n_stored / n_samples)  # of rows of one length
+    return by_columns < formed + TYPICAL_SWEEPS * MATRIX_SWEEP * n_columns**2

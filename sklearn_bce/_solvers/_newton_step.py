@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,32 +17,8 @@ from sklearn_bce._coordinates import Vector
 from sklearn_bce._objective import Objective
 from sklearn_bce._point import Point
 from sklearn_bce._solvers._cost import LARGEST_CURVATURE, NEAR_PRODUCTS, TYPICAL_PRODUCTS, Costs
+from sklearn_bce._solvers._line import Step
 from sklearn_bce._threads import all_blas_threads
-
-
-class Step(NamedTuple):
-    """A minimiser of the quadratic model, exact or not.
-
-    Attributes
-    ----------
-    vector : ndarray of shape (size,)
-        d.
-    decrement : float
-        λ² = −gᵀd, twice what the model gains.
-    along : ndarray of shape (n_samples,) or None
-        Z·d, where finding d has given it.
-    n_products : int
-        Products with H that it took.
-    complete : bool
-        Whether the model was minimised as well as was wanted.
-    """
-
-    vector: Vector
-    decrement: float
-    along: Vector | None = None
-    n_products: int = 0
-    complete: bool = True
-
 
 # What may be missed of the gain of a step that is to be the last, and what is no gain at all.
 FINAL_SHARE = 0.1
@@ -89,7 +65,7 @@ class StepFinder:
         self._costs = Costs.of(problem)
         self._spent, self._expected = 0, TYPICAL_PRODUCTS
         self._trusted, self._last_decrement = False, np.inf
-        self.penalty_prevails = bool(np.min(problem.penalty.strength) >= LARGEST_CURVATURE)
+        self.penalty_prevails = bool(np.min(problem.penalty.l2) >= LARGEST_CURVATURE)
 
     @property
     def needs_hessian(self) -> bool:
@@ -104,8 +80,11 @@ class StepFinder:
         """Whether the diagonal of H should be formed at the next point."""
         return self.inverse is None and not self.penalty_prevails
 
-    def take(self, inverse: Callable[[Vector], Vector]) -> None:
-        """Use the inverse of a curvature like H; changes self."""
+    def take(self, matrix: NDArray[np.float64]) -> None:
+        """Use a curvature like H, of which the matrix is no longer needed; changes self."""
+        self._take_inverse(positive_solver(matrix))
+
+    def _take_inverse(self, inverse: Callable[[Vector], Vector]) -> None:
         self.inverse = QuasiNewton(inverse)
         self._spent, self._expected, self._trusted = 0, NEAR_PRODUCTS, True
         self._last_decrement = np.inf
@@ -119,13 +98,17 @@ class StepFinder:
         """Take in that a step goes far, so that H will not be what it was; changes self."""
         self._trusted, self._expected = False, max(self._expected, TYPICAL_PRODUCTS)
 
+    def again(self, point: Point) -> Step | None:
+        """Return the step by the curvature known so far, if any is known; it takes no pass."""
+        return None if self.inverse is None else by_inverse(point, self.inverse)
+
     def __call__(self, point: Point) -> Step:
         """Return the step from the point; changes self."""
         if point.hessian is not None:
-            self.take(positive_solver(point.hessian))
+            self.take(point.hessian)
             return by_inverse(point, self.inverse)
         if self.penalty_prevails and self.inverse is None:
-            self.take(partial(np.multiply, 1 / self.problem.typical_diagonal(point)))
+            self._take_inverse(partial(np.multiply, 1 / self.problem.typical_diagonal(point)))
         if self._trusted:
             step = by_inverse(point, self.inverse)
             self._trusted = step.decrement <= WORTH_ANOTHER * self._last_decrement
@@ -237,7 +220,7 @@ def by_conjugate_gradients(
     if inverse is None:
         diagonal = problem.curvature_diagonal(point) if point.diagonal is None else point.diagonal
         diagonal = np.where(diagonal > 0, diagonal, 1.0)
-        least = float(np.min(problem.penalty.strength / diagonal[: problem.n_features]))
+        least = float(np.min(problem.penalty.l2 / diagonal[: problem.n_features]))
     precondition = partial(np.multiply, 1 / diagonal) if inverse is None else inverse
     vector, along = np.zeros_like(point.theta), np.zeros_like(point.z)
     residual = -point.gradient
@@ -279,12 +262,3 @@ def by_conjugate_gradients(
 def _share_to_ignore(gained: float) -> float:
     """Return the share of the model's gain that may be missed: 1/2 far from the minimum."""
     return float(np.clip(np.sqrt(gained), 0.01, 0.5))
-
-
-def distance_from_minimum(objective: Objective, w: Vector, b: float) -> float:
-    """Return an estimate of F(w, b) − min F, in nats, by the quadratic model there."""
-    problem = objective.standardised()
-    find_step = StepFinder(problem, tol=np.inf)
-    theta = problem.coordinates.from_user(w, b)
-    point = problem.evaluate(theta, hessian=find_step.needs_hessian)
-    return min(find_step(point).decrement / 2, point.value)  # F is never below 0

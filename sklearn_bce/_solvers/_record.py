@@ -14,7 +14,10 @@ from sklearn_bce._objective import Objective
 
 @dataclass(frozen=True)
 class Settings:
-    """The estimator's parameters that concern a solver, checked; see `BCENeuronClassifier`."""
+    """The estimator's parameters that concern a solver, checked; see `BCENeuronClassifier`.
+
+    `memory` is what the last fit's `Result` had.
+    """
 
     max_iter: int = 100
     tol: float = 1e-6
@@ -22,6 +25,8 @@ class Settings:
     batch_size: int = 1
     shuffle: bool = True
     n_iter_no_change: int = 5
+    warm_start: bool = False
+    memory: Any = None
     random_state: Any = None
 
 
@@ -43,6 +48,8 @@ class Result:
         F after each iteration; for sgd the mean loss met in the pass plus the penalty before it.
     n_passes : float
         How many times X was read through; a sample of its rows counts by its share.
+    memory : object or None
+        What the solver would like to be given with the next fit, if the settings ask for one.
     """
 
     w: NDArray[np.float64]
@@ -51,24 +58,22 @@ class Result:
     converged: bool
     loss_curve: list[float]
     n_passes: float
+    memory: Any = None
 
 
 @dataclass(frozen=True)
 class Solver:
-    """A way to the minimum, and what it is able to do.
+    """A way to the minimum.
 
     Attributes
     ----------
     solve : callable (objective, w, b, settings) -> Result
         Objective in the user's units, and the start, which is not changed.
-    supports_l1 : bool
-        Whether l1_ratio > 0 is allowed.
     advice : str
         What to change where it did not converge.
     """
 
     solve: Callable[[Objective, NDArray[np.float64], float, Settings], Result]
-    supports_l1: bool
     advice: str
 
 

@@ -27,6 +27,7 @@ from scipy.linalg.lapack import dpstrf
 
 from sklearn_bce._coordinates import BLOCK_ELEMENTS, Vector
 from sklearn_bce._objective import LARGE_ELEMENTS, Objective
+from sklearn_bce._point import Point
 from sklearn_bce._rows import raise_unless_finite
 from sklearn_bce._threads import sum_in_threads, thread_ranges
 
@@ -100,3 +101,15 @@ class RowSpace:
         alpha[self.basis] = solve_triangular(self.factor[self.basis], v, lower=True, trans=1)
         w = alpha.astype(self.X.dtype) @ self.X - np.sum(alpha) * self.mean
         return w, b - float(self.mean @ w)
+
+
+def bound(objective: Objective, point: Point) -> float:
+    """Return a bound on F − min F, by the gradient and the curvature of the penalty alone.
+
+    The intercept is not penalised; its own curvature has to do for it.
+    """
+    of_weights, of_intercept = np.split(point.gradient, [objective.n_features])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bound = np.sum(np.square(of_weights) / objective.penalty.l2) / 2
+        bound += np.sum(np.square(of_intercept) / np.sum(point.curvature)) / 2
+    return float(np.nan_to_num(bound, nan=np.inf))

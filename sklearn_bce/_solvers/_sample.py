@@ -23,10 +23,12 @@ from scipy.sparse import issparse
 from sklearn_bce._coordinates import Coordinates, Vector, row_blocks, squared
 from sklearn_bce._objective import Objective
 from sklearn_bce._solvers._cost import LARGEST_CURVATURE, Costs
+from sklearn_bce.chain_rule import sigmoid
 
 # Rows that tell the deviation of a column to some percent.
 ROWS_FOR_UNITS = 256
 
+STANDARD_ERRORS = 5.0  # beyond which nothing is due to chance
 # By how much the diagonal of a sample's curvature may be off that of all, and the samples of a
 # column, in effect, on which that is five standard errors.
 UNLIKE = 2.0
@@ -59,15 +61,30 @@ def sample_of(problem: Objective, tol: float, random_state: Any) -> Objective | 
 
 
 def penalty_prevails(problem: Objective, random_state: Any) -> Coordinates | None:
-    """Return near standard coordinates if in them the penalty outweighs the loss, else None.
+    """Return near standard coordinates if in them the L2 penalty outweighs the loss, else None.
 
     Its curvature is then at least that of the loss in every coordinate, and conjugate gradients
     need no more than a few products, however large the data: less than any preparation takes.
     """
+    if not problem.penalty.is_smooth:
+        return None
     rows = np.unique(random_state.randint(problem.n_samples, size=ROWS_FOR_UNITS))
     coordinates = problem.of_rows(rows, np.ones(len(rows))).standardised().coordinates
-    strength = problem.penalty.in_units(coordinates.scale).strength
+    strength = problem.penalty.in_units(coordinates.scale).l2
     return coordinates if np.min(strength) >= LARGEST_CURVATURE else None
+
+
+def may_leave_no_weight(sample: Objective) -> bool:
+    """Return whether, for all the sample knows, all weights may be 0 at the minimum on all rows.
+
+    The gradient there is a sum over the samples; its standard error is the root of that of squares,
+    for a feature that is in standard coordinates.
+    """
+    p = sample.n_features
+    point = sample.evaluate(sample.coordinates.from_user(np.zeros(p), sample.log_odds))
+    slope = sample.share * (sigmoid(point.z) - sample.y)
+    error = STANDARD_ERRORS * float(np.linalg.norm(slope))
+    return bool(np.max(np.abs(point.gradient[:p]) - sample.penalty.l1) <= error)
 
 
 def knows_every_column(sample: Objective, curvature: Vector) -> bool:

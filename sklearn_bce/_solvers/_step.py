@@ -59,7 +59,7 @@ def sample_smoothness(objective: Objective) -> float:
         else:
             square_norms[rows] += np.einsum("ij,ij->i", X[rows], X[rows], dtype=np.float64)
     _raise_for_overflow(square_norms)
-    return float(np.max(weight * (LARGEST_SLOPE * square_norms + objective.penalty.strength)))
+    return float(np.max(weight * (LARGEST_SLOPE * square_norms + objective.penalty.l2)))
 
 
 def batch_smoothness(batch: int, n_samples: int, of_sample: float, of_mean: float) -> float:

@@ -82,7 +82,8 @@ class Neuron:
     """Weights and intercept that learn from the samples of an objective in the user's units.
 
     A sample's share of S·F is s(L + penalty/S), so its update is
-    w ← w + ηs((y−a)x − λw), b ← b + ηs(y−a); a batch takes the mean of these.
+    w ← w + ηs((y−a)x − λw), b ← b + ηs(y−a), after which w is moved to 0 by ηsκ; a batch takes the
+    mean of these.
 
     Parameters
     ----------
@@ -134,7 +135,8 @@ class Neuron:
                 self._w,
                 self._state,
                 eta,
-                objective.penalty.strength,
+                objective.penalty.l2,
+                objective.penalty.l1,
                 objective.coordinates.fit_intercept,
             )
             for start in range(0, len(order), per_call)
@@ -148,8 +150,9 @@ class Neuron:
             loss, slope, _ = loss_and_derivatives(y, linear_output(X, w, b))
             total += float(np.sum(weight * loss))
             gradient_w, gradient_b = gradient(X, weight * slope)
-            shrink = np.sum(weight) * objective.penalty.strength
+            shrink = np.sum(weight) * objective.penalty.l2
             w -= eta / len(y) * (gradient_w + shrink * w)
+            w = objective.penalty.proximal_step(w, eta / len(y) * np.sum(weight))
             if objective.coordinates.fit_intercept:
                 b -= eta / len(y) * gradient_b
         self._w, self._state[:] = w, (b, 1.0)
@@ -167,6 +170,5 @@ def _batches(order: NDArray[np.intp], batch: int) -> Iterator[NDArray[np.intp] |
 
 SOLVER = Solver(
     solve,
-    supports_l1=False,
     advice="Increase max_iter, scale the features, or use solver='newton'.",
 )

@@ -1,0 +1,150 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""Descent on a quadratic model with an L1 norm; ``_kernel_twins.py`` says the same in NumPy.
+
+Arrays are allocated by the caller; which ones are changed is said of each function. None holds the
+GIL.
+"""
+from libc.math cimport fabs
+from libc.stdint cimport int32_t, int64_t
+
+ctypedef fused index:
+    int32_t
+    int64_t
+
+
+cdef inline double soft(double x, double threshold) noexcept nogil:
+    """Return x moved to 0 by the threshold, and not past it."""
+    if x > threshold:
+        return x - threshold
+    if x < -threshold:
+        return x + threshold
+    return 0.0
+
+
+def coordinate_descent(const double[:, ::1] matrix, const double[::1] l1, double[::1] u,
+                       double[::1] gradient, Py_ssize_t n_sweeps, double share):
+    """Lower q(u) + Σ κ|u|, with ∂²q/∂u² = H, by the exact minimum along each coordinate in turn.
+
+    Parameters
+    ----------
+    matrix : (size, size) H, symmetric
+    l1 : (size,) κ, 0 where there is no L1 norm
+    u : (size,) coordinates; changed
+    gradient : (size,) ∂q/∂u at u; changed
+    n_sweeps : over all coordinates, at most
+    share : a sweep is the last one if it gains no more than this share of what all have gained
+
+    Returns
+    -------
+    gained : float
+        By all sweeps.
+    last : float
+        By the last one.
+    """
+    cdef Py_ssize_t i, j, sweep, size = u.shape[0]
+    cdef double bend, moved, step, gain, gained = 0.0, last = 0.0
+    cdef const double *row
+    with nogil:
+        for sweep in range(n_sweeps):
+            last = 0.0
+            for j in range(size):
+                bend = matrix[j, j]
+                if bend > 0.0:
+                    moved = soft(u[j] - gradient[j] / bend, l1[j] / bend)
+                elif fabs(gradient[j]) <= l1[j]:
+                    moved = 0.0  # the model knows no curvature here
+                else:
+                    continue
+                step = moved - u[j]
+                if step == 0.0:
+                    continue
+                gain = -step * (gradient[j] + 0.5 * bend * step)
+                gain -= l1[j] * (fabs(moved) - fabs(u[j]))
+                last += gain
+                u[j] = moved
+                row = &matrix[j, 0]
+                for i in range(size):
+                    gradient[i] += step * row[i]
+            gained += last
+            if last <= share * gained:
+                break
+    return gained, last
+
+
+def csc_bends(const double[::1] data, const index[::1] indices, const index[::1] indptr,
+              const Py_ssize_t[::1] columns, const double[::1] weight, double[::1] first,
+              double[::1] second):
+    """Set first to Σ hx and second to Σ hx² of some columns of a CSC matrix (data, ...).
+
+    Parameters
+    ----------
+    columns : (size,) which
+    weight : (n_samples,) weights h
+    first, second : (size,) changed
+    """
+    cdef Py_ssize_t k, e
+    cdef double weighted
+    with nogil:
+        for k in range(columns.shape[0]):
+            first[k] = second[k] = 0.0
+            for e in range(indptr[columns[k]], indptr[columns[k] + 1]):
+                weighted = weight[indices[e]] * data[e]
+                first[k] += weighted
+                second[k] += weighted * data[e]
+
+
+def csc_coordinate_descent(const double[::1] data, const index[::1] indices,
+                           const index[::1] indptr, const Py_ssize_t[::1] columns,
+                           const double[::1] weight, const double[::1] first,
+                           const double[::1] bend, const double[::1] l2, const double[::1] l1,
+                           const double[::1] gradient, const double[::1] start, double total,
+                           bint every, double[::1] u, double[::1] moved, double[::1] state):
+    """Lower gᵀd + ½ Σ h(xd + c)² + ½ Σ λd² + Σ κ|u| along each column in turn, in one sweep.
+
+    The intercept's step c is the best one all the time: that costs nothing, and is as good as
+    columns that are centred.
+
+    Parameters
+    ----------
+    data, indices, indptr, columns, weight : as for `csc_bends`
+    first : (size,) Σ hx
+    bend : (size,) curvature in d, where c follows; 0 where there is none but for rounding
+    l2, l1 : (size,) λ and κ
+    gradient : (size,) g, of steps that leave c alone
+    start : (size,) the u of no step: d = u − start
+    total : Σ h, or infinity if there is no intercept
+    every : whether to visit columns whose u is 0, too
+    u : (size,) weights; changed
+    moved : (n_samples,) Σ hxd; changed
+    state : (2,) c, and the derivative in c of all terms without it; changed
+
+    Returns
+    -------
+    gained : float
+    """
+    cdef Py_ssize_t k, e
+    cdef double slope, to, step, gained = 0.0
+    with nogil:
+        for k in range(u.shape[0]):
+            if not every and u[k] == 0.0:
+                continue
+            slope = gradient[k] + state[0] * first[k] + l2[k] * (u[k] - start[k])
+            for e in range(indptr[columns[k]], indptr[columns[k] + 1]):
+                slope += moved[indices[e]] * data[e]
+            if bend[k] > 0.0:
+                to = soft(u[k] - slope / bend[k], l1[k] / bend[k])
+            elif fabs(slope) <= l1[k]:
+                to = 0.0  # the model knows no curvature here
+            else:
+                continue
+            step = to - u[k]
+            if step == 0.0:
+                continue
+            gained -= step * (slope + 0.5 * bend[k] * step) + l1[k] * (fabs(to) - fabs(u[k]))
+            u[k] = to
+            for e in range(indptr[columns[k]], indptr[columns[k] + 1]):
+                moved[indices[e]] += step * weight[indices[e]] * data[e]
+            state[1] += step * first[k]
+            state[0] = -state[1] / total
+    return gained

@@ -1,0 +1,185 @@
+"""Newton's method from a start to the minimum, whatever finds its steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_bce._coordinates import Vector
+from sklearn_bce._objective import Objective
+from sklearn_bce._point import Point
+from sklearn_bce._solvers._line import Step, go_along, is_far
+from sklearn_bce._solvers._newton_step import StepFinder
+from sklearn_bce._solvers._proximal_step import ProximalStepFinder
+from sklearn_bce._solvers._record import Settings
+from sklearn_bce._solvers._sample import with_diagonal
+
+# Upon an estimate by the curvature at the point before, where that at the point itself is less.
+MARGIN = 4.0
+# What a last step by the curvature of elsewhere may leave, in units of tol: Newton's leaves less,
+# and coefficients are off by the root of it.
+ENOUGH = 1e-5
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How far a way down has come.
+
+    Attributes
+    ----------
+    point : Point
+        Where it is.
+    converged : bool
+        Whether that is within ``tol`` of the minimum.
+    loss_curve : list of float
+        F after each step.
+    n_products : float
+        Products with the curvature that it took; infinite where that was formed.
+    find_step : StepFinder or ProximalStepFinder
+        What found its steps.
+    """
+
+    point: Point
+    converged: bool
+    loss_curve: list[float]
+    n_products: float
+    find_step: StepFinder | ProximalStepFinder
+
+
+class Start(NamedTuple):
+    """Where a descent starts.
+
+    Attributes
+    ----------
+    problem : Objective
+        In the coordinates of the descent.
+    theta : ndarray of shape (size,)
+        The start.
+    matrix : ndarray of shape (size, size) or None
+        A curvature like that of the problem, of a sample.
+    knows_every_column : bool
+        Whether its diagonal is like that of the problem, in every entry.
+    on_path : bool
+        Whether it is where the minimum is expected, from that for another penalty.
+    """
+
+    problem: Objective
+    theta: Vector
+    matrix: NDArray[np.float64] | None = None
+    knows_every_column: bool = False
+    on_path: bool = False
+
+
+def step_finder(
+    problem: Objective, tol: float, for_path: bool = False
+) -> StepFinder | ProximalStepFinder:
+    """Return what finds the steps of this problem, and perhaps of others along a path of C."""
+    if problem.penalty.is_smooth:
+        return StepFinder(problem, tol)
+    return ProximalStepFinder(problem, tol, for_path)
+
+
+def by_newton(start: Start, settings: Settings) -> Descent:
+    """Go down by Newton's steps."""
+    problem = start.problem
+    find_step = step_finder(problem, settings.tol, settings.warm_start)
+    point = first_point(start, find_step)
+    n_products, loss_curve = 0.0, []
+    converged, moved, started_elsewhere = False, True, bool(np.any(point.theta))
+    last_decrement = 0.0
+    while len(loss_curve) < settings.max_iter and moved and not converged:
+        step = find_step(point)
+        n_products += step.n_products if point.hessian is None else np.inf
+        of_old_curvature = point.hessian is None and not step.n_products
+        if start.on_path and is_there(step, of_old_curvature, settings.tol):
+            converged = True  # no step more
+            break
+        converged, hopeful = outlook(step, last_decrement, of_old_curvature, settings.tol)
+        last_decrement = step.decrement
+        near = start.on_path or find_step.penalty_prevails or not is_far(point, step)
+        if not near:
+            find_step.expect_other_curvature()
+        hessian = find_step.needs_hessian and not hopeful
+        theta, gradient = point.theta, point.gradient  # the rest of a point may be large
+        point, moved = go_along(
+            problem,
+            point,
+            step,
+            hessian=hessian,
+            diagonal=find_step.needs_diagonal,
+            search=not near,
+            last=converged,
+        )
+        if not converged:
+            find_step.learn(point.theta - theta, point.gradient - gradient)
+        last = find_step.again(point) if hopeful and near and moved and not converged else None
+        if last is not None:
+            # The curvature of the step before is good enough to tell, and for one step more.
+            left = last.decrement**2 / 2  # times what the step before promised
+            near = left <= ENOUGH * settings.tol * step.decrement
+            if near and is_there(last, True, settings.tol):
+                point, converged = go_along(problem, point, last)[0], True
+        loss_curve.append(point.value)
+        if not moved and started_elsewhere and step.decrement / 2 > settings.tol:
+            # Samples of which the neuron was sure from the start leave no curvature to go by.
+            point = first_point(start._replace(theta=np.zeros_like(theta)), find_step)
+            started_elsewhere, converged, moved = False, False, True
+        if not moved and step.decrement / 2 <= np.finfo(np.float64).eps * point.value:
+            converged = settings.tol > 0  # no number tells F from its minimum
+        moved = moved or settings.tol == 0
+    return Descent(point, converged, loss_curve or [point.value], n_products, find_step)
+
+
+def first_point(start: Start, find_step: StepFinder | ProximalStepFinder) -> Point:
+    """Return the start, or 0 if that is no worse; `find_step` takes the curvature that it has."""
+    problem, theta, matrix = start.problem, start.theta, start.matrix
+    wanted = {"diagonal": not start.knows_every_column}
+    if matrix is None:
+        wanted = {"hessian": find_step.needs_hessian, "diagonal": find_step.needs_diagonal}
+    point = evaluated(problem, theta, **wanted)
+    if np.any(theta) and point.value >= np.log(2):  # F(0), whatever the data
+        # Where a start is wrong about most samples, and sure of it, the loss is all but straight
+        # and its curvature says nothing; at 0 it is at its largest.
+        point = evaluated(problem, np.zeros_like(theta), **wanted)
+    if matrix is not None:
+        known = start.knows_every_column
+        find_step.take(matrix if known else with_diagonal(matrix, point.diagonal))
+    return point
+
+
+def is_there(step: Step, of_old_curvature: bool, tol: float) -> bool:
+    """Return whether the point that the step leads from is within ``tol`` of the minimum."""
+    margin = MARGIN if of_old_curvature else 1.0
+    return step.complete and margin * step.decrement / 2 <= tol > 0
+
+
+def outlook(
+    step: Step, last_decrement: float, of_old_curvature: bool, tol: float
+) -> tuple[bool, bool]:
+    """Return whether the step is the last one, and whether the next one may be.
+
+    Each takes off a larger share of what is left than the one before.
+    """
+    share = step.decrement / last_decrement if step.decrement < last_decrement else 1.0
+    left = share * step.decrement / 2
+    enough = ENOUGH if of_old_curvature else np.inf
+    converged = step.decrement / 2 <= tol > 0 and left <= enough * tol
+    return bool(step.complete and converged), bool(step.complete and left <= tol)
+
+
+def evaluated(problem: Objective, theta: Vector, **wanted: bool) -> Point:
+    """Return the point, with what is wanted of the curvature; at 0 the outputs are known."""
+    z = None if np.any(theta) else np.zeros(problem.n_samples)
+    return problem.evaluate(theta, z, **wanted)
+
+
+def distance_from_minimum(objective: Objective, w: Vector, b: float) -> float:
+    """Return an estimate of F(w, b) − min F, in nats, by the quadratic model there."""
+    problem = objective.standardised()
+    find_step = step_finder(problem, tol=np.inf)
+    theta = problem.coordinates.from_user(w, b)
+    point = problem.evaluate(theta, hessian=find_step.needs_hessian)
+    return min(find_step(point).decrement / 2, point.value)  # F is never below 0

@@ -1,0 +1,881 @@
+"""L1 and elastic net against glum, scikit-learn, the conditions of optimality and plain loops.
+
+Nothing of the package is used but its public names. Where a minimum is judged without a reference,
+it is by the conditions that hold there and nowhere else, F being convex: with κ = ρ/(C·S) and g the
+gradient of all of F but the L1 norm, gⱼ = −κ·sign(wⱼ) where wⱼ ≠ 0, |gⱼ| <= κ where wⱼ = 0, and
+∂F/∂b = 0.
+"""
+
+from functools import cache
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from glum import GeneralizedLinearRegressor
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit, logit
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler, scale
+from sklearn.svm import l1_min_c as liblinear_min_c
+from test_agreement import (
+    CONTAINERS,
+    breast_cancer,
+    breast_cancer_scaled,
+    imbalanced,
+    noisy_labels,
+    random_weights,
+    spectra,
+    time_stamps,
+    total_weights,
+    units,
+)
+from test_agreement import text as small_text
+from threadpoolctl import threadpool_limits
+
+from benchmarks.generators import text
+from sklearn_bce import BCENeuronClassifier, l1_min_c
+
+EPS = np.finfo(np.float64).eps
+# Conditions of optimality hold to this share of κ, and dF/db to it of the mean |y − a|. A distance
+# from the minimum is of second order in them, hence a `tol` below what F itself resolves.
+OPTIMAL = 1e-6
+TIGHT = 1e-20
+# A zero whose |gⱼ| is below κ by this share of it is one without doubt.
+CLEAR = 1e-3
+
+
+# Data: every function returns X and labels 0, 1.
+
+
+def sparse_columns():
+    rng = np.random.default_rng(1)
+    X = np.where(rng.random((400, 60)) < 0.15, rng.normal(size=(400, 60)), 0)
+    return X, noisy_labels(1.5 * (X @ rng.normal(size=60)), rng, flipped=0)
+
+
+def digits():
+    X, y = load_digits(n_class=2, return_X_y=True)
+    return X, y
+
+
+def wide():
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(60, 300))
+    return X, noisy_labels(X[:, :5] @ [2, -2, 1, 1, -1], rng, flipped=0)
+
+
+def constant_columns():
+    X, y = load_breast_cancer(return_X_y=True)
+    return np.column_stack([X[:, :10], np.full(len(y), 7.3), np.zeros(len(y))]), y
+
+
+def repeated_columns():
+    X, y = load_breast_cancer(return_X_y=True)
+    X = scale(X[:, :8])
+    return np.column_stack([X, X[:, :4], X[:, 0]]), y
+
+
+def mirrored_columns():
+    X, y = load_breast_cancer(return_X_y=True)
+    X = scale(X[:, :8])
+    return np.column_stack([X, -X[:, :4], 3 * X[:, 0]]), y
+
+
+def tall():
+    """Twelve Gaussian columns, four of which bear on the label."""
+    rng = np.random.default_rng(8)
+    X = rng.normal(size=(60_000, 12))
+    X[:, 6:] += 0.3 * X[:, :6]
+    return X, noisy_labels(X[:, :4] @ [1, -0.6, 0.3, 0.08] - 0.5, rng, flipped=0)
+
+
+def taller():
+    """More than a sample is taken of, in float32 too."""
+    rng = np.random.default_rng(9)
+    X = rng.normal(size=(100_000, 12))
+    return X, noisy_labels(X[:, :4] @ [1, -0.6, 0.3, 0.08], rng, flipped=0)
+
+
+def large_text():
+    X, y = text(2000, 40_000)
+    return sp.csr_array(X), y
+
+
+# F and its conditions of optimality, in float64, by numpy.
+
+
+class Problem(NamedTuple):
+    """Data and all that F depends on; C is a multiple of the largest without weights."""
+
+    data: object
+    multiple: float
+    l1_ratio: float = 1.0
+    fit_intercept: bool = True
+    weighted: bool = False
+
+    def __str__(self):
+        intercept = "intercept" if self.fit_intercept else "no-intercept"
+        weights = "weighted" if self.weighted else "unweighted"
+        name = self.data.__name__
+        return f"{name}-{self.multiple:g}-l1_ratio={self.l1_ratio:g}-{intercept}-{weights}"
+
+
+@cache
+def load(data):
+    return data()
+
+
+def weights_of(problem):
+    return random_weights(load(problem.data)[1]) if problem.weighted else None
+
+
+@cache
+def strength_of(problem):
+    """C of the problem, from the formula."""
+    X, y = load(problem.data)
+    s = weights_of(problem)
+    least = least_C(X, y, l1_ratio=problem.l1_ratio, fit_intercept=problem.fit_intercept, s=s)
+    return problem.multiple * least
+
+
+def least_C(X, y, *, l1_ratio=1.0, fit_intercept=True, s=None):
+    """C where κ is the largest |gⱼ| at w = 0 and b the log-odds, or 0 without an intercept."""
+    s = np.ones(len(y)) if s is None else s
+    a = s @ y / s.sum() if fit_intercept else 0.5
+    return l1_ratio / np.max(np.abs(X.T @ (s * (a - y))))
+
+
+def fit(problem, container=lambda X: X, order=slice(None), **params):
+    X, y = load(problem.data)
+    s = weights_of(problem)
+    neuron = BCENeuronClassifier(
+        C=strength_of(problem),
+        l1_ratio=problem.l1_ratio,
+        fit_intercept=problem.fit_intercept,
+        **params,
+    )
+    return neuron.fit(container(X[order]), y[order], sample_weight=s if s is None else s[order])
+
+
+def objective(w, b, X, y, *, C, l1_ratio, s=None):
+    """F."""
+    s = np.ones(len(y)) if s is None else s
+    z = X @ w + b
+    penalty = (1 - l1_ratio) / 2 * (w @ w) + l1_ratio * np.abs(w).sum()
+    return (s @ np.logaddexp(0, np.where(y == 1, -z, z)) + penalty / C) / s.sum()
+
+
+def slopes(w, b, X, y, *, C, l1_ratio, fit_intercept=True, s=None):
+    """g, the rounding in it, κ, dF/db and the rounding in it.
+
+    A weight moves alone, or with the intercept that keeps the mean of z: the conditions are the
+    same, and the latter are not lost in the rounding of columns that are far off-centre. Each z is
+    a sum of rounded products of rounded weights, which moves a by at most a(1−a) of that.
+    """
+    s = np.ones(len(y)) if s is None else s
+    p = s / s.sum()
+    a = expit(X @ w + b)
+    error = 4 * EPS * p * (np.abs(a - y) + a * (1 - a) * (abs(X) @ np.abs(w) + abs(b)))
+    moved = X - X.mean(axis=0) if fit_intercept and not sp.issparse(X) else X
+    g = moved.T @ (p * (a - y)) + (1 - l1_ratio) * w / (C * s.sum())
+    kappa = l1_ratio / (C * s.sum())
+    return g, abs(moved).T @ error, kappa, p @ (a - y), error.sum()
+
+
+def violations(w, b, X, y, **params):
+    """What the conditions are missed by beyond rounding: of w in units of κ, of b of mean |y−a|."""
+    g, rounding, kappa, of_b, rounding_of_b = slopes(w, b, X, y, **params)
+    missed = np.where(w == 0, np.maximum(np.abs(g) - kappa, 0), np.abs(g + kappa * np.sign(w)))
+    of_w = np.max(np.maximum(missed - rounding, 0)) / kappa
+    if not params.get("fit_intercept", True):
+        return of_w, 0.0
+    s = params.get("s")
+    mean_error = np.average(np.abs(y - expit(X @ w + b)), weights=s)
+    return of_w, max(abs(of_b) - rounding_of_b, 0) / mean_error
+
+
+def assert_optimal(neuron, problem):
+    X, y = load(problem.data)
+    w, b = neuron.coef_[0].astype(np.float64), float(neuron.intercept_[0])
+    of_w, of_b = violations(w, b, X, y, **params_of(problem))
+    assert of_w <= OPTIMAL
+    assert of_b <= OPTIMAL
+    assert problem.fit_intercept or b == 0
+
+
+def params_of(problem):
+    return {
+        "C": strength_of(problem),
+        "l1_ratio": problem.l1_ratio,
+        "fit_intercept": problem.fit_intercept,
+        "s": weights_of(problem),
+    }
+
+
+@cache
+def minimum_of(problem):
+    """F at its minimum, of a fit that is shown to be there; its weights and g/κ."""
+    X, y = load(problem.data)
+    neuron = fit(problem, tol=TIGHT, max_iter=1000)
+    assert_optimal(neuron, problem)
+    w, b = neuron.coef_[0], neuron.intercept_[0]
+    params = params_of(problem)
+    g, _, kappa, _, _ = slopes(w, b, X, y, **params)
+    return objective_of(neuron, problem), w, g / kappa
+
+
+def objective_of(neuron, problem):
+    params = params_of(problem)
+    del params["fit_intercept"]
+    w, b = neuron.coef_[0].astype(np.float64), float(neuron.intercept_[0])
+    return objective(w, b, *load(problem.data), **params)
+
+
+# glum: 1/(2n) times the deviance is the mean loss, and alpha stands for 1/(C·S).
+
+GLUM_GRID = [
+    Problem(*values)
+    for values in product(
+        (breast_cancer_scaled, sparse_columns, digits, wide),
+        (3.0, 30.0, 1000.0),
+        (0.2, 0.7, 1.0),
+        (True,),
+        (False, True),
+    )
+]
+
+
+@cache
+def glum_of(problem):
+    X, y = load(problem.data)
+    s = total_weights(y, weights_of(problem))
+    model = GeneralizedLinearRegressor(
+        family="binomial",
+        alpha=1 / (strength_of(problem) * s.sum()),
+        l1_ratio=problem.l1_ratio,
+        gradient_tol=1e-12,
+        max_iter=300,
+        scale_predictors=False,
+    )
+    with threadpool_limits(1):
+        return model.fit(X, y, sample_weight=s)
+
+
+@pytest.mark.filterwarnings("ignore:Line search failed:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("problem", GLUM_GRID, ids=str)
+def test_glum_is_optimal(problem):
+    """What it has to be to be the reference: a hundred times as well as what is held to it."""
+    of_w, of_b = violations(
+        glum_of(problem).coef_,
+        glum_of(problem).intercept_,
+        *load(problem.data),
+        **params_of(problem),
+    )
+    assert of_w <= OPTIMAL / 100
+    assert of_b <= OPTIMAL / 100
+
+
+@pytest.mark.filterwarnings("ignore:Line search failed:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("problem", GLUM_GRID, ids=str)
+def test_optimum_is_that_of_glum(problem, container):
+    neuron = fit(problem, CONTAINERS[container], tol=TIGHT)
+    expected = glum_of(problem).coef_
+    floor = 1e-3 * np.linalg.norm(expected)  # the digits of smaller ones are those of a difference
+    error = np.abs(neuron.coef_[0] - expected) / np.maximum(np.abs(expected), floor)
+    assert_array_equal(neuron.coef_[0] != 0, expected != 0)
+    assert error.max() <= 1e-6
+    assert_allclose(neuron.intercept_[0], glum_of(problem).intercept_, rtol=1e-6, atol=floor * 1e-6)
+    assert_optimal(neuron, problem)
+
+
+# Conditions of optimality.
+
+OPTIMALITY_GRID = [
+    Problem(*values)
+    for values in [
+        *product(
+            (
+                breast_cancer,
+                constant_columns,
+                imbalanced,
+                mirrored_columns,
+                repeated_columns,
+                sparse_columns,
+                time_stamps,
+                units,
+            ),
+            (2.0, 30.0, 1000.0),
+            (0.5, 1.0),
+            (True, False),
+        ),
+        *product((spectra,), (2.0, 30.0), (0.5, 1.0), (True, False)),
+        *product(
+            (breast_cancer, repeated_columns, sparse_columns, units, wide),
+            (100.0,),
+            (0.5, 1.0),
+            (True, False),
+            (True,),
+        ),
+    ]
+]
+
+
+@pytest.mark.parametrize("container", ["dense-C", "CSR"])
+@pytest.mark.parametrize("problem", OPTIMALITY_GRID, ids=str)
+def test_conditions_of_optimality(problem, container):
+    neuron = fit(problem, CONTAINERS[container], tol=TIGHT)
+    assert neuron.converged_
+    assert_optimal(neuron, problem)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+def test_conditions_of_optimality_of_columns_that_all_but_repeat(l1_ratio):
+    """A weak penalty, which hardly says which of the columns to take."""
+    problem = Problem(spectra, 1000.0, l1_ratio)
+    neuron = fit(problem, tol=TIGHT)
+    assert neuron.converged_
+    assert_optimal(neuron, problem)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False], ids=["intercept", "no-intercept"])
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.parametrize("multiple", [3.0, 100.0])
+def test_conditions_of_optimality_of_text(multiple, l1_ratio, fit_intercept):
+    problem = Problem(small_text, multiple, l1_ratio, fit_intercept)
+    assert_optimal(fit(problem, tol=TIGHT), problem)
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", {0: 0.3, 1: 2.5}], ids=["balanced", "dict"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
+def test_class_weights_multiply_the_sample_weights(weighted, class_weight):
+    X, y = load(imbalanced)
+    weights = random_weights(y) if weighted else None
+    s = total_weights(y, weights, class_weight)
+    params = {"C": 30 * least_C(X, y, l1_ratio=0.7, s=s), "l1_ratio": 0.7}
+    neuron = BCENeuronClassifier(class_weight=class_weight, tol=TIGHT, **params)
+    neuron.fit(X, y, sample_weight=weights)
+    assert max(violations(neuron.coef_[0], neuron.intercept_[0], X, y, s=s, **params)) <= OPTIMAL
+
+
+def test_csr_that_is_not_canonical():
+    """Zeros stored, columns out of order, and an element in two parts."""
+    X, y = load(sparse_columns)
+    rows, columns = np.indices(X.shape)
+    half = sp.csr_array(X / 2)
+    data = np.concatenate([half.data, half.data[::-1]])
+    parts = np.repeat(np.arange(len(y)), np.diff(half.indptr))
+    stored = sp.coo_array(
+        (
+            np.r_[data, np.zeros(X.size)],
+            (
+                np.r_[parts, parts[::-1], rows.ravel()],
+                np.r_[half.indices, half.indices[::-1], columns.ravel()],
+            ),
+        ),
+        X.shape,
+    )
+    order = np.argsort(stored.row, kind="stable")
+    counts = np.bincount(stored.row, minlength=len(y))
+    csr = sp.csr_array((stored.data[order], stored.col[order], np.r_[0, np.cumsum(counts)]))
+    problem = Problem(sparse_columns, 30.0, 0.7)
+    neuron = fit(problem, lambda X: csr, tol=TIGHT)
+    assert csr.nnz > 1.2 * X.size
+    assert_allclose(csr.toarray(), X, rtol=0, atol=0)
+    assert_optimal(neuron, problem)
+
+
+TOL_GRID = [
+    Problem(*values)
+    for values in product(
+        (breast_cancer, breast_cancer_scaled, digits, imbalanced, sparse_columns, spectra, units),
+        (3.0, 100.0),
+        (0.5, 1.0),
+    )
+]
+
+
+@pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-6, 1e-10])
+@pytest.mark.parametrize("problem", TOL_GRID, ids=str)
+def test_tol_bounds_the_distance_from_the_minimum(problem, tol):
+    neuron = fit(problem, tol=tol)
+    distance = objective_of(neuron, problem) - minimum_of(problem)[0]
+    assert neuron.converged_
+    assert -1e-12 <= distance <= tol + 1e-12
+
+
+# gd and sgd.
+
+
+def assert_reaches_the_minimum(neuron, problem):
+    least, w, g = minimum_of(problem)
+    clear = (w != 0) | (np.abs(g) <= 1 - CLEAR)
+    assert -1e-12 <= objective_of(neuron, problem) - least <= 1e-6
+    assert_array_equal((neuron.coef_[0] != 0)[clear], (w != 0)[clear])
+    assert np.any(neuron.coef_ == 0)
+
+
+GD_GRID = [
+    Problem(data, multiple, l1_ratio, fit_intercept, not fit_intercept)
+    for data, multiple, l1_ratio, fit_intercept in product(
+        (breast_cancer_scaled, sparse_columns, wide), (3.0, 30.0), (0.5, 1.0), (True, False)
+    )
+]
+
+
+@pytest.mark.parametrize("problem", GD_GRID, ids=str)
+def test_gd_reaches_the_minimum(problem):
+    container = sp.csr_array if problem.data is sparse_columns else np.asarray
+    neuron = fit(problem, container, solver="gd", tol=0, max_iter=1000)
+    assert_reaches_the_minimum(neuron, problem)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.parametrize("multiple", [3.0, 30.0])
+@pytest.mark.parametrize("data", [breast_cancer_scaled, digits, sparse_columns, wide])
+def test_gd_does_not_take_a_restart_for_the_minimum(data, multiple, l1_ratio):
+    problem = Problem(data, multiple, l1_ratio)
+    neuron = fit(problem, solver="gd", tol=1e-10, max_iter=20_000)
+    assert neuron.converged_
+    assert_reaches_the_minimum(neuron, problem)
+
+
+SGD_GRID = [
+    *product(
+        [
+            Problem(sparse_columns, multiple, l1_ratio, fit_intercept, not fit_intercept)
+            for multiple, l1_ratio, fit_intercept in product((3.0, 30.0), (0.5, 1.0), (True, False))
+        ],
+        [2000],
+    ),
+    (Problem(breast_cancer_scaled, 3.0, 0.5), 2000),
+    (Problem(breast_cancer_scaled, 3.0, 1.0), 10_000),
+]
+
+
+@pytest.mark.parametrize(("problem", "max_iter"), SGD_GRID, ids=str)
+def test_sgd_reaches_the_minimum(problem, max_iter):
+    neuron = fit(problem, solver="sgd", tol=0, max_iter=max_iter, random_state=0)
+    assert_reaches_the_minimum(neuron, problem)
+
+
+def sgd(problem, learning_rate, passes, container=lambda X: X):
+    return fit(
+        problem,
+        container,
+        solver="sgd",
+        learning_rate=learning_rate,
+        shuffle=False,
+        tol=0,
+        max_iter=passes,
+    )
+
+
+SGD_PROBLEMS = [
+    Problem(*values)
+    for values in product(
+        (breast_cancer_scaled, sparse_columns, wide), (20.0,), (0.5, 1.0), (True, False), (True,)
+    )
+]
+
+
+@pytest.mark.parametrize("learning_rate", ["auto", 0.1, 0.01, 0.001])
+@pytest.mark.parametrize("problem", SGD_PROBLEMS, ids=str)
+def test_sgd_on_csr_is_sgd_on_dense(problem, learning_rate):
+    dense = sgd(problem, learning_rate, 3)
+    sparse = sgd(problem, learning_rate, 3, sp.csr_array)
+    assert_allclose(sparse.coef_, dense.coef_, rtol=0, atol=1e-12 * np.abs(dense.coef_).max())
+    assert_allclose(sparse.intercept_, dense.intercept_, rtol=0, atol=1e-12)
+    assert_allclose(sparse.loss_curve_, dense.loss_curve_, rtol=1e-12)
+    assert_array_equal(sparse.coef_ == 0, dense.coef_ == 0)
+
+
+@pytest.mark.parametrize("container", ["dense-C", "CSR"])
+@pytest.mark.parametrize("learning_rate", [0.1, 0.01])
+@pytest.mark.parametrize("problem", SGD_PROBLEMS, ids=str)
+def test_sgd_is_the_update_and_then_a_step_to_zero(problem, learning_rate, container):
+    X, y = load(problem.data)
+    w, b = plain_sgd(X, y, learning_rate, 2, **params_of(problem))
+    neuron = sgd(problem, learning_rate, 2, CONTAINERS[container])
+    assert_allclose(neuron.coef_[0], w, rtol=0, atol=1e-11 * np.abs(w).max())
+    assert_allclose(neuron.intercept_[0], b, rtol=0, atol=1e-11)
+    assert_array_equal(neuron.coef_[0] == 0, w == 0)
+
+
+def plain_sgd(X, y, eta, passes, *, C, l1_ratio, fit_intercept, s):
+    """Per sample, of weight s: w ← w + ηs((y−a)x − λw), b ← b + ηs(y−a), w to 0 by up to ηsκ."""
+    w, b = np.zeros(X.shape[1]), 0.0
+    strength = 1 / (C * s.sum())
+    for x, target, weight in [*zip(X, y, s, strict=True)] * passes:
+        step = eta * weight
+        error = target - expit(x @ w + b)
+        w = w + step * (error * x - (1 - l1_ratio) * strength * w)
+        w = np.sign(w) * np.maximum(np.abs(w) - step * l1_ratio * strength, 0)
+        b += step * error if fit_intercept else 0.0
+    return w, b
+
+
+# The largest C at which all weights are 0.
+
+WEIGHTS = {
+    "unweighted": (False, None),
+    "weighted": (True, None),
+    "balanced": (False, "balanced"),
+    "both": (True, {0: 0.3, 1: 2.5}),
+}
+
+
+@pytest.mark.parametrize("container", ["dense-C", "CSR"])
+@pytest.mark.parametrize("fit_intercept", [True, False], ids=["intercept", "no-intercept"])
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
+@pytest.mark.parametrize("data", [breast_cancer, sparse_columns, digits, wide])
+def test_l1_min_c(data, l1_ratio, weights, fit_intercept, container):
+    X, y = load(data)
+    weighted, class_weight = WEIGHTS[weights]
+    sample_weight = random_weights(y) if weighted else None
+    s = total_weights(y, sample_weight, class_weight)
+    X = CONTAINERS[container](X)
+    params = {"l1_ratio": l1_ratio, "fit_intercept": fit_intercept, "class_weight": class_weight}
+    C = l1_min_c(X, y, sample_weight=sample_weight, **params)
+    expected = least_C(X, y, l1_ratio=l1_ratio, fit_intercept=fit_intercept, s=s)
+    assert_allclose(C, expected, rtol=1e-10)
+    neuron = BCENeuronClassifier(C=C, **params).fit(X, y, sample_weight=sample_weight)
+    log_odds = logit(s @ y / s.sum()) if fit_intercept else 0.0
+    assert_array_equal(neuron.coef_, np.zeros((1, X.shape[1])))
+    assert_allclose(neuron.intercept_, [log_odds], rtol=0, atol=1e-12)
+    neuron.set_params(C=1.001 * C).fit(X, y, sample_weight=sample_weight)
+    assert np.any(neuron.coef_ != 0)
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize("tol", [1e-6, 1e-14])
+def test_l1_min_c_of_tall_data(tol, weighted, container):
+    X, y = load(tall)
+    s = random_weights(y) if weighted else np.ones(len(y))
+    X = CONTAINERS[container](X)
+    C = l1_min_c(X, y, sample_weight=s)
+    neuron = BCENeuronClassifier(C=C, l1_ratio=1, tol=tol).fit(X, y, sample_weight=s)
+    assert_array_equal(neuron.coef_, np.zeros((1, 12)))
+    assert_allclose(neuron.intercept_, [logit(s @ y / s.sum())], rtol=0, atol=1e-12)
+    neuron.set_params(C=1.001 * C).fit(X, y, sample_weight=s)
+    assert np.any(neuron.coef_ != 0)
+
+
+@pytest.mark.parametrize("tol", [1e-14, 0])
+@pytest.mark.parametrize("data", [breast_cancer, sparse_columns, digits, wide, imbalanced, tall])
+def test_no_weight_at_l1_min_c_whatever_the_tolerance(data, tol):
+    X, y = load(data)
+    neuron = BCENeuronClassifier(C=l1_min_c(X, y), l1_ratio=1, tol=tol, max_iter=5).fit(X, y)
+    assert_array_equal(neuron.coef_, np.zeros((1, X.shape[1])))
+
+
+@pytest.mark.parametrize("container", ["dense-C", "CSR"])
+@pytest.mark.parametrize("multiple", [1.0, 0.5])
+@pytest.mark.parametrize("data", [breast_cancer, sparse_columns, digits, wide, imbalanced])
+def test_where_there_is_no_weight_the_start_is_the_minimum(data, multiple, container):
+    """It starts at the log-odds: F is at its minimum from the first step to the last."""
+    X, y = load(data)
+    s = random_weights(y)
+    X = CONTAINERS[container](X)
+    C = multiple * l1_min_c(X, y, sample_weight=s)
+    neuron = BCENeuronClassifier(C=C, l1_ratio=1).fit(X, y, sample_weight=s)
+    a = s @ y / s.sum()
+    least = -(a * np.log(a) + (1 - a) * np.log1p(-a))
+    assert_allclose(neuron.loss_curve_, least, rtol=1e-14)
+
+
+@pytest.mark.parametrize("data", [breast_cancer, sparse_columns, digits])
+@pytest.mark.parametrize("container", ["dense-C", "CSR"])
+def test_l1_min_c_without_intercept_is_that_of_liblinear(data, container):
+    """LIBLINEAR minimises ‖w‖₁ + C Σ log(1 + exp(−yz)), y in {−1, 1}: C·S·F at l1_ratio 1."""
+    X, y = load(data)
+    rows = CONTAINERS[container](X)
+    expected = liblinear_min_c(rows, y, loss="log", fit_intercept=False)
+    assert_allclose(l1_min_c(rows, y, fit_intercept=False), expected, rtol=1e-12)
+
+
+def test_l1_min_c_with_labels_of_any_kind():
+    X, y = load(sparse_columns)
+    names = np.where(y == 1, "yes", "no")
+    assert l1_min_c(X, names) == l1_min_c(X, y)
+    weights = {"no": 0.3, "yes": 2.5}
+    expected = l1_min_c(X, y, class_weight={0: 0.3, 1: 2.5})
+    assert l1_min_c(X, names, class_weight=weights) == expected
+
+
+@pytest.mark.parametrize("l1_ratio", [0, -0.5, 2, np.nan])
+def test_l1_min_c_without_l1_is_an_error(l1_ratio):
+    X, y = load(sparse_columns)
+    with pytest.raises(ValueError, match="l1_ratio"):
+        l1_min_c(X, y, l1_ratio=l1_ratio)
+
+
+@pytest.mark.parametrize("container", ["dense-C", "CSR"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, 7.3])
+def test_l1_min_c_of_features_that_say_nothing_is_an_error(value, weighted, container):
+    y = np.repeat([0, 1], [31, 20])
+    weights = np.random.default_rng(0).uniform(0.1, 3, 51) if weighted else None
+    X = CONTAINERS[container](np.full((51, 3), value))
+    with pytest.raises(ValueError, match="No feature"):
+        l1_min_c(X, y, sample_weight=weights)
+
+
+@pytest.mark.parametrize("container", ["dense-C", "CSR"])
+def test_l1_min_c_of_the_same_samples_in_both_classes_is_an_error(container):
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    with pytest.raises(ValueError, match="No feature"):
+        l1_min_c(CONTAINERS[container](np.vstack([X, X])), np.repeat([0, 1], 20))
+
+
+@pytest.mark.parametrize(
+    ("argument", "values"),
+    [("y", np.zeros(400)), ("y", np.arange(400) % 3), ("sample_weight", -np.ones(400)),
+     ("sample_weight", np.zeros(400)), ("sample_weight", np.ones(3)), ("class_weight", "none")],
+)  # fmt: skip
+def test_l1_min_c_of_bad_arguments_is_an_error(argument, values):
+    X, y = load(sparse_columns)
+    with pytest.raises(ValueError, match=r"."):
+        l1_min_c(X, **{"y": y, argument: values})
+
+
+# No penalty.
+
+
+@pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
+def test_no_penalty_ignores_l1_ratio(solver):
+    X, y = load(imbalanced)
+    neuron = BCENeuronClassifier(C=np.inf, solver=solver, tol=0, max_iter=10, random_state=0)
+    expected = clone(neuron).fit(X, y)
+    with pytest.warns(UserWarning, match="ignored"):
+        neuron.set_params(l1_ratio=0.5).fit(X, y)
+    assert_array_equal(neuron.coef_, expected.coef_)
+    assert_array_equal(neuron.intercept_, expected.intercept_)
+
+
+# float32, and data of which a sample is taken.
+
+
+@pytest.mark.parametrize("container", ["dense-C", "CSR"])
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.parametrize("multiple", [3.0, 30.0])
+@pytest.mark.parametrize("data", [breast_cancer_scaled, sparse_columns, wide, tall, taller])
+def test_float32_is_close_to_float64(data, multiple, l1_ratio, container):
+    X, y = load(data)
+    X = X.astype(np.float32)
+    params = {"C": strength_of(Problem(data, multiple, l1_ratio)), "l1_ratio": l1_ratio}
+    neuron = BCENeuronClassifier(random_state=0, tol=1e-12, **params)
+    neuron.fit(CONTAINERS[container](X), y)
+    expected = BCENeuronClassifier(tol=TIGHT, **params).fit(X.astype(np.float64), y)
+    assert neuron.coef_.dtype == neuron.intercept_.dtype == np.float32
+    assert_array_equal(neuron.coef_ != 0, expected.coef_ != 0)
+    # sums of float32 products
+    assert_allclose(neuron.coef_, expected.coef_, rtol=0, atol=1e-5 * np.abs(expected.coef_).max())
+    assert_allclose(neuron.intercept_, expected.intercept_, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("container", ["dense-C", "dense-F", "CSR"])
+@pytest.mark.parametrize("data", [breast_cancer, tall, taller])
+def test_no_weight_at_l1_min_c_in_float32(data, container):
+    X, y = load(data)
+    X = CONTAINERS[container](X.astype(np.float32))
+    neuron = BCENeuronClassifier(C=l1_min_c(X, y), l1_ratio=1).fit(X, y)
+    assert_array_equal(neuron.coef_, np.zeros((1, X.shape[1])))
+
+
+TALL = [
+    Problem(tall, 1.05, 1.0),
+    Problem(tall, 3.0, 0.5),
+    Problem(tall, 3.0, 1.0),
+    Problem(tall, 3.0, 1.0, fit_intercept=False),
+    Problem(tall, 30.0, 0.5, weighted=True),
+    Problem(tall, 30.0, 1.0),
+]
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("problem", TALL, ids=str)
+def test_tall_data(problem, container):
+    neuron = fit(problem, CONTAINERS[container], tol=1e-14, random_state=0)
+    assert 0 < np.count_nonzero(neuron.coef_) < 12
+    assert_optimal(neuron, problem)
+
+
+@pytest.mark.parametrize("tol", [1e-6, 1e-14])
+@pytest.mark.parametrize("problem", TALL, ids=str)
+def test_tall_data_in_sorted_rows(problem, tol):
+    X, y = load(tall)
+    least, w, g = minimum_of(problem)
+    clear = (w != 0) | (np.abs(g) <= 1 - CLEAR)
+    for order in (np.argsort(X[:, 0]), np.lexsort((X[:, 1], y)), np.lexsort((X[:, 0], 1 - y))):
+        neuron = fit(problem, order=order, tol=tol, random_state=0)
+        assert_array_equal((neuron.coef_[0] != 0)[clear], (w != 0)[clear])
+        assert objective_of(neuron, problem) - least <= tol + 1e-12
+        if tol < 1e-10:
+            assert_optimal(neuron, problem)
+
+
+# Paths.
+
+PATH_DATA = {
+    "breast cancer": (breast_cancer_scaled, np.asarray),
+    "sparse columns": (sparse_columns, sp.csr_array),
+    "digits": (digits, np.asarray),
+    "text": (large_text, lambda X: X),
+    "tall": (tall, np.asarray),
+}
+
+
+@cache
+def path_of(name, l1_ratio):
+    """Warm-started models of a path, and cold ones at the same C."""
+    data, container = PATH_DATA[name]
+    X, y = load(data)
+    X = container(X)
+    strengths = l1_min_c(X, y, l1_ratio=l1_ratio) * np.geomspace(1.01, 1000, 20)
+    neuron = BCENeuronClassifier(l1_ratio=l1_ratio, warm_start=True, random_state=0)
+    warm, cold = [], []
+    for C in strengths:
+        neuron.set_params(C=C).fit(X, y)
+        warm.append((neuron.coef_[0], neuron.intercept_[0], neuron.n_passes_))
+        cold.append(clone(neuron).set_params(warm_start=False).fit(X, y))
+    return X, y, strengths, warm, cold
+
+
+PATHS = [*product(PATH_DATA, [1.0]), ("breast cancer", 0.5), ("sparse columns", 0.5)]
+
+
+@pytest.mark.parametrize("name", ["breast cancer", "digits"])
+def test_path_takes_no_more_than_three_times_its_hardest_fit(name):
+    _, _, _, warm, cold = path_of(name, 1.0)
+    assert sum(passes for *_, passes in warm) <= 3 * max(neuron.n_passes_ for neuron in cold)
+
+
+@pytest.mark.parametrize(("name", "l1_ratio"), PATHS)
+def test_path_takes_two_passes_a_fit_or_four_where_columns_are_taken_from_sparse_rows(
+    name, l1_ratio
+):
+    """Whatever a single fit takes: few, where samples of the rows do most of the work."""
+    *_, warm, _ = path_of(name, l1_ratio)
+    sparse = name in ("sparse columns", "text")
+    assert np.mean([passes for *_, passes in warm]) <= (4 if sparse else 2.3)
+
+
+@pytest.mark.parametrize(("name", "l1_ratio"), PATHS)
+def test_path_is_within_tol_of_each_minimum(name, l1_ratio):
+    X, y, strengths, warm, _ = path_of(name, l1_ratio)
+    for C, (w, b, _) in zip(strengths, warm, strict=True):
+        params = {"C": C, "l1_ratio": l1_ratio}
+        best = BCENeuronClassifier(tol=1e-10, random_state=0, **params).fit(X, y)
+        least = objective(best.coef_[0], best.intercept_[0], X, y, **params)
+        assert objective(w, b, X, y, **params) - least <= 1e-6
+
+
+def changed_rows(X, y, s):
+    X[1:200:9] *= -3
+
+
+def changed_labels(X, y, s):
+    y[:30] = 1 - y[:30]
+
+
+def changed_weights(X, y, s):
+    s[:200] = 0
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("change", [changed_rows, changed_labels, changed_weights])
+def test_warm_start_is_of_the_data_as_they_are(change, container):
+    """Arrays that were written over since the fit before."""
+    X, y = load(breast_cancer_scaled)
+    X, y, s = CONTAINERS[container](X.copy()), y.copy(), np.ones(len(y))
+    neuron = BCENeuronClassifier(l1_ratio=1, tol=TIGHT, warm_start=True)
+    neuron.fit(X, y, sample_weight=s)
+    before = neuron.coef_
+    change_in_place(X, y, s, change)
+    neuron.fit(X, y, sample_weight=s)
+    of_w, of_b = violations(neuron.coef_[0], neuron.intercept_[0], X, y, C=1.0, l1_ratio=1, s=s)
+    assert np.any(neuron.coef_ != before)
+    assert max(of_w, of_b) <= OPTIMAL
+
+
+def change_in_place(X, y, s, change):
+    if sp.issparse(X) and change is changed_rows:
+        rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+        X.data[(rows % 9 == 1) & (rows < 200)] *= -3
+    else:
+        change(X, y, s)
+
+
+@pytest.mark.parametrize("container", ["dense-C", "CSR"])
+def test_warm_start_does_not_overlook_nan(container):
+    X, y = load(breast_cancer_scaled)
+    X = CONTAINERS[container](X.copy())
+    neuron = BCENeuronClassifier(l1_ratio=1, warm_start=True).fit(X, y)
+    X[1, 3] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        neuron.fit(X, y)
+
+
+@pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
+def test_warm_start_from_the_minimum_stays_there(solver):
+    problem = Problem(sparse_columns, 30.0, 0.7)
+    X, y = load(sparse_columns)
+    neuron = fit(problem, tol=TIGHT, warm_start=True)
+    w, b = neuron.coef_, neuron.intercept_
+    neuron.set_params(solver=solver, tol=1e-6, learning_rate=1e-6, max_iter=50, random_state=0)
+    neuron.fit(X, y)
+    assert_allclose(neuron.coef_, w, rtol=0, atol=1e-3 * np.abs(w).max())
+    assert_allclose(neuron.intercept_, b, rtol=0, atol=1e-3 * np.abs(w).max())
+
+
+def test_warm_start_to_other_penalties_and_back():
+    """From l1_ratio 1 to 0 and to no intercept, and to data of other rows."""
+    X, y = load(sparse_columns)
+    neuron = BCENeuronClassifier(l1_ratio=1, tol=TIGHT, warm_start=True)
+    for params in (
+        {"C": 1.0},
+        {"C": 0.1, "l1_ratio": 0.3},
+        {"fit_intercept": False},
+        {"C": 5.0, "fit_intercept": True},
+        {"C": 0.01, "l1_ratio": 1},
+        {"C": 1.0},
+    ):
+        for n_samples in (400, 300):
+            rows, labels = X[:n_samples], y[:n_samples]
+            neuron.set_params(**params).fit(rows, labels)
+            assert_same_as_cold(neuron, rows, labels)
+
+
+def assert_same_as_cold(neuron, X, y):
+    cold = clone(neuron).fit(X, y)
+    scale_of_it = max(np.abs(cold.coef_).max(), 1e-3)
+    assert_array_equal(neuron.coef_ != 0, cold.coef_ != 0)
+    assert_allclose(neuron.coef_, cold.coef_, rtol=0, atol=1e-7 * scale_of_it)
+    assert_allclose(neuron.intercept_, cold.intercept_, rtol=0, atol=1e-7)
+
+
+# scikit-learn around it.
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_grid_search_in_a_pipeline(warm_start):
+    X, y = load(breast_cancer)
+    neuron = BCENeuronClassifier(warm_start=warm_start)
+    grid = {
+        "bceneuronclassifier__l1_ratio": [0, 0.5, 1],
+        "bceneuronclassifier__C": [0.01, 0.1, 1.0],
+    }
+    search = GridSearchCV(make_pipeline(StandardScaler(), neuron), grid, cv=3)
+    search.fit(X, y)
+    assert search.best_score_ > 0.95
+    assert len(search.cv_results_["params"]) == 9
+    assert np.all(np.isfinite(search.cv_results_["mean_test_score"]))
+    assert set(search.best_params_) == set(grid)

@@ -1,0 +1,557 @@
+"""The quadratic model with an L1 norm, and the descents on it, against the minima of all its faces.
+
+A face is where each penalised coordinate has one sign or is 0; there the model is a quadratic
+function, and its minimum over everything is the least of its minima on those.
+"""
+
+from itertools import product
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.special import expit
+from small_data import objective
+
+from sklearn_bce import _kernel_twins, _model_kernels
+from sklearn_bce._kernel_choice import COMPILED
+from sklearn_bce._point import Point
+from sklearn_bce._solvers import _model
+from sklearn_bce._solvers._model import (
+    ColumnModel,
+    MatrixModel,
+    _least_on_the_way,
+    minimise_on_faces,
+)
+
+MOST_SWEEPS = 20_000  # before a test says that there is no end of them
+INDEX = [np.int32, np.int64]
+
+
+@pytest.fixture(params=["compiled", "NumPy"])
+def kernels(request, monkeypatch):
+    """The kernels, of which the models call those that descend no more than so many times."""
+    module = COMPILED if request.param == "compiled" else _kernel_twins
+    calls = []
+
+    def counted(descend):
+        def counting(*arguments):
+            calls.append(1)
+            assert len(calls) <= MOST_SWEEPS, "there is no end of sweeps"
+            return descend(*arguments)
+
+        return counting
+
+    counting = SimpleNamespace(
+        csc_bends=module.csc_bends,
+        coordinate_descent=counted(module.coordinate_descent),
+        csc_coordinate_descent=counted(module.csc_coordinate_descent),
+    )
+    monkeypatch.setattr(_model, "kernels", lambda: counting)
+    return module
+
+
+@pytest.fixture
+def to_the_end(monkeypatch):
+    """Let the models miss no more than rounding."""
+    monkeypatch.setattr(_model, "may_be_missed", lambda gained, root: 1e-11 * gained)
+    monkeypatch.setattr(_model, "SHARE", 1e-11)
+    monkeypatch.setattr(_model, "MAX_ROUNDS", MOST_SWEEPS)
+    monkeypatch.setattr(_model, "MAX_SWEEPS", MOST_SWEEPS)
+
+
+# ----- references -------------------------------------------------------------------------------
+
+
+class Model:
+    """gᵀd + ½dᵀHd + Σ κ|start + d| − Σ κ|start|, written out."""
+
+    def __init__(self, H, g, l1, start):
+        self.H, self.g, self.l1, self.start = H, g, l1, start
+
+    def value(self, u):
+        d = u - self.start
+        return self.g @ d + d @ self.H @ d / 2 + self.l1 @ (np.abs(u) - np.abs(self.start))
+
+    def slope(self, u):
+        """Return the derivative of the smooth part."""
+        return self.g + self.H @ (u - self.start)
+
+    def minimum(self):
+        """Return the best of the minima on all faces, by least squares on each."""
+        signs = [(-1.0, 0.0, 1.0) if kappa > 0 else (None,) for kappa in self.l1]
+        return min((self._on_face(face) for face in product(*signs)), key=self.value)
+
+    def _on_face(self, face):
+        free = np.array([sign != 0.0 for sign in face])
+        sign = np.array([sign or 0.0 for sign in face])
+        u = np.where(free, self.start, 0.0)
+        rhs = -(self.slope(u) + self.l1 * sign)
+        u[free] += np.linalg.lstsq(self.H[np.ix_(free, free)], rhs[free], rcond=1e-14)[0]
+        return u
+
+    def descended(self, u, n_sweeps, visited=lambda u: u == u):
+        """Return where the exact minimum along each coordinate in turn leads to."""
+        u = u.copy()
+        for _ in range(n_sweeps):
+            for j in np.flatnonzero(visited(u)):
+                bend, slope = self.H[j, j], self.slope(u)[j]
+                # the model along a coordinate is least at 0, or where either of its halves is
+                places = [u[j] - (slope + side * self.l1[j]) / bend for side in (-1, 1)]
+                tried = [np.where(np.arange(len(u)) == j, to, u) for to in (*places, 0.0)]
+                u = min(tried, key=self.value)
+        return u
+
+
+def _columns(kind, n_samples=50, density=1.0):
+    """Return columns, of which some may be all but the same, or the same, or nothing."""
+    rng = np.random.default_rng(3)
+    A = rng.standard_normal((n_samples, 5)) * (rng.random((n_samples, 5)) < density)
+    if kind != "well-conditioned":
+        A[:, 1] = A[:, 0] * (1 + (kind == "nearly duplicated") * 1e-3 * rng.random(n_samples))
+        A[:, 3] = -2 * A[:, 2] * (1 + (kind == "nearly duplicated") * 1e-5 * rng.random(n_samples))
+    if kind == "singular":
+        A[:, 4] = 0.0
+    return A
+
+
+KINDS = ["well-conditioned", "nearly duplicated", "singular"]
+START = np.array([0.5, 0.0, -0.25, 0.0, 0.125, -0.75])
+KAPPA = {"weak": 0.003, "medium": 0.05, "uneven": np.array([0.1, 0.02, 0.0, 0.2, 0.03]), "all": 9.0}
+
+
+def _model_of(kind, fit_intercept=True, kappa=0.05, density=1.0):
+    A = _columns(kind, density=density)
+    Z = np.column_stack([A, np.ones(len(A))])[:, : 5 + fit_intercept]
+    l1 = np.append(np.broadcast_to(kappa, 5), 0.0)[: Z.shape[1]]
+    error = np.random.default_rng(4).standard_normal(len(Z))
+    return Model(Z.T @ Z / len(Z), Z.T @ error / len(Z), l1, START[: Z.shape[1]])
+
+
+def _assert_least(model, u, gained, rounding=1e-13):
+    """The gain is what it is said to be, and nobody's is larger."""
+    best = -model.value(model.minimum())
+    rounding *= max(1.0, best)
+    assert gained == pytest.approx(-model.value(u), rel=1e-11, abs=rounding)
+    assert best - 1e-9 * best <= gained <= best + rounding
+
+
+# ----- kernels ----------------------------------------------------------------------------------
+
+
+def test_every_kernel_is_tested_here_against_its_twin():
+    public = {name for name in vars(_model_kernels) if not name.startswith("_")}
+    assert public == {"coordinate_descent", "csc_bends", "csc_coordinate_descent"}
+
+
+@pytest.mark.parametrize("kind", KINDS[:2])
+@pytest.mark.parametrize("kappa", KAPPA.values(), ids=KAPPA)
+@pytest.mark.parametrize("n_sweeps", [1, 2, 7])
+def test_coordinate_descent(kernels, kind, kappa, n_sweeps):
+    model = _model_of(kind, kappa=kappa)
+    u, gradient = model.start.copy(), model.g.copy()
+    gained, last = kernels.coordinate_descent(model.H, model.l1, u, gradient, n_sweeps, -1.0)
+    before, expected = (model.descended(model.start, n) for n in (n_sweeps - 1, n_sweeps))
+    np.testing.assert_allclose(u, expected, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(u == 0, expected == 0)
+    np.testing.assert_allclose(gradient, model.slope(u), rtol=0, atol=1e-13)
+    assert gained == pytest.approx(-model.value(expected), rel=1e-12, abs=1e-14)
+    assert last == pytest.approx(model.value(before) - model.value(expected), rel=1e-9, abs=1e-14)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 1.0])
+def test_coordinate_descent_stops_when_a_sweep_brings_little(kernels, share):
+    model = _model_of("nearly duplicated")
+    values = [-model.value(model.descended(model.start, n)) for n in range(31)]
+    enough = [n for n in range(1, 31) if values[n] - values[n - 1] <= share * values[n]]
+    u, gradient = model.start.copy(), model.g.copy()
+    gained, last = kernels.coordinate_descent(model.H, model.l1, u, gradient, 30, share)
+    sweeps = next(iter(enough), 30)
+    assert gained == pytest.approx(values[sweeps], rel=1e-12)
+    assert last == pytest.approx(values[sweeps] - values[sweeps - 1], rel=1e-6, abs=1e-14)
+
+
+def test_coordinate_descent_without_curvature(kernels):
+    """It goes to 0 where the gradient is no more than κ, and nowhere where it is more."""
+    u, gradient = np.array([3.0, -2.0, 1.5, 0.0, 0.25]), np.array([0.5, -1.0, 2.0, 4.0, 0.0])
+    l1, before = np.array([1.0, 1.0, 1.0, 1.0, 0.0]), u.copy()
+    matrix = np.zeros((5, 5))
+    gained, last = kernels.coordinate_descent(matrix, l1, u, gradient, 1, 0.0)
+    np.testing.assert_array_equal(u, [0.0, 0.0, 1.5, 0.0, 0.0])
+    np.testing.assert_array_equal(gradient, [0.5, -1.0, 2.0, 4.0, 0.0])
+    model = Model(matrix, gradient, l1, before)
+    assert gained == last == -model.value(u)
+
+
+def test_coordinate_descent_of_nothing(kernels):
+    nothing = np.zeros(0)
+    assert kernels.coordinate_descent(np.zeros((0, 0)), nothing, nothing, nothing, 3, 0.1) == (0, 0)
+
+
+@pytest.mark.parametrize("index", INDEX)
+def test_csc_bends(kernels, index):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((40, 6)) * (rng.random((40, 6)) < 0.3)
+    A[:, 4] = 0.0
+    X, weight = sp.csc_array(A), rng.random(40)
+    columns = np.array([5, 0, 4, 3])  # in the order in which they are asked for
+    first, second = np.full((2, 4), np.nan)
+    arrays = X.data, X.indices.astype(index), X.indptr.astype(index)
+    kernels.csc_bends(*arrays, columns, weight, first, second)
+    np.testing.assert_allclose(first, A.T[columns] @ weight, rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(second, (A.T[columns] ** 2) @ weight, rtol=1e-13)
+
+
+class Columns:
+    """Arguments of a descent by columns, and the model that it is on once c is the best one."""
+
+    def __init__(self, fit_intercept, index, kappa=0.02):
+        rng = np.random.default_rng(5)
+        A, self.weight = _columns("nearly duplicated", density=0.4), rng.random(50)
+        self.order = np.array([3, 0, 4, 1])
+        self.A, X = A[:, self.order], sp.csc_array(A)
+        self.arrays = X.data, X.indices.astype(index), X.indptr.astype(index), self.order
+        self.first = self.A.T @ self.weight
+        self.total = self.weight.sum() if fit_intercept else np.inf
+        self.of_intercept = 0.7 if fit_intercept else 0.0
+        self.l2, self.l1 = rng.uniform(0, 0.5, 4), np.full(4, kappa)
+        self.g, self.start = rng.standard_normal(4), START[:4]
+        H = self.A.T @ (self.A * self.weight[:, None]) + np.diag(self.l2)
+        H -= np.outer(self.first, self.first) / self.total
+        g = self.g - self.first * self.of_intercept / self.total
+        self.model = Model(H, g, self.l1, self.start)
+
+    def descended(self, module, n_sweeps, every=True, bend=None):
+        """Return u, Σ hxd, the state and the gains of some sweeps."""
+        u, moved = self.start.copy(), np.zeros(50)
+        state = np.array([-self.of_intercept / self.total, self.of_intercept])
+        bend = np.diag(self.model.H).copy() if bend is None else bend
+        gains = [
+            module.csc_coordinate_descent(
+                *self.arrays, self.weight, self.first, bend, self.l2, self.l1, self.g,
+                self.start, self.total, every, u, moved, state,
+            )
+            for _ in range(n_sweeps)
+        ]  # fmt: skip
+        return u, moved, state, gains
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("index", INDEX)
+@pytest.mark.parametrize("every", [True, False])
+@pytest.mark.parametrize("kappa", [0.02, 0.4, 50.0])
+def test_csc_coordinate_descent(kernels, fit_intercept, index, every, kappa):
+    """As on the model in which c follows the weights; which columns are at 0, now and later, tells
+    which are visited."""
+    columns = Columns(fit_intercept, index, kappa)
+    u, moved, state, gains = columns.descended(kernels, 3, every)
+    model, expected, values = columns.model, columns.start, [0.0]
+    for _ in range(3):
+        expected = model.descended(expected, 1, lambda u: every | (u != 0))
+        values.append(model.value(expected))
+    np.testing.assert_allclose(u, expected, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(u == 0, expected == 0)
+    d = u - columns.start
+    np.testing.assert_allclose(moved, columns.weight * (columns.A @ d), rtol=0, atol=1e-12)
+    of_intercept = columns.of_intercept + columns.first @ d if fit_intercept else 0.0
+    assert state[0] == pytest.approx(-of_intercept / columns.total, rel=1e-12, abs=1e-14)
+    if fit_intercept:
+        assert state[1] == pytest.approx(of_intercept, rel=1e-12, abs=1e-14)
+    np.testing.assert_allclose(gains, -np.diff(values), rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("index", INDEX)
+def test_csc_coordinate_descent_without_curvature(kernels, index):
+    """In a column of no bend a weight goes to 0 where its gradient is no more than κ."""
+    columns = Columns(True, index)
+    for kappa, moves in ((0.0, False), (50.0, True)):
+        columns.l1[:] = kappa
+        u, moved, _, (gain,) = columns.descended(kernels, 1, bend=np.zeros(4))
+        np.testing.assert_array_equal(u, 0.0 if moves else columns.start)
+        assert np.any(moved) == moves
+        assert (gain > 0) == moves
+
+
+# ----- the model by its curvature -----------------------------------------------------------------
+
+
+def _point(theta, gradient):
+    theta.flags.writeable = gradient.flags.writeable = False  # whoever writes, raises
+    return Point(theta, 0.0, gradient, None, None)
+
+
+def _by_matrix(model, tol=np.inf):
+    """Return the end; a step that gains less than tol is to be known for certain."""
+    everything = np.arange(len(model.g))
+    matrix = MatrixModel(model.H.copy(), everything, tol)
+    return matrix.minimum(_point(model.start.copy(), model.g.copy()), everything, model.l1)
+
+
+@pytest.mark.usefixtures("kernels", "to_the_end")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("kappa", KAPPA.values(), ids=KAPPA)
+def test_minimum_by_the_matrix(kind, fit_intercept, kappa):
+    model = _model_of(kind, fit_intercept, kappa)
+    u, gained, solved = _by_matrix(model)
+    assert solved
+    _assert_least(model, u, gained)
+    if kind == "well-conditioned":  # elsewhere there is more than one minimum, or all but
+        best = model.minimum()
+        np.testing.assert_allclose(u, best, rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(u == 0, best == 0)
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kappa", KAPPA.values(), ids=KAPPA)
+@pytest.mark.parametrize("size", [1.0, 1e-4, 1e-8])
+def test_minimum_by_the_matrix_misses_little(kind, kappa, size):
+    model = _model_of(kind, kappa=np.multiply(kappa, size))
+    model.g, model.start = size * model.g, size * model.start
+    _assert_misses_little(model)
+
+
+def _assert_misses_little(model):
+    """What the model gains tells how far the minimum of F is: that is no less than half of it."""
+    u, gained, solved = _by_matrix(model)
+    best = -model.value(model.minimum())
+    assert gained == pytest.approx(-model.value(u), rel=1e-9)
+    assert gained <= best * (1 + 1e-9)
+    assert gained >= best / 2 or not solved
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("noise", [1e-2, 1e-3, 1e-4])
+@pytest.mark.parametrize("seed", range(10))
+def test_columns_that_repeat_each_other_do_not_hide_how_far_the_minimum_is(noise, seed):
+    """Where the penalty decides between them, a sweep gains next to nothing on a long way."""
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((40, 2))[:, [0, 1, 0, 1, 0]] + noise * rng.standard_normal((40, 5))
+    gradient, start = A.T @ rng.standard_normal(40) / 40, rng.standard_normal(5)
+    l1 = np.full(5, 0.01 * np.abs(gradient).max())
+    _assert_misses_little(Model(A.T @ A / 40, gradient, l1, start))
+
+
+@pytest.mark.usefixtures("kernels")
+def test_and_it_is_found_in_time():
+    """Of such models none is left unsolved, and each is solved to the share that may be missed."""
+    rng = np.random.default_rng(1)
+    for noise in 10 ** rng.uniform(-5, -1, 50):
+        A = rng.standard_normal((40, 2))[:, [0, 1, 0, 1, 0]]
+        A += noise * rng.standard_normal(A.shape)
+        gradient, start = A.T @ rng.standard_normal(40) / 40, rng.standard_normal(5)
+        l1 = np.full(5, 10 ** rng.uniform(-3, 0) * np.abs(gradient).max())
+        model = Model(A.T @ A / 40, gradient, l1, start)
+        _, gained, solved = _by_matrix(model)
+        assert solved
+        assert gained >= 0.75 * -model.value(model.minimum())
+
+
+@pytest.mark.usefixtures("kernels", "to_the_end")
+def test_minimum_over_some_of_its_coordinates():
+    model = _model_of("well-conditioned")
+    known, asked = np.array([2, 3, 5, 7, 8, 11]), np.array([2, 5, 7, 11])
+    theta, gradient, inside = np.full(12, 7.0), np.full(12, -3.0), [0, 2, 3, 5]
+    theta[known], gradient[known] = model.start, model.g
+    matrix = MatrixModel(model.H, known)
+    u, gained, _ = matrix.minimum(_point(theta, gradient), asked, model.l1[inside])
+    within = model.H[np.ix_(inside, inside)]
+    part = Model(within, model.g[inside], model.l1[inside], model.start[inside])
+    _assert_least(part, u, gained)
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["gradient", "matrix"])
+@pytest.mark.filterwarnings("ignore:(invalid|overflow):RuntimeWarning")
+def test_sweeps_over_what_is_no_number_come_to_an_end(broken, where):
+    model = _model_of("well-conditioned")
+    if where == "gradient":
+        model.g[1] = broken
+    else:
+        model.H[1, 2] = model.H[2, 1] = broken
+    _by_matrix(model)
+
+
+def test_what_a_step_teaches_is_bfgs():
+    """B ← B + qqᵀ/qᵀs − Bs(Bs)ᵀ/sᵀBs, after which Bs = q; of a step that tells of no curvature,
+    nothing."""
+    rng = np.random.default_rng(0)
+    model, subset = _model_of("well-conditioned"), np.array([0, 2, 3, 5, 6, 9])
+    other = rng.standard_normal((6, 6))
+    curvature, matrix = other @ other.T, MatrixModel(model.H.copy(), subset)
+    step = rng.standard_normal(11)
+    step[[1, 4, 7, 8, 10]] = 0.0  # outside of the working set
+    s, change = step[subset], rng.standard_normal(11)
+    change[subset] = q = curvature @ s
+    Bs = model.H @ s
+    matrix.learn(step, change)
+    expected = model.H + np.outer(q, q) / (q @ s) - np.outer(Bs, Bs) / (s @ Bs)
+    np.testing.assert_allclose(matrix.matrix, expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(matrix.matrix @ s, q, rtol=1e-10)
+    for nothing in (-change, np.zeros(11)):
+        before = matrix.matrix.copy()
+        matrix.learn(step, nothing)
+        np.testing.assert_array_equal(matrix.matrix, before)
+
+
+def test_another_l2_penalty_changes_the_diagonal_of_features_alone():
+    model, subset = _model_of("well-conditioned"), np.array([0, 2, 3, 5, 6, 9])  # 9: the intercept
+    matrix = MatrixModel(model.H.copy(), subset)
+    matrix.add_to_diagonal(np.arange(9) / 2)
+    expected = model.H + np.diag([0, 1, 1.5, 2.5, 3, 0])
+    np.testing.assert_array_equal(matrix.matrix, expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("kappa", KAPPA.values(), ids=KAPPA)
+def test_minimise_on_faces(kind, fit_intercept, kappa):
+    """What is 0 stays 0, and of the others none that is not 0 in the end could be better."""
+    model = _model_of(kind, fit_intercept, kappa)
+    v, slope = model.start.copy(), model.g.copy()
+    gained = minimise_on_faces(model.H, slope, v, model.l1, 50)
+    assert gained == pytest.approx(-model.value(v), rel=1e-9)
+    np.testing.assert_allclose(slope, model.slope(v), rtol=0, atol=1e-12)
+    assert not np.any(v[(model.start == 0) & (model.l1 > 0)])
+    free = (v != 0) | (model.l1 == 0)
+    np.testing.assert_allclose((slope + model.l1 * np.sign(v))[free], 0, rtol=0, atol=1e-9)
+
+
+def test_minimise_on_faces_passes_0_where_that_is_better():
+    H, l1, v = (
+        np.diag([1.0, 1.0, 2.0, 1.0]),
+        np.array([0.5, 0.5, 0.5, 0.0]),
+        np.array([1.0, 1, -1, 1]),
+    )
+    slope = np.array([3.0, 1.2, 0.5, 2.0])
+    model = Model(H, slope.copy(), l1, v.copy())
+    gained = minimise_on_faces(H, slope, v, l1, 50)
+    # by themselves: 1 − (3 − 0.5); 0; −1 + (0.5 − 0.5)/2; and 1 − 2, which nobody minds
+    np.testing.assert_allclose(v, [-1.5, 0.0, -1.0, -1.0], rtol=0, atol=1e-15)
+    assert gained == pytest.approx(-model.value(v), rel=1e-14)
+
+
+@pytest.mark.parametrize(("start", "slope"), [(0.0, 0.25), (1.0, 1.25)], ids=["before", "after"])
+def test_minimise_on_faces_of_no_coordinate_that_is_not_0(start, slope):
+    """The last face is a point."""
+    v, slope = np.full(2, start), np.full(2, slope)
+    model = Model(np.eye(2), slope.copy(), np.full(2, 0.5), v.copy())
+    gained = minimise_on_faces(model.H, slope, v, model.l1, 50)
+    np.testing.assert_array_equal(v, 0.0)
+    assert gained == -model.value(v)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_least_on_the_way(seed):
+    """On a fine grid of the way nothing is less; it may end where a coordinate is 0."""
+    rng = np.random.default_rng(seed)
+    root, at = rng.standard_normal((4, 4)), np.append(rng.choice([-1, 1], 3) * rng.random(3), 0.0)
+    H, kappa, slope = root @ root.T, np.append(rng.random(3), 0.0), rng.standard_normal(4)
+    model = Model(H, slope, kappa, at)
+    step = np.linalg.solve(H, -(slope + kappa * np.sign(at)))
+    to = _least_on_the_way(at, step, kappa, slope, H)
+    grid = [model.value(at + t * step) for t in np.linspace(0, 1, 2001)]
+    assert model.value(to) <= min(grid) + 1e-14
+    length = (to - at) @ step / (step @ step)
+    assert 0 <= length <= 1 + 1e-12
+    np.testing.assert_allclose(to, at + length * step, rtol=0, atol=1e-14)
+
+
+# ----- the model by its columns -------------------------------------------------------------------
+
+WORKING = np.array([1, 2, 4, 5, 6])
+
+
+class Sparse:
+    """A problem in standard coordinates, and its model at a point, over five of eight columns."""
+
+    def __init__(self, kind, fit_intercept, l1_ratio=0.8, C=2.0, start=START, constant=3.0):
+        rng = np.random.default_rng(6)
+        A = rng.standard_normal((50, 8)) * (rng.random((50, 8)) < 0.4)
+        A[:, WORKING] = _columns(kind, density=0.4)
+        if kind == "off-centre":  # full columns, one of them constant: their mean is all they have
+            A[:, 2], A[:, 4] = constant, 100 + A[:, 4]
+        y, weight = (rng.random(50) < 0.6) * 1.0, rng.uniform(0.5, 2, 50)
+        X = sp.csr_array(A * np.geomspace(0.01, 100, 8))
+        self.problem = objective((X, y, weight), C, fit_intercept, l1_ratio).standardised()
+        to, penalty = self.problem.coordinates, self.problem.penalty
+        self.subset = np.append(WORKING, np.arange(8, 8 + fit_intercept))
+        theta = np.zeros(to.size)
+        theta[self.subset] = start[: len(self.subset)]
+        self.point = self.problem.evaluate(theta)
+        self.l1 = np.append(penalty.l1[WORKING], [0.0] * fit_intercept)
+        Z = np.column_stack([(X.toarray() - to.shift) / to.scale, np.ones(50)])
+        share, a = weight / weight.sum(), expit(Z[:, : to.size] @ theta)
+        Z, l2 = Z[:, self.subset], np.append(penalty.l2[WORKING], [0.0] * fit_intercept)
+        H = Z.T @ (Z * (share * a * (1 - a))[:, None]) + np.diag(l2)
+        g = Z.T @ (share * (a - y)) + l2 * theta[self.subset]
+        self.model = Model(H, g, self.l1, theta[self.subset])
+
+    def by_columns(self, index=np.int32, tol=0.0):
+        X = self.problem.X.tocsc()
+        data = X.data / np.repeat(self.problem.coordinates.scale, np.diff(X.indptr))
+        indices, indptr = X.indices.astype(index), X.indptr.astype(index)
+        matrix = SimpleNamespace(data=data, indices=indices, indptr=indptr)
+        model = ColumnModel(self.problem, matrix, WORKING, self.point.curvature, tol)
+        return model.minimum(self.point, self.subset, self.l1)
+
+    def by_matrix(self):
+        matrix = self.problem.curvature_matrix(self.point, self.subset)
+        return MatrixModel(matrix, self.subset).minimum(self.point, self.subset, self.l1)
+
+
+@pytest.mark.usefixtures("kernels", "to_the_end")
+@pytest.mark.parametrize("kind", [*KINDS, "off-centre"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("l1_ratio", [0.3, 1.0])
+@pytest.mark.parametrize("C", [0.2, 2.0, 50.0])
+@pytest.mark.parametrize("index", INDEX)
+def test_minimum_by_the_columns_and_by_the_matrix(kind, fit_intercept, l1_ratio, C, index):
+    sparse = Sparse(kind, fit_intercept, l1_ratio, C)
+    ends = sparse.by_columns(index), sparse.by_matrix()
+    # what is 100 deviations off centre, squared, costs four digits
+    rounding = 1e-11 if kind == "off-centre" else 1e-13
+    for u, gained, solved in ends:
+        assert solved
+        _assert_least(sparse.model, u, gained, rounding)
+    if kind == "well-conditioned":
+        np.testing.assert_allclose(ends[0][0], ends[1][0], rtol=0, atol=1e-4)
+        np.testing.assert_array_equal(ends[0][0] == 0, ends[1][0] == 0)
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("kind", [*KINDS, "off-centre"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("C", [1e-6, 0.2, 2.0, 50.0])
+@pytest.mark.parametrize("start", [START, np.zeros(6)], ids=["away", "from 0"])
+@pytest.mark.parametrize("tol", [0.0, 1e-6, np.inf])
+def test_sweeps_over_columns_come_to_an_end(kind, fit_intercept, C, start, tol):
+    """Wherever they begin and end: at C = 1e-6 all weights are 0 then, as they may have been."""
+    sparse = Sparse(kind, fit_intercept, C=C, start=start)
+    u, gained, solved = sparse.by_columns(tol=tol)
+    assert solved
+    assert gained == pytest.approx(-sparse.model.value(u), rel=1e-9, abs=1e-14)
+    if C == 1e-6:
+        assert not u[:5].any()
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("constant", [0.1, 0.3, 0.7, 1.1, 3.3, 7.7, 1e3 + 0.1, 1e5 + 0.1])
+@pytest.mark.parametrize("start", [START, np.append(0.0, START[1:])], ids=["away", "from 0"])
+def test_a_constant_column_has_no_curvature_but_rounding(constant, start):
+    """Beside the intercept, which does as much at no cost: its weight is 0 then."""
+    sparse = Sparse("off-centre", True, 1.0, start=np.roll(start, 1), constant=constant)
+    for u, *_ in (sparse.by_columns(), sparse.by_matrix()):
+        assert u[list(WORKING).index(2)] == 0
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("certain", [800.0, np.nan])
+@pytest.mark.filterwarnings("ignore:(invalid|overflow|divide by zero):RuntimeWarning")
+def test_and_so_they_do_over_samples_without_curvature(certain):
+    sparse = Sparse("well-conditioned", True)
+    curvature = np.full(50, certain * 0.0)
+    sparse.point = sparse.point._replace(curvature=curvature)
+    sparse.by_columns()
