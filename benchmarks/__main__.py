@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import memory, passes, plots, raising, record, report, samples
-from benchmarks.competitors import PEERS, SKLEARN, Competitor, chosen
+from benchmarks.competitors import PEERS, SKLEARN, SPARSE_PEERS, Competitor, chosen
 from benchmarks.data_files import problems_of
-from benchmarks.problems import SUITES, Problem
+from benchmarks.problems import SUITES, Problem, sparse
 from benchmarks.runner import Outcome, run
 
-LIMITS = {"quick": 4.0, "full": 20.0}  # seconds of a fit
+LIMITS = {"quick": 4.0, "full": 20.0, "l1": 10.0}  # seconds of a fit
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -54,7 +54,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--repeats", type=int, default=5, help="timed fits of each (default 5)")
     parser.add_argument(
-        "--limit", type=float, help="seconds a fit may take (default 4 for quick, 20 for full)"
+        "--limit",
+        type=float,
+        help="seconds a fit may take (default 4 for quick, 20 for full, 10 for l1)",
     )
     parser.add_argument(
         "--output",
@@ -81,14 +83,19 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def peers_of(options: argparse.Namespace) -> list[Competitor]:
     """Return whom to compare with."""
+    everyone = SPARSE_PEERS if options.suite == "l1" else PEERS
     if options.peers is not None:
-        return chosen(name for word in options.peers for name in word.split(",") if name)
-    return SKLEARN if options.suite == "quick" else [peer for peer in PEERS if peer.installed]
+        names = [name for word in options.peers for name in word.split(",") if name]
+        return chosen(names, everyone)
+    return SKLEARN if options.suite == "quick" else [peer for peer in everyone if peer.installed]
 
 
 def problems_wanted(options: argparse.Namespace) -> list[Problem]:
     """Return what is to be solved."""
-    problems = SUITES[options.suite] + (problems_of(options.data) if options.data else [])
+    found = problems_of(options.data) if options.data else []
+    if options.suite == "l1":  # raw columns have no common strength of the penalty
+        found = sparse([problem for problem in found if not problem.name.endswith("raw")])
+    problems = SUITES[options.suite] + found
     if options.problems is not None:
         problems = [p for p in problems if any(word in p.name for word in options.problems)]
         if not problems:

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 from benchmarks.limits import newton_steps_within, passes_within, stored_values
-from benchmarks.peers import LIBLINEAR_DUAL, Glum, Liblinear, Skglm, SnapML
+from benchmarks.peers import LIBLINEAR_DUAL, LIBLINEAR_L1, Glum, Liblinear, Skglm, SnapML
 from benchmarks.problems import Problem
 from sklearn_bce import BCENeuronClassifier
 
@@ -87,6 +87,8 @@ class Competitor:
             parameters["alpha"] = 1 / (problem.C * len(problem.split[2]))
         else:
             parameters["C"] = problem.C
+        if problem.l1_ratio:
+            parameters["l1_ratio"] = problem.l1_ratio
         return self.estimator(**parameters)
 
     @property
@@ -200,6 +202,50 @@ PACKAGES = [
 
 PEERS = [*SKLEARN, *PACKAGES]
 
+# Those that know the L1 norm, with the settings they choose from then.
+SPARSE_PEERS = [
+    logistic_regression(
+        "liblinear", iterations=newton_steps_within, intercept_scaling=[1.0, 30.0, 1000.0]
+    ),
+    logistic_regression("saga", MANY_PASSES, passes_within),
+    Competitor(
+        "glum",
+        Glum,
+        settings=grid(solver=["irls-cd"], scale_predictors=[False]),
+        tolerances=TOLERANCES,
+        needs="glum",
+    ),
+    Competitor(
+        "liblinear-official",
+        Liblinear,
+        settings=[{"solver": LIBLINEAR_L1}],
+        tolerances=TOLERANCES,
+        compiled=True,
+        needs="liblinear",
+    ),
+    Competitor(
+        "skglm",
+        Skglm,
+        settings=grid(solver=["ProxNewton", "AndersonCD"]),
+        tolerances=TOLERANCES,
+        needs="skglm",
+    ),
+    Competitor(
+        "snapml",
+        SnapML,
+        settings=grid(dual=[False], n_jobs=[1, 2], bias=[30.0, 1000.0]),
+        tolerances=TOLERANCES,
+        compiled=True,
+        iterations=passes_within,
+        needs="snapml",
+    ),
+]
+
+SPARSE_DEFAULTS = [
+    Competitor("BCENeuronClassifier()", BCENeuronClassifier),
+    Competitor("LogisticRegression('saga')", LogisticRegression, {"solver": "saga"}, compiled=True),
+]
+
 DEFAULTS = [
     Competitor("BCENeuronClassifier()", BCENeuronClassifier),
     Competitor("LogisticRegression()", LogisticRegression),
@@ -212,7 +258,7 @@ DEFAULTS = [
 ]
 
 
-def chosen(names: Iterable[str]) -> list[Competitor]:
+def chosen(names: Iterable[str], among: list[Competitor] = PEERS) -> list[Competitor]:
     """Return the peers of these names, in the order of the table.
 
     Raises
@@ -221,11 +267,11 @@ def chosen(names: Iterable[str]) -> list[Competitor]:
         If a name is none of theirs, or its package is not installed.
     """
     wanted = set(names)
-    known = {peer.name: peer for peer in PEERS}
+    known = {peer.name: peer for peer in among}
     if unknown := wanted - known.keys():
         raise ValueError(
             f"unknown peer {', '.join(sorted(unknown))}; allowed are {', '.join(known)}"
         )
     if missing := [name for name in known if name in wanted and not known[name].installed]:
         raise ValueError(f"not installed: {', '.join(missing)}; pip install -e '.[bench]'")
-    return [peer for peer in PEERS if peer.name in wanted]
+    return [peer for peer in among if peer.name in wanted]

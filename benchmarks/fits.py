@@ -68,8 +68,10 @@ def reference(problem: Problem) -> tuple[float, float]:
     X, _, y, _ = problem.split
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = OURS.estimator(C=problem.C, tol=1e-15, max_iter=300).fit(X, y)
-    place = model.coef_[0], model.intercept_[0], problem.C
+        model = OURS.estimator(C=problem.C, l1_ratio=problem.l1_ratio, tol=1e-15, max_iter=300).fit(
+            X, y
+        )
+    place = model.coef_[0], model.intercept_[0], problem.C, problem.l1_ratio
     return judge.objective(X, y, *place), judge.gap(X, y, *place)
 
 
@@ -98,7 +100,7 @@ def fit(problem: Problem, estimator: BaseEstimator, limit: float = np.inf) -> Fi
         return Fit(seconds, np.inf, np.nan, np.nan, told, failure="weights are not finite")
     return Fit(
         seconds,
-        judge.objective(X, y, w, b, problem.C),
+        judge.objective(X, y, w, b, problem.C, problem.l1_ratio),
         judge.accuracy(X_test, y_test, w, b),
         judge.log_loss(X_test, y_test, w, b),
         told,

@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, log_expit
+from scipy.optimize import brentq
+from scipy.special import entr, expit, log_expit
 
 
-def objective(X: Any, y: np.ndarray, w: np.ndarray, b: float, C: float) -> float:
-    """Return F(w, b): the mean cross-entropy in nats plus ‖w‖²/(2·C·n)."""
+def objective(
+    X: Any, y: np.ndarray, w: np.ndarray, b: float, C: float, l1_ratio: float = 0.0
+) -> float:
+    """Return F(w, b): the mean cross-entropy in nats plus ((1−ρ)/2·‖w‖² + ρ‖w‖₁)/(C·n)."""
     w = np.asarray(w, dtype=np.float64)
-    return log_loss(X, y, w, b) + float(w @ w) / (2 * C * len(y))
+    return log_loss(X, y, w, b) + _penalty(w, l1_ratio) / (C * len(y))
+
+
+def _penalty(w: np.ndarray, l1_ratio: float) -> float:
+    return float((1 - l1_ratio) / 2 * (w @ w) + l1_ratio * np.sum(np.abs(w)))
 
 
 def log_loss(X: Any, y: np.ndarray, w: np.ndarray, b: float) -> float:
@@ -25,19 +32,29 @@ def accuracy(X: Any, y: np.ndarray, w: np.ndarray, b: float) -> float:
     return float(np.mean((X @ w + b > 0) == (y == 1)))
 
 
-def gap(X: Any, y: np.ndarray, w: np.ndarray, b: float, C: float) -> float:
+def gap(X: Any, y: np.ndarray, w: np.ndarray, b: float, C: float, l1_ratio: float = 0.0) -> float:
     """Return a number that F(w, b) - min F cannot exceed, whoever found (w, b).
 
-    It is the duality gap of F at (w, b'), b' the best intercept for w. With the dual variables
-    that belong to w it comes to C·n/2·‖∂F/∂w‖²: F is 1/(C·n)-strongly convex in w once b is
-    minimised out. The share of F that b' saves is added.
+    It is the duality gap of F at (w, b'), b' the best intercept for w; the share of F that b' saves
+    is added. The dual variables are the slopes a − y. Where the penalty is the L1 norm alone they
+    must be shrunk until no column exceeds it.
     """
     n_samples = len(y)
     linear = X @ np.asarray(w, dtype=np.float64)
     best = _best_intercept(linear, y, float(b))
-    gradient = X.T @ (expit(linear + best) - y) / n_samples + w / (C * n_samples)
-    saved = _mean_loss(linear + float(b), y) - _mean_loss(linear + best, y)
-    return float(C * n_samples / 2 * (gradient @ gradient) + max(saved, 0.0))
+    slope = expit(linear + best) - y
+    gradient = X.T @ slope / n_samples
+    saved = max(_mean_loss(linear + float(b), y) - _mean_loss(linear + best, y), 0.0)
+    l2, l1 = (1 - l1_ratio) / (C * n_samples), l1_ratio / (C * n_samples)
+    if l2 > 0:
+        # ½λw² + κ|w| + its conjugate at −g + wg, which is 0 where −g is a slope of the penalty
+        excess = np.maximum(np.abs(gradient) - l1, 0.0) * np.sign(gradient)
+        of_l1 = l1 * np.abs(w) + w * (gradient - excess)
+        return float(np.sum(np.square(l2 * w + excess) / (2 * l2) + of_l1) + saved)
+    shrink = min(1.0, l1 / max(float(np.max(np.abs(gradient))), 1e-300))
+    primal = _mean_loss(linear + best, y) + l1 * float(np.sum(np.abs(w)))
+    dual = float(np.mean(entr(y + shrink * slope) + entr(1 - y - shrink * slope)))
+    return max(primal - dual, 0.0) + saved
 
 
 def _mean_loss(z: np.ndarray, y: np.ndarray) -> float:
@@ -45,11 +62,14 @@ def _mean_loss(z: np.ndarray, y: np.ndarray) -> float:
 
 
 def _best_intercept(linear: np.ndarray, y: np.ndarray, b: float) -> float:
-    """Return where the mean loss is least along b, by Newton from a b that is near."""
-    for _ in range(20):
-        a = expit(linear + b)
-        curvature = float(np.mean(a * (1 - a)))
-        if not curvature > 0:
-            break
-        b -= float(np.mean(a - y)) / curvature
-    return b
+    """Return where the mean loss is least along b: where its slope is 0."""
+
+    def slope(at: float) -> float:
+        return float(np.mean(expit(linear + at) - y))
+
+    low, high = b, b
+    while slope(low) > 0:
+        low -= 1 + abs(low)
+    while slope(high) < 0:
+        high += 1 + abs(high)
+    return brentq(slope, low, high, xtol=1e-15, rtol=8.9e-16) if low < high else b

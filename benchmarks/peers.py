@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, clone
 
 from benchmarks.limits import density
 
-LIBLINEAR_DUAL = 7  # the number of its solver
+LIBLINEAR_DUAL, LIBLINEAR_L1 = 7, 6  # the numbers of its solvers
 SPARSE_ENOUGH = 0.5  # share of values other than zero below which a column solver gets CSC
 
 
@@ -51,9 +51,11 @@ class Glum(Peer):
         solver: str = "irls-ls",
         scale_predictors: bool = False,
         max_iter: int = 1000,
+        l1_ratio: float = 0.0,
     ) -> None:
         self.C = C
         self.tol = tol
+        self.l1_ratio = l1_ratio
         self.solver = solver
         self.scale_predictors = scale_predictors
         self.max_iter = max_iter
@@ -67,7 +69,7 @@ class Glum(Peer):
         model = GeneralizedLinearRegressor(
             family="binomial",
             alpha=1 / (self.C * X.shape[0]),
-            l1_ratio=0,
+            l1_ratio=self.l1_ratio,
             P2=1 / _variances(X) if self.scale_predictors else "identity",
             solver=self.solver,
             scale_predictors=self.scale_predictors,
@@ -81,14 +83,21 @@ class Glum(Peer):
 class Liblinear(Peer):
     """LIBLINEAR's own interface: ½‖w‖² plus C times the sum of the losses.
 
-    ``-s 0 -R`` (Newton, primal) leaves the intercept unpenalised. ``-s 7`` (dual coordinate
-    descent) knows no ``-R``; there the column that stands for the intercept is `bias` instead of
-    1, and the penalty on the intercept shrinks with its square.
+    ``-s 0 -R`` (Newton, primal) leaves the intercept unpenalised, and so does ``-s 6 -R``, which
+    has the L1 norm in place of the L2 penalty. ``-s 7`` (dual coordinate descent) knows no ``-R``;
+    there the column that stands for the intercept is `bias` instead of 1, and the penalty on the
+    intercept shrinks with its square.
     """
 
     def __init__(
-        self, C: float = 1.0, tol: float = 1e-2, solver: int = 0, bias: float = 1.0
+        self,
+        C: float = 1.0,
+        tol: float = 1e-2,
+        solver: int = 0,
+        bias: float = 1.0,
+        l1_ratio: float = 0.0,
     ) -> None:
+        self.l1_ratio = l1_ratio
         self.C = C
         self.tol = tol
         self.solver = solver
@@ -100,7 +109,7 @@ class Liblinear(Peer):
     def fit(self, problem: Any, y: np.ndarray) -> Liblinear:
         from liblinear.liblinearutil import train
 
-        unpenalised = "-R" if self.solver == 0 else ""
+        unpenalised = "" if self.solver == LIBLINEAR_DUAL else "-R"
         model = train(
             problem,
             f"-s {self.solver} -B {self.bias!r} {unpenalised} -c {self.C!r} -e {self.tol!r} -q",
@@ -114,16 +123,23 @@ class Liblinear(Peer):
 
 
 class Skglm(Peer):
-    """GeneralizedLinearEstimator: mean logistic loss plus L1_plus_L2 with l1_ratio=0.
+    """GeneralizedLinearEstimator: mean logistic loss plus L1_plus_L2.
 
     Its LBFGS and FISTA fit no intercept and its L2 penalty goes with LBFGS only. All columns are
-    in the first working set: with an L2 penalty no weight is zero.
+    in the first working set where no weight is zero, with an L2 penalty.
     """
 
-    def __init__(self, C: float = 1.0, tol: float = 1e-4, solver: str = "ProxNewton") -> None:
+    def __init__(
+        self,
+        C: float = 1.0,
+        tol: float = 1e-4,
+        solver: str = "ProxNewton",
+        l1_ratio: float = 0.0,
+    ) -> None:
         self.C = C
         self.tol = tol
         self.solver = solver
+        self.l1_ratio = l1_ratio
 
     def form(self) -> Any:
         return _by_columns
@@ -138,8 +154,9 @@ class Skglm(Peer):
         from skglm.datafits import Logistic
         from skglm.penalties import L1_plus_L2
 
-        solver = getattr(solvers, self.solver)(p0=X.shape[1], max_iter=1000, tol=self.tol)
-        penalty = L1_plus_L2(1 / (self.C * X.shape[0]), 0.0)
+        first = {} if self.l1_ratio else {"p0": X.shape[1]}
+        solver = getattr(solvers, self.solver)(max_iter=1000, tol=self.tol, **first)
+        penalty = L1_plus_L2(1 / (self.C * X.shape[0]), self.l1_ratio)
         model = GeneralizedLinearEstimator(Logistic(), penalty, solver).fit(X, y)
         self.n_iter_ = model.n_iter_
         return self._keep(model.coef_, np.ravel(model.intercept_)[0])
@@ -160,7 +177,9 @@ class SnapML(Peer):
         n_jobs: int = 1,
         bias: float = 30.0,
         max_iter: int = 10_000,
+        l1_ratio: float = 0.0,
     ) -> None:
+        self.l1_ratio = l1_ratio
         self.C = C
         self.tol = tol
         self.dual = dual
@@ -175,6 +194,7 @@ class SnapML(Peer):
         from snapml import LogisticRegression
 
         model = LogisticRegression(
+            penalty="l1" if self.l1_ratio else "l2",
             regularizer=1 / self.C,
             tol=self.tol,
             dual=self.dual,

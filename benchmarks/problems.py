@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -25,17 +25,19 @@ from benchmarks.generators import (
 
 @dataclass(frozen=True)
 class Problem:
-    """A binary classification data set and the strength of its L2 penalty.
+    """A binary classification data set and its penalty.
 
     `load` returns X (dense or CSR) and y in {0, 1}; it is called once, when the data are needed.
     `test_size` is the stratified share kept for the scores; with 0 the scores are those of the
-    training samples.
+    training samples. With an `l1_ratio` above 0, `inverse_strength` is a multiple of the least C at
+    which a weight is not 0; without, it is C itself.
     """
 
     name: str
     load: Callable[[], tuple[Any, np.ndarray]]
-    C: float = 1.0
+    inverse_strength: float = 1.0
     test_size: float = 0.25
+    l1_ratio: float = 0.0
 
     @cached_property
     def split(self) -> tuple[Any, Any, np.ndarray, np.ndarray]:
@@ -44,6 +46,16 @@ class Problem:
         if not self.test_size:
             return X, X, y, y
         return train_test_split(X, y, test_size=self.test_size, stratify=y, random_state=0)
+
+    @cached_property
+    def C(self) -> float:
+        """Inverse strength of the penalty, as the estimators take it."""
+        if not self.l1_ratio:
+            return self.inverse_strength
+        X, _, y, _ = self.split
+        # where all weights are 0 the neuron's output is the share of positives
+        largest = np.max(np.abs(X.T @ (y - np.mean(y))))
+        return self.inverse_strength * self.l1_ratio / float(largest)
 
     @cached_property
     def _forms(self) -> dict[Callable, tuple[tuple, float]]:
@@ -125,4 +137,25 @@ FULL = [
     generated("text, weak penalty, CSR", text, 20_000, 30_000, C=100.0),
 ]
 
-SUITES = {"quick": QUICK, "full": FULL}
+# With the L1 norm alone, by the strength of the penalty as a share of what leaves no weight.
+SHARES = (0.1, 0.01, 0.001)
+
+
+def sparse(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems with the L1 norm for their penalty, in three strengths each."""
+    return [
+        replace(p, name=f"{p.name}, L1 {share:g}", inverse_strength=1 / share, l1_ratio=1.0)
+        for p in problems
+        for share in SHARES
+    ]
+
+
+L1 = sparse(
+    [
+        Problem("breast cancer, scaled", scaled(breast_cancer), test_size=0),
+        generated("text 2 000×40 000", text, 2_000, 40_000),
+        generated("text 20 000×30 000", text, 20_000, 30_000),
+    ]
+)
+
+SUITES = {"quick": QUICK, "full": FULL, "l1": L1}

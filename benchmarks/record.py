@@ -59,6 +59,7 @@ def describe(outcome: Outcome) -> dict[str, Any]:
         "n_samples": outcome.shape[0],
         "n_features": outcome.shape[1],
         "C": outcome.problem.C,
+        "l1_ratio": outcome.problem.l1_ratio,
         "test_size": outcome.problem.test_size,
         "minimum": outcome.minimum,
         "minimum_error_at_most": outcome.gap,

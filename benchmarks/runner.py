@@ -9,7 +9,7 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.competitors import DEFAULTS, OURS, Competitor
+from benchmarks.competitors import DEFAULTS, OURS, SPARSE_DEFAULTS, Competitor
 from benchmarks.fits import TARGET, Entry, fit_alone, reference
 from benchmarks.problems import Problem
 from benchmarks.search import SHORT, best_setting, first_candidate, seeded
@@ -72,7 +72,7 @@ def run(
             entry = best_setting(problem, competitor, least, limit, ours.seconds)
             tuned += [entry] if entry else []
         defaults = []
-        for competitor in DEFAULTS:
+        for competitor in SPARSE_DEFAULTS if problem.l1_ratio else DEFAULTS:
             progress(f"{problem.name}: {competitor.name}")
             defaults.append(first_candidate(problem, competitor, limit))
         time_again(problem, tuned, defaults, least, repeats, progress)
