@@ -138,16 +138,27 @@ def logistic_regression(
     )
 
 
+# These three know the L1 norm too. liblinear penalises the intercept, the less the larger its
+# intercept_scaling.
+LIBLINEAR = logistic_regression(
+    "liblinear", iterations=newton_steps_within, intercept_scaling=[1.0, 30.0, 1000.0]
+)
+SAGA = logistic_regression("saga", MANY_PASSES, passes_within)
+SKGLM = Competitor(
+    "skglm",
+    Skglm,
+    settings=grid(solver=["ProxNewton", "AndersonCD"]),
+    tolerances=TOLERANCES,
+    needs="skglm",
+)
+
 SKLEARN = [
     logistic_regression("lbfgs"),
     logistic_regression("newton-cholesky"),
     logistic_regression("newton-cg"),
-    # liblinear penalises the intercept, the less the larger its intercept_scaling
-    logistic_regression(
-        "liblinear", iterations=newton_steps_within, intercept_scaling=[1.0, 30.0, 1000.0]
-    ),
+    LIBLINEAR,
     logistic_regression("sag", MANY_PASSES, passes_within),
-    logistic_regression("saga", MANY_PASSES, passes_within),
+    SAGA,
     Competitor(
         "SGDClassifier",
         SGDClassifier,
@@ -179,13 +190,7 @@ PACKAGES = [
         compiled=True,
         needs="liblinear",
     ),
-    Competitor(
-        "skglm",
-        Skglm,
-        settings=grid(solver=["ProxNewton", "AndersonCD"]),
-        tolerances=TOLERANCES,
-        needs="skglm",
-    ),
+    SKGLM,
     Competitor(
         "snapml",
         SnapML,
@@ -204,10 +209,8 @@ PEERS = [*SKLEARN, *PACKAGES]
 
 # Those that know the L1 norm, with the settings they choose from then.
 SPARSE_PEERS = [
-    logistic_regression(
-        "liblinear", iterations=newton_steps_within, intercept_scaling=[1.0, 30.0, 1000.0]
-    ),
-    logistic_regression("saga", MANY_PASSES, passes_within),
+    LIBLINEAR,
+    SAGA,
     Competitor(
         "glum",
         Glum,
@@ -223,13 +226,7 @@ SPARSE_PEERS = [
         compiled=True,
         needs="liblinear",
     ),
-    Competitor(
-        "skglm",
-        Skglm,
-        settings=grid(solver=["ProxNewton", "AndersonCD"]),
-        tolerances=TOLERANCES,
-        needs="skglm",
-    ),
+    SKGLM,
     Competitor(
         "snapml",
         SnapML,

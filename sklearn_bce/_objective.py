@@ -293,8 +293,7 @@ class Objective:
         """Return the curvature of F, given the sums over all blocks; these change."""
         matrix = self._design.gram(sums, subset)
         features = subset[: len(subset) - self.coordinates.fit_intercept]
-        diagonal = matrix.ravel()[:: len(matrix) + 1]
-        diagonal[: len(features)] += np.broadcast_to(self.penalty.l2, self.n_features)[features]
+        self._with_penalty(matrix.ravel()[:: len(matrix) + 1], features)
         return matrix
 
     def curvature_diagonal(self, point: Point) -> Vector:
@@ -315,9 +314,13 @@ class Objective:
         """
         return self._with_penalty(np.full(self.coordinates.size, np.sum(point.curvature)))
 
-    def _with_penalty(self, diagonal: Vector) -> Vector:
-        """Add the penalty's curvature to the diagonal of that of the loss, in place; return it."""
-        diagonal[: self.n_features] += self.penalty.l2
+    def _with_penalty(self, diagonal: Vector, features: Any = slice(None)) -> Vector:
+        """Add the penalty's curvature to the diagonal of that of the loss, in place; return it.
+
+        It is of these features, and of the intercept if there is one.
+        """
+        of_penalty = np.broadcast_to(self.penalty.l2, self.n_features)[features]
+        diagonal[: len(of_penalty)] += of_penalty
         return diagonal
 
     def _over_blocks(

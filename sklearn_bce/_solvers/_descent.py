@@ -92,8 +92,8 @@ def by_newton(start: Start, settings: Settings) -> Descent:
     last_decrement = 0.0
     while len(loss_curve) < settings.max_iter and moved and not converged:
         step = find_step(point)
-        n_products += step.n_products if point.hessian is None else np.inf
-        of_old_curvature = point.hessian is None and not step.n_products
+        n_products += step.n_products
+        of_old_curvature = not step.n_products
         if start.on_path and is_there(step, of_old_curvature, settings.tol):
             converged = True  # no step more
             break
@@ -119,13 +119,15 @@ def by_newton(start: Start, settings: Settings) -> Descent:
         if last is not None:
             # The curvature of the step before is good enough to tell, and for one step more.
             left = last.decrement**2 / 2  # times what the step before promised
-            near = left <= ENOUGH * settings.tol * step.decrement
-            if near and is_there(last, True, settings.tol):
+            enough = left <= ENOUGH * settings.tol * step.decrement
+            if enough and is_there(last, True, settings.tol):
                 point, converged = go_along(problem, point, last)[0], True
         loss_curve.append(point.value)
         if not moved and started_elsewhere and step.decrement / 2 > settings.tol:
             # Samples of which the neuron was sure from the start leave no curvature to go by.
-            point = first_point(start._replace(theta=np.zeros_like(theta)), find_step)
+            # The matrix has been taken already, and is no longer what it was.
+            restart = start._replace(theta=np.zeros_like(theta), matrix=None)
+            point = first_point(restart, find_step)
             started_elsewhere, converged, moved = False, False, True
         if not moved and step.decrement / 2 <= np.finfo(np.float64).eps * point.value:
             converged = settings.tol > 0  # no number tells F from its minimum

@@ -33,8 +33,8 @@ class Step(NamedTuple):
         λ² = −gᵀd, twice what the model gains.
     along : ndarray of shape (n_samples,) or None
         Z·d, where finding d has given it.
-    n_products : int
-        Products with H that it took.
+    n_products : float
+        Products with H that it took; infinite where H was formed at the point.
     complete : bool
         Whether the model was minimised as well as was wanted.
     """
@@ -42,7 +42,7 @@ class Step(NamedTuple):
     vector: Vector
     decrement: float
     along: Vector | None = None
-    n_products: int = 0
+    n_products: float = 0
     complete: bool = True
 
 
@@ -150,7 +150,8 @@ def slope_on_ray(
 
     def slope(length: float) -> tuple[float, float]:
         first, second = ray_pass(problem.y, point.z, along, problem.share, length)
-        first += problem.penalty.l1_slope(u + length * du, du)
+        if not problem.penalty.is_smooth:
+            first += problem.penalty.l1_slope(u + length * du, du)
         return first + penalty_slope + length * penalty_bend, second + penalty_bend
 
     return slope

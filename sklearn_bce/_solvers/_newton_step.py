@@ -106,7 +106,7 @@ class StepFinder:
         """Return the step from the point; changes self."""
         if point.hessian is not None:
             self.take(point.hessian)
-            return by_inverse(point, self.inverse)
+            return by_inverse(point, self.inverse)._replace(n_products=np.inf)
         if self.penalty_prevails and self.inverse is None:
             self._take_inverse(partial(np.multiply, 1 / self.problem.typical_diagonal(point)))
         if self._trusted:

@@ -25,6 +25,7 @@ from sklearn_bce._point import Point
 from sklearn_bce._solvers._cost import columns_are_less_work
 from sklearn_bce._solvers._line import Step
 from sklearn_bce._solvers._model import ColumnModel, MatrixModel
+from sklearn_bce._solvers._newton_step import WORTH_ANOTHER
 
 # A gradient above κ by less than this share of it is rounding: C at which all weights are 0 would
 # else leave some that are not.
@@ -36,8 +37,6 @@ MOST_COLUMNS = 5000  # a curvature of 200 MB
 MANY_COLUMNS = 500  # more than this, and the curvature of all is not formed
 CARE = 0.02  # along a path, of what sweeps over columns may miss else
 FEW = 0.25  # of the stored values: columns that are taken from X by themselves
-# The curvature of a step before is used again if its step leaves less than this share.
-WORTH_ANOTHER = 0.1
 
 
 class ProximalStepFinder:
