@@ -71,6 +71,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         options.limit = LIMITS[options.suite]
     if not options.limit > 0:
         parser.error(f"--limit is {options.limit}; it must be above 0")
+    if options.figures and options.suite == "l1":
+        parser.error("--figures is of the L2 penalty; leave it out with --suite l1")
     if options.figures is None:
         options.figures = options.suite == "full"
     try:

@@ -180,7 +180,8 @@ def ratio_table(outcomes: Sequence[Outcome]) -> str:
 def defaults_table(outcomes: Sequence[Outcome]) -> str:
     """Return the default call against LogisticRegression's, on every problem."""
     lines = [
-        "As called without parameters (C aside): BCENeuronClassifier() | LogisticRegression()",
+        "As called without parameters (penalty aside): "
+        + " | ".join(entry.competitor.name for entry in outcomes[0].defaults[:2]),
         f"{'':48} {'from optimum':>17} {'accuracy':>15} {'log loss':>17} {'time (ms)':>17}"
         f" {'ratio':>7}",
     ]

@@ -61,6 +61,10 @@ class Coordinates:
         """Length of θ."""
         return len(self.scale) + self.fit_intercept
 
+    def features_of(self, subset: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return those of some entries of θ that are weights, the intercept's being the last."""
+        return subset[:-1] if self.fit_intercept else subset
+
     def to_user(self, theta: Vector) -> tuple[Vector, float]:
         """Return weights and intercept (w, b) of θ."""
         w = theta[: len(self.scale)] / self.scale

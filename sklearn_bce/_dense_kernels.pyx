@@ -16,13 +16,11 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 from scipy.linalg.cython_blas cimport dgemv, dsyrk, sgemv
 
+from sklearn_bce._types cimport real
+
 cdef extern from "_activation.h" nogil:
     double bce_activate(const double *y, const double *z, const double *s, int64_t step,
                         double *slope, double *curvature, int64_t n)
-
-ctypedef fused real:
-    float
-    double
 
 # Dense rows are taken this many bytes at a time: read for z = Xw they are then still in the
 # second-level cache for Xᵀ(a−y) (measured flat from 2¹⁷ to 2¹⁹).

@@ -125,7 +125,7 @@ class Design:
         subset : ndarray of shape (n,)
             Entries of θ, ascending; that of the intercept, if there is one, among them.
         """
-        size = len(self._features(subset)) + 1
+        size = len(self.coordinates.features_of(subset)) + 1
         return np.zeros((size, size))
 
     def add_gram(
@@ -136,16 +136,13 @@ class Design:
         sums: NDArray[np.float64],
     ) -> None:
         """Add to the sums, in place; of Σ hxxᵀ only the lower triangle counts."""
-        block.add_gram(weight, self._features(subset), sums)
+        block.add_gram(weight, self.coordinates.features_of(subset), sums)
 
     def gram(self, sums: NDArray[np.float64], subset: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return those entries of Zᵀ diag(h) Z, given the sums over all blocks; these change."""
-        features = self._features(subset)
+        features = self.coordinates.features_of(subset)
         kernels().centred_gram(sums, self._shift[features], self._scale[features])
         return sums if self.coordinates.fit_intercept else sums[:-1, :-1].copy()
-
-    def _features(self, subset: NDArray[np.intp]) -> NDArray[np.intp]:
-        return subset[:-1] if self.coordinates.fit_intercept else subset
 
     def square_sums(self) -> NDArray[np.float64]:
         """Return empty sums of hx and of hx², each with Σ h as its last entry."""

@@ -5,21 +5,8 @@
 Arrays are allocated by the caller; which ones are changed is said of each function. None holds the
 GIL.
 """
-from libc.math cimport fabs
-from libc.stdint cimport int32_t, int64_t
-
-ctypedef fused index:
-    int32_t
-    int64_t
-
-
-cdef inline double soft(double x, double threshold) noexcept nogil:
-    """Return x moved to 0 by the threshold, and not past it."""
-    if x > threshold:
-        return x - threshold
-    if x < -threshold:
-        return x + threshold
-    return 0.0
+from sklearn_bce._proximal cimport to_least
+from sklearn_bce._types cimport index
 
 
 def coordinate_descent(const double[:, ::1] matrix, const double[::1] l1, double[::1] u,
@@ -43,26 +30,15 @@ def coordinate_descent(const double[:, ::1] matrix, const double[::1] l1, double
         By the last one.
     """
     cdef Py_ssize_t i, j, sweep, size = u.shape[0]
-    cdef double bend, moved, step, gain, gained = 0.0, last = 0.0
+    cdef double step, gained = 0.0, last = 0.0
     cdef const double *row
     with nogil:
         for sweep in range(n_sweeps):
             last = 0.0
             for j in range(size):
-                bend = matrix[j, j]
-                if bend > 0.0:
-                    moved = soft(u[j] - gradient[j] / bend, l1[j] / bend)
-                elif fabs(gradient[j]) <= l1[j]:
-                    moved = 0.0  # the model knows no curvature here
-                else:
-                    continue
-                step = moved - u[j]
+                step = to_least(&u[j], gradient[j], matrix[j, j], l1[j], &last)
                 if step == 0.0:
                     continue
-                gain = -step * (gradient[j] + 0.5 * bend * step)
-                gain -= l1[j] * (fabs(moved) - fabs(u[j]))
-                last += gain
-                u[j] = moved
                 row = &matrix[j, 0]
                 for i in range(size):
                     gradient[i] += step * row[i]
@@ -124,7 +100,7 @@ def csc_coordinate_descent(const double[::1] data, const index[::1] indices,
     gained : float
     """
     cdef Py_ssize_t k, e
-    cdef double slope, to, step, gained = 0.0
+    cdef double slope, step, gained = 0.0
     with nogil:
         for k in range(u.shape[0]):
             if not every and u[k] == 0.0:
@@ -132,17 +108,9 @@ def csc_coordinate_descent(const double[::1] data, const index[::1] indices,
             slope = gradient[k] + state[0] * first[k] + l2[k] * (u[k] - start[k])
             for e in range(indptr[columns[k]], indptr[columns[k] + 1]):
                 slope += moved[indices[e]] * data[e]
-            if bend[k] > 0.0:
-                to = soft(u[k] - slope / bend[k], l1[k] / bend[k])
-            elif fabs(slope) <= l1[k]:
-                to = 0.0  # the model knows no curvature here
-            else:
-                continue
-            step = to - u[k]
+            step = to_least(&u[k], slope, bend[k], l1[k], &gained)
             if step == 0.0:
                 continue
-            gained -= step * (slope + 0.5 * bend[k] * step) + l1[k] * (fabs(to) - fabs(u[k]))
-            u[k] = to
             for e in range(indptr[columns[k]], indptr[columns[k] + 1]):
                 moved[indices[e]] += step * weight[indices[e]] * data[e]
             state[1] += step * first[k]

@@ -292,7 +292,7 @@ class Objective:
     ) -> NDArray[np.float64]:
         """Return the curvature of F, given the sums over all blocks; these change."""
         matrix = self._design.gram(sums, subset)
-        features = subset[: len(subset) - self.coordinates.fit_intercept]
+        features = self.coordinates.features_of(subset)
         self._with_penalty(matrix.ravel()[:: len(matrix) + 1], features)
         return matrix
 

@@ -12,11 +12,12 @@ for the features a row does not have (B. Carpenter, "Lazy Sparse Stochastic Grad
 Regularized Multinomial Logistic Regression", 2008).
 """
 from libc.math cimport exp, fabs
-from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free
 from scipy.linalg.cython_blas cimport daxpy, ddot
 
+from sklearn_bce._proximal cimport soft
 from sklearn_bce._tally cimport Tally, count_loss, total
+from sklearn_bce._types cimport index, real
 
 cdef extern from *:
     """
@@ -27,14 +28,6 @@ cdef extern from *:
     #endif
     """
     void BCE_PREFETCH(const void *address) noexcept nogil
-
-ctypedef fused real:
-    float
-    double
-
-ctypedef fused index:
-    int32_t
-    int64_t
 
 # Below this many features a plain loop beats the call of a BLAS routine (measured crossing: 50-80).
 cdef enum:
@@ -99,15 +92,6 @@ cdef inline void add_scaled(double factor, const real *x, double *w, int n) noex
             return
     for j in range(n):
         w[j] += factor * x[j]
-
-
-cdef inline double soft(double x, double threshold) noexcept nogil:
-    """Return x moved to 0 by the threshold, and not past it."""
-    if x > threshold:
-        return x - threshold
-    if x < -threshold:
-        return x + threshold
-    return 0.0
 
 
 cdef inline void settle(double *w, double *seen, double taken, Py_ssize_t n) noexcept nogil:

@@ -11,8 +11,10 @@ weight : (n_samples,) weights h
 z : (n_samples,) outputs
 sums : (n_features + 1,) to which Σ hx is added and, in the last entry, Σ h
 """
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
+
+from sklearn_bce._types cimport index, real
 
 cdef extern from "_activation.h" nogil:
     double bce_activate(const double *y, const double *z, const double *s, int64_t step,
@@ -22,14 +24,6 @@ cdef extern from "_activation.h" nogil:
 # in the cache for Xᵀ(a−y).
 cdef enum:
     BATCH = 256
-
-ctypedef fused real:
-    float
-    double
-
-ctypedef fused index:
-    int32_t
-    int64_t
 
 
 cdef inline double row_output(const real *data, const index *indices, Py_ssize_t start,

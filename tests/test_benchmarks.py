@@ -172,6 +172,12 @@ def test_tuned_competitor_reaches_the_minimum(peer):
     assert entry.fits[0].objective - least < fits.TARGET
 
 
+def test_figures_are_of_the_l2_penalty(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--suite", "l1", "--figures"])
+    assert "--figures" in capsys.readouterr().err
+
+
 def test_unknown_peer_is_an_error_that_lists_the_allowed(capsys):
     with pytest.raises(ValueError, match=r"unknown peer nosuch; allowed are lbfgs, .*snapml"):
         chosen(["lbfgs", "nosuch"])

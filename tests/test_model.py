@@ -399,9 +399,10 @@ def test_what_a_step_teaches_is_bfgs():
 def test_another_l2_penalty_changes_the_diagonal_of_features_alone():
     model, subset = _model_of("well-conditioned"), np.array([0, 2, 3, 5, 6, 9])  # 9: the intercept
     matrix = MatrixModel(model.H.copy(), subset)
-    matrix.add_to_diagonal(np.arange(9) / 2)
+    other = matrix.with_more(np.arange(9) / 2)
     expected = model.H + np.diag([0, 1, 1.5, 2.5, 3, 0])
-    np.testing.assert_array_equal(matrix.matrix, expected)
+    np.testing.assert_array_equal(other.matrix, expected)
+    np.testing.assert_array_equal(matrix.matrix, model.H)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -173,8 +173,9 @@ def outlook(
 
 
 def evaluated(problem: Objective, theta: Vector, **wanted: bool) -> Point:
-    """Return the point, with what is wanted of the curvature; at 0 the outputs are known."""
-    z = None if np.any(theta) else np.zeros(problem.n_samples)
+    """Return the point, with what is wanted of the curvature; without weights z is known."""
+    has_weights = np.any(theta[: problem.n_features])
+    z = None if has_weights else np.full(problem.n_samples, np.sum(theta[problem.n_features :]))
     return problem.evaluate(theta, z, **wanted)
 
 

@@ -61,7 +61,6 @@ class Memory:
         find_step = ProximalStepFinder(problem, tol, for_path=True)
         find_step.columns = self._columns
         if self._model is not None:
-            self._model.add_to_diagonal(problem.penalty.l2 - self._penalty.l2)
-            find_step.model = self._model
+            find_step.model = self._model.with_more(problem.penalty.l2 - self._penalty.l2)
         step = find_step.again(self._point._replace(gradient=gradient))
         return theta if step is None else theta + step.vector

@@ -69,10 +69,11 @@ class MatrixModel:
     ) -> None:
         self.matrix, self.subset, self.tol = matrix, subset, tol
 
-    def add_to_diagonal(self, of_features: Vector) -> None:
-        """Add to what the features, which come first, have on the diagonal; changes self."""
-        features = self.subset[self.subset < len(of_features)]
-        self.matrix[np.arange(len(features)), np.arange(len(features))] += of_features[features]
+    def with_more(self, of_features: Vector) -> MatrixModel:
+        """Return the model with so much more of curvature in each of the features."""
+        matrix, features = self.matrix.copy(), self.subset[self.subset < len(of_features)]
+        matrix.ravel()[:: len(matrix) + 1][: len(features)] += of_features[features]
+        return MatrixModel(matrix, self.subset, self.tol)
 
     def learn(self, step: Vector, change: Vector) -> None:
         """Take in by how much the gradient has changed along a step; changes self.
@@ -239,7 +240,7 @@ class ColumnModel:
         """Do as that of `MatrixModel`, over the whole of the working set."""
         coordinates = self._problem.coordinates
         fit_intercept = coordinates.fit_intercept
-        features = subset[: len(subset) - fit_intercept]
+        features = coordinates.features_of(subset)
         shift = coordinates.shift[features] / coordinates.scale[features]
         of_intercept = point.gradient[-1] if fit_intercept else 0.0
         total = float(np.sum(self._curvature)) or np.inf  # without curvature it stays

@@ -31,7 +31,7 @@ from sklearn_bce._solvers._newton_step import WORTH_ANOTHER
 # else leave some that are not.
 ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 # A working set is at least so large, or has so many columns for each weight that is not 0.
-LEAST_COLUMNS = 100, 1000  # dense, sparse
+LEAST_COLUMNS, LEAST_SPARSE_COLUMNS = 100, 1000
 COLUMNS_PER_WEIGHT = 4
 MOST_COLUMNS = 5000  # a curvature of 200 MB
 MANY_COLUMNS = 500  # more than this, and the curvature of all is not formed
@@ -74,6 +74,9 @@ class ProximalStepFinder:
         self.model: MatrixModel | None = None
         self._trusted, self._last_decrement = False, np.inf
 
+    def _features_of(self, subset: NDArray[np.intp]) -> NDArray[np.intp]:
+        return self.problem.coordinates.features_of(subset)
+
     @property
     def needs_hessian(self) -> bool:
         """Whether H should be formed at the next point."""
@@ -103,7 +106,7 @@ class ProximalStepFinder:
         if self._knows(subset):
             return self._step(point, subset, self.model)
         matrix, position = self.columns
-        places = None if matrix is None else position[subset[subset < self.problem.n_features]]
+        places = None if matrix is None else position[self._features_of(subset)]
         if places is None or (places < 0).any():
             return None
         model = ColumnModel(self.problem, matrix, places, point.curvature, self.tol, self._care)
@@ -129,8 +132,8 @@ class ProximalStepFinder:
 
     def _new_model(self, point: Point, subset: NDArray[np.intp]) -> MatrixModel | ColumnModel:
         """Return the model of a working set; changes self."""
-        features = subset[: len(subset) - self.problem.coordinates.fit_intercept]
-        few = len(features) <= (MOST_COLUMNS if self._columns_are_hard else LEAST_COLUMNS[False])
+        features = self._features_of(subset)
+        few = len(features) <= (MOST_COLUMNS if self._columns_are_hard else LEAST_COLUMNS)
         if issparse(self.problem.X) and not few:
             n_stored = float(np.sum(self._n_stored[features]))
             if columns_are_less_work(n_stored, len(features), self.problem.n_samples):
@@ -183,7 +186,8 @@ class ProximalStepFinder:
         inside = ~is_zero
         rounding = ROUNDING[self.problem.X.dtype]
         wrong = np.flatnonzero(is_zero & (gradient > l1 * (1 + rounding)))
-        least, n_others = LEAST_COLUMNS[issparse(self.problem.X)], np.count_nonzero(inside)
+        least = LEAST_SPARSE_COLUMNS if issparse(self.problem.X) else LEAST_COLUMNS
+        n_others = np.count_nonzero(inside)
         room = max(least, COLUMNS_PER_WEIGHT * n_others) - n_others
         complete = len(wrong) <= room
         if not complete:
