@@ -3,6 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from sklearn_bce import chain_rule
+from sklearn_bce._display import LossCurveDisplay
 from sklearn_bce._l1_min_c import l1_min_c
 from sklearn_bce._neuron import BCENeuronClassifier
 
@@ -11,4 +12,4 @@ try:
 except PackageNotFoundError:  # run from a source tree that is not installed
     __version__ = "0+unknown"
 
-__all__ = ["BCENeuronClassifier", "__version__", "chain_rule", "l1_min_c"]
+__all__ = ["BCENeuronClassifier", "LossCurveDisplay", "__version__", "chain_rule", "l1_min_c"]

@@ -6,6 +6,8 @@ here, on import, with a message that says so.
 
 from __future__ import annotations
 
+from typing import Any
+
 import sklearn
 
 try:
@@ -22,10 +24,25 @@ except ImportError as error:
         f"a name that those have: {error}. Install another version of one of the two."
     ) from error
 
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:  # before 1.9
+
+    class CallbackSupportMixin:
+        """There are no callbacks."""
+
+
+def has_callbacks(estimator: Any) -> bool:
+    """Return whether callbacks have been set on the estimator, or passed on to it."""
+    return bool(getattr(estimator, "_skl_callbacks", None))
+
+
 __all__ = [
+    "CallbackSupportMixin",
     "Interval",
     "StrOptions",
     "check_sample_weight",
     "fit_context",
+    "has_callbacks",
     "validate_parameter_constraints",
 ]

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_X_y
 
 from sklearn_bce._objective import Objective
-from sklearn_bce._validation import ROWS, combined_weights, encoded_labels
+from sklearn_bce._targets import checked_weights, class_weights, encoded, with_class_weights
+from sklearn_bce._validation import ROWS
 
 # Of the covariance of y with a feature of variance 1.
 ROUNDING = 1e-13
@@ -23,6 +24,7 @@ def l1_min_c(
     fit_intercept: bool = True,
     class_weight: dict[Any, float] | str | None = None,
     sample_weight: ArrayLike | None = None,
+    soft_targets: bool = False,
 ) -> float:
     r"""Return the largest C at which the penalty leaves no weight other than 0.
 
@@ -40,7 +42,7 @@ def l1_min_c(
     X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features)
         Samples.
     y : array-like of shape (n_samples,)
-        Labels of two classes.
+        Labels of two classes, or soft targets in [0, 1].
     l1_ratio : float, default=1.0
         Share of the L1 norm in the penalty, in (0, 1].
     fit_intercept : bool, default=True
@@ -49,6 +51,8 @@ def l1_min_c(
         Weight of each class, as in `BCENeuronClassifier`.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights, not negative; None means 1 each.
+    soft_targets : bool, default=False
+        Whether y is soft, as in `BCENeuronClassifier`.
 
     Returns
     -------
@@ -83,9 +87,11 @@ def l1_min_c(
     if not 0 < l1_ratio <= 1:
         raise ValueError(f"l1_ratio is {l1_ratio!r}; it must be in the range (0, 1].")
     X, y = check_X_y(X, y, estimator="l1_min_c", **ROWS)
-    classes, codes = encoded_labels("l1_min_c", y)
-    weight = combined_weights(X, y, classes, codes, sample_weight, class_weight)
-    objective = Objective.in_user_units(X, codes, weight, 1.0, l1_ratio, fit_intercept)
+    classes, targets = encoded("l1_min_c", y, soft_targets)
+    weight = checked_weights(X, sample_weight)
+    of_class = class_weights("l1_min_c", classes, targets, weight, class_weight)
+    samples = X, *with_class_weights(targets, weight, of_class)
+    objective = Objective.in_user_units(*samples, 1.0, l1_ratio, fit_intercept)
     problem = objective.standardised()  # as the solver does, so that it agrees to the last digit
     nothing = problem.coordinates.from_user(np.zeros(X.shape[1]), objective.log_odds)
     gradient = problem.evaluate(nothing).gradient[: X.shape[1]]

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import warnings
-from functools import lru_cache
-from numbers import Integral, Real
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import Tags, assert_all_finite, check_random_state
+from sklearn.utils import Tags
+from sklearn.utils.metaestimators import available_if
 
-from sklearn_bce._compat import (
-    Interval,
-    StrOptions,
-    fit_context,
-    validate_parameter_constraints,
-)
-from sklearn_bce._objective import Objective
-from sklearn_bce._outcome import raise_for_overflow, warn_not_converged
+from sklearn_bce._compat import CallbackSupportMixin, fit_context
+from sklearn_bce._parameters import CONSTRAINTS, check_parameters
 from sklearn_bce._predictions import NeuronPredictions
-from sklearn_bce._rows import NotFiniteError
-from sklearn_bce._solvers import SOLVERS, Settings, choose
-from sklearn_bce._threads import one_blas_thread
-from sklearn_bce._validation import (
-    checked_samples,
-    checked_start,
-    combined_weights,
-    encoded_labels,
-    unchanged_on_error,
-    warm_start_of,
-)
+from sklearn_bce._stream import train_on_chunk
+from sklearn_bce._training import train
 
 
-class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
+def _learns_from_streams(neuron: BCENeuronClassifier) -> bool:
+    """Return whether the solver is one that takes samples as they come; raise if not."""
+    if neuron.solver not in {"auto", "sgd"}:
+        raise AttributeError(
+            f"partial_fit is of solver='sgd' (or 'auto'); this one has solver={neuron.solver!r}."
+        )
+    return True
+
+
+class BCENeuronClassifier(CallbackSupportMixin, NeuronPredictions, ClassifierMixin, BaseEstimator):
     r"""A single logistic neuron, trained on the binary cross-entropy.
 
     The neuron computes z = b + Σ wᵢxᵢ and a = 1/(1 + e⁻ᶻ); `fit` minimises over (w, b)::
@@ -84,20 +75,30 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
         squared Newton decrement; gd and sgd when ``n_iter_no_change`` passes have brought no
         improvement larger than ``tol``. 0 runs all ``max_iter``, without a warning.
     early_stopping : bool, default=False
-        True is not supported.
+        Whether to hold samples out, to stop when ``n_iter_no_change`` passes or steps have brought
+        no improvement larger than ``tol`` of the mean loss on them, and to keep the weights with
+        which it was least.
     validation_fraction : float, default=0.1
-        Without effect while ``early_stopping`` is False.
+        Share of the samples that ``early_stopping`` sets aside, drawn by ``random_state``, of
+        either class alike, unless `fit` is given ``X_val`` and ``y_val``. They are not learned
+        from.
     n_iter_no_change : int, default=5
-        Passes of gd and sgd without an improvement before they stop.
+        Passes of gd and sgd without an improvement before they stop; with ``early_stopping`` of any
+        solver.
     soft_targets : bool, default=False
-        True is not supported.
+        Whether y is any number in [0, 1]: a probability that an expert, a crowd or another model
+        gave, a smoothed label, or a share of successes with the number of trials as
+        ``sample_weight``. Then ``classes_`` is [0, 1], and `score` is D². See the examples.
     warm_start : bool, default=False
         Whether `fit` starts from the weights of the fit before. Along a path of C, with an L1 norm
         and newton, it also goes by what that fit knew of the same X, and stops as soon as F is
-        within ``tol``: two or three passes then do for a fit.
+        within ``tol``: two or three passes then do for a fit. For gd and sgd that are stopped by
+        ``max_iter`` it goes on as if they had not been, momentum, batch size and
+        ``random_state=int`` aside.
     random_state : int, RandomState instance or None, default=None
         Order of the samples in sgd: each pass draws one permutation from it. Of newton, the samples
-        on which it starts where there are many; the optimum is the same with any.
+        on which it starts where there are many; the optimum is the same with any. With
+        ``early_stopping``, first of all the samples that are set aside.
 
     Attributes
     ----------
@@ -113,12 +114,19 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
         How many times X was read through, by whatever the solver did; where it read a sample of the
         rows, that counts by its share.
     converged_ : bool
-        Whether the solver met ``tol``.
+        Whether the solver met ``tol``, or ``early_stopping`` ended the fit; False if ``max_iter``,
+        a callback or Ctrl-C did.
     solver_ : str
         The solver that was used.
     loss_curve_ : list of float
         F after each step or pass. For sgd the mean loss met during the pass, each sample's before
         its own update, plus the penalty before the pass: it takes no further pass.
+    validation_loss_curve_ : list of float
+        Mean loss on the samples held out, in nats, without the penalty, after each step or pass.
+        Only with ``early_stopping`` or ``X_val``, as the next.
+    best_iter_ : int
+        The step or pass after which it was least; the first is 1. With ``early_stopping`` the
+        weights are those of then.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -129,6 +137,8 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
     sklearn.linear_model.LogisticRegression : The same optimum, where its solvers reach it.
     sklearn.linear_model.SGDClassifier : The per-sample rule for other losses.
     sklearn_bce.chain_rule : The derivation as functions.
+    LossCurveDisplay : A picture of the loss curves.
+    l1_min_c : The C at which an L1 norm leaves no weight.
 
     References
     ----------
@@ -136,6 +146,7 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from sklearn.datasets import load_breast_cancer
     >>> from sklearn_bce import BCENeuronClassifier
     >>> X, y = load_breast_cancer(return_X_y=True)
@@ -144,26 +155,29 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
     0.958
     >>> neuron.solver_, neuron.converged_
     ('newton', True)
+
+    Soft targets: labels smoothed, a tenth of them being taken for wrong, or the probabilities of
+    a larger model, which the neuron distils.
+
+    >>> smoothed = BCENeuronClassifier(soft_targets=True).fit(X, 0.9 * y + 0.1 * (1 - y))
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> teacher = RandomForestClassifier(random_state=0, oob_score=True).fit(X, y)
+    >>> probability = teacher.oob_decision_function_[:, 1]  # on trees that have not seen a sample
+    >>> student = BCENeuronClassifier(soft_targets=True).fit(X, probability)
+    >>> bool(np.mean((student.predict(X) == 1) == (y == 1)) > 0.95)
+    True
+
+    Successes in a number of trials:
+
+    >>> dose = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> trials, successes = np.array([10, 20, 20, 10]), np.array([1, 6, 12, 9])
+    >>> neuron = BCENeuronClassifier(soft_targets=True, C=np.inf)
+    >>> neuron = neuron.fit(dose, successes / trials, sample_weight=trials)
+    >>> neuron.predict_proba(dose)[:, 1].round(2)
+    array([0.09, 0.29, 0.63, 0.87])
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "C": [Interval(Real, 0, None, closed="right")],
-        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
-        "fit_intercept": ["boolean"],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
-        "solver": [StrOptions({"auto", *SOLVERS})],
-        "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "soft_targets": ["boolean"],
-        "warm_start": ["boolean"],
-        "random_state": ["random_state"],
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
 
     def __init__(
         self,
@@ -223,11 +237,17 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
             Samples. float32 and float64 are used as they are, C- or F-ordered or CSR; all else is
             converted. Never changed.
         y : array-like of shape (n_samples,)
-            Labels of two classes.
+            Labels of two classes; with ``soft_targets`` numbers in [0, 1].
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, not negative; None means 1 each.
-        X_val, y_val, sample_weight_val : None
-            Not supported.
+        X_val : {array-like, sparse matrix or array, dataframe} of shape (n_val, n_features), \
+                default=None
+            Samples to take the loss on after each pass, for ``validation_loss_curve_`` and
+            ``early_stopping``; they are not learned from.
+        y_val : array-like of shape (n_val,), default=None
+            Their labels, or soft targets.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights; None means 1 each.
         coef_init : array-like of shape (n_features,) or (1, n_features), default=None
             Weights to start from; None means zeros, or those of the fit before if ``warm_start``.
         intercept_init : float or array-like of shape (1,), default=None
@@ -243,46 +263,61 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
         ValueError
             If a parameter or an argument is out of range, y has not two classes, or the loss
             overflows. The estimator is then as it was before.
+        KeyboardInterrupt
+            If Ctrl-C is pressed. The estimator is then fitted with the weights after the last step
+            or pass that has ended; if none has, it is as it was before.
 
         Warns
         -----
         ConvergenceWarning
-            If ``max_iter`` was reached first; it says how far F is from its minimum.
+            If ``max_iter`` was reached first; it says how far F is from its minimum. Not if a
+            callback has ended the fit.
         UserWarning
             If ``l1_ratio`` is above 0 and C infinite: there is no penalty then.
         """
-        self._raise_for_unsupported(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
-        with unchanged_on_error(self), one_blas_thread() as n_threads:
-            X, y = checked_samples(self, X, y)
-            classes, codes = encoded_labels(type(self).__name__, y)
-            weight = combined_weights(X, y, classes, codes, sample_weight, self.class_weight)
-            start = checked_start(*warm_start_of(self, X, coef_init, intercept_init), X.shape[1])
-            solver = choose(self.solver)
-            # An overflow is told apart by the result.
-            with np.errstate(over="ignore", invalid="ignore"):
-                objective = Objective.in_user_units(
-                    X, codes, weight, self.C, self.l1_ratio, self.fit_intercept, n_threads
-                )
-                try:
-                    result = SOLVERS[solver].solve(objective, *start, self._settings())
-                except NotFiniteError:
-                    assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
-                    raise
-            raise_for_overflow(self, solver, result)
-            if not result.converged and self.tol > 0:
-                warn_not_converged(self, solver, result, objective)
-            self.classes_ = classes
-            self.coef_ = result.w[np.newaxis].astype(X.dtype)
-            self.intercept_ = np.array([result.b], dtype=X.dtype)
-            self.n_iter_ = result.n_iter
-            self.n_passes_ = float(result.n_passes)
-            self.converged_ = result.converged
-            self.loss_curve_ = result.loss_curve
-            self.solver_ = solver
-            vars(self).pop("_memory", None)
-            if result.memory is not None:
-                self._memory = result.memory
-        return self
+        given = X_val, y_val, sample_weight_val
+        return train(self, X, y, sample_weight, given, (coef_init, intercept_init))
+
+    @available_if(_learns_from_streams)
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> BCENeuronClassifier:
+        """Pass once over a chunk of samples by the per-sample rule, from where the neuron is.
+
+        With ``shuffle=False`` and a number as the ``learning_rate``, the chunks of a data set one
+        after the other give what `fit` with ``solver="sgd"``, ``max_iter=1`` gives at once: bit
+        for bit with ``C=inf`` and float64. The penalty is that of all samples so far; samples that
+        are passed again count again.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features)
+            Samples of the chunk.
+        y : array-like of shape (n_samples,)
+            Their labels, or soft targets; they need not be of both classes.
+        classes : array-like of shape (2,), default=None
+            The two labels. Required with the first chunk, unless targets are soft.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights, not negative; None means 1 each.
+
+        Returns
+        -------
+        self : BCENeuronClassifier
+            Fitted; ``n_iter_`` counts the chunks, and ``loss_curve_`` gets an entry more, of the
+            chunk alone.
+
+        Raises
+        ------
+        ValueError
+            If an argument is malformed, the loss overflows, or ``early_stopping`` or
+            ``class_weight="balanced"`` is set. The estimator is then as it was before.
+        """
+        return train_on_chunk(self, X, y, classes, sample_weight)
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
@@ -296,47 +331,9 @@ class BCENeuronClassifier(NeuronPredictions, ClassifierMixin, BaseEstimator):
 
     def _validate_params(self) -> None:
         """Check the parameters; those of an earlier fit are not checked again."""
-        constraints = self._parameter_constraints
-        if constraints is not BCENeuronClassifier._parameter_constraints:  # of a subclass
+        if self._parameter_constraints is not CONSTRAINTS:  # of a subclass
             return super()._validate_params()
         try:
-            _check_parameters(*(getattr(self, name) for name in constraints))
+            check_parameters(type(self).__name__, *(getattr(self, name) for name in CONSTRAINTS))
         except TypeError:  # a dict is no key of a cache; it is also what InvalidParameterError is
             super()._validate_params()
-
-    def _settings(self) -> Settings:
-        """Return what the solvers are to know of the parameters."""
-        return Settings(
-            max_iter=self.max_iter,
-            tol=self.tol,
-            learning_rate=self.learning_rate,
-            batch_size=self.batch_size,
-            shuffle=self.shuffle,
-            n_iter_no_change=self.n_iter_no_change,
-            warm_start=self.warm_start,
-            memory=getattr(self, "_memory", None),
-            random_state=check_random_state(self.random_state),
-        )
-
-    def _raise_for_unsupported(self, **arguments: Any) -> None:
-        """Raise for a parameter or argument that no solver takes account of."""
-        for name in ("early_stopping", "soft_targets"):
-            if getattr(self, name):
-                raise ValueError(f"{name}=True is not supported by this version; leave it False.")
-        for name, argument in arguments.items():
-            if argument is not None:
-                raise ValueError(f"{name} is not supported by this version; leave it None.")
-        if self.l1_ratio > 0 and np.isinf(self.C):
-            warnings.warn(
-                f"l1_ratio={self.l1_ratio} is ignored: C=inf means no penalty.",
-                UserWarning,
-                stacklevel=4,
-            )
-
-
-@lru_cache(maxsize=64, typed=True)
-def _check_parameters(*values: Any) -> None:
-    """Raise for a parameter of a wrong kind or out of its range, in scikit-learn's words."""
-    constraints = BCENeuronClassifier._parameter_constraints
-    named = dict(zip(constraints, values, strict=True))
-    validate_parameter_constraints(constraints, named, BCENeuronClassifier.__name__)

@@ -103,15 +103,20 @@ class Objective:
         l1_ratio: float,
         fit_intercept: bool,
         n_threads: int = 1,
+        total_weight: float | None = None,
     ) -> Objective:
         """Return F as a function of the user's (w, b); see the class for the arguments.
+
+        If the samples are a part of others, of which the penalty is shared out to these by their
+        weights, ``total_weight`` is that of all.
 
         A float32 X of no great size is computed with in float64: the time is the same, and the
         result is exact.
         """
         if X.dtype == np.float32 and X.size <= LARGE_ELEMENTS:
             X = X.astype(np.float64)
-        penalty = ElasticNet.of(C, l1_ratio, float(np.sum(sample_weight)))
+        total_weight = float(np.sum(sample_weight)) if total_weight is None else total_weight
+        penalty = ElasticNet.of(C, l1_ratio, total_weight)
         coordinates = Coordinates.of_user(X.shape[1], fit_intercept)
         return cls(X, y, sample_weight, penalty, coordinates, n_threads)
 

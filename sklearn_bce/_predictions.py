@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import entr
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_bce._targets import checked_weights, soft_targets
 from sklearn_bce._validation import checked_rows
 from sklearn_bce.chain_rule import binary_cross_entropy, linear_output, sigmoid
 
@@ -81,6 +84,38 @@ class NeuronPredictions:
         """
         z = self.decision_function(X)
         return -binary_cross_entropy(np.array([0, 1], dtype=z.dtype), z[:, np.newaxis])
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy; of soft targets D², the share of their cross-entropy explained.
+
+        D² is 1 − L/L₀, with L the mean cross-entropy of y with the neuron's probabilities and L₀
+        that with the mean of y: 0 for a neuron that knows no more than that. Targets between 0 and
+        1 have an entropy of their own, which keeps it below 1.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,)
+            Labels, or targets in [0, 1] if ``soft_targets``.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights, not negative; None means 1 each.
+
+        Returns
+        -------
+        score : float
+            The best is 1; D² may be negative. It is 0 where all targets are 0 or all 1.
+        """
+        if not self.soft_targets:
+            return super().score(X, y, sample_weight)
+        z = self.decision_function(X)
+        targets = soft_targets(column_or_1d(y))
+        check_consistent_length(z, targets)
+        weight = checked_weights(z, sample_weight)
+        share = weight / np.sum(weight)
+        null = float(entr(mean := float(share @ targets)) + entr(1 - mean))
+        loss = float(share @ binary_cross_entropy(targets, z))
+        return 1 - loss / null if null > 0 else 0.0
 
     def to_sklearn(self) -> LogisticRegression:
         """Return a fitted `LogisticRegression` that predicts the same, for tools that know it.

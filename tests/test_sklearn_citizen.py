@@ -354,7 +354,7 @@ def test_fit_leaves_the_parameters_alone(solver):
     after = neuron.get_params()
     assert all(after[name] is value for name, value in before.items())
     assert neuron.class_weight == {0: 2, 1: 1}
-    assert not {name for name in vars(neuron) if name not in before and not name.endswith("_")}
+    assert all(name.startswith("_") or name.endswith("_") for name in vars(neuron).keys() - before)
 
 
 # --- the random stream of sgd ---

@@ -16,7 +16,22 @@ SOURCES = sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.p[xy][dx]")])
 MAX_LINES = 350  # what is read in one sitting
 
 # The estimator's modules are all that know scikit-learn, and one of them all of its private names.
-ESTIMATOR = {"_neuron", "_l1_min_c", "_outcome", "_predictions", "_validation", "_compat"}
+ESTIMATOR = {
+    "_callbacks",
+    "_compat",
+    "_display",
+    "_held_out",
+    "_l1_min_c",
+    "_neuron",
+    "_outcome",
+    "_parameters",
+    "_predictions",
+    "_stream",
+    "_targets",
+    "_training",
+    "_validation",
+    "_watch",
+}
 MATHEMATICS = {"_objective", "_point", "_penalty", "_coordinates", "_rows", "_threads"}
 MATHEMATICS |= {"chain_rule"}
 PARTS = "record step cost line descent newton_step proximal_step model sample row_space memory"
@@ -50,12 +65,37 @@ MAY_IMPORT = {
     ),
     "_solvers.__init__": SOLVERS | SOLVER_PARTS,
     "_compat": set(),
-    "_validation": {"_compat"},
-    "_predictions": {"_compat", "_validation", "chain_rule"},
-    "_outcome": {"_solvers", *MATHEMATICS},
-    "_neuron": {"_compat", "_validation", "_predictions", "_outcome", "_solvers", *MATHEMATICS},
-    "_l1_min_c": {"_validation", "_solvers", *MATHEMATICS},
-    "__init__": {"_neuron", "_l1_min_c", "chain_rule"},
+    "_validation": set(),
+    "_targets": {"_compat"},
+    "_parameters": {"_compat", "_solvers"},
+    "_predictions": {"_targets", "_validation", "chain_rule"},
+    "_callbacks": {"_compat", "_solvers"},
+    "_held_out": {"_solvers", "_targets", "_validation", "chain_rule"},
+    "_watch": {"_callbacks", "_held_out", "_solvers"},
+    "_outcome": {"_held_out", "_solvers", *MATHEMATICS},
+    "_training": {
+        "_callbacks",
+        "_held_out",
+        "_outcome",
+        "_parameters",
+        "_solvers",
+        "_validation",
+        "_watch",
+        *MATHEMATICS,
+    },
+    "_stream": {
+        "_held_out",
+        "_outcome",
+        "_parameters",
+        "_solvers",
+        "_targets",
+        "_validation",
+        *MATHEMATICS,
+    },
+    "_neuron": {"_compat", "_parameters", "_predictions", "_stream", "_training"},
+    "_display": set(),
+    "_l1_min_c": {"_targets", "_validation", *MATHEMATICS},
+    "__init__": {"_display", "_neuron", "_l1_min_c", "chain_rule"},
 }
 
 

@@ -9,7 +9,8 @@ import scipy.sparse as sp
 from small_data import objective, random_data
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from sklearn_bce import _neuron, _threads
+from sklearn_bce import BCENeuronClassifier, _threads
+from sklearn_bce._objective import Objective
 from sklearn_bce._threads import in_threads, one_blas_thread, sum_in_threads, thread_ranges
 
 
@@ -55,17 +56,17 @@ def test_fits_in_threads_put_blas_back(monkeypatch):
 
 def test_a_fit_is_told_how_many_threads_it_may_use(monkeypatch):
     seen = []
-    in_user_units = _neuron.Objective.in_user_units
+    in_user_units = Objective.in_user_units
 
     def noting(*arguments):
         seen.append(arguments[-1])
         return in_user_units(*arguments)
 
-    monkeypatch.setattr(_neuron.Objective, "in_user_units", noting)
+    monkeypatch.setattr(Objective, "in_user_units", noting)
     X, y, _ = random_data(200, 3)
     for limit in (1, 2):
         with threadpool_limits(limit, "blas"):
-            _neuron.BCENeuronClassifier().fit(X, y)
+            BCENeuronClassifier().fit(X, y)
     assert seen == [1, 2]
 
 

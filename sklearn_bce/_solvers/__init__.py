@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from sklearn_bce._solvers import gd, newton, sgd
 from sklearn_bce._solvers._descent import distance_from_minimum
-from sklearn_bce._solvers._record import Result, Settings, Solver
+from sklearn_bce._solvers._record import Plateau, Result, Settings, Solver, Watch, Weights
+from sklearn_bce._solvers.sgd import steps
 
-__all__ = ["SOLVERS", "Result", "Settings", "Solver", "choose", "distance_from_minimum"]
+__all__ = [
+    "SOLVERS",
+    "Plateau",
+    "Result",
+    "Settings",
+    "Solver",
+    "Watch",
+    "Weights",
+    "choose",
+    "distance_from_minimum",
+    "steps",
+]
 
 SOLVERS: dict[str, Solver] = {"sgd": sgd.SOLVER, "gd": gd.SOLVER, "newton": newton.SOLVER}
 

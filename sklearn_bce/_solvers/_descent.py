@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +36,8 @@ class Descent:
         Where it is.
     converged : bool
         Whether that is within ``tol`` of the minimum.
+    stopped : bool
+        Whether its watch has ended it.
     loss_curve : list of float
         F after each step.
     n_products : float
@@ -44,6 +48,7 @@ class Descent:
 
     point: Point
     converged: bool
+    stopped: bool
     loss_curve: list[float]
     n_products: float
     find_step: StepFinder | ProximalStepFinder
@@ -64,6 +69,8 @@ class Start(NamedTuple):
         Whether its diagonal is like that of the problem, in every entry.
     on_path : bool
         Whether it is where the minimum is expected, from that for another penalty.
+    to_user : callable (theta) -> (w, b) or None
+        What θ means to the user; None if that is what its coordinates say.
     """
 
     problem: Objective
@@ -71,6 +78,7 @@ class Start(NamedTuple):
     matrix: NDArray[np.float64] | None = None
     knows_every_column: bool = False
     on_path: bool = False
+    to_user: Callable[[Vector], tuple[Vector, float]] | None = None
 
 
 def step_finder(
@@ -89,8 +97,9 @@ def by_newton(start: Start, settings: Settings) -> Descent:
     point = first_point(start, find_step)
     n_products, loss_curve = 0.0, []
     converged, moved, started_elsewhere = False, True, bool(np.any(point.theta))
-    last_decrement = 0.0
-    while len(loss_curve) < settings.max_iter and moved and not converged:
+    last_decrement, stop = 0.0, False
+    while len(loss_curve) < settings.max_iter and moved and not converged and not stop:
+        settings.watch.begin()
         step = find_step(point)
         n_products += step.n_products
         of_old_curvature = not step.n_products
@@ -123,6 +132,7 @@ def by_newton(start: Start, settings: Settings) -> Descent:
             if enough and is_there(last, True, settings.tol):
                 point, converged = go_along(problem, point, last)[0], True
         loss_curve.append(point.value)
+        stop = told(start, point, settings)
         if not moved and started_elsewhere and step.decrement / 2 > settings.tol:
             # Samples of which the neuron was sure from the start leave no curvature to go by.
             # The matrix has been taken already, and is no longer what it was.
@@ -132,7 +142,16 @@ def by_newton(start: Start, settings: Settings) -> Descent:
         if not moved and step.decrement / 2 <= np.finfo(np.float64).eps * point.value:
             converged = settings.tol > 0  # no number tells F from its minimum
         moved = moved or settings.tol == 0
-    return Descent(point, converged, loss_curve or [point.value], n_products, find_step)
+    if not loss_curve:
+        loss_curve.append(point.value)
+        stop = told(start, point, settings)
+    return Descent(point, converged, stop, loss_curve, n_products, find_step)
+
+
+def told(start: Start, point: Point, settings: Settings) -> bool:
+    """Tell the watch of the point, and return whether it is to be the last."""
+    to_user = start.to_user or start.problem.coordinates.to_user
+    return settings.watch.end(point.value, partial(to_user, point.theta), start.problem.n_passes)
 
 
 def first_point(start: Start, find_step: StepFinder | ProximalStepFinder) -> Point:

@@ -147,7 +147,7 @@ def minimise_on_faces(
         rows, kappa, at = matrix[free], l1[free], v[free]
         square = np.ascontiguousarray(rows[:, free])
         downhill = -(slope[free] + kappa * np.sign(at))
-        step = positive_solver(square.copy())(downhill)
+        step = positive_solver(square.copy(), may_be_singular=True)(downhill)
         crossing = (kappa > 0) & ((at + step) * at < 0)
         trials = [np.where(crossing, 0.0, at + step)]
         if np.any(crossing):

@@ -163,12 +163,15 @@ def by_inverse(point: Point, inverse: Callable[[Vector], Vector]) -> Step:
     return Step(vector, float(-point.gradient @ vector))
 
 
-def positive_solver(matrix: NDArray[Any]) -> Callable[[Vector], Vector]:
+def positive_solver(
+    matrix: NDArray[Any], may_be_singular: bool = False
+) -> Callable[[Vector], Vector]:
     """Return v → matrix⁻¹v, for a symmetric matrix that is positive semidefinite up to rounding.
 
     A matrix that is singular in floating point is made regular by a multiple of its own diagonal,
-    as small as will do: that changes the answer only where the matrix says nothing. Its factor
-    takes the place of the matrix.
+    as small as will do: that changes the answer only where the matrix says nothing. If it may well
+    be singular, and rounding does not matter, it is made so at once. Its factor takes the place of
+    the matrix.
     """
     size = len(matrix)
     given = matrix.ravel()[:: size + 1].copy()
@@ -176,17 +179,19 @@ def positive_solver(matrix: NDArray[Any]) -> Callable[[Vector], Vector]:
     # A square on the diagonal of the Cholesky factor below this share of the matrix's is rounding,
     # not information: columns in other units, and penalties upon them, do not make it singular.
     floor = size * np.finfo(np.float64).eps
-    regular = 0.0
+    regular, is_factor = 4 * floor if may_be_singular else 0.0, False
     while regular < 1.0:
-        if regular:  # what lies below the diagonal has been left as it was
+        if is_factor:  # what lies below the diagonal has been left as it was
             matrix = np.tril(matrix, -1)
-            matrix += matrix.T + np.diag(given + regular * diagonal)
+            matrix += matrix.T
+        if regular:
+            matrix.ravel()[:: size + 1] = given + regular * diagonal
         with all_blas_threads() if size > SMALL else nullcontext():
             # the matrix is symmetric: its transpose is itself, in Fortran's order
             factor, failed_at = dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
         if not failed_at and (np.square(factor.diagonal()) > floor * diagonal).all():
             return lambda vector: dpotrs(factor, vector, lower=1)[0]
-        regular = max(100 * regular, 4 * floor)
+        regular, is_factor = max(100 * regular, 4 * floor), True
     return lambda vector: vector / diagonal  # overflow has left numbers that are none
 
 

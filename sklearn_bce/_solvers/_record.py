@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,36 @@ from numpy.typing import NDArray
 
 from sklearn_bce._objective import Objective
 
+Weights = Callable[[], tuple[NDArray[np.float64], float]]
+
+
+class Watch:
+    """What a solver tells of its iterations; this one does not listen."""
+
+    def begin(self) -> None:
+        """Take in that an iteration begins."""
+
+    def end(self, value: float, weights: Weights, n_passes: float) -> bool:
+        """Take in that it has ended, and return whether it is to be the last.
+
+        Parameters
+        ----------
+        value : float
+            The entry of the loss curve.
+        weights : callable () -> (ndarray of shape (n_features,), float)
+            Returns weights and intercept, in the user's units, as they were then, whenever it is
+            called.
+        n_passes : float
+            As of `Result`, so far.
+        """
+        return False
+
 
 @dataclass(frozen=True)
 class Settings:
     """The estimator's parameters that concern a solver, checked; see `BCENeuronClassifier`.
 
-    `memory` is what the last fit's `Result` had.
+    `memory` is what the last fit's `Result` had; `watch` is told of every iteration.
     """
 
     max_iter: int = 100
@@ -28,6 +52,7 @@ class Settings:
     warm_start: bool = False
     memory: Any = None
     random_state: Any = None
+    watch: Watch = field(default_factory=Watch)
 
 
 @dataclass(frozen=True)
@@ -48,6 +73,8 @@ class Result:
         F after each iteration; for sgd the mean loss met in the pass plus the penalty before it.
     n_passes : float
         How many times X was read through; a sample of its rows counts by its share.
+    stopped : bool
+        Whether the watch has ended it.
     memory : object or None
         What the solver would like to be given with the next fit, if the settings ask for one.
     """
@@ -58,6 +85,7 @@ class Result:
     converged: bool
     loss_curve: list[float]
     n_passes: float
+    stopped: bool = False
     memory: Any = None
 
 

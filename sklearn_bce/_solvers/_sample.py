@@ -40,12 +40,13 @@ def sample_of(problem: Objective, tol: float, random_state: Any) -> Objective | 
 
     Half of the rows are of either class, as far as it has them, and weigh as much as all of it:
     where one class is rare, it is the number of its samples that limits what is known (J. Fithian
-    and T. Hastie, "Local Case-Control Sampling", Annals of Statistics 42 (2014), section 2).
+    and T. Hastie, "Local Case-Control Sampling", Annals of Statistics 42 (2014), section 2). Of
+    soft targets, those above their mean are one class.
     """
     n_rows = Costs.of(problem).sample_size(problem.n_samples, tol)
     if not n_rows:
         return None
-    positive, counts = problem.y > 0.5, problem.sample_weight > 0
+    positive, counts = problem.y > np.mean(problem.y), problem.sample_weight > 0
     drawn, factors = [], []
     for of_class in (np.flatnonzero(counts & ~positive), np.flatnonzero(counts & positive)):
         some = of_class

@@ -13,6 +13,8 @@ Schemes", Foundations of Computational Mathematics 15 (2015), section 3.2.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,11 +30,13 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
     if eta == "auto":
         eta = 1.0 / mean_smoothness(objective)
     plateau = Plateau(settings.tol, settings.n_iter_no_change)
+    to_user = objective.coordinates.to_user
     point = before = objective.evaluate(objective.coordinates.from_user(w, b))
     plateau.reached(point.value)
     loss_curve: list[float] = []
-    converged, k = False, 0
-    while len(loss_curve) < settings.max_iter and not converged:
+    converged, stopped, k = False, False, 0
+    while len(loss_curve) < settings.max_iter and not converged and not stopped:
+        settings.watch.begin()
         ahead = _extrapolated(objective, before, point, k / (k + 3))
         trial = objective.evaluate(_moved(objective, ahead, eta))
         if k and trial.value > point.value:
@@ -41,11 +45,13 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
             before, point = point, trial
             k = 0 if objective.penalty.is_smooth else k + 1
         loss_curve.append(point.value)
+        weights = partial(to_user, point.theta)
+        stopped = settings.watch.end(point.value, weights, objective.n_passes)
         if not np.isfinite(point.value):
             break
         converged = settings.tol > 0 and plateau.reached(point.value)
-    w, b = objective.coordinates.to_user(point.theta)
-    return Result(w, b, len(loss_curve), converged, loss_curve, objective.n_passes)
+    w, b = to_user(point.theta)
+    return Result(w, b, len(loss_curve), converged, loss_curve, objective.n_passes, stopped)
 
 
 def _extrapolated(objective: Objective, before: Point, point: Point, momentum: float) -> Point:

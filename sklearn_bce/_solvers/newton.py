@@ -21,11 +21,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_bce._coordinates import Vector
 from sklearn_bce._objective import Objective
 from sklearn_bce._solvers._cost import Costs, row_space_is_smaller
 from sklearn_bce._solvers._descent import Start, by_newton
 from sklearn_bce._solvers._memory import Memory
-from sklearn_bce._solvers._record import Result, Settings, Solver
+from sklearn_bce._solvers._record import Result, Settings, Solver, Watch
 from sklearn_bce._solvers._row_space import RowSpace, bound
 from sklearn_bce._solvers._sample import (
     knows_every_column,
@@ -40,16 +41,17 @@ SHARE_OF_SAMPLING_ERROR = 0.1
 
 def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Settings) -> Result:
     """Repeat θ ← θ + t·d, d = −H⁻¹g, until the decrement is small."""
-    start = None
+    start, curve = None, []
     if settings.memory is not None and settings.memory.is_of(objective, w, b):
         start = by_memory(objective, settings)
     elif settings.tol > 0 and not (np.any(w) or b):  # else all steps are asked for, or there is one
         if row_space_is_smaller(objective):
             result = by_row_space(objective, settings)
             if result is not None:
-                if result.converged:
+                w, b, curve = result.w, result.b, result.loss_curve
+                settings = replace(settings, max_iter=settings.max_iter - len(curve))
+                if result.converged or result.stopped or not settings.max_iter:
                     return result
-                w, b = result.w, result.b
         elif Costs.of(objective).sample_size(objective.n_samples, settings.tol):
             start = by_few_rows(objective, settings)
     if start is None:
@@ -59,10 +61,11 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
         start = Start(problem, problem.coordinates.from_user(w, b))
     descent = by_newton(start, settings)
     w, b = start.problem.coordinates.to_user(descent.point.theta)
-    curve, memory = descent.loss_curve, None
+    curve, memory = curve + descent.loss_curve, None
     if settings.warm_start and not objective.penalty.is_smooth:
         memory = Memory(start.problem, descent.point, descent.find_step)
-    return Result(w, b, len(curve), descent.converged, curve, start.problem.n_passes, memory)
+    n_passes = start.problem.n_passes
+    return Result(w, b, len(curve), descent.converged, curve, n_passes, descent.stopped, memory)
 
 
 def by_memory(objective: Objective, settings: Settings) -> Start:
@@ -81,12 +84,17 @@ def by_row_space(objective: Objective, settings: Settings) -> Result | None:
     if space is None:
         return None
     problem = space.problem(objective).standardised()
-    descent = by_newton(Start(problem, np.zeros(problem.coordinates.size)), settings)
-    w, b = space.to_user(*problem.coordinates.to_user(descent.point.theta))
+
+    def to_user(theta: Vector) -> tuple[Vector, float]:
+        return space.to_user(*problem.coordinates.to_user(theta))
+
+    start = Start(problem, np.zeros(problem.coordinates.size), to_user=to_user)
+    descent = by_newton(start, settings)
+    w, b = to_user(descent.point.theta)
     point = objective.evaluate(objective.coordinates.from_user(w, b))
     converged = descent.converged and bound(objective, point) <= settings.tol
     curve = descent.loss_curve
-    return Result(w, b, len(curve), converged, curve, objective.n_passes)
+    return Result(w, b, len(curve), converged, curve, objective.n_passes, descent.stopped)
 
 
 def by_few_rows(objective: Objective, settings: Settings) -> Start | None:
@@ -106,7 +114,8 @@ def by_few_rows(objective: Objective, settings: Settings) -> Start | None:
 def by_sample(problem: Objective, sample: Objective, settings: Settings) -> Start:
     """Return the minimum on a sample, to its own sampling error, and the curvature there."""
     error = problem.coordinates.size / (2 * sample.n_samples)
-    settings = replace(settings, tol=max(SHARE_OF_SAMPLING_ERROR * error, settings.tol))
+    tol = max(SHARE_OF_SAMPLING_ERROR * error, settings.tol)
+    settings = replace(settings, tol=tol, watch=Watch())
     smaller = sample_of(sample, settings.tol, settings.random_state)
     start = Start(sample, np.zeros(problem.coordinates.size))
     if smaller is not None:

@@ -30,21 +30,24 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
     objective.raise_unless_finite()
     n_samples = objective.n_samples
     batch = min(settings.batch_size, n_samples)
-    step = _steps(objective, settings)
+    step = steps(objective, settings)
     eta = step(batch)
     neuron = Neuron(objective, w, b)
     plateau = Plateau(settings.tol, settings.n_iter_no_change)
     order = np.arange(n_samples)
     loss_curve: list[float] = []
-    converged = False
-    while len(loss_curve) < settings.max_iter and not converged:
+    converged = stopped = False
+    while len(loss_curve) < settings.max_iter and not converged and not stopped:
+        settings.watch.begin()
         if settings.shuffle:
             order = settings.random_state.permutation(n_samples)
         # Like the losses, the penalty is that of the weights before they are updated: where one
         # batch holds all samples their sum is F itself, and falls with every pass.
-        penalty = objective.penalty.value(neuron.w)
+        penalty = neuron.penalty
         loss = neuron.learn(order, eta, batch)
         loss_curve.append(loss / objective.total_weight + penalty)
+        n_passes, weights = objective.n_passes + len(loss_curve), neuron.weights
+        stopped = settings.watch.end(loss_curve[-1], lambda weights=weights: weights, n_passes)
         if not np.isfinite(loss_curve[-1]):
             break
         if plateau.reached(loss_curve[-1]):
@@ -54,11 +57,10 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
                 plateau = Plateau(settings.tol, settings.n_iter_no_change)
             else:
                 converged = settings.tol > 0
-    n_passes = objective.n_passes + len(loss_curve)
-    return Result(neuron.w, neuron.b, len(loss_curve), converged, loss_curve, n_passes)
+    return Result(*neuron.weights, len(loss_curve), converged, loss_curve, n_passes, stopped)
 
 
-def _steps(objective: Objective, settings: Settings) -> Callable[[int], float]:
+def steps(objective: Objective, settings: Settings) -> Callable[[int], float]:
     """Return the function that gives η for a batch size."""
     if settings.learning_rate != "auto":
         return lambda batch: settings.learning_rate
@@ -104,17 +106,18 @@ class Neuron:
         coordinates = objective.coordinates
         w, b = coordinates.to_user(coordinates.from_user(w, b))  # b is 0 if it is not to be fitted
         self._w = np.array(w, dtype=np.float64)
-        self._state = np.array([b, 1.0])  # intercept, and the scale of the weights (see the kernel)
+        # The intercept, and the scale of the weights within a pass (see the kernel).
+        self._state = np.array([b, 1.0])
 
     @property
-    def w(self) -> NDArray[np.float64]:
-        """Weights, a new array."""
-        return self._w * self._state[1]
+    def weights(self) -> tuple[NDArray[np.float64], float]:
+        """Weights, a new array, and intercept."""
+        return self._w.copy(), float(self._state[0])
 
     @property
-    def b(self) -> float:
-        """Intercept."""
-        return float(self._state[0])
+    def penalty(self) -> float:
+        """That of the weights, on the scale of F."""
+        return self.objective.penalty.value(self._w)
 
     def learn(self, order: NDArray[np.intp], eta: float, batch: int) -> float:
         """Update after every batch of the order; return the sum of the losses s·L before it."""
@@ -126,7 +129,7 @@ class Neuron:
         objective = self.objective
         stored_values = self._rows[0].size
         per_call = max(1, len(order) * ELEMENTS_PER_CALL // max(stored_values, 1))
-        return sum(
+        loss = sum(
             self._pass(
                 *self._rows,
                 objective.y,
@@ -141,10 +144,13 @@ class Neuron:
             )
             for start in range(0, len(order), per_call)
         )
+        self._w *= self._state[1]
+        self._state[1] = 1.0
+        return loss
 
     def _learn_in_batches(self, order: NDArray[np.intp], eta: float, batch: int) -> float:
         objective = self.objective
-        w, b, total = self.w, self.b, 0.0
+        (w, b), total = self.weights, 0.0
         for rows in _batches(order, batch):
             X, y, weight = objective.X[rows], objective.y[rows], objective.sample_weight[rows]
             loss, slope, _ = loss_and_derivatives(y, linear_output(X, w, b))
@@ -155,7 +161,7 @@ class Neuron:
             w = objective.penalty.proximal_step(w, eta / len(y) * np.sum(weight))
             if objective.coordinates.fit_intercept:
                 b -= eta / len(y) * gradient_b
-        self._w, self._state[:] = w, (b, 1.0)
+        self._w, self._state[0] = w, b
         return total
 
 

@@ -1,0 +1,189 @@
+"""Samples held out from training: given, or set aside; and the loss on them, pass after pass."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import assert_all_finite
+
+from sklearn_bce._solvers import Plateau
+from sklearn_bce._targets import (
+    checked_weights,
+    class_weights,
+    encoded,
+    encoded_as,
+    with_class_weights,
+)
+from sklearn_bce._validation import checked_samples
+from sklearn_bce.chain_rule import binary_cross_entropy, linear_output
+
+Vector = NDArray[np.float64]
+
+
+class Samples(NamedTuple):
+    """What the loss is a sum over.
+
+    Attributes
+    ----------
+    X : ndarray or CSR of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,)
+        Targets in [0, 1].
+    weight : ndarray of shape (n_samples,)
+        Weights s; a broadcast scalar where they are all 1.
+    """
+
+    X: Any
+    y: Vector
+    weight: Vector
+
+    def of_rows(self, rows: NDArray[np.intp]) -> Samples:
+        """Return some of them."""
+        uniform = self.weight.strides == (0,)
+        weight = np.broadcast_to(1.0, len(rows)) if uniform else self.weight[rows]
+        return Samples(self.X[rows], self.y[rows], weight)
+
+
+class HeldOut:
+    """Samples that tell how good a neuron is on others than it learns from.
+
+    Parameters
+    ----------
+    samples : Samples
+        They.
+    plateau : Plateau or None
+        What tells when the loss on them has ceased to fall, if the fit is to end then.
+
+    Attributes
+    ----------
+    loss_curve : list of float
+        Their mean loss after each pass, in nats, without the penalty.
+    best_iter : int
+        The pass after which it was least; the first is 1.
+    best : tuple (w, b)
+        Weights and intercept then.
+    ended : bool
+        Whether the loss has ceased to fall.
+    """
+
+    def __init__(self, samples: Samples, plateau: Plateau | None) -> None:
+        self.samples, self._plateau = samples, plateau
+        self._share = samples.weight / np.sum(samples.weight)
+        self.loss_curve: list[float] = []
+        self.best_iter, self.best, self.ended = 0, None, False
+
+    @property
+    def picks_the_best(self) -> bool:
+        """Whether the fit is to end with the best weights, not with the last ones."""
+        return self._plateau is not None
+
+    def add(self, w: Vector, b: float) -> bool:
+        """Take in the weights after a pass; return whether it is to be the last. Changes self."""
+        losses = binary_cross_entropy(self.samples.y, linear_output(self.samples.X, w, b))
+        loss = float(self._share @ losses)
+        if not self.loss_curve or loss < min(self.loss_curve):
+            self.best_iter, self.best = len(self.loss_curve) + 1, (w, b)
+        self.loss_curve.append(loss)
+        self.ended = self._plateau is not None and self._plateau.reached(loss)
+        return self.ended
+
+
+def training_samples(
+    neuron: BaseEstimator, X: Any, y: NDArray[Any], sample_weight: Any
+) -> tuple[Samples, NDArray[Any], Vector | None]:
+    """Return the samples that `fit` was given, the classes, and their weights if there are any.
+
+    Raises
+    ------
+    ValueError
+        If y or the weights are not what they must be.
+    """
+    name = type(neuron).__name__
+    classes, targets = encoded(name, y, neuron.soft_targets)
+    weight = checked_weights(X, sample_weight)
+    of_class = class_weights(name, classes, targets, weight, neuron.class_weight)
+    return Samples(X, *with_class_weights(targets, weight, of_class)), classes, of_class
+
+
+def given_samples(
+    neuron: BaseEstimator,
+    classes: NDArray[Any],
+    of_class: Vector | None,
+    X_val: Any,
+    y_val: Any,
+    sample_weight_val: Any,
+) -> Samples:
+    """Return the samples that were given to be held out.
+
+    Raises
+    ------
+    ValueError
+        If they do not go together with each other, or with those to train on.
+    """
+    if X_val is None or y_val is None:
+        missing = "X_val" if X_val is None else "y_val"
+        raise ValueError(f"{missing} is missing: X_val and y_val are given together, or neither.")
+    X, y = checked_samples(neuron, X_val, y_val, reset=False)
+    if not issparse(X):
+        assert_all_finite(X, estimator_name=type(neuron).__name__, input_name="X_val")
+    targets = encoded_as("y_val", classes, y, neuron.soft_targets)
+    weight = checked_weights(X, sample_weight_val)
+    return Samples(X, *with_class_weights(targets, weight, of_class))
+
+
+def set_aside(
+    neuron: BaseEstimator, samples: Samples, random_state: Any
+) -> tuple[Samples, Samples]:
+    """Return the samples in two parts, to train on and to be held out.
+
+    The second has ``validation_fraction`` of them: of labels, as many of either class as is its
+    share.
+
+    Raises
+    ------
+    ValueError
+        If there are too few for that.
+    """
+    rest, aside = train_test_split(
+        np.arange(len(samples.y)),
+        test_size=neuron.validation_fraction,
+        stratify=None if neuron.soft_targets else samples.y,
+        random_state=random_state,
+    )
+    training, other = samples.of_rows(np.sort(rest)), samples.of_rows(np.sort(aside))
+    if not issparse(other.X):
+        assert_all_finite(other.X, estimator_name=type(neuron).__name__, input_name="X")
+    if not (np.any(training.weight) and np.any(other.weight)):
+        raise ValueError(
+            f"validation_fraction={neuron.validation_fraction} leaves no weight to one of the two "
+            "parts; give X_val and y_val instead."
+        )
+    return training, other
+
+
+def held_out(
+    neuron: BaseEstimator,
+    samples: Samples,
+    classes: NDArray[Any],
+    of_class: Vector | None,
+    given: tuple[Any, Any, Any],
+    random_state: Any,
+) -> tuple[Samples, HeldOut | None]:
+    """Return what to train on, and what is held out, if anything is.
+
+    Parameters
+    ----------
+    given : tuple (X_val, y_val, sample_weight_val)
+        What `fit` was given.
+    """
+    plateau = Plateau(neuron.tol, neuron.n_iter_no_change) if neuron.early_stopping else None
+    if any(argument is not None for argument in given):
+        return samples, HeldOut(given_samples(neuron, classes, of_class, *given), plateau)
+    if plateau is None:
+        return samples, None
+    training, other = set_aside(neuron, samples, random_state)
+    return training, HeldOut(other, plateau)

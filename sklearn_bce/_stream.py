@@ -1,0 +1,182 @@
+"""Learning from a stream: the per-sample rule, chunk by chunk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import assert_all_finite, check_random_state
+
+from sklearn_bce._held_out import Samples
+from sklearn_bce._objective import Objective
+from sklearn_bce._outcome import (
+    fit_attributes,
+    forget,
+    neuron_attributes,
+    raise_for_overflow,
+    warn_of_ignored,
+)
+from sklearn_bce._parameters import settings_of
+from sklearn_bce._rows import NotFiniteError
+from sklearn_bce._solvers import SOLVERS, Result, Settings, Watch, steps
+from sklearn_bce._targets import (
+    ONLY_BINARY,
+    SOFT_CLASSES,
+    checked_weights,
+    encoded_as,
+    fixed_class_weights,
+    with_class_weights,
+)
+from sklearn_bce._threads import one_blas_thread
+from sklearn_bce._validation import checked_samples, unchanged_on_error
+
+Vector = NDArray[np.float64]
+
+
+@dataclass
+class Stream:
+    """What a neuron keeps between chunks besides its attributes.
+
+    Attributes
+    ----------
+    w, b : ndarray of shape (n_features,), float
+        Weights and intercept in double precision, whatever X is.
+    total_weight : float
+        Σ s of all samples so far, in which the penalty is shared out.
+    eta : float
+        The least step that has been safe for a chunk.
+    random_state : RandomState
+        What the chunks are shuffled by.
+    """
+
+    w: Vector
+    b: float
+    total_weight: float
+    eta: float
+    random_state: Any
+
+    @classmethod
+    def of(cls, neuron: BaseEstimator, n_features: int) -> Stream:
+        """Return a stream that goes on from where the neuron is; from zeros if it is nowhere yet.
+
+        What it kept from the last chunk is gone if its attributes have been changed since.
+        """
+        w, b = np.zeros(n_features), 0.0
+        if hasattr(neuron, "coef_"):
+            w, b = neuron.coef_[0].astype(np.float64), float(neuron.intercept_[0])
+        known = getattr(neuron, "_stream", None)
+        if known is not None and known.is_as(neuron):
+            return replace(known)
+        total_weight = getattr(neuron, "_total_weight", 0.0)
+        return cls(w, b, total_weight, np.inf, check_random_state(neuron.random_state))
+
+    def is_as(self, neuron: BaseEstimator) -> bool:
+        """Return whether the neuron's attributes say the same."""
+        dtype = neuron.coef_.dtype
+        same = np.array_equal(self.w.astype(dtype), neuron.coef_[0])
+        return same and dtype.type(self.b) == neuron.intercept_[0]
+
+    def learn(
+        self, neuron: BaseEstimator, samples: Samples, settings: Settings, n_threads: int
+    ) -> Result:
+        """Pass once over the samples of a chunk, by the solver sgd. Changes self.
+
+        The penalty is shared out among all samples so far; a chunk without weight changes nothing.
+        """
+        if not np.any(samples.weight):
+            return Result(self.w, self.b, 0, False, [], 0.0)
+        self.total_weight += float(np.sum(samples.weight))
+        objective = Objective.in_user_units(
+            *samples,
+            neuron.C,
+            neuron.l1_ratio,
+            neuron.fit_intercept,
+            n_threads,
+            self.total_weight,
+        )
+        settings = replace(settings, max_iter=1, tol=0.0, random_state=self.random_state)
+        if settings.learning_rate == "auto":
+            batch = min(settings.batch_size, objective.n_samples)
+            self.eta = min(self.eta, steps(objective, settings)(batch))
+            settings = replace(settings, learning_rate=self.eta)
+        result = SOLVERS["sgd"].solve(objective, self.w, self.b, settings)
+        self.w, self.b = result.w, result.b
+        return result
+
+
+def stream_classes(neuron: BaseEstimator, classes: Any) -> NDArray[Any]:
+    """Return the classes of a stream, given with its first chunk or known already.
+
+    Raises
+    ------
+    ValueError
+        If they are neither, or not two, or others than before.
+    """
+    known = getattr(neuron, "classes_", None)
+    if classes is None:
+        if known is None and not neuron.soft_targets:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        return SOFT_CLASSES if known is None else known
+    classes = np.unique(np.asarray(classes))
+    if len(classes) != 2:
+        raise ValueError(f"{ONLY_BINARY} classes has {len(classes)} labels: {classes.tolist()}")
+    expected = SOFT_CLASSES if neuron.soft_targets else known
+    if expected is not None and not np.array_equal(classes, expected):
+        raise ValueError(
+            f"classes={classes.tolist()} is not the same as on last call to partial_fit, or as "
+            f"soft_targets says: {expected.tolist()}"
+        )
+    return classes
+
+
+def chunk_samples(
+    neuron: BaseEstimator, classes: NDArray[Any], X: Any, y: NDArray[Any], sample_weight: Any
+) -> Samples:
+    """Return the samples of a chunk; they need not be of both classes.
+
+    Raises
+    ------
+    ValueError
+        If y or the weights are not what they must be.
+    """
+    targets = encoded_as("y", classes, y, neuron.soft_targets)
+    weight = checked_weights(X, sample_weight, may_be_nothing=True)
+    of_class = fixed_class_weights(classes, neuron.class_weight)
+    return Samples(X, *with_class_weights(targets, weight, of_class))
+
+
+def train_on_chunk(
+    neuron: BaseEstimator, X: Any, y: Any, classes: Any, sample_weight: Any
+) -> BaseEstimator:
+    """Do as `BCENeuronClassifier.partial_fit` says; changes the neuron unless it raises."""
+    if neuron.early_stopping:
+        raise ValueError(
+            "partial_fit does not support early_stopping=True: it does not see all samples at "
+            "once. Call it as long as a score on other samples gets better."
+        )
+    warn_of_ignored(neuron)
+    with unchanged_on_error(neuron), one_blas_thread() as n_threads:
+        reset = not hasattr(neuron, "classes_")
+        labels = stream_classes(neuron, classes)
+        X, y = checked_samples(neuron, X, y, reset=reset)
+        samples = chunk_samples(neuron, labels, X, y, sample_weight)
+        stream = Stream.of(neuron, X.shape[1])
+        settings = settings_of(neuron, stream.random_state, Watch())
+        with np.errstate(over="ignore", invalid="ignore"):
+            try:
+                result = stream.learn(neuron, samples, settings, n_threads)
+            except NotFiniteError:
+                assert_all_finite(X, estimator_name=type(neuron).__name__, input_name="X")
+                raise
+        raise_for_overflow(neuron, "sgd", result)
+        curve = [] if reset else neuron.loss_curve_
+        forget(neuron)
+        vars(neuron).update(neuron_attributes(labels, X.dtype, result.w, result.b))
+        result = replace(result, loss_curve=curve + result.loss_curve)
+        vars(neuron).update(fit_attributes("sgd", result, None))
+        neuron.n_iter_ = len(result.loss_curve)
+        neuron._stream, neuron._total_weight = stream, stream.total_weight
+    return neuron
