@@ -6,8 +6,10 @@ here, on import, with a message that says so.
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
+import numpy as np
 import sklearn
 
 try:
@@ -17,7 +19,7 @@ try:
         StrOptions,
         validate_parameter_constraints,
     )
-    from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+    from sklearn.utils.validation import _check_sample_weight
 except ImportError as error:
     raise ImportError(
         f"sklearn_bce needs scikit-learn 1.7 to 1.9; {sklearn.__version__} is installed and lacks "
@@ -30,6 +32,16 @@ except ImportError:  # before 1.9
 
     class CallbackSupportMixin:
         """There are no callbacks."""
+
+
+def check_sample_weight(sample_weight: Any, X: Any) -> Any:
+    """Return the weights as float64, of the length of X, not negative; they may all be 0."""
+    # before 1.9 that is always allowed
+    known = signature(_check_sample_weight).parameters
+    allowed = {"allow_all_zero_weights": True} if "allow_all_zero_weights" in known else {}
+    return _check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True, **allowed
+    )
 
 
 def has_callbacks(estimator: Any) -> bool:

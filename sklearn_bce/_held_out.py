@@ -56,40 +56,18 @@ class HeldOut:
     samples : Samples
         They.
     plateau : Plateau or None
-        What tells when the loss on them has ceased to fall, if the fit is to end then.
-
-    Attributes
-    ----------
-    loss_curve : list of float
-        Their mean loss after each pass, in nats, without the penalty.
-    best_iter : int
-        The pass after which it was least; the first is 1.
-    best : tuple (w, b)
-        Weights and intercept then.
-    ended : bool
-        Whether the loss has ceased to fall.
+        What tells when the loss on them has ceased to fall, if the fit is to end then, with the
+        best weights.
     """
 
     def __init__(self, samples: Samples, plateau: Plateau | None) -> None:
-        self.samples, self._plateau = samples, plateau
+        self.samples, self.plateau = samples, plateau
         self._share = samples.weight / np.sum(samples.weight)
-        self.loss_curve: list[float] = []
-        self.best_iter, self.best, self.ended = 0, None, False
 
-    @property
-    def picks_the_best(self) -> bool:
-        """Whether the fit is to end with the best weights, not with the last ones."""
-        return self._plateau is not None
-
-    def add(self, w: Vector, b: float) -> bool:
-        """Take in the weights after a pass; return whether it is to be the last. Changes self."""
-        losses = binary_cross_entropy(self.samples.y, linear_output(self.samples.X, w, b))
-        loss = float(self._share @ losses)
-        if not self.loss_curve or loss < min(self.loss_curve):
-            self.best_iter, self.best = len(self.loss_curve) + 1, (w, b)
-        self.loss_curve.append(loss)
-        self.ended = self._plateau is not None and self._plateau.reached(loss)
-        return self.ended
+    def loss(self, w: Vector, b: float) -> float:
+        """Return their mean loss, in nats, without the penalty."""
+        z = linear_output(self.samples.X, w, b)
+        return float(self._share @ binary_cross_entropy(self.samples.y, z))
 
 
 def training_samples(
@@ -127,9 +105,8 @@ def given_samples(
     if X_val is None or y_val is None:
         missing = "X_val" if X_val is None else "y_val"
         raise ValueError(f"{missing} is missing: X_val and y_val are given together, or neither.")
-    X, y = checked_samples(neuron, X_val, y_val, reset=False)
-    if not issparse(X):
-        assert_all_finite(X, estimator_name=type(neuron).__name__, input_name="X_val")
+    X, y = checked_samples(neuron, X_val, y_val, reset=False, must_be_finite=False)
+    assert_all_finite(X, estimator_name=type(neuron).__name__, input_name="X_val")
     targets = encoded_as("y_val", classes, y, neuron.soft_targets)
     weight = checked_weights(X, sample_weight_val)
     return Samples(X, *with_class_weights(targets, weight, of_class))

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_bce._held_out import HeldOut
 from sklearn_bce._objective import Objective
 from sklearn_bce._solvers import SOLVERS, Result, distance_from_minimum
 
@@ -23,19 +22,15 @@ def neuron_attributes(
     return {"classes_": classes.copy(), "coef_": coef, "intercept_": intercept}
 
 
-def fit_attributes(solver: str, result: Result, held_out: HeldOut | None) -> dict[str, Any]:
+def fit_attributes(solver: str, result: Result) -> dict[str, Any]:
     """Return the attributes that tell how they were found."""
-    attributes = {
+    return {
         "n_iter_": result.n_iter,
         "n_passes_": float(result.n_passes),
         "converged_": result.converged,
         "loss_curve_": result.loss_curve,
         "solver_": solver,
     }
-    if held_out is not None:
-        attributes["validation_loss_curve_"] = held_out.loss_curve
-        attributes["best_iter_"] = held_out.best_iter
-    return attributes
 
 
 def forget(neuron: BaseEstimator) -> None:

@@ -112,10 +112,10 @@ class NeuronPredictions:
         targets = soft_targets(column_or_1d(y))
         check_consistent_length(z, targets)
         weight = checked_weights(z, sample_weight)
-        share = weight / np.sum(weight)
-        null = float(entr(mean := float(share @ targets)) + entr(1 - mean))
-        loss = float(share @ binary_cross_entropy(targets, z))
-        return 1 - loss / null if null > 0 else 0.0
+        mass = np.array([weight @ (1 - targets), weight @ targets])
+        null = float(np.sum(entr(mass / np.sum(mass))))
+        loss = float(weight @ binary_cross_entropy(targets, z)) / float(np.sum(mass))
+        return 1 - loss / null if np.all(mass > 0) else 0.0
 
     def to_sklearn(self) -> LogisticRegression:
         """Return a fitted `LogisticRegression` that predicts the same, for tools that know it.

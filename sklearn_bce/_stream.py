@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_random_state
 
@@ -21,7 +22,7 @@ from sklearn_bce._outcome import (
 )
 from sklearn_bce._parameters import settings_of
 from sklearn_bce._rows import NotFiniteError
-from sklearn_bce._solvers import SOLVERS, Result, Settings, Watch, steps
+from sklearn_bce._solvers import SOLVERS, Result, Settings, Watch, smoothness_of, step_of
 from sklearn_bce._targets import (
     ONLY_BINARY,
     SOFT_CLASSES,
@@ -46,8 +47,8 @@ class Stream:
         Weights and intercept in double precision, whatever X is.
     total_weight : float
         Σ s of all samples so far, in which the penalty is shared out.
-    eta : float
-        The least step that has been safe for a chunk.
+    smoothness : float
+        L of the chunk that has asked for the least step 1/L.
     random_state : RandomState
         What the chunks are shuffled by.
     """
@@ -55,7 +56,7 @@ class Stream:
     w: Vector
     b: float
     total_weight: float
-    eta: float
+    smoothness: float
     random_state: Any
 
     @classmethod
@@ -71,7 +72,7 @@ class Stream:
         if known is not None and known.is_as(neuron):
             return replace(known)
         total_weight = getattr(neuron, "_total_weight", 0.0)
-        return cls(w, b, total_weight, np.inf, check_random_state(neuron.random_state))
+        return cls(w, b, total_weight, 0.0, check_random_state(neuron.random_state))
 
     def is_as(self, neuron: BaseEstimator) -> bool:
         """Return whether the neuron's attributes say the same."""
@@ -87,6 +88,8 @@ class Stream:
         The penalty is shared out among all samples so far; a chunk without weight changes nothing.
         """
         if not np.any(samples.weight):
+            if not issparse(samples.X):
+                assert_all_finite(samples.X, input_name="X")
             return Result(self.w, self.b, 0, False, [], 0.0)
         self.total_weight += float(np.sum(samples.weight))
         objective = Objective.in_user_units(
@@ -100,9 +103,15 @@ class Stream:
         settings = replace(settings, max_iter=1, tol=0.0, random_state=self.random_state)
         if settings.learning_rate == "auto":
             batch = min(settings.batch_size, objective.n_samples)
-            self.eta = min(self.eta, steps(objective, settings)(batch))
-            settings = replace(settings, learning_rate=self.eta)
-        result = SOLVERS["sgd"].solve(objective, self.w, self.b, settings)
+            self.smoothness = max(self.smoothness, smoothness_of(objective)(batch))
+            settings = replace(settings, learning_rate=step_of(self.smoothness))
+        order = self.random_state.get_state()
+        try:
+            result = SOLVERS["sgd"].solve(objective, self.w, self.b, settings)
+            raise_for_overflow(neuron, "sgd", result)
+        except BaseException:
+            self.random_state.set_state(order)
+            raise
         self.w, self.b = result.w, result.b
         return result
 
@@ -115,19 +124,18 @@ def stream_classes(neuron: BaseEstimator, classes: Any) -> NDArray[Any]:
     ValueError
         If they are neither, or not two, or others than before.
     """
-    known = getattr(neuron, "classes_", None)
+    known = SOFT_CLASSES if neuron.soft_targets else getattr(neuron, "classes_", None)
     if classes is None:
-        if known is None and not neuron.soft_targets:
+        if known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        return SOFT_CLASSES if known is None else known
+        return known
     classes = np.unique(np.asarray(classes))
     if len(classes) != 2:
         raise ValueError(f"{ONLY_BINARY} classes has {len(classes)} labels: {classes.tolist()}")
-    expected = SOFT_CLASSES if neuron.soft_targets else known
-    if expected is not None and not np.array_equal(classes, expected):
+    if known is not None and not np.array_equal(classes, known):
         raise ValueError(
             f"classes={classes.tolist()} is not the same as on last call to partial_fit, or as "
-            f"soft_targets says: {expected.tolist()}"
+            f"soft_targets says: {known.tolist()}"
         )
     return classes
 
@@ -171,12 +179,11 @@ def train_on_chunk(
             except NotFiniteError:
                 assert_all_finite(X, estimator_name=type(neuron).__name__, input_name="X")
                 raise
-        raise_for_overflow(neuron, "sgd", result)
         curve = [] if reset else neuron.loss_curve_
         forget(neuron)
         vars(neuron).update(neuron_attributes(labels, X.dtype, result.w, result.b))
         result = replace(result, loss_curve=curve + result.loss_curve)
-        vars(neuron).update(fit_attributes("sgd", result, None))
+        vars(neuron).update(fit_attributes("sgd", result))
         neuron.n_iter_ = len(result.loss_curve)
         neuron._stream, neuron._total_weight = stream, stream.total_weight
     return neuron

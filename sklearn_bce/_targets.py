@@ -48,7 +48,7 @@ def encoded_as(name: str, classes: NDArray[Any], y: NDArray[Any], soft: bool) ->
     """
     if soft:
         return soft_targets(y)
-    check_classification_targets(y)
+    _check_labels(y)
     if unknown := sorted(set(np.unique(y).tolist()) - set(classes.tolist())):
         raise ValueError(
             f"{name} has labels that are not among the classes {classes.tolist()}: {unknown}"
@@ -69,12 +69,15 @@ def soft_targets(y: NDArray[Any]) -> Vector:
     )
     advice = "For class labels leave soft_targets=False."
     try:
+        if y.dtype.kind not in "biuf" and any(isinstance(each, str) for each in y):
+            raise TypeError("a string, even of digits, is a label")
         targets = np.ascontiguousarray(y, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{wanted}; it has elements that are not numbers. {advice}") from error
     outside = targets[~((targets >= 0) & (targets <= 1))]
     if len(outside):
-        raise ValueError(f"{wanted}; it has {outside[0]:g}. {advice}")
+        found = repr(float(outside[0])).removesuffix(".0")
+        raise ValueError(f"{wanted}; it has {found}. {advice}")
     return targets
 
 
@@ -93,12 +96,7 @@ def encoded_labels(name: str, y: NDArray[Any]) -> tuple[NDArray[Any], Vector]:
         if low < high and whole and np.all(positive | (y == low)):
             return np.array([low, high], dtype=y.dtype), positive.astype(np.float64)
     y_type = type_of_target(y, input_name="y", raise_unknown=True)
-    try:
-        check_classification_targets(y)
-    except ValueError as error:
-        if y_type != "continuous":
-            raise
-        raise ValueError(f"{error} Targets in [0, 1] need soft_targets=True.") from error
+    _check_labels(y)
     if y_type != "binary":
         raise ValueError(
             f"{ONLY_BINARY} The type of the target is {y_type}. "
@@ -113,6 +111,14 @@ def encoded_labels(name: str, y: NDArray[Any]) -> tuple[NDArray[Any], Vector]:
     return classes, codes.astype(np.float64)
 
 
+def _check_labels(y: NDArray[Any]) -> None:
+    """Raise ValueError if y is continuous."""
+    try:
+        check_classification_targets(y)
+    except ValueError as error:
+        raise ValueError(f"{error} Targets in [0, 1] need soft_targets=True.") from error
+
+
 def checked_weights(X: Any, sample_weight: Any, may_be_nothing: bool = False) -> Vector:
     """Return the weights as float64; a broadcast 1 where they are None.
 
@@ -124,9 +130,7 @@ def checked_weights(X: Any, sample_weight: Any, may_be_nothing: bool = False) ->
     """
     if sample_weight is None:
         return np.broadcast_to(1.0, X.shape[0])
-    sample_weight = check_sample_weight(
-        sample_weight, X, dtype=np.float64, ensure_non_negative=True
-    )
+    sample_weight = check_sample_weight(sample_weight, X)
     if not (may_be_nothing or np.any(sample_weight)):
         raise ValueError("Sample weights must contain at least one non-zero number.")
     if not np.isfinite(np.sum(sample_weight)):

@@ -64,33 +64,36 @@ def train(
             callbacks.fit_begins(X, y, sample_weight, attributes)
         watch = FitWatch(others, callbacks)
         solver, interrupt = choose(neuron.solver), None
-        # An overflow is told apart by the result.
-        with np.errstate(over="ignore", invalid="ignore"):
-            objective = Objective.in_user_units(
-                *samples, neuron.C, neuron.l1_ratio, neuron.fit_intercept, n_threads
-            )
-            try:
-                settings = settings_of(neuron, random_state, watch)
+        settings = settings_of(neuron, random_state, watch)
+        objective = Objective.in_user_units(
+            *samples, neuron.C, neuron.l1_ratio, neuron.fit_intercept, n_threads
+        )
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # told apart by the result
                 result = SOLVERS[solver].solve(objective, *start, settings)
-            except NotFiniteError:
-                assert_all_finite(X, estimator_name=type(neuron).__name__, input_name="X")
+            raise_for_overflow(neuron, solver, result)
+            result = watch.chosen(result)
+            if not (result.converged or result.stopped) and neuron.tol > 0:
+                warn_not_converged(neuron, solver, result, objective)
+        except NotFiniteError:
+            assert_all_finite(X, estimator_name=type(neuron).__name__, input_name="X")
+            raise
+        except KeyboardInterrupt as error:
+            result, interrupt = watch.result_so_far(), error
+            if result is None:
                 raise
-            except KeyboardInterrupt as error:
-                result, interrupt = watch.result_so_far(), error
-                if result is None:
-                    raise
-        raise_for_overflow(neuron, solver, result)
-        result = watch.chosen(result)
-        if not (result.converged or result.stopped) and neuron.tol > 0:
-            warn_not_converged(neuron, solver, result, objective)
+            result = watch.chosen(result)
         forget(neuron)
         vars(neuron).update(attributes(result.w, result.b))
-        vars(neuron).update(fit_attributes(solver, result, others))
+        vars(neuron).update(fit_attributes(solver, result) | watch.attributes())
         neuron._total_weight = objective.total_weight
         if result.memory is not None:
             neuron._memory = result.memory
         if callbacks is not None and interrupt is None:
-            callbacks.fit_ends()
+            try:
+                callbacks.fit_ends()
+            except KeyboardInterrupt as error:
+                interrupt = error
     if interrupt is not None:
         raise interrupt
     return neuron

@@ -35,7 +35,7 @@ def checked_rows(estimator: BaseEstimator, X: Any) -> Any:
 
 
 def checked_samples(
-    estimator: BaseEstimator, X: Any, y: Any, reset: bool = True
+    estimator: BaseEstimator, X: Any, y: Any, reset: bool = True, must_be_finite: bool = True
 ) -> tuple[Any, NDArray[Any]]:
     """Return X as a float array or CSR, and y; the estimator learns the features' names.
 
@@ -45,12 +45,14 @@ def checked_samples(
     ----------
     reset : bool, default=True
         Whether to learn them; else X is held to those learnt before.
+    must_be_finite : bool, default=True
+        Whether elements that are not finite are an error at least where X is not an array.
     """
     if _need_no_conversion(X, y) and (reset or _is_like_those_before(estimator, X)):
         estimator.n_features_in_ = X.shape[1]
         vars(estimator).pop("feature_names_in_", None)
         return X, y
-    X, y = validate_data(estimator, X, y, reset=reset, **ROWS)
+    X, y = validate_data(estimator, X, y, reset=reset, ensure_all_finite=must_be_finite, **ROWS)
     if issparse(X) and not X.has_canonical_format:
         X = X.copy()  # the user's matrix keeps its duplicates
         X.sum_duplicates()

@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from sklearn_bce._callbacks import Callbacks
 from sklearn_bce._held_out import HeldOut
 from sklearn_bce._solvers import Result, Watch, Weights
+
+
+@dataclass
+class Pass:
+    """What is known of a pass that has ended.
+
+    Attributes
+    ----------
+    value : float
+        The entry of the loss curve.
+    loss : float
+        On the samples held out, NaN if there are none.
+    n_passes : float
+        As of `Result`.
+    weights : callable or None
+        Returns weights and intercept; None if they are neither the last nor the best.
+    """
+
+    value: float
+    loss: float
+    n_passes: float
+    weights: Weights | None
 
 
 class FitWatch(Watch):
@@ -22,9 +47,9 @@ class FitWatch(Watch):
 
     def __init__(self, held_out: HeldOut | None, callbacks: Callbacks | None) -> None:
         self._held_out, self._callbacks = held_out, callbacks
-        self._loss_curve: list[float] = []
-        self._weights: Weights | None = None
-        self._n_passes = 0.0
+        self._passes: list[Pass] = []
+        self._best: Pass | None = None
+        self._has_ceased_to_fall = False
 
     def begin(self) -> None:
         """Take in that a pass begins."""
@@ -33,27 +58,55 @@ class FitWatch(Watch):
 
     def end(self, value: float, weights: Weights, n_passes: float) -> bool:
         """Take in that it has ended; see `Watch`."""
-        stop = self._held_out is not None and self._held_out.add(*weights())
-        self._loss_curve.append(value)
-        self._weights, self._n_passes = weights, n_passes
-        if self._callbacks is not None:
-            stop |= self._callbacks.pass_ends(weights)
-        return stop
+        loss = np.nan if self._held_out is None else self._held_out.loss(*weights())
+        last = self._passes[-1] if self._passes else None
+        # Ctrl-C finds all of a pass, or nothing of it.
+        self._passes.append(Pass(value, loss, n_passes, weights))
+        if last is not None and last is not self._best:
+            last.weights = None
+        return self._tell_best(loss) | self._tell_callbacks(weights)
+
+    def _tell_best(self, loss: float) -> bool:
+        """Return whether the loss has ceased to fall; else it may be the best."""
+        if self._held_out is None or self._held_out.plateau is None:
+            return False
+        if self._best is None or loss < self._best.loss:
+            before, self._best = self._best, self._passes[-1]
+            if before is not None and before is not self._passes[-1]:
+                before.weights = None
+        self._has_ceased_to_fall = self._held_out.plateau.reached(loss)
+        return self._has_ceased_to_fall
+
+    def _tell_callbacks(self, weights: Weights) -> bool:
+        """Return whether a callback wants the fit to end."""
+        return self._callbacks is not None and self._callbacks.pass_ends(weights)
 
     def result_so_far(self) -> Result | None:
         """Return where the last pass that has ended has led; None if none has."""
-        if self._weights is None:
+        if not self._passes:
             return None
-        n_iter = len(self._loss_curve)
-        return Result(*self._weights(), n_iter, False, self._loss_curve, self._n_passes, True)
+        passes = self._passes
+        curve = [each.value for each in passes]
+        return Result(*passes[-1].weights(), len(curve), False, curve, passes[-1].n_passes, True)
 
     def chosen(self, result: Result) -> Result:
         """Return the solver's result, with the best weights where the fit is to end with them.
 
         It counts as converged if the loss on the samples held out has ceased to fall.
         """
-        if self._held_out is None or not self._held_out.picks_the_best:
+        if self._held_out is None or self._held_out.plateau is None:
             return result
-        w, b = self._held_out.best
-        converged = result.converged or self._held_out.ended
-        return replace(result, w=w, b=b, converged=converged)
+        w, b = self._passes[self._best_iter - 1].weights()
+        return replace(result, w=w, b=b, converged=result.converged or self._has_ceased_to_fall)
+
+    @property
+    def _best_iter(self) -> int:
+        """The first pass with the least loss, counted from 1."""
+        return int(np.argmin([each.loss for each in self._passes])) + 1
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes that tell of the samples held out, if there are any."""
+        if self._held_out is None:
+            return {}
+        curve = [each.loss for each in self._passes]
+        return {"validation_loss_curve_": curve, "best_iter_": self._best_iter}

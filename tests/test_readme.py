@@ -39,6 +39,8 @@ def test_relative_link_leads_to_a_file(link):
     assert (ROOT / link).exists()
 
 
-@pytest.mark.parametrize("path", re.findall(r"^[│├└─ ]*(\S+\.p(?:yx?|xd)|\S+/),? ", README, re.MULTILINE))
+@pytest.mark.parametrize(
+    "path", re.findall(r"^[│├└─ ]*(\S+\.p(?:yx?|xd)|\S+/),? ", README, re.MULTILINE)
+)
 def test_map_of_the_code_names_what_is_there(path):
     assert list(ROOT.glob(f"**/{path.rstrip('/')}"))

@@ -72,7 +72,7 @@ MAY_IMPORT = {
     "_callbacks": {"_compat", "_solvers"},
     "_held_out": {"_solvers", "_targets", "_validation", "chain_rule"},
     "_watch": {"_callbacks", "_held_out", "_solvers"},
-    "_outcome": {"_held_out", "_solvers", *MATHEMATICS},
+    "_outcome": {"_solvers", *MATHEMATICS},
     "_training": {
         "_callbacks",
         "_held_out",

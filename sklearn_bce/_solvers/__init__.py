@@ -5,7 +5,8 @@ from __future__ import annotations
 from sklearn_bce._solvers import gd, newton, sgd
 from sklearn_bce._solvers._descent import distance_from_minimum
 from sklearn_bce._solvers._record import Plateau, Result, Settings, Solver, Watch, Weights
-from sklearn_bce._solvers.sgd import steps
+from sklearn_bce._solvers._step import step_of
+from sklearn_bce._solvers.sgd import smoothness_of
 
 __all__ = [
     "SOLVERS",
@@ -17,7 +18,8 @@ __all__ = [
     "Weights",
     "choose",
     "distance_from_minimum",
-    "steps",
+    "smoothness_of",
+    "step_of",
 ]
 
 SOLVERS: dict[str, Solver] = {"sgd": sgd.SOLVER, "gd": gd.SOLVER, "newton": newton.SOLVER}

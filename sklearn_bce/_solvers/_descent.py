@@ -97,7 +97,7 @@ def by_newton(start: Start, settings: Settings) -> Descent:
     point = first_point(start, find_step)
     n_products, loss_curve = 0.0, []
     converged, moved, started_elsewhere = False, True, bool(np.any(point.theta))
-    last_decrement, stop = 0.0, False
+    last_decrement, stop, stuck = 0.0, False, None
     while len(loss_curve) < settings.max_iter and moved and not converged and not stop:
         settings.watch.begin()
         step = find_step(point)
@@ -124,28 +124,43 @@ def by_newton(start: Start, settings: Settings) -> Descent:
         )
         if not converged:
             find_step.learn(point.theta - theta, point.gradient - gradient)
-        last = find_step.again(point) if hopeful and near and moved and not converged else None
-        if last is not None:
-            # The curvature of the step before is good enough to tell, and for one step more.
-            left = last.decrement**2 / 2  # times what the step before promised
-            enough = left <= ENOUGH * settings.tol * step.decrement
-            if enough and is_there(last, True, settings.tol):
-                point, converged = go_along(problem, point, last)[0], True
+        if hopeful and near and moved and not converged:
+            there = after_last_step(problem, point, find_step, step.decrement, settings.tol)
+            point, converged = there or point, there is not None
         loss_curve.append(point.value)
         stop = told(start, point, settings)
-        if not moved and started_elsewhere and step.decrement / 2 > settings.tol:
+        rounding = np.finfo(np.float64).eps * point.value
+        if not moved and started_elsewhere and step.decrement / 2 > max(settings.tol, rounding):
             # Samples of which the neuron was sure from the start leave no curvature to go by.
             # The matrix has been taken already, and is no longer what it was.
             restart = start._replace(theta=np.zeros_like(theta), matrix=None)
-            point = first_point(restart, find_step)
+            stuck, point = point, first_point(restart, find_step)
             started_elsewhere, converged, moved = False, False, True
-        if not moved and step.decrement / 2 <= np.finfo(np.float64).eps * point.value:
+        if not moved and step.decrement / 2 <= rounding:
             converged = settings.tol > 0  # no number tells F from its minimum
         moved = moved or settings.tol == 0
+    if stuck is not None and stuck.value < point.value:
+        point = stuck  # there were too few steps left
     if not loss_curve:
         loss_curve.append(point.value)
         stop = told(start, point, settings)
     return Descent(point, converged, stop, loss_curve, n_products, find_step)
+
+
+def after_last_step(
+    problem: Objective,
+    point: Point,
+    find_step: StepFinder | ProximalStepFinder,
+    last_decrement: float,
+    tol: float,
+) -> Point | None:
+    """Return where one step more leads, if the curvature of the one before tells it is the last."""
+    step = find_step.again(point)
+    if step is None:
+        return None
+    left = step.decrement**2 / 2  # times what the step before promised
+    enough = left <= ENOUGH * tol * last_decrement
+    return go_along(problem, point, step)[0] if enough and is_there(step, True, tol) else None
 
 
 def told(start: Start, point: Point, settings: Settings) -> bool:

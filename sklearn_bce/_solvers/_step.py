@@ -25,6 +25,11 @@ LARGEST_SLOPE = 0.25  # of the activation: a(1−a) <= 1/4
 EIGENVALUE_TOL = 1e-2
 
 
+def step_of(smoothness: float) -> float:
+    """Return 1/L; of a loss that depends on no weight any step will do."""
+    return 1.0 / smoothness if smoothness > 0 else 1.0
+
+
 def mean_smoothness(objective: Objective) -> float:
     """Return L of F itself, in the objective's own units."""
     flattest = np.full(objective.n_samples, LARGEST_SLOPE) * objective.sample_weight
@@ -34,7 +39,7 @@ def mean_smoothness(objective: Objective) -> float:
     point = Point(nothing, 0.0, nothing, nothing, flattest, None)
     diagonal = objective.curvature_diagonal(point)
     _raise_for_overflow(diagonal)
-    if size == 1:
+    if size == 1 or not np.any(diagonal):
         return float(diagonal[0])
 
     def product(vector):

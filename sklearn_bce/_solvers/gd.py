@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from sklearn_bce._objective import Objective
 from sklearn_bce._point import Point
 from sklearn_bce._solvers._record import Plateau, Result, Settings, Solver
-from sklearn_bce._solvers._step import mean_smoothness
+from sklearn_bce._solvers._step import mean_smoothness, step_of
 
 
 def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Settings) -> Result:
     """Repeat θ ← prox(θ − η ∂F/∂θ) until F no longer falls."""
     eta = settings.learning_rate
     if eta == "auto":
-        eta = 1.0 / mean_smoothness(objective)
+        eta = step_of(mean_smoothness(objective))
     plateau = Plateau(settings.tol, settings.n_iter_no_change)
     to_user = objective.coordinates.to_user
     point = before = objective.evaluate(objective.coordinates.from_user(w, b))

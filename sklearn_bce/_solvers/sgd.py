@@ -12,7 +12,12 @@ from scipy.sparse import issparse
 from sklearn_bce._kernel_choice import kernels
 from sklearn_bce._objective import Objective
 from sklearn_bce._solvers._record import Plateau, Result, Settings, Solver
-from sklearn_bce._solvers._step import batch_smoothness, mean_smoothness, sample_smoothness
+from sklearn_bce._solvers._step import (
+    batch_smoothness,
+    mean_smoothness,
+    sample_smoothness,
+    step_of,
+)
 from sklearn_bce.chain_rule import gradient, linear_output, loss_and_derivatives
 
 # A call of a kernel handles about this many stored values, some milliseconds: Ctrl-C is noticed
@@ -30,8 +35,10 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
     objective.raise_unless_finite()
     n_samples = objective.n_samples
     batch = min(settings.batch_size, n_samples)
-    step = steps(objective, settings)
-    eta = step(batch)
+    eta = settings.learning_rate
+    if eta == "auto":
+        smoothness = smoothness_of(objective)
+        eta = step_of(smoothness(batch))
     neuron = Neuron(objective, w, b)
     plateau = Plateau(settings.tol, settings.n_iter_no_change)
     order = np.arange(n_samples)
@@ -53,31 +60,29 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
         if plateau.reached(loss_curve[-1]):
             if settings.learning_rate == "auto" and batch < n_samples:
                 batch = min(BATCH_GROWTH * batch, n_samples)
-                eta = step(batch)
+                eta = step_of(smoothness(batch))
                 plateau = Plateau(settings.tol, settings.n_iter_no_change)
             else:
                 converged = settings.tol > 0
     return Result(*neuron.weights, len(loss_curve), converged, loss_curve, n_passes, stopped)
 
 
-def steps(objective: Objective, settings: Settings) -> Callable[[int], float]:
-    """Return the function that gives η for a batch size."""
-    if settings.learning_rate != "auto":
-        return lambda batch: settings.learning_rate
+def smoothness_of(objective: Objective) -> Callable[[int], float]:
+    """Return the function that gives L for a batch size; see `_step`."""
     of_sample = sample_smoothness(objective)
     # The solver takes means over samples, F over weights.
-    per_sample = objective.total_weight / objective.n_samples
+    per_sample = float(np.sum(objective.sample_weight)) / objective.n_samples
 
     @cache
     def of_mean() -> float:
         return per_sample * mean_smoothness(objective)
 
-    def step(batch: int) -> float:
+    def smoothness(batch: int) -> float:
         if batch == 1:
-            return 1.0 / of_sample
-        return 1.0 / batch_smoothness(batch, objective.n_samples, of_sample, of_mean())
+            return of_sample
+        return batch_smoothness(batch, objective.n_samples, of_sample, of_mean())
 
-    return step
+    return smoothness
 
 
 class Neuron:
@@ -97,12 +102,11 @@ class Neuron:
 
     def __init__(self, objective: Objective, w: NDArray[np.float64], b: float) -> None:
         self.objective = objective
-        X = objective.X
+        # A row must lie in one piece: the only copy of X, and none if X is in C order.
+        self._X = X = objective.X if issparse(objective.X) else np.ascontiguousarray(objective.X)
+        self._pass, self._rows = kernels().dense_pass, (X,)
         if issparse(X):
             self._pass, self._rows = kernels().csr_pass, (X.data, X.indices, X.indptr)
-        else:
-            # A row must lie in one piece: the only copy of X, and none if X is in C order.
-            self._pass, self._rows = kernels().dense_pass, (np.ascontiguousarray(X),)
         coordinates = objective.coordinates
         w, b = coordinates.to_user(coordinates.from_user(w, b))  # b is 0 if it is not to be fitted
         self._w = np.array(w, dtype=np.float64)
@@ -152,7 +156,7 @@ class Neuron:
         objective = self.objective
         (w, b), total = self.weights, 0.0
         for rows in _batches(order, batch):
-            X, y, weight = objective.X[rows], objective.y[rows], objective.sample_weight[rows]
+            X, y, weight = self._X[rows], objective.y[rows], objective.sample_weight[rows]
             loss, slope, _ = loss_and_derivatives(y, linear_output(X, w, b))
             total += float(np.sum(weight * loss))
             gradient_w, gradient_b = gradient(X, weight * slope)

@@ -1,0 +1,502 @@
+"""Ctrl-C during a fit: it ends within a pass, and leaves what the last finished pass has led to.
+
+Most tests stand in for the key: a call that a pass makes raises once it has done its work, as
+Python does when a signal comes while a kernel runs. The last ones send the signal.
+"""
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal, assert_equal
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from small_data import random_data
+
+import sklearn_bce
+from sklearn_bce import BCENeuronClassifier, _held_out, _outcome
+from sklearn_bce._kernel_choice import COMPILED, kernels
+from sklearn_bce._objective import Objective
+from sklearn_bce._solvers import sgd
+
+N_SAMPLES = 60
+X, Y, WEIGHT = random_data(N_SAMPLES, 3)
+WIDE = random_data(N_SAMPLES, 200)[0]  # newton solves it in the space of the samples
+CONTAINERS = [np.asarray, np.asfortranarray, sp.csr_array]
+
+ON_CALL = {
+    # Parameters, what is called, and the call in the midst of the pass after so many finished ones.
+    # The first evaluation is of the start.
+    "newton": ({}, (Objective, "evaluate"), lambda finished: finished + 2),
+    "newton, L1": ({"l1_ratio": 0.5}, (Objective, "evaluate"), lambda finished: finished + 2),
+    "gd": ({"solver": "gd"}, (Objective, "evaluate"), lambda finished: finished + 2),
+    # With momentum: from the second pass on there is an evaluation ahead of the weights, too.
+    "gd, L1": (
+        {"solver": "gd", "l1_ratio": 0.5},
+        (Objective, "evaluate"),
+        lambda finished: 2 * finished + 2,
+    ),
+    # Three calls of the kernel for a pass, see the fixture below; or four batches.
+    "sgd": ({"solver": "sgd"}, "kernel", lambda finished: 3 * finished + 2),
+    "sgd, L1": ({"solver": "sgd", "l1_ratio": 0.5}, "kernel", lambda finished: 3 * finished + 2),
+    "sgd, batches": (
+        {"solver": "sgd", "batch_size": 16},
+        (sgd, "loss_and_derivatives"),
+        lambda finished: 4 * finished + 2,
+    ),
+}
+SOLVERS = ["newton", "gd", "sgd", "sgd, batches"]
+
+
+@pytest.fixture(autouse=True)
+def three_kernel_calls_for_a_pass(monkeypatch):
+    monkeypatch.setattr(sgd, "ELEMENTS_PER_CALL", X.size // 3)
+
+
+def neuron_of(key, **parameters):
+    fixed = {"solver": "newton", "tol": 0, "max_iter": 50, "random_state": 0}
+    return BCENeuronClassifier(**{**fixed, **ON_CALL[key][0], **parameters})
+
+
+def interrupt(monkeypatch, where, k, error=KeyboardInterrupt):
+    """Let the k-th call raise the error, after its work is done; return the list of all calls."""
+    owner, name = where
+    function, calls = getattr(owner, name), []
+
+    def counted(*arguments, **named):
+        calls.append(name)
+        done = function(*arguments, **named)
+        if len(calls) == k:
+            raise error("stopped")
+        return done
+
+    monkeypatch.setattr(owner, name, counted)
+    return calls
+
+
+def interrupted(neuron, key, finished, *data, error=KeyboardInterrupt, **arguments):
+    """Fit, and interrupt it in the pass after so many finished ones."""
+    where = ON_CALL[key][1]
+    if where == "kernel":
+        where = kernels(), "csr_pass" if sp.issparse(data[0]) else "dense_pass"
+    k = ON_CALL[key][2](finished)
+    with pytest.MonkeyPatch.context() as patch:
+        calls = interrupt(patch, where, k, error)
+        with pytest.raises(error, match="stopped"):
+            neuron.fit(*data, **arguments)
+    assert len(calls) == k  # nothing was done any more
+    return neuron
+
+
+def state(neuron):
+    return pickle.dumps(vars(neuron))
+
+
+# --- after some passes ---
+
+
+@pytest.mark.parametrize("fitted_before", [False, True])
+@pytest.mark.parametrize("finished", [1, 3])
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("key", ON_CALL)
+def test_what_is_left_is_what_the_finished_passes_give(key, container, finished, fitted_before):
+    neuron, rows = neuron_of(key), container(X)
+    expected = clone(neuron).set_params(max_iter=finished).fit(rows, Y, sample_weight=WEIGHT)
+    if fitted_before:  # on named features of another number, with other labels
+        frame = pd.DataFrame(WIDE[:, :5], columns=list("abcde"))
+        neuron.fit(frame, np.where(Y, "yes", "no"), X_val=frame, y_val=np.where(Y, "yes", "no"))
+    interrupted(neuron, key, finished, rows, Y, sample_weight=WEIGHT)
+    assert vars(neuron).keys() == vars(expected).keys()
+    for name in ("coef_", "intercept_", "classes_"):
+        assert_array_equal(getattr(neuron, name), getattr(expected, name))
+    assert neuron.loss_curve_ == expected.loss_curve_
+    assert neuron.n_iter_ == finished
+    assert neuron.converged_ is False
+    assert neuron.n_features_in_ == 3
+    z = X @ expected.coef_[0] + expected.intercept_[0]
+    assert_array_equal(neuron.predict(rows), z > 0)
+    assert_allclose(neuron.decision_function(rows), z, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("finished", [1, 2])
+def test_newton_in_the_space_of_the_samples(finished):
+    neuron = neuron_of("newton", tol=1e-14)
+    expected = clone(neuron).set_params(max_iter=finished)
+    with pytest.warns(ConvergenceWarning):
+        expected.fit(WIDE, Y)
+    interrupted(neuron, "newton", finished, WIDE, Y)
+    assert_array_equal(neuron.coef_, expected.coef_)
+    assert_array_equal(neuron.intercept_, expected.intercept_)
+    assert neuron.loss_curve_ == expected.loss_curve_
+
+
+@pytest.mark.parametrize("key", ON_CALL)
+def test_no_warning_of_what_the_user_has_asked_for(key):
+    neuron = interrupted(neuron_of(key, tol=1e-6), key, 1, X, Y)  # pytest makes it an error
+    assert neuron.converged_ is False
+    assert neuron.n_iter_ == 1
+
+
+@pytest.mark.parametrize("key", SOLVERS)
+def test_next_fit_is_as_if_there_had_been_none_before(key):
+    neuron = interrupted(neuron_of(key, max_iter=3), key, 1, X, Y)
+    expected = neuron_of(key, max_iter=3).fit(X, Y)
+    assert_array_equal(neuron.fit(X, Y).coef_, expected.coef_)
+    assert vars(neuron).keys() == vars(expected).keys()
+
+
+@pytest.mark.parametrize("solver", ["gd", "sgd"])
+def test_while_the_distance_from_the_minimum_is_estimated(solver, monkeypatch):
+    """All passes have finished then; that takes as long as several of them."""
+    neuron = BCENeuronClassifier(solver=solver, max_iter=3, random_state=0)
+    expected = clone(neuron).set_params(tol=0).fit(X, Y)
+    interrupt(monkeypatch, (_outcome, "distance_from_minimum"), 1)
+    with pytest.raises(KeyboardInterrupt):
+        neuron.fit(X, Y)
+    assert neuron.n_iter_ == 3
+    assert_array_equal(neuron.coef_, expected.coef_)
+
+
+# --- before the first ---
+
+
+@pytest.mark.parametrize("fitted_before", [False, True])
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("key", ON_CALL)
+def test_before_the_first_pass_has_finished_nothing_changes(key, container, fitted_before):
+    neuron = neuron_of(key)
+    if fitted_before:
+        neuron.fit(pd.DataFrame(WIDE[:, :5], columns=list("abcde")), np.where(Y, "yes", "no"))
+    before = state(neuron)
+    interrupted(neuron, key, 0, container(X), Y)
+    assert state(neuron) == before
+    if not fitted_before:
+        assert vars(neuron) == neuron.get_params()
+        with pytest.raises(NotFittedError):
+            neuron.predict(X)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "where", "k"),
+    [
+        ({"solver": "newton"}, (Objective, "evaluate"), 1),
+        ({"solver": "newton"}, (Objective, "standardised"), 1),
+        ({"solver": "gd"}, (Objective, "evaluate"), 1),
+        ({"solver": "gd"}, (Objective, "curvature_product"), 2),  # its step, by Lanczos
+        ({"solver": "sgd"}, (Objective, "raise_unless_finite"), 1),
+        ({"solver": "sgd"}, (sgd, "sample_smoothness"), 1),
+    ],
+)
+def test_while_a_solver_gets_ready_nothing_changes(parameters, where, k, monkeypatch):
+    neuron = BCENeuronClassifier(**parameters, max_iter=3, tol=0).fit(WIDE, Y)
+    before = state(neuron)
+    calls = interrupt(monkeypatch, where, k)
+    with pytest.raises(KeyboardInterrupt):
+        neuron.fit(X, Y)
+    assert len(calls) == k
+    assert state(neuron) == before
+
+
+def test_newton_steps_on_a_sample_are_none(monkeypatch):
+    many, y, _ = random_data(20_000, 15)
+    evaluate, seen = Objective.evaluate, []
+
+    def noting(self, *arguments, **named):
+        seen.append(self.n_samples)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return evaluate(self, *arguments, **named)
+
+    monkeypatch.setattr(Objective, "evaluate", noting)
+    neuron = BCENeuronClassifier(random_state=0)
+    with pytest.raises(KeyboardInterrupt):
+        neuron.fit(many, y)
+    assert max(seen) < 20_000  # it was busy with a sample
+    assert vars(neuron) == neuron.get_params()
+
+
+# --- what is no Ctrl-C ---
+
+
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, SystemExit])
+@pytest.mark.parametrize("fitted_before", [False, True])
+@pytest.mark.parametrize("key", ON_CALL)
+def test_other_errors_change_nothing(key, fitted_before, error):
+    neuron = neuron_of(key)
+    if fitted_before:
+        neuron.fit(WIDE, Y)
+    before = state(neuron)
+    interrupted(neuron, key, 2, X, Y, error=error)
+    assert state(neuron) == before
+
+
+# --- with samples held out ---
+
+
+def noisy_labels():
+    """Return labels for which a neuron that learns Y gets too sure of itself."""
+    wrong = np.random.default_rng(2).random(N_SAMPLES) < 0.2
+    return np.where(wrong, 1 - Y, Y)
+
+
+@pytest.mark.parametrize(("key", "eta"), [("gd", 0.7), ("sgd", 0.02), ("sgd, batches", 0.5)])
+def test_with_early_stopping_the_best_weights_so_far_are_left(key, eta):
+    y_val = noisy_labels()
+    neuron = neuron_of(key, C=np.inf, learning_rate=eta, shuffle=False, n_iter_no_change=50)
+    finished = 20
+    passes = [clone(neuron).set_params(max_iter=k + 1).fit(X, Y) for k in range(finished)]
+    losses = []
+    for fitted in passes:
+        z = X @ fitted.coef_[0] + fitted.intercept_[0]
+        losses.append(np.mean(np.logaddexp(0, z) - y_val * z))
+    best = int(np.argmin(losses))
+    neuron.set_params(early_stopping=True)
+    interrupted(neuron, key, finished, X, Y, X_val=X, y_val=y_val)
+    assert 0 < best < finished - 1
+    assert neuron.best_iter_ == best + 1
+    assert_array_equal(neuron.coef_, passes[best].coef_)
+    assert_array_equal(neuron.intercept_, passes[best].intercept_)
+    assert_allclose(neuron.validation_loss_curve_, losses, rtol=1e-12)
+    assert neuron.loss_curve_ == passes[-1].loss_curve_
+    assert neuron.n_iter_ == finished
+    assert neuron.converged_ is False
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+@pytest.mark.parametrize("key", SOLVERS)
+def test_in_the_loss_on_samples_held_out(key, early_stopping, monkeypatch):
+    """A pass has finished when its loss on them is known."""
+    neuron = neuron_of(key, early_stopping=early_stopping)
+    expected = clone(neuron).set_params(max_iter=2).fit(X, Y, X_val=X[:20], y_val=Y[:20])
+    interrupt(monkeypatch, (_held_out, "binary_cross_entropy"), 3)
+    with pytest.raises(KeyboardInterrupt):
+        neuron.fit(X, Y, X_val=X[:20], y_val=Y[:20])
+    assert_array_equal(neuron.coef_, expected.coef_)
+    assert neuron.loss_curve_ == expected.loss_curve_
+    assert neuron.validation_loss_curve_ == expected.validation_loss_curve_
+    assert neuron.best_iter_ == expected.best_iter_
+    assert neuron.n_iter_ == 2
+
+
+# --- at any moment ---
+
+PACKAGE = str(Path(sklearn_bce.__file__).parent)
+
+
+def lines_of_fit(neuron, *data, stop_before=None, **arguments):
+    """Return the lines of the package that a fit comes to; press Ctrl-C before one of them.
+
+    The few in which threads are handed back are no concern of this test.
+    """
+    lines, outside = [], sys.gettrace()
+
+    def trace(frame, event, argument):
+        file = frame.f_code.co_filename
+        if not file.startswith(PACKAGE) or file.endswith("_threads.py"):
+            return None
+        if event == "line":
+            if len(lines) == stop_before:
+                sys.settrace(outside)
+                raise KeyboardInterrupt
+            lines.append((file, frame.f_lineno))
+        return trace
+
+    sys.settrace(trace)
+    try:
+        neuron.fit(*data, **arguments)
+    finally:
+        sys.settrace(outside)
+    return lines
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("key", SOLVERS)
+def test_at_whatever_line_it_comes_all_attributes_are_of_one_pass(key, early_stopping):
+    """They are as they were before, or as some finished passes leave them."""
+    arguments = {"X_val": X[:20], "y_val": Y[:20]} if early_stopping else {}
+    neuron = neuron_of(key, early_stopping=early_stopping, shuffle=False)
+    passes = [clone(neuron).set_params(max_iter=k).fit(X, Y, **arguments) for k in (1, 2)]
+    before = pickle.dumps(neuron.set_params(max_iter=2).fit(WIDE[:, :5], Y))
+    lines = lines_of_fit(pickle.loads(before), X, Y, **arguments)
+    first_and_last = {line: k for k, line in reversed(list(enumerate(lines)))}.values()
+    first_and_last = sorted({*first_and_last, *{line: k for k, line in enumerate(lines)}.values()})
+    in_solver = []
+    for k in first_and_last:
+        neuron = pickle.loads(before)
+        unchanged = state(neuron)
+        with pytest.raises(KeyboardInterrupt):
+            lines_of_fit(neuron, X, Y, stop_before=k, **arguments)
+        finished = neuron.n_iter_ if neuron.n_features_in_ == 3 else 0
+        if finished:
+            expected = vars(passes[finished - 1])
+            told = {name: value for name, value in vars(neuron).items() if name.endswith("_")}
+            told.pop("converged_"), told.pop("n_passes_")
+            assert_equal(told, {name: expected[name] for name in told}, err_msg=str(lines[k]))
+            assert vars(neuron).keys() == expected.keys()
+        else:
+            assert state(neuron) == unchanged, lines[k]
+        if "_solvers" in lines[k][0]:
+            in_solver.append(finished)
+    assert in_solver == sorted(in_solver)  # no pass is lost
+    assert set(in_solver) == {0, 1, 2}
+
+
+# --- with callbacks ---
+
+
+class Recorder:
+    """A callback that notes its calls, and may press Ctrl-C at the end of a pass."""
+
+    def __init__(self, interrupt_after=None):
+        self.calls, self.interrupt_after = [], interrupt_after
+
+    def setup(self, estimator, context):
+        self.calls.append("setup")
+
+    def teardown(self, estimator, context):
+        self.calls.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context):
+        self.calls.append(f"{context.task_name} begins")
+
+    def on_fit_task_end(self, estimator, context):
+        self.calls.append(f"{context.task_name} ends")
+        if self.calls.count("pass ends") == self.interrupt_after:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def recorder():
+    pytest.importorskip("sklearn.callback")
+    return Recorder()
+
+
+@pytest.mark.parametrize("finished", [0, 2])
+@pytest.mark.parametrize("key", SOLVERS)
+def test_callbacks_are_torn_down(key, finished, recorder):
+    neuron = neuron_of(key).set_callbacks(recorder)
+    interrupted(neuron, key, finished, X, Y)
+    of_passes = ["pass begins", "pass ends"] * finished + ["pass begins"]
+    assert recorder.calls == ["setup", "fit begins", *of_passes, "teardown"]
+    assert vars(neuron).keys() >= {"_skl_callbacks"}
+    assert not {"_callback_fit_ctx", "_skl_callbacks_to_teardown"} & vars(neuron).keys()
+    assert getattr(neuron, "n_iter_", 0) == finished
+    recorder.calls.clear()
+    neuron.set_params(max_iter=1).fit(X, Y)
+    expected = ["setup", "fit begins", "pass begins", "pass ends", "fit ends", "teardown"]
+    assert recorder.calls == expected
+
+
+@pytest.mark.parametrize("key", SOLVERS)
+def test_in_a_callback(key, recorder):
+    """What has told it of the end of a pass has finished it."""
+    recorder.interrupt_after = 2
+    neuron = neuron_of(key).set_callbacks(recorder)
+    with pytest.raises(KeyboardInterrupt):
+        neuron.fit(X, Y)
+    assert recorder.calls[-2:] == ["pass ends", "teardown"]
+    expected = neuron_of(key, max_iter=2).fit(X, Y)
+    assert_array_equal(neuron.coef_, expected.coef_)
+    assert neuron.loss_curve_ == expected.loss_curve_
+
+
+# --- the signal itself ---
+
+# The child sends itself SIGINT when a kernel is called for the k-th time, from another thread while
+# it runs, and tells how many calls there had been when the signal was sent, and how many in all.
+CHILD = """
+import json, os, signal, sys, threading
+import numpy as np, scipy.sparse as sp
+from threadpoolctl import threadpool_info, threadpool_limits
+from sklearn_bce import BCENeuronClassifier
+from sklearn_bce._kernel_choice import kernels
+
+parameters, n_samples, as_sparse, kernel, k = json.loads(sys.argv[1])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever has started this
+rng = np.random.default_rng(0)
+X = rng.standard_normal((n_samples, 50))
+y = X @ rng.standard_normal(50) + 5 * rng.standard_normal(n_samples) > 0
+if as_sparse:
+    parts = X.ravel(), np.tile(np.arange(50), n_samples), np.arange(0, X.size + 1, 50)
+    X = sp.csr_array(parts, shape=X.shape)
+
+function, calls, sent, midst = getattr(kernels(), kernel), [], [], threading.Event()
+
+def counted(*arguments):
+    calls.append(1)
+    if len(calls) == k:
+        midst.set()
+    return function(*arguments)
+
+def press():
+    midst.wait()
+    os.kill(os.getpid(), signal.SIGINT)
+    sent.append(len(calls))
+
+setattr(kernels(), kernel, counted)
+presser = threading.Thread(target=press)
+presser.start()
+threadpool_limits(2)
+blas = [library["num_threads"] for library in threadpool_info()]
+neuron = BCENeuronClassifier(**parameters, max_iter=10**6, tol=0, random_state=0)
+try:
+    neuron.fit(X, y)
+except KeyboardInterrupt:
+    n_calls = len(calls)
+presser.join()
+setattr(kernels(), kernel, function)
+same = BCENeuronClassifier(**parameters, max_iter=neuron.n_iter_, tol=0, random_state=0).fit(X, y)
+print(json.dumps({
+    "calls after": n_calls - sent[0],
+    "n_iter": neuron.n_iter_,
+    "losses": len(neuron.loss_curve_),
+    "converged": neuron.converged_,
+    "weights are those": bool(np.all(neuron.coef_ == same.coef_)),
+    "score": neuron.score(X, y),
+    "threads of BLAS are back": blas == [each["num_threads"] for each in threadpool_info()],
+    "fitting threads": threading.active_count() - 1,
+}))
+"""
+
+
+@pytest.mark.skipif(COMPILED is None, reason="the NumPy twins of the kernels take minutes")
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself Ctrl-C there")
+@pytest.mark.parametrize(
+    ("parameters", "n_samples", "as_sparse", "kernel", "k", "most_after"),
+    [
+        # Three calls for a pass.
+        ({"solver": "sgd", "learning_rate": 1e-3}, 200_000, False, "dense_pass", 8, 1),
+        ({"solver": "sgd", "learning_rate": 1e-3}, 200_000, True, "csr_pass", 8, 1),
+        # One for each 2¹⁸ elements, 20 by two threads; the other one finishes its half of a pass.
+        ({"solver": "newton"}, 100_000, False, "dense_loss", 70, 10),
+        ({"solver": "gd"}, 100_000, False, "dense_loss", 70, 10),
+        # One for each thread.
+        ({"solver": "newton"}, 100_000, True, "csr_loss", 9, 1),
+    ],
+    ids=["sgd", "sgd-sparse", "newton", "gd", "newton-sparse"],
+)
+def test_signal_ends_a_large_fit_within_a_pass(
+    parameters, n_samples, as_sparse, kernel, k, most_after
+):
+    arguments = [parameters, n_samples, as_sparse, kernel, k]
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, json.dumps(arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,  # it would else go on for days
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["calls after"] <= most_after
+    assert told["n_iter"] == told["losses"] >= 1
+    assert told["converged"] is False
+    assert told["weights are those"]
+    assert told["score"] > 0.7
+    assert told["threads of BLAS are back"]
+    assert told["fitting threads"] == 0
