@@ -1,15 +1,9 @@
 """A single logistic neuron trained on the binary cross-entropy, as a scikit-learn classifier."""
 
-from importlib.metadata import PackageNotFoundError, version
-
 from sklearn_bce import chain_rule
 from sklearn_bce._display import LossCurveDisplay
 from sklearn_bce._l1_min_c import l1_min_c
 from sklearn_bce._neuron import BCENeuronClassifier
-
-try:
-    __version__ = version("sklearn-bce")
-except PackageNotFoundError:  # run from a source tree that is not installed
-    __version__ = "0+unknown"
+from sklearn_bce._version import __version__
 
 __all__ = ["BCENeuronClassifier", "LossCurveDisplay", "__version__", "chain_rule", "l1_min_c"]

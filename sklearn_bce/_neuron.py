@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 
 from sklearn_bce._compat import CallbackSupportMixin, fit_context
 from sklearn_bce._parameters import CONSTRAINTS, check_parameters
+from sklearn_bce._persistence import Persistent
 from sklearn_bce._predictions import NeuronPredictions
 from sklearn_bce._stream import train_on_chunk
 from sklearn_bce._training import train
@@ -25,7 +26,9 @@ def _learns_from_streams(neuron: BCENeuronClassifier) -> bool:
     return True
 
 
-class BCENeuronClassifier(CallbackSupportMixin, NeuronPredictions, ClassifierMixin, BaseEstimator):
+class BCENeuronClassifier(
+    CallbackSupportMixin, Persistent, NeuronPredictions, ClassifierMixin, BaseEstimator
+):
     r"""A single logistic neuron, trained on the binary cross-entropy.
 
     The neuron computes z = b + Σ wᵢxᵢ and a = 1/(1 + e⁻ᶻ); `fit` minimises over (w, b)::
@@ -270,8 +273,9 @@ class BCENeuronClassifier(CallbackSupportMixin, NeuronPredictions, ClassifierMix
         Warns
         -----
         ConvergenceWarning
-            If ``max_iter`` was reached first; it says how far F is from its minimum. Not if a
-            callback has ended the fit.
+            If ``max_iter`` was reached first; it says how far F is from its minimum. If C is
+            infinite and the classes are separated, so that there is none; it names the features.
+            Not if a callback has ended the fit, or ``tol`` is 0.
         UserWarning
             If ``l1_ratio`` is above 0 and C infinite: there is no penalty then.
         """
@@ -318,10 +322,6 @@ class BCENeuronClassifier(CallbackSupportMixin, NeuronPredictions, ClassifierMix
             ``class_weight="balanced"`` is set. The estimator is then as it was before.
         """
         return train_on_chunk(self, X, y, classes, sample_weight)
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
-        return {name: state[name] for name in state if name != "_memory"}  # it is of this process
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

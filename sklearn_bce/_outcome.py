@@ -11,7 +11,15 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_bce._objective import Objective
-from sklearn_bce._solvers import SOLVERS, Result, distance_from_minimum
+from sklearn_bce._solvers import (
+    SOLVERS,
+    Result,
+    direction_of_separation,
+    distance_from_minimum,
+)
+
+# Features with this share of the largest part in a separation are named, so many at most.
+NOTICEABLE, MOST_NAMES = 1e-3, 5
 
 
 def neuron_attributes(
@@ -54,6 +62,14 @@ def raise_for_overflow(neuron: BaseEstimator, solver: str, result: Result) -> No
     )
 
 
+def warn_of_end(neuron: BaseEstimator, solver: str, result: Result, objective: Objective) -> None:
+    """Warn of a fit that has not ended at a minimum."""
+    if not neuron.early_stopping and warn_if_separated(neuron, solver, result, objective):
+        return
+    if not result.converged:
+        warn_not_converged(neuron, solver, result, objective)
+
+
 def warn_not_converged(
     neuron: BaseEstimator, solver: str, result: Result, objective: Objective
 ) -> None:
@@ -69,8 +85,37 @@ def warn_not_converged(
         f"solver={solver!r} stopped after {result.n_iter} iterations of max_iter="
         f"{neuron.max_iter} with {state} (tol={neuron.tol}). {advice}",
         ConvergenceWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
+
+
+def warn_if_separated(
+    neuron: BaseEstimator, solver: str, result: Result, objective: Objective
+) -> bool:
+    """Warn that the classes are separated, by which features, and return whether they are.
+
+    Without a penalty F has then no minimum.
+    """
+    if np.isfinite(neuron.C):
+        return False
+    direction = direction_of_separation(objective, result.w, result.b)
+    if direction is None:
+        return False
+    size = np.abs(direction)
+    found = np.flatnonzero(size >= NOTICEABLE * np.max(size))
+    found = found[np.argsort(-size[found], kind="stable")]
+    names = getattr(neuron, "feature_names_in_", np.arange(len(size)).astype(str))
+    listed = ", ".join(names[found[:MOST_NAMES]])
+    more = f" and {len(found) - MOST_NAMES} more" if len(found) > MOST_NAMES else ""
+    warnings.warn(
+        "Without a penalty (C=inf) the objective has no minimum: the classes, or some samples of "
+        "one and all of the other, are separated by a combination of these features, whose weights "
+        f"would grow for ever: {listed}{more}. solver={solver!r} has let them grow as far as "
+        f"tol={neuron.tol} asks for. Choose a finite C, or leave the features out.",
+        ConvergenceWarning,
+        stacklevel=6,
+    )
+    return True
 
 
 def warn_of_ignored(neuron: BaseEstimator) -> None:

@@ -17,7 +17,7 @@ from sklearn_bce._outcome import (
     forget,
     neuron_attributes,
     raise_for_overflow,
-    warn_not_converged,
+    warn_of_end,
     warn_of_ignored,
 )
 from sklearn_bce._parameters import settings_of
@@ -73,8 +73,8 @@ def train(
                 result = SOLVERS[solver].solve(objective, *start, settings)
             raise_for_overflow(neuron, solver, result)
             result = watch.chosen(result)
-            if not (result.converged or result.stopped) and neuron.tol > 0:
-                warn_not_converged(neuron, solver, result, objective)
+            if neuron.tol > 0 and not result.stopped:
+                warn_of_end(neuron, solver, result, objective)
         except NotFiniteError:
             assert_all_finite(X, estimator_name=type(neuron).__name__, input_name="X")
             raise

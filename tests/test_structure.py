@@ -34,7 +34,7 @@ ESTIMATOR = {
 }
 MATHEMATICS = {"_objective", "_point", "_penalty", "_coordinates", "_rows", "_threads"}
 MATHEMATICS |= {"chain_rule"}
-PARTS = "record step cost line descent newton_step proximal_step model sample row_space memory"
+PARTS = "record step cost line descent newton_step proximal_step model sample row_space memory separation"
 SOLVER_PARTS = {f"_solvers._{part}" for part in PARTS.split()}
 SOLVERS = {"_solvers.sgd", "_solvers.gd", "_solvers.newton"}
 KERNELS = {"_rule_kernels", "_dense_kernels", "_sparse_kernels", "_model_kernels"}
@@ -92,10 +92,19 @@ MAY_IMPORT = {
         "_validation",
         *MATHEMATICS,
     },
-    "_neuron": {"_compat", "_parameters", "_predictions", "_stream", "_training"},
+    "_neuron": {
+        "_compat",
+        "_parameters",
+        "_persistence",
+        "_predictions",
+        "_stream",
+        "_training",
+    },
     "_display": set(),
+    "_version": set(),
+    "_persistence": {"_version"},
     "_l1_min_c": {"_targets", "_validation", *MATHEMATICS},
-    "__init__": {"_display", "_neuron", "_l1_min_c", "chain_rule"},
+    "__init__": {"_display", "_neuron", "_l1_min_c", "_version", "chain_rule"},
 }
 
 

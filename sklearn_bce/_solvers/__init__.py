@@ -5,6 +5,7 @@ from __future__ import annotations
 from sklearn_bce._solvers import gd, newton, sgd
 from sklearn_bce._solvers._descent import distance_from_minimum
 from sklearn_bce._solvers._record import Plateau, Result, Settings, Solver, Watch, Weights
+from sklearn_bce._solvers._separation import direction_of_separation
 from sklearn_bce._solvers._step import step_of
 from sklearn_bce._solvers.sgd import smoothness_of
 
@@ -17,6 +18,7 @@ __all__ = [
     "Watch",
     "Weights",
     "choose",
+    "direction_of_separation",
     "distance_from_minimum",
     "smoothness_of",
     "step_of",
