@@ -34,7 +34,8 @@ ESTIMATOR = {
 }
 MATHEMATICS = {"_objective", "_point", "_penalty", "_coordinates", "_rows", "_threads"}
 MATHEMATICS |= {"chain_rule"}
-PARTS = "record step cost line descent newton_step proximal_step model sample row_space memory separation"
+PARTS = "record step cost line descent newton_step proximal_step model sample row_space memory"
+PARTS += " separation"
 SOLVER_PARTS = {f"_solvers._{part}" for part in PARTS.split()}
 SOLVERS = {"_solvers.sgd", "_solvers.gd", "_solvers.newton"}
 KERNELS = {"_rule_kernels", "_dense_kernels", "_sparse_kernels", "_model_kernels"}
