@@ -59,6 +59,11 @@ class FitWatch(Watch):
     def end(self, value: float, weights: Weights, n_passes: float) -> bool:
         """Take in that it has ended; see `Watch`."""
         loss = np.nan if self._held_out is None else self._held_out.loss(*weights())
+        if self._held_out is not None and np.isfinite(value) and not np.isfinite(loss):
+            raise ValueError(
+                f"The loss on the samples held out overflowed in pass {len(self._passes) + 1}: "
+                "their features are too large."
+            )
         last = self._passes[-1] if self._passes else None
         # Ctrl-C finds all of a pass, or nothing of it.
         self._passes.append(Pass(value, loss, n_passes, weights))

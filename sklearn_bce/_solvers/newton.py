@@ -37,6 +37,7 @@ from sklearn_bce._solvers._sample import (
 
 # A sample is not to be solved better than it stands for all.
 SHARE_OF_SAMPLING_ERROR = 0.1
+STEPS_ON_SAMPLE = 100  # many more than it takes
 
 
 def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Settings) -> Result:
@@ -115,7 +116,7 @@ def by_sample(problem: Objective, sample: Objective, settings: Settings) -> Star
     """Return the minimum on a sample, to its own sampling error, and the curvature there."""
     error = problem.coordinates.size / (2 * sample.n_samples)
     tol = max(SHARE_OF_SAMPLING_ERROR * error, settings.tol)
-    settings = replace(settings, tol=tol, watch=Watch())
+    settings = replace(settings, tol=tol, max_iter=STEPS_ON_SAMPLE, watch=Watch())
     smaller = sample_of(sample, settings.tol, settings.random_state)
     start = Start(sample, np.zeros(problem.coordinates.size))
     if smaller is not None:
