@@ -395,7 +395,7 @@ def test_bad_soft_target_held_out(target):
 def test_no_best_pass_where_the_loss_on_others_overflows(solver):
     huge = np.full((4, 12), 1e308) * np.resize([1.0, -1.0], 12)
     model = neuron(solver=solver, early_stopping=True, C=1.0).fit(X_TRAIN, Y_TRAIN, **GIVEN)
-    given = {"X_val": huge, "y_val": [0, 1, 0, 1]}
+    given = {"X_val": huge, "y_val": [0, 1, 0, 1], "coef_init": np.resize([9.0, -9.0], 12)}
     assert_fit_raises_and_changes_nothing(model, "overflow", X_TRAIN, Y_TRAIN, **given)
 
 
