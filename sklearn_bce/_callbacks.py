@@ -12,9 +12,6 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from sklearn_bce._compat import has_callbacks
-from sklearn_bce._solvers import Weights
-
-Attributes = dict[str, Any]
 
 
 class Callbacks:
@@ -31,28 +28,16 @@ class Callbacks:
         self._fit = neuron._init_callback_context(max_subtasks=neuron.max_iter)
         self._pass: Any = None
         self._data: dict[str, Any] = {}
-        self._attributes: Callable[..., Attributes] | None = None
 
     @classmethod
     def of(cls, neuron: BaseEstimator) -> Callbacks | None:
         """Return those of the neuron, set up; None if it has none."""
         return cls(neuron) if has_callbacks(neuron) else None
 
-    def fit_begins(
-        self, X: Any, y: Any, sample_weight: Any, attributes: Callable[..., Attributes]
-    ) -> None:
-        """Tell them what the fit is of.
-
-        Parameters
-        ----------
-        X, y, sample_weight : as given to `fit`
-            X converted.
-        attributes : callable (w, b) -> dict
-            The attributes that make a neuron of its weights.
-        """
+    def fit_begins(self, X: Any, y: Any, sample_weight: Any) -> None:
+        """Tell them what the fit is of: X converted, the others as given to `fit`."""
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self._data = {"estimator": self._neuron, "X": X, "y": y, "metadata": metadata}
-        self._attributes = attributes
         self._fit.call_on_fit_task_begin(**self._data)
 
     def pass_begins(self) -> None:
@@ -60,12 +45,16 @@ class Callbacks:
         self._pass = self._fit.subcontext(task_name="pass")
         self._pass.call_on_fit_task_begin(**self._data)
 
-    def pass_ends(self, weights: Weights) -> bool:
-        """Tell them so, and return whether one of them wants the fit to end."""
+    def pass_ends(self, attributes: Callable[[], dict[str, Any]]) -> bool:
+        """Tell them so, and return whether one of them wants the fit to end.
+
+        Parameters
+        ----------
+        attributes : callable () -> dict
+            Returns those that make a neuron as it is then.
+        """
         ended, self._pass = self._pass, None
-        return ended.call_on_fit_task_end(
-            **self._data, reconstruction_attributes=lambda: self._attributes(*weights())
-        )
+        return ended.call_on_fit_task_end(**self._data, reconstruction_attributes=attributes)
 
     def fit_ends(self) -> None:
         """Tell them so; the neuron is fitted."""

@@ -106,6 +106,73 @@ def standard_coordinates(X: Any, share: Any, fit_intercept: bool) -> Coordinates
         Whether there is an intercept.
     """
     share = np.broadcast_to(share, X.shape[0])
+    moments = _mean_and_deviation(X, share, fit_intercept)
+    return Moments(1.0, *moments, X.dtype, fit_intercept).coordinates
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and deviation of columns; those of two sets of samples add up to those of both.
+
+    Attributes
+    ----------
+    weight : float
+        Of the samples.
+    mean, deviation : ndarray of shape (n_features,)
+        If columns are not to be centred, 0 and the root of the mean square.
+    dtype : dtype
+        Of the samples.
+    fit_intercept : bool
+        Whether columns are to be centred.
+    """
+
+    weight: float
+    mean: Vector
+    deviation: Vector
+    dtype: np.dtype
+    fit_intercept: bool
+
+    @classmethod
+    def of(cls, X: Any, weight: Vector, fit_intercept: bool) -> Moments:
+        """Return those of samples; weights are not negative."""
+        total = float(np.sum(weight))
+        mean = deviation = np.zeros(X.shape[1])
+        if total > 0:
+            mean, deviation = _mean_and_deviation(X, weight / total, fit_intercept)
+        return cls(total, mean, deviation, X.dtype, fit_intercept)
+
+    def __add__(self, other: Moments) -> Moments:
+        """Return those of both.
+
+        T. F. Chan, G. H. Golub and R. J. LeVeque, "Algorithms for Computing the Sample Variance",
+        The American Statistician 37 (1983), equation 2.1.
+        """
+        total = self.weight + other.weight
+        p, q = (self.weight / total, other.weight / total) if total > 0 else (1.0, 0.0)
+        apart = other.mean - self.mean
+        within = np.hypot(np.sqrt(p) * self.deviation, np.sqrt(q) * other.deviation)
+        return Moments(
+            total,
+            self.mean + q * apart,
+            np.hypot(within, np.sqrt(p * q) * apart),
+            np.promote_types(self.dtype, other.dtype),
+            self.fit_intercept,
+        )
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """The coordinates in which these columns have mean 0 and mean square 1."""
+        # Any numbers near these do; ones that X's dtype can hold are subtracted and divided by
+        # exactly.
+        shift, scale = self.mean.astype(self.dtype), self.deviation.astype(self.dtype)
+        usable = np.isfinite(scale) & (scale > np.finfo(self.dtype).tiny)
+        scale = np.where(usable, scale, 1.0)
+        shift, scale = shift.astype(np.float64), scale.astype(np.float64)
+        return Coordinates(shift, scale, self.fit_intercept)
+
+
+def _mean_and_deviation(X: Any, share: Vector, fit_intercept: bool) -> tuple[Vector, Vector]:
+    """Return those of columns, as in `Moments`, given shares that add up to 1."""
     origin = np.zeros(X.shape[1])
     if fit_intercept and not issparse(X):
         # Moments are taken about a row of the data: at most √n deviations from the mean, it keeps
@@ -121,11 +188,7 @@ def standard_coordinates(X: Any, share: Any, fit_intercept: bool) -> Coordinates
             # What the mean of a constant column was rounded by is no deviation.
             rounding = np.sqrt(X.shape[0]) * np.finfo(np.float64).eps * np.abs(shift)
             scale[scale <= rounding] = 0.0
-    # Any numbers near these do; ones that X's dtype can hold are subtracted and divided by exactly.
-    shift, scale = shift.astype(X.dtype), scale.astype(X.dtype)
-    usable = np.isfinite(scale) & (scale > np.finfo(X.dtype).tiny)
-    scale = np.where(usable, scale, 1.0)
-    return Coordinates(shift.astype(np.float64), scale.astype(np.float64), fit_intercept)
+    return shift, scale
 
 
 def with_columns_centred(X: Any, shift: Vector, columns: NDArray[np.bool_]) -> Any:

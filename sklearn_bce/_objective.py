@@ -24,6 +24,8 @@ from scipy.special import logit
 
 from sklearn_bce._coordinates import Coordinates, Vector, standard_coordinates
 from sklearn_bce._design import Design, design_of
+from sklearn_bce._extent import Extent
+from sklearn_bce._penalised import Penalised
 from sklearn_bce._penalty import ElasticNet
 from sklearn_bce._point import Point
 from sklearn_bce._rows import raise_unless_finite
@@ -33,10 +35,11 @@ from sklearn_bce.chain_rule import binary_cross_entropy
 # A float32 X stays float32 from this many elements (8 MB as float64) on: passes over it are then
 # bound by memory, and half the bytes are half the time.
 LARGE_ELEMENTS = 2**20
+LARGEST_SLOPE = 0.25  # of the activation: a(1−a) <= 1/4
 
 
-class Objective:
-    """F as a function of θ, for one data set.
+class Objective(Penalised):
+    """F as a function of θ, for samples in memory.
 
     Parameters
     ----------
@@ -53,11 +56,15 @@ class Objective:
         What θ means.
     n_threads : int, default=1
         How many threads passes over X may use, where X is large.
+    total_weight : float, default=None
+        S, where the samples are a part of others; None means Σ s of them.
 
     Attributes
     ----------
     total_weight : float
         S.
+    keeps_outputs : bool
+        Whether points have their outputs z, so that a step along a known direction takes no pass.
     share : ndarray of shape (n_samples,)
         p; as a broadcast scalar where all are one.
     n_passes : float
@@ -72,16 +79,19 @@ class Objective:
         penalty: ElasticNet,
         coordinates: Coordinates,
         n_threads: int = 1,
+        total_weight: float | None = None,
     ) -> None:
+        super().__init__(penalty, coordinates)
         self.X, self.y, self.sample_weight = X, y, sample_weight
-        self.penalty, self.coordinates, self.n_threads = penalty, coordinates, n_threads
-        self.total_weight = float(np.sum(sample_weight))
-        self.n_passes = 0
+        self.n_threads = n_threads
+        self.total_weight = float(np.sum(sample_weight)) if total_weight is None else total_weight
         self._known_finite = issparse(X)
         # p = s/S; a broadcast scalar stays one, and costs no memory.
         uniform = sample_weight.strides == (0,)
         share = (sample_weight[0] if uniform else sample_weight) / self.total_weight
         self.share = np.broadcast_to(share, len(y))
+
+    keeps_outputs = True
 
     @cached_property
     def _design(self) -> Design:
@@ -130,7 +140,8 @@ class Objective:
     def in_coordinates(self, coordinates: Coordinates) -> Objective:
         """Return the same F, of the user's coordinates, in others."""
         penalty = self.penalty.in_units(coordinates.scale)
-        other = Objective(self.X, self.y, self.sample_weight, penalty, coordinates, self.n_threads)
+        samples = self.X, self.y, self.sample_weight
+        other = Objective(*samples, penalty, coordinates, self.n_threads, self.total_weight)
         other.n_passes, other._known_finite = self.n_passes, self._known_finite
         return other
 
@@ -169,10 +180,19 @@ class Objective:
         """Number of rows of X."""
         return self.X.shape[0]
 
+    @cached_property
+    def extent(self) -> Extent:
+        """That of X."""
+        return Extent.of(self.X)
+
     @property
-    def n_features(self) -> int:
-        """Number of columns of X."""
-        return self.X.shape[1]
+    def has_columns(self) -> bool:
+        """Whether columns can be taken one by one."""
+        return issparse(self.X)
+
+    def constant_outputs(self, c: float) -> Vector:
+        """Return the outputs z of a neuron without weights."""
+        return np.full(self.n_samples, c)
 
     def evaluate(
         self,
@@ -257,6 +277,10 @@ class Objective:
         product[: self.n_features] += self.penalty.gradient(vector[: self.n_features])
         return product, along
 
+    def curvature_at_most(self) -> Vector:
+        """Return the largest curvature that the losses have anywhere: a(1−a) <= 1/4."""
+        return LARGEST_SLOPE * self.share
+
     def curvature_above(self, z: Vector) -> Vector:
         """Return the curvature of parabolas that touch the losses at z and nowhere are below them.
 
@@ -266,12 +290,6 @@ class Objective:
         """
         half = np.where(np.abs(z) < 1e-6, 1e-6, z) / 2
         return self.share * np.tanh(half) / (4 * half)
-
-    def slope_at(self, point: Point, vector: Vector) -> float:
-        """Return the derivative of F at the point in the direction of the vector."""
-        du = vector[: self.n_features]
-        of_l1 = self.penalty.l1_slope(point.theta[: self.n_features], du)
-        return float(point.gradient @ vector) + of_l1
 
     def curvature_matrix(self, point: Point, subset: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return some rows and columns of ∂²F/∂θ² at the point, in one pass over X.
@@ -311,22 +329,6 @@ class Objective:
         squares = self._design.square_sums()
         self._over_blocks(add, *squares)
         return self._with_penalty(self._design.gram_diagonal(*squares))
-
-    def typical_diagonal(self, point: Point) -> Vector:
-        """Return the diagonal of ∂²F/∂θ² for features that do not go along with the curvature.
-
-        In standard coordinates, that is, where the mean square of each is 1. It takes no pass.
-        """
-        return self._with_penalty(np.full(self.coordinates.size, np.sum(point.curvature)))
-
-    def _with_penalty(self, diagonal: Vector, features: Any = slice(None)) -> Vector:
-        """Add the penalty's curvature to the diagonal of that of the loss, in place; return it.
-
-        It is of these features, and of the intercept if there is one.
-        """
-        of_penalty = np.broadcast_to(self.penalty.l2, self.n_features)[features]
-        diagonal[: len(of_penalty)] += of_penalty
-        return diagonal
 
     def _over_blocks(
         self, add: Callable[..., None], *sums: NDArray[np.float64], work: float = 1.0

@@ -96,7 +96,7 @@ def warn_if_separated(
 
     Without a penalty F has then no minimum.
     """
-    if np.isfinite(neuron.C):
+    if np.isfinite(neuron.C) or not objective.keeps_outputs:
         return False
     direction = direction_of_separation(objective, result.w, result.b)
     if direction is None:

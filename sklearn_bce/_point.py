@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,10 @@ class Point(NamedTuple):
         F, in nats per unit of weight.
     gradient : ndarray of shape (size,) or None
         ∂F/∂θ; None at a point where nobody is to go on from.
-    z : ndarray of shape (n_samples,)
-        Linear outputs.
-    curvature : ndarray of shape (n_samples,) or None
-        p a(1−a), each sample's own curvature; None as well.
+    z : ndarray of shape (n_samples,) or None
+        Linear outputs; None where the samples lie elsewhere.
+    curvature : ndarray of shape (n_samples,), or what stands for it elsewhere, or None
+        p a(1−a), each sample's own curvature; None where nobody is to go on from.
     hessian : ndarray of shape (size, size) or None
         ∂²F/∂θ², where it was asked for.
     diagonal : ndarray of shape (size,) or None
@@ -34,7 +34,7 @@ class Point(NamedTuple):
     theta: Vector
     value: float
     gradient: Vector | None
-    z: Vector
-    curvature: Vector | None
+    z: Vector | None
+    curvature: Any
     hessian: NDArray[np.float64] | None = None
     diagonal: Vector | None = None

@@ -17,6 +17,21 @@ from sklearn_bce._validation import checked_rows
 from sklearn_bce.chain_rule import binary_cross_entropy, linear_output, sigmoid
 
 
+def loss_and_mass(
+    targets: NDArray[np.float64], z: NDArray[Any], weight: NDArray[np.float64]
+) -> tuple[float, NDArray[np.float64]]:
+    """Return the sum of the losses, and the weights of both classes; of parts they add up."""
+    mass = np.array([weight @ (1 - targets), weight @ targets])
+    return float(weight @ binary_cross_entropy(targets, z)), mass
+
+
+def d2_of(loss: float, mass: NDArray[np.float64]) -> float:
+    """Return the share of the cross-entropy with the mean that is explained; 0 if that is 0."""
+    total = float(np.sum(mass))
+    null = float(np.sum(entr(mass / total)))
+    return 1 - loss / total / null if np.all(mass > 0) else 0.0
+
+
 class NeuronPredictions:
     """The methods that follow from ``coef_``, ``intercept_`` and ``classes_``."""
 
@@ -112,10 +127,7 @@ class NeuronPredictions:
         targets = soft_targets(column_or_1d(y))
         check_consistent_length(z, targets)
         weight = checked_weights(z, sample_weight)
-        mass = np.array([weight @ (1 - targets), weight @ targets])
-        null = float(np.sum(entr(mass / np.sum(mass))))
-        loss = float(weight @ binary_cross_entropy(targets, z)) / float(np.sum(mass))
-        return 1 - loss / null if np.all(mass > 0) else 0.0
+        return d2_of(*loss_and_mass(targets, z, weight))
 
     def to_sklearn(self) -> LogisticRegression:
         """Return a fitted `LogisticRegression` that predicts the same, for tools that know it.

@@ -149,14 +149,21 @@ def class_weights(
         If one is negative or not finite, a class is unknown, or one of the two is left without any
         weight; ``name`` is the estimator's.
     """
-    if sample_weight.strides != (0,) or classes is SOFT_CLASSES:
-        raise_unless_both(name, classes, y, sample_weight)
+    if class_weight is None and sample_weight.strides == (0,) and classes is not SOFT_CLASSES:
+        return None  # labels have been found to be of both
+    mass = np.array([float(sample_weight @ (1 - y)), float(sample_weight @ y)])
+    return class_weights_of_mass(name, classes, mass, class_weight)
+
+
+def class_weights_of_mass(
+    name: str, classes: NDArray[Any], mass: Vector, class_weight: Any
+) -> Vector | None:
+    """Do as `class_weights`, given the weight that the samples of each class have together."""
+    raise_unless_both(name, classes, mass)
     if class_weight is None:
         return None
-    positive = float(sample_weight @ y)
-    mass = np.array([float(np.sum(sample_weight)) - positive, positive])
     of_class = _checked_class_weights(classes, class_weight, mass)
-    raise_unless_both(name, classes, *with_class_weights(y, sample_weight, of_class))
+    raise_unless_both(name, classes, mass * of_class)
     return of_class
 
 
@@ -205,10 +212,10 @@ def with_class_weights(
     return y, sample_weight * together
 
 
-def raise_unless_both(name: str, classes: NDArray[Any], y: Vector, weight: Vector) -> None:
-    """Raise ValueError if one of the classes has no weight at all; ``name`` is the estimator's."""
-    for of_class, label in zip((1 - y, y), classes.tolist(), strict=True):
-        if not np.any((of_class > 0) & (weight > 0)):
+def raise_unless_both(name: str, classes: NDArray[Any], mass: Vector) -> None:
+    """Raise ValueError if one of the classes has no weight; ``name`` is the estimator's."""
+    for of_class, label in zip(mass, classes.tolist(), strict=True):
+        if not of_class > 0:
             raise ValueError(
                 f"{name} needs samples of 2 classes, but targets, sample_weight and class_weight "
                 f"leave no weight to class {label!r}: only one class is left."

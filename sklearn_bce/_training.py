@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_random_state
 
 from sklearn_bce._callbacks import Callbacks
-from sklearn_bce._held_out import held_out, training_samples
+from sklearn_bce._held_out import HeldOut, held_out, training_samples
 from sklearn_bce._objective import Objective
 from sklearn_bce._outcome import (
     fit_attributes,
@@ -21,8 +22,9 @@ from sklearn_bce._outcome import (
     warn_of_ignored,
 )
 from sklearn_bce._parameters import settings_of
+from sklearn_bce._parts import ObjectiveOfParts
 from sklearn_bce._rows import NotFiniteError
-from sklearn_bce._solvers import SOLVERS, choose
+from sklearn_bce._solvers import SOLVERS, Result, choose
 from sklearn_bce._threads import one_blas_thread
 from sklearn_bce._validation import (
     checked_samples,
@@ -31,6 +33,33 @@ from sklearn_bce._validation import (
     warm_start_of,
 )
 from sklearn_bce._watch import FitWatch
+
+
+class Task(NamedTuple):
+    """What a solver is to do, and what becomes of it.
+
+    Attributes
+    ----------
+    objective : Objective or ObjectiveOfParts
+        In the user's units.
+    classes : ndarray of shape (2,)
+        The two labels.
+    dtype : dtype
+        Of the weights that are left.
+    start : tuple (w, b)
+        Where to start.
+    held_out : HeldOut or None
+        Samples to take the loss on.
+    random_state : RandomState
+        For the solver.
+    """
+
+    objective: Objective | ObjectiveOfParts
+    classes: NDArray[Any]
+    dtype: np.dtype[Any]
+    start: tuple[NDArray[np.float64], float]
+    held_out: HeldOut | None
+    random_state: Any
 
 
 def train(
@@ -56,44 +85,70 @@ def train(
     with unchanged_on_error(neuron), one_blas_thread() as n_threads:
         X, y = checked_samples(neuron, X, y)
         samples, classes, of_class = training_samples(neuron, X, y, sample_weight)
-        start = checked_start(*warm_start_of(neuron, X, *init), X.shape[1])
+        start = checked_start(*warm_start_of(neuron, X.shape[1], *init), X.shape[1])
         random_state = check_random_state(neuron.random_state)
         samples, others = held_out(neuron, samples, classes, of_class, given, random_state)
-        attributes = partial(neuron_attributes, classes, X.dtype)
-        if callbacks is not None:
-            callbacks.fit_begins(X, y, sample_weight, attributes)
-        watch = FitWatch(others, callbacks)
-        solver, interrupt = choose(neuron.solver), None
-        settings = settings_of(neuron, random_state, watch)
         objective = Objective.in_user_units(
             *samples, neuron.C, neuron.l1_ratio, neuron.fit_intercept, n_threads
         )
+        if callbacks is not None:
+            callbacks.fit_begins(X, y, sample_weight)
         try:
-            with np.errstate(over="ignore", invalid="ignore"):  # told apart by the result
-                result = SOLVERS[solver].solve(objective, *start, settings)
-            raise_for_overflow(neuron, solver, result)
-            result = watch.chosen(result)
-            if neuron.tol > 0 and not result.stopped:
-                warn_of_end(neuron, solver, result, objective)
+            task = Task(objective, classes, X.dtype, start, others, random_state)
+            interrupt = carried_out(neuron, task, callbacks)
         except NotFiniteError:
             assert_all_finite(X, estimator_name=type(neuron).__name__, input_name="X")
             raise
-        except KeyboardInterrupt as error:
-            result, interrupt = watch.result_so_far(), error
-            if result is None:
-                raise
-            result = watch.chosen(result)
-        forget(neuron)
-        vars(neuron).update(attributes(result.w, result.b))
-        vars(neuron).update(fit_attributes(solver, result) | watch.attributes())
-        neuron._total_weight = objective.total_weight
-        if result.memory is not None:
-            neuron._memory = result.memory
-        if callbacks is not None and interrupt is None:
-            try:
-                callbacks.fit_ends()
-            except KeyboardInterrupt as error:
-                interrupt = error
     if interrupt is not None:
         raise interrupt
     return neuron
+
+
+def carried_out(
+    neuron: BaseEstimator, task: Task, callbacks: Callbacks | None
+) -> KeyboardInterrupt | None:
+    """Have the solver do its task and leave its result to the neuron; changes that.
+
+    Return the Ctrl-C that ended it. The neuron is then that of the last pass that had ended.
+
+    Raises
+    ------
+    ValueError
+        If it overflows, or elements of X are not finite.
+    KeyboardInterrupt
+        If it comes before a pass has ended.
+    """
+    attributes = partial(neuron_attributes, task.classes, task.dtype)
+    solver, interrupt = choose(neuron.solver), None
+    watch = FitWatch(task.held_out, callbacks, attributes)
+    try:
+        result = solved(neuron, solver, task, watch)
+    except KeyboardInterrupt as error:
+        so_far, interrupt = watch.result_so_far(), error
+        if so_far is None:
+            raise
+        result = watch.chosen(so_far)
+    forget(neuron)
+    vars(neuron).update(attributes(result.w, result.b))
+    vars(neuron).update(fit_attributes(solver, result) | watch.attributes())
+    neuron._total_weight = task.objective.total_weight
+    if result.memory is not None:
+        neuron._memory = result.memory
+    if callbacks is not None and interrupt is None:
+        try:
+            callbacks.fit_ends()
+        except KeyboardInterrupt as error:
+            interrupt = error
+    return interrupt
+
+
+def solved(neuron: BaseEstimator, solver: str, task: Task, watch: FitWatch) -> Result:
+    """Return where the solver has led; warn if that is not the minimum."""
+    settings = settings_of(neuron, task.random_state, watch)
+    with np.errstate(over="ignore", invalid="ignore"):  # told apart by the result
+        result = SOLVERS[solver].solve(task.objective, *task.start, settings)
+    raise_for_overflow(neuron, solver, result)
+    result = watch.chosen(result)
+    if neuron.tol > 0 and not result.stopped:
+        warn_of_end(neuron, solver, result, task.objective)
+    return result

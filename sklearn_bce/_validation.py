@@ -78,7 +78,7 @@ def _is_like_those_before(estimator: BaseEstimator, X: NDArray[Any]) -> bool:
 
 
 def warm_start_of(
-    estimator: BaseEstimator, X: Any, coef_init: Any, intercept_init: Any
+    estimator: BaseEstimator, n_features: int, coef_init: Any = None, intercept_init: Any = None
 ) -> tuple[Any, Any]:
     """Return the start that was given; where it was not, that of the fit before if wanted.
 
@@ -90,9 +90,9 @@ def warm_start_of(
     if not (estimator.warm_start and hasattr(estimator, "coef_")):
         return coef_init, intercept_init
     n_known = estimator.coef_.shape[1]
-    if coef_init is None and n_known != X.shape[1]:
+    if coef_init is None and n_known != n_features:
         raise ValueError(
-            f"X has {X.shape[1]} features, but warm_start=True starts from a fit on {n_known}."
+            f"X has {n_features} features, but warm_start=True starts from a fit on {n_known}."
         )
     return (
         estimator.coef_ if coef_init is None else coef_init,

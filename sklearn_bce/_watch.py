@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,10 +44,17 @@ class FitWatch(Watch):
         Samples on which the loss is taken after each pass.
     callbacks : Callbacks or None
         Whom to tell of it.
+    attributes : callable (w, b) -> dict
+        The attributes that make a neuron of its weights.
     """
 
-    def __init__(self, held_out: HeldOut | None, callbacks: Callbacks | None) -> None:
-        self._held_out, self._callbacks = held_out, callbacks
+    def __init__(
+        self,
+        held_out: HeldOut | None,
+        callbacks: Callbacks | None,
+        attributes: Callable[..., dict[str, Any]],
+    ) -> None:
+        self._held_out, self._callbacks, self._attributes = held_out, callbacks, attributes
         self._passes: list[Pass] = []
         self._best: Pass | None = None
         self._has_ceased_to_fall = False
@@ -84,7 +92,9 @@ class FitWatch(Watch):
 
     def _tell_callbacks(self, weights: Weights) -> bool:
         """Return whether a callback wants the fit to end."""
-        return self._callbacks is not None and self._callbacks.pass_ends(weights)
+        if self._callbacks is None:
+            return False
+        return self._callbacks.pass_ends(lambda: self._attributes(*weights()))
 
     def result_so_far(self) -> Result | None:
         """Return where the last pass that has ended has led; None if none has."""

@@ -19,6 +19,8 @@ MAX_LINES = 350  # what is read in one sitting
 ESTIMATOR = {
     "_callbacks",
     "_compat",
+    "_chunks",
+    "_dask_blocks",
     "_display",
     "_held_out",
     "_l1_min_c",
@@ -29,11 +31,13 @@ ESTIMATOR = {
     "_stream",
     "_targets",
     "_training",
+    "_training_on_parts",
     "_validation",
     "_watch",
+    "dask",
 }
 MATHEMATICS = {"_objective", "_point", "_penalty", "_coordinates", "_rows", "_threads"}
-MATHEMATICS |= {"chain_rule"}
+MATHEMATICS |= {"_extent", "_parts", "_penalised", "_survey", "chain_rule"}
 PARTS = "record step cost line descent newton_step proximal_step model sample row_space memory"
 PARTS += " separation"
 SOLVER_PARTS = {f"_solvers._{part}" for part in PARTS.split()}
@@ -44,19 +48,25 @@ MAY_IMPORT = {
     "_threads": set(),
     "_penalty": set(),
     "_point": set(),
+    "_extent": set(),
+    "_penalised": {"_coordinates", "_penalty", "_point"},
     "_rows": {"_kernel_choice"},
     "_coordinates": {"_rows"},
     "_design": {"_coordinates", "_kernel_choice", "_rows"},
     "_objective": {
         "_coordinates",
         "_design",
+        "_extent",
         "_kernel_choice",
+        "_penalised",
         "_penalty",
         "_point",
         "_rows",
         "_threads",
         "chain_rule",
     },
+    "_parts": MATHEMATICS - {"_survey", "_parts"},
+    "_survey": {"_coordinates", "_extent", "_parts"},
     "_kernel_twins": {"chain_rule"},
     "_kernel_choice": {*KERNELS, "_kernel_twins"},
     **dict.fromkeys(SOLVER_PARTS, MATHEMATICS | SOLVER_PARTS),
@@ -101,11 +111,31 @@ MAY_IMPORT = {
         "_stream",
         "_training",
     },
+    "_training_on_parts": {
+        "_callbacks",
+        "_outcome",
+        "_targets",
+        "_training",
+        "_validation",
+        *MATHEMATICS,
+    },
+    "_chunks": {"_targets", "_training_on_parts", "_validation", *MATHEMATICS},
+    "_dask_blocks": {"_targets", "_validation", *MATHEMATICS},
+    "dask": {
+        "_compat",
+        "_dask_blocks",
+        "_neuron",
+        "_parameters",
+        "_predictions",
+        "_targets",
+        "_training_on_parts",
+        *MATHEMATICS,
+    },
     "_display": set(),
     "_version": set(),
     "_persistence": {"_version"},
     "_l1_min_c": {"_targets", "_validation", *MATHEMATICS},
-    "__init__": {"_display", "_neuron", "_l1_min_c", "_version", "chain_rule"},
+    "__init__": {"_chunks", "_display", "_neuron", "_l1_min_c", "_version", "chain_rule"},
 }
 
 

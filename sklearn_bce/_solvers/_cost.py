@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import issparse
 
 from sklearn_bce._objective import Objective
 
@@ -21,6 +20,9 @@ MATRIX_SWEEP = 0.3  # an element of the curvature, in one that goes by that
 SPARSE_CURVATURE = 0.6  # a product of two stored values of a row, of which half are made
 FACTOR = 0.03  # a product of two elements
 CALL = 2e4  # what a pass takes beside, in Python
+# Where samples lie elsewhere what counts is bringing them in: a stored value, and what a pass takes
+# beside.
+READING, CALL_OF_PARTS = 8.0, 2e7
 # a(1 − a) is at most this, and so is the curvature of the mean loss along a standard coordinate.
 LARGEST_CURVATURE = 0.25
 # Above this size H itself is not formed: 1 GB.
@@ -61,10 +63,14 @@ class Costs:
         """Return those of an objective."""
         n, size = problem.n_samples, problem.coordinates.size
         factor = FACTOR * size**3 if size <= MAX_FACTOR_SIZE else np.inf
-        if issparse(problem.X):
-            row_lengths = np.diff(problem.X.indptr).astype(np.float64)
-            curvature = SPARSE_CURVATURE * float(row_lengths @ row_lengths)
-            return cls(CALL + SPARSE_PASS * max(problem.X.nnz, n), curvature, factor, size)
+        if not problem.keeps_outputs:
+            reading = CALL_OF_PARTS + READING * problem.extent.n_stored
+            element, product = DENSE_CURVATURE
+            curvature = element * problem.extent.n_stored + product * problem.extent.n_pairs
+            return cls(reading, curvature, factor, size)
+        if problem.extent.is_sparse:
+            one_pass = CALL + SPARSE_PASS * max(problem.extent.n_stored, n)
+            return cls(one_pass, SPARSE_CURVATURE * problem.extent.n_pairs, factor, size)
         element, product = DENSE_CURVATURE
         return cls(
             CALL + DENSE_PASS * n * size, n * size * (element + product * size), factor, size
@@ -121,8 +127,9 @@ class Costs:
 
 def row_space_is_smaller(problem: Objective) -> bool:
     """Return whether it is cheaper to solve the problem in the space of its samples."""
-    n, n_features = problem.X.shape
-    if issparse(problem.X) or n >= n_features or not problem.penalty.is_smooth:
+    n, n_features = problem.n_samples, problem.n_features
+    dense = problem.keeps_outputs and not problem.extent.is_sparse
+    if not dense or n >= n_features or not problem.penalty.is_smooth:
         return False
     element, product = DENSE_CURVATURE
     products = n * n_features * (element + product * n)

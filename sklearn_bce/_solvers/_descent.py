@@ -119,7 +119,7 @@ def by_newton(start: Start, settings: Settings) -> Descent:
             step,
             hessian=hessian,
             diagonal=find_step.needs_diagonal,
-            search=not near,
+            search=not near and problem.keeps_outputs,
             last=converged,
         )
         if not converged:
@@ -209,7 +209,8 @@ def outlook(
 def evaluated(problem: Objective, theta: Vector, **wanted: bool) -> Point:
     """Return the point, with what is wanted of the curvature; without weights z is known."""
     has_weights = np.any(theta[: problem.n_features])
-    z = None if has_weights else np.full(problem.n_samples, np.sum(theta[problem.n_features :]))
+    c = float(np.sum(theta[problem.n_features :]))
+    z = None if has_weights else problem.constant_outputs(c)
     return problem.evaluate(theta, z, **wanted)
 
 

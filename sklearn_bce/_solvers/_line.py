@@ -73,20 +73,26 @@ def go_along(
     if search:
         along = problem.outputs(step.vector) if along is None else along
         length = best_length(problem, point, step, along)
-    z = None if along is None else point.z + length * along
+    z = outputs_after(point, length, along)
     candidate = problem.evaluate(
         point.theta + length * step.vector, z, hessian=hessian, diagonal=diagonal
     )
     if _fell_enough(problem, point, candidate, step):
         return candidate, True
-    along = candidate.z - point.z if along is None else along
+    if along is None and problem.keeps_outputs:
+        along = candidate.z - point.z
     for _ in range(MAX_HALVINGS):
         length /= 2
-        theta, z = point.theta + length * step.vector, point.z + length * along
+        theta, z = point.theta + length * step.vector, outputs_after(point, length, along)
         fallen = point.value - problem.value_at(theta, z)
         if fallen > 0 and fallen >= SUFFICIENT_DECREASE * length * step.decrement:
             return problem.evaluate(theta, z, hessian=hessian, diagonal=diagonal), True
     return point, False
+
+
+def outputs_after(point: Point, length: float, along: Vector | None) -> Vector | None:
+    """Return z + t·Zd, None where that is not known."""
+    return None if along is None else point.z + length * along
 
 
 def _fell_enough(problem: Objective, point: Point, candidate: Point, step: Step) -> bool:
@@ -100,7 +106,7 @@ def _fell_enough(problem: Objective, point: Point, candidate: Point, step: Step)
     if fallen >= SUFFICIENT_DECREASE * step.decrement:
         return True
     slope = abs(problem.slope_at(candidate, step.vector))
-    rounding = ROUNDING[problem.X.dtype]
+    rounding = ROUNDING[problem.extent.dtype]
     return fallen >= -rounding * point.value and slope <= step.decrement / 2 < np.inf
 
 

@@ -227,7 +227,8 @@ def by_conjugate_gradients(
         diagonal = np.where(diagonal > 0, diagonal, 1.0)
         least = float(np.min(problem.penalty.l2 / diagonal[: problem.n_features]))
     precondition = partial(np.multiply, 1 / diagonal) if inverse is None else inverse
-    vector, along = np.zeros_like(point.theta), np.zeros_like(point.z)
+    vector = np.zeros_like(point.theta)
+    along = np.zeros_like(point.z) if problem.keeps_outputs else None
     residual = -point.gradient
     preconditioned = precondition(residual)
     conjugate = preconditioned.copy()
@@ -243,7 +244,8 @@ def by_conjugate_gradients(
             break
         length = energy / bend
         daxpy(conjugate, vector, a=length)  # in place, as the next two
-        daxpy(conjugate_along, along, a=length)
+        if along is not None:
+            daxpy(conjugate_along, along, a=length)
         daxpy(product, residual, a=-length)
         preconditioned = precondition(residual)
         energy, previous = float(residual @ preconditioned), energy

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from sklearn_bce._coordinates import Vector
 from sklearn_bce._objective import Objective
@@ -134,7 +133,7 @@ class ProximalStepFinder:
         """Return the model of a working set; changes self."""
         features = self._features_of(subset)
         few = len(features) <= (MOST_COLUMNS if self._columns_are_hard else LEAST_COLUMNS)
-        if issparse(self.problem.X) and not few:
+        if self.problem.has_columns and not few:
             n_stored = float(np.sum(self._n_stored[features]))
             if columns_are_less_work(n_stored, len(features), self.problem.n_samples):
                 self._take(None)
@@ -184,9 +183,9 @@ class ProximalStepFinder:
         l1, gradient = self._l1[:p], np.abs(point.gradient[:p])
         is_zero = point.theta[:p] == 0
         inside = ~is_zero
-        rounding = ROUNDING[self.problem.X.dtype]
+        rounding = ROUNDING[self.problem.extent.dtype]
         wrong = np.flatnonzero(is_zero & (gradient > l1 * (1 + rounding)))
-        least = LEAST_SPARSE_COLUMNS if issparse(self.problem.X) else LEAST_COLUMNS
+        least = LEAST_SPARSE_COLUMNS if self.problem.has_columns else LEAST_COLUMNS
         n_others = np.count_nonzero(inside)
         room = max(least, COLUMNS_PER_WEIGHT * n_others) - n_others
         complete = len(wrong) <= room

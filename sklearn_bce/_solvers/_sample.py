@@ -43,6 +43,8 @@ def sample_of(problem: Objective, tol: float, random_state: Any) -> Objective | 
     and T. Hastie, "Local Case-Control Sampling", Annals of Statistics 42 (2014), section 2). Of
     soft targets, those above their mean are one class.
     """
+    if not problem.keeps_outputs:
+        return problem.sample()
     n_rows = Costs.of(problem).sample_size(problem.n_samples, tol)
     if not n_rows:
         return None
@@ -67,7 +69,7 @@ def penalty_prevails(problem: Objective, random_state: Any) -> Coordinates | Non
     Its curvature is then at least that of the loss in every coordinate, and conjugate gradients
     need no more than a few products, however large the data: less than any preparation takes.
     """
-    if not problem.penalty.is_smooth:
+    if not (problem.penalty.is_smooth and problem.keeps_outputs):
         return None
     rows = np.unique(random_state.randint(problem.n_samples, size=ROWS_FOR_UNITS))
     coordinates = problem.of_rows(rows, np.ones(len(rows))).standardised().coordinates

@@ -16,10 +16,8 @@ from scipy.sparse import issparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from sklearn_bce._coordinates import Vector, row_blocks, squared
-from sklearn_bce._objective import Objective
+from sklearn_bce._objective import LARGEST_SLOPE, Objective
 from sklearn_bce._point import Point
-
-LARGEST_SLOPE = 0.25  # of the activation: a(1−a) <= 1/4
 
 # Lanczos approaches the largest eigenvalue from below, to this relative accuracy; it is then added.
 EIGENVALUE_TOL = 1e-2
@@ -32,11 +30,9 @@ def step_of(smoothness: float) -> float:
 
 def mean_smoothness(objective: Objective) -> float:
     """Return L of F itself, in the objective's own units."""
-    flattest = np.full(objective.n_samples, LARGEST_SLOPE) * objective.sample_weight
-    flattest /= objective.total_weight
     size = objective.coordinates.size
     nothing = np.zeros(size)
-    point = Point(nothing, 0.0, nothing, nothing, flattest, None)
+    point = Point(nothing, 0.0, nothing, None, objective.curvature_at_most())
     diagonal = objective.curvature_diagonal(point)
     _raise_for_overflow(diagonal)
     if size == 1 or not np.any(diagonal):

@@ -59,7 +59,8 @@ def _extrapolated(objective: Objective, before: Point, point: Point, momentum: f
     if momentum == 0:
         return point
     theta = point.theta + momentum * (point.theta - before.theta)
-    return objective.evaluate(theta, point.z + momentum * (point.z - before.z))
+    z = point.z + momentum * (point.z - before.z) if objective.keeps_outputs else None
+    return objective.evaluate(theta, z)
 
 
 def _moved(objective: Objective, point: Point, eta: float) -> NDArray[np.float64]:

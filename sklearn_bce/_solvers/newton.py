@@ -53,7 +53,7 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
                 settings = replace(settings, max_iter=settings.max_iter - len(curve))
                 if result.converged or result.stopped or not settings.max_iter:
                     return result
-        elif Costs.of(objective).sample_size(objective.n_samples, settings.tol):
+        elif has_few_rows(objective, settings.tol):
             start = by_few_rows(objective, settings)
     if start is None:
         problem = objective.standardised()
@@ -63,10 +63,17 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
     descent = by_newton(start, settings)
     w, b = start.problem.coordinates.to_user(descent.point.theta)
     curve, memory = curve + descent.loss_curve, None
-    if settings.warm_start and not objective.penalty.is_smooth:
+    if settings.warm_start and objective.keeps_outputs and not objective.penalty.is_smooth:
         memory = Memory(start.problem, descent.point, descent.find_step)
     n_passes = start.problem.n_passes
     return Result(w, b, len(curve), descent.converged, curve, n_passes, descent.stopped, memory)
+
+
+def has_few_rows(objective: Objective, tol: float) -> bool:
+    """Return whether it is worth solving the problem on a few rows first."""
+    if not objective.keeps_outputs:
+        return True  # a pass more takes longer
+    return Costs.of(objective).sample_size(objective.n_samples, tol) > 0
 
 
 def by_memory(objective: Objective, settings: Settings) -> Start:
@@ -127,7 +134,8 @@ def by_sample(problem: Objective, sample: Objective, settings: Settings) -> Star
         point = sample.evaluate(descent.point.theta, descent.point.z, hessian=True)
         every_column = knows_every_column(sample, point.curvature)
         start = Start(problem, point.theta, point.hessian, every_column)
-    problem.n_passes += sample.n_passes * sample.n_samples / problem.n_samples
+    if problem.keeps_outputs:  # else the sample has been brought in by a pass of its own
+        problem.n_passes += sample.n_passes * sample.n_samples / problem.n_samples
     return start
 
 
