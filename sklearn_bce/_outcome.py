@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any
 
@@ -20,6 +21,7 @@ from sklearn_bce._solvers import (
 
 # Features with this share of the largest part in a separation are named, so many at most.
 NOTICEABLE, MOST_NAMES = 1e-3, 5
+OURS = {"sklearn_bce", "sklearn"}  # between a caller and a warning
 
 
 def neuron_attributes(
@@ -85,7 +87,7 @@ def warn_not_converged(
         f"solver={solver!r} stopped after {result.n_iter} iterations of max_iter="
         f"{neuron.max_iter} with {state} (tol={neuron.tol}). {advice}",
         ConvergenceWarning,
-        stacklevel=6,
+        stacklevel=level_of_the_caller(),
     )
 
 
@@ -113,9 +115,17 @@ def warn_if_separated(
         f"would grow for ever: {listed}{more}. solver={solver!r} has let them grow as far as "
         f"tol={neuron.tol} asks for. Choose a finite C, or leave the features out.",
         ConvergenceWarning,
-        stacklevel=6,
+        stacklevel=level_of_the_caller(),
     )
     return True
+
+
+def level_of_the_caller() -> int:
+    """Return the stack level of a warning that is to point at whoever called this package."""
+    frame, level = sys._getframe(1), 1
+    while frame is not None and frame.f_globals["__name__"].split(".")[0] in OURS:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def warn_of_ignored(neuron: BaseEstimator) -> None:
@@ -124,5 +134,5 @@ def warn_of_ignored(neuron: BaseEstimator) -> None:
         warnings.warn(
             f"l1_ratio={neuron.l1_ratio} is ignored: C=inf means no penalty.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=level_of_the_caller(),
         )
