@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from inspect import signature
 from typing import Any
 
+from sklearn_bce._stream import Stream
 from sklearn_bce._version import __version__
 
 VERSION = "_sklearn_bce_version"
 OF_THIS_PROCESS = "_memory"  # goes by the identity of arrays
+STREAM = "_stream"
 
 
 class Persistent:
@@ -18,6 +21,8 @@ class Persistent:
         """Return the attributes, and the version they are of."""
         state = dict(super().__getstate__())
         state.pop(OF_THIS_PROCESS, None)
+        if STREAM in state:  # as numbers and arrays, which every format knows
+            state[STREAM] = vars(state[STREAM]).copy()
         return state | {VERSION: __version__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -38,5 +43,10 @@ class Persistent:
                 UserWarning,
                 stacklevel=2,
             )
-            state = type(self)().get_params() | state
+            state.pop(STREAM, None)
+            known = signature(type(self).__init__).parameters.values()
+            defaults = {p.name: p.default for p in known if p.default is not p.empty}
+            state = defaults | state
+        elif STREAM in state:
+            state[STREAM] = Stream(**state[STREAM])
         super().__setstate__(state)

@@ -8,6 +8,7 @@ are large hands ranges of rows to as many of its own as BLAS was allowed before:
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,19 @@ _fits = 0  # that hold BLAS to one thread at the moment
 _allowed: list[int] = []  # what each of the libraries may use otherwise
 
 
+def _forget_other_fits() -> None:
+    """Take in that the process is a fork, in which no fit goes on."""
+    global _fits, _lock
+    _lock = threading.Lock()
+    if _fits:
+        _fits = 0
+        _set(_allowed)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_fits)
+
+
 @cache
 def _libraries() -> list:
     """Return the BLAS libraries that are loaded, found once: that takes as long as a small fit."""
@@ -50,7 +64,7 @@ def one_blas_thread() -> Iterator[int]:
         alone = _fits == 1
         if alone:
             _allowed[:] = [library.num_threads for library in _libraries()]
-            _set([1] * len(_allowed))
+        _set([1] * len(_allowed))
         threads = min(_allowed, default=1) if alone else 1
     try:
         yield threads
@@ -78,7 +92,11 @@ def all_blas_threads() -> Iterator[None]:
 def _set(numbers: list[int]) -> None:
     for library, number in zip(_libraries(), numbers, strict=True):
         if library.num_threads != number:
+            # Of OpenBLAS, threadpoolctl lets only the thread that has first set it do so again.
+            free = getattr(library, "clear_controlling_thread", lambda force: None)
+            free(force=True)
             library.set_num_threads(number)
+            free(force=True)
 
 
 def thread_ranges(X: Any, n_threads: int, work: float = 1.0) -> list[slice]:

@@ -133,7 +133,7 @@ MAY_IMPORT = {
     },
     "_display": set(),
     "_version": set(),
-    "_persistence": {"_version"},
+    "_persistence": {"_stream", "_version"},
     "_l1_min_c": {"_targets", "_validation", *MATHEMATICS},
     "__init__": {"_chunks", "_display", "_neuron", "_l1_min_c", "_version", "chain_rule"},
 }

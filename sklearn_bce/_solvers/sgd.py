@@ -75,7 +75,12 @@ def smoothness_of(objective: Objective) -> Callable[[int], float]:
 
     @cache
     def of_mean() -> float:
-        return per_sample * mean_smoothness(objective)
+        # Threads add up in another order: by one of them η, and all that follows, is the same bits.
+        n_threads, objective.n_threads = objective.n_threads, 1
+        try:
+            return per_sample * mean_smoothness(objective)
+        finally:
+            objective.n_threads = n_threads
 
     def smoothness(batch: int) -> float:
         if batch == 1:
