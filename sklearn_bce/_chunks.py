@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite
 
 from sklearn_bce._parts import Answer, Ask
-from sklearn_bce._targets import checked_weights
+from sklearn_bce._targets import checked_weights, soft_targets
 from sklearn_bce._training_on_parts import train_on_parts
 from sklearn_bce._validation import checked_samples
 
@@ -35,20 +35,29 @@ class ChunksOfSamples:
     def sum(self, ask: Ask) -> Answer:
         """Return the sums of what all chunks answer; see `Parts`."""
         total: Answer = []
-        for number, chunk in enumerate(self._chunks()):
-            answer = ask(number, *self._checked(number, *chunk))
+        chunks, number = iter(self._chunks()), 0
+        while (chunk := next(chunks, None)) is not None:
+            answer = ask(number, *self._checked(number, chunk))
             total = [a + b for a, b in zip(total, answer, strict=True)] if total else answer
+            number, chunk = number + 1, None  # not in memory together with the next
         if not total:
             raise ValueError("chunks() has brought no chunk.")
         self._passes += 1
         return total
 
-    def _checked(self, number: int, X: Any, y: Any, sample_weight: Any = None) -> tuple[Any, ...]:
+    def _checked(self, number: int, chunk: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the samples of a chunk, converted; as they are first gone over, checked."""
+        if not isinstance(chunk, tuple | list) or len(chunk) not in (2, 3):
+            raise ValueError(
+                f"Chunk {number} is {type(chunk).__name__}; it must be a tuple (X, y) or "
+                "(X, y, sample_weight)."
+            )
+        X, y, sample_weight = (*chunk, None)[:3]
         first = self._passes == 0
         X, y = checked_samples(self._neuron, X, y, reset=first and number == 0)
         if first:
             assert_all_finite(X, input_name="X")
+        y = soft_targets(y) if self._neuron.soft_targets else y
         return X, y, np.asarray(checked_weights(X, sample_weight, may_be_nothing=True))
 
 

@@ -27,11 +27,15 @@ except ImportError as error:
     ) from error
 
 try:
-    from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # before 1.9
 
     class CallbackSupportMixin:
         """There are no callbacks."""
+
+    def with_callbacks(method: Any) -> Any:
+        """Return the method."""
+        return method
 
 
 def check_sample_weight(sample_weight: Any, X: Any) -> Any:
@@ -57,4 +61,5 @@ __all__ = [
     "fit_context",
     "has_callbacks",
     "validate_parameter_constraints",
+    "with_callbacks",
 ]

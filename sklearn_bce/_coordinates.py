@@ -150,6 +150,8 @@ class Moments:
         total = self.weight + other.weight
         p, q = (self.weight / total, other.weight / total) if total > 0 else (1.0, 0.0)
         apart = other.mean - self.mean
+        rounding = 64 * np.finfo(np.float64).eps * np.abs(self.mean)
+        apart[np.abs(apart) <= rounding] = 0.0  # of a constant column
         within = np.hypot(np.sqrt(p) * self.deviation, np.sqrt(q) * other.deviation)
         return Moments(
             total,

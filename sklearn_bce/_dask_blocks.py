@@ -11,7 +11,8 @@ from dask.delayed import Delayed, delayed
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
 
 from sklearn_bce._parts import Answer, Ask
-from sklearn_bce._targets import checked_weights
+from sklearn_bce._readable import readable, without_duplicates
+from sklearn_bce._targets import checked_weights, soft_targets
 from sklearn_bce._validation import ROWS
 
 # Answers that are added up at a time.
@@ -26,6 +27,8 @@ class Blocks:
     X, y, sample_weight : as given to `DaskBCENeuronClassifier.fit`
     client : distributed.Client or None
         Where to compute.
+    soft : bool, default=False
+        Whether y is.
 
     Raises
     ------
@@ -35,8 +38,8 @@ class Blocks:
         If they are not cut into as many blocks.
     """
 
-    def __init__(self, X: Any, y: Any, sample_weight: Any, client: Any) -> None:
-        self._client, self._passes = client, 0
+    def __init__(self, X: Any, y: Any, sample_weight: Any, client: Any, soft: bool = False) -> None:
+        self._client, self._soft, self._passes = client, soft, 0
         rows = None
         if isinstance(X, da.Array):
             X = in_blocks_of_rows(X)
@@ -60,7 +63,7 @@ class Blocks:
         asked = delayed(ask, pure=False)
         check = self._passes == 0
         level: list[Delayed] = [
-            delayed(_answer, pure=False)(asked, check, number, *block)
+            delayed(_answer, pure=False)(asked, check, self._soft, number, *block)
             for number, block in enumerate(self._blocks)
         ]
         while len(level) > 1:
@@ -79,7 +82,15 @@ class Blocks:
 
 
 def in_blocks_of_rows(X: da.Array) -> da.Array:
-    """Return an array whose blocks are whole rows."""
+    """Return an array whose blocks are whole rows.
+
+    Raises
+    ------
+    ValueError
+        If it has no rows.
+    """
+    if X.ndim != 2:
+        raise ValueError(f"X must be a 2D array; it has {X.ndim} dimensions.")
     return X if X.numblocks[1] == 1 else X.rechunk({1: -1})
 
 
@@ -136,15 +147,16 @@ def delayed_blocks_of(
 
 
 def _answer(
-    ask: Ask, check: bool, number: int, X: Any, y: Any, sample_weight: Any
+    ask: Ask, check: bool, soft: bool, number: int, X: Any, y: Any, sample_weight: Any
 ) -> Answer | None:
     """Return what a block answers; None if it is empty."""
-    if not X.shape[0]:
-        return None
-    X = check_array(X, ensure_all_finite=False, **ROWS)
-    y = column_or_1d(y)
     if len(y) != X.shape[0]:
         raise ValueError(f"Block {number} has {X.shape[0]} rows of X and {len(y)} of y.")
+    if not X.shape[0]:
+        return None
+    X = check_array(readable(X, "X"), ensure_all_finite=False, **ROWS)
+    X, y = without_duplicates(X), readable(y, "y")
+    y = soft_targets(column_or_1d(y)) if soft else column_or_1d(y)
     if check:
         assert_all_finite(X, input_name="X")
     weight = np.asarray(checked_weights(X, sample_weight, may_be_nothing=True))

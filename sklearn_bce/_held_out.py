@@ -105,7 +105,9 @@ def given_samples(
     if X_val is None or y_val is None:
         missing = "X_val" if X_val is None else "y_val"
         raise ValueError(f"{missing} is missing: X_val and y_val are given together, or neither.")
-    X, y = checked_samples(neuron, X_val, y_val, reset=False, must_be_finite=False)
+    X, y = checked_samples(
+        neuron, X_val, y_val, reset=False, must_be_finite=False, names=("X_val", "y_val")
+    )
     assert_all_finite(X, estimator_name=type(neuron).__name__, input_name="X_val")
     targets = encoded_as("y_val", classes, y, neuron.soft_targets)
     weight = checked_weights(X, sample_weight_val)

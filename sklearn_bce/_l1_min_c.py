@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_X_y
 
+from sklearn_bce._compat import Interval, validate_parameter_constraints
 from sklearn_bce._objective import Objective
+from sklearn_bce._parameters import CONSTRAINTS
+from sklearn_bce._readable import readable, without_duplicates
 from sklearn_bce._targets import checked_weights, class_weights, encoded, with_class_weights
 from sklearn_bce._validation import ROWS
 
+ALLOWED = {
+    **{name: CONSTRAINTS[name] for name in ("fit_intercept", "class_weight", "soft_targets")},
+    "l1_ratio": [Interval(Real, 0, 1, closed="right")],
+}
 # Of the covariance of y with a feature of variance 1.
 ROUNDING = 1e-13
 
@@ -84,9 +92,15 @@ def l1_min_c(
     1
     2
     """
-    if not 0 < l1_ratio <= 1:
-        raise ValueError(f"l1_ratio is {l1_ratio!r}; it must be in the range (0, 1].")
-    X, y = check_X_y(X, y, estimator="l1_min_c", **ROWS)
+    given = {
+        "l1_ratio": l1_ratio,
+        "fit_intercept": fit_intercept,
+        "class_weight": class_weight,
+        "soft_targets": soft_targets,
+    }
+    validate_parameter_constraints(ALLOWED, given, "l1_min_c")
+    X, y = check_X_y(readable(X, "X"), readable(y, "y"), estimator="l1_min_c", **ROWS)
+    X = without_duplicates(X)
     classes, targets = encoded("l1_min_c", y, soft_targets)
     weight = checked_weights(X, sample_weight)
     of_class = class_weights("l1_min_c", classes, targets, weight, class_weight)

@@ -80,8 +80,10 @@ def warn_not_converged(
         state = "the loss on the samples held out still falling"
         advice = f"Increase max_iter, or lower n_iter_no_change={neuron.n_iter_no_change}."
     else:
-        distance = distance_from_minimum(objective, result.w, result.b)
-        state = f"the objective about {distance:.2g} above its minimum"
+        state = "the objective not yet at its minimum"
+        if objective.keeps_outputs:  # else it takes passes to tell
+            distance = distance_from_minimum(objective, result.w, result.b)
+            state = f"the objective about {distance:.2g} above its minimum"
         advice = SOLVERS[solver].advice
     warnings.warn(
         f"solver={solver!r} stopped after {result.n_iter} iterations of max_iter="

@@ -98,6 +98,8 @@ class ObjectiveOfParts(Penalised):
         What makes objectives of them.
     penalty : ElasticNet
         In the units of the coordinates.
+    log_odds : float
+        As of `Objective`.
     few : Objective or None
         Random samples, in the user's coordinates, that stand for all.
     """
@@ -110,10 +112,12 @@ class ObjectiveOfParts(Penalised):
         extent: Extent,
         encoding: Encoding,
         penalty: ElasticNet,
+        log_odds: float = 0.0,
         few: Objective | None = None,
     ) -> None:
         super().__init__(penalty, encoding.coordinates)
-        self.parts, self.extent, self.encoding, self.few = parts, extent, encoding, few
+        self.parts, self.extent, self.encoding = parts, extent, encoding
+        self.log_odds, self.few = log_odds, few
 
     @property
     def total_weight(self) -> float:
@@ -125,11 +129,6 @@ class ObjectiveOfParts(Penalised):
         """Number of samples in all parts."""
         return self.extent.n_samples
 
-    @property
-    def log_odds(self) -> float:
-        """As of the few."""
-        return 0.0 if self.few is None else self.few.log_odds
-
     def sample(self) -> Objective | None:
         """Return the few; they are drawn once."""
         return self.few
@@ -138,7 +137,8 @@ class ObjectiveOfParts(Penalised):
         """Return the same F, of the user's coordinates, in others."""
         encoding = replace(self.encoding, coordinates=coordinates)
         penalty = self.penalty.in_units(coordinates.scale)
-        other = ObjectiveOfParts(self.parts, self.extent, encoding, penalty, self.few)
+        known = self.log_odds, self.few
+        other = ObjectiveOfParts(self.parts, self.extent, encoding, penalty, *known)
         other.n_passes = self.n_passes
         return other
 

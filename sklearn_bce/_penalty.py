@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
 
+# So strong a penalty leaves nothing of a weight, and its products are still numbers.
+LARGEST = 1e305
+
 
 @dataclass(frozen=True)
 class ElasticNet:
@@ -71,5 +74,6 @@ class ElasticNet:
 
     def in_units(self, scale: Vector) -> ElasticNet:
         """Return the penalty as a function of u = scale·w."""
-        l1 = self.l1 if self.is_smooth else self.l1 / scale
-        return ElasticNet(self.l2 / scale / scale, l1)
+        with np.errstate(over="ignore"):
+            l1 = self.l1 if self.is_smooth else np.minimum(self.l1 / scale, LARGEST)
+            return ElasticNet(np.minimum(self.l2 / scale / scale, LARGEST), l1)

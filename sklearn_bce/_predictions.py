@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_bce._readable import readable
 from sklearn_bce._targets import checked_weights, soft_targets
 from sklearn_bce._validation import checked_rows
 from sklearn_bce.chain_rule import binary_cross_entropy, linear_output, sigmoid
@@ -122,9 +123,9 @@ class NeuronPredictions:
             The best is 1; D² may be negative. It is 0 where all targets are 0 or all 1.
         """
         if not self.soft_targets:
-            return super().score(X, y, sample_weight)
+            return super().score(X, readable(y, "y"), sample_weight)
         z = self.decision_function(X)
-        targets = soft_targets(column_or_1d(y))
+        targets = soft_targets(column_or_1d(readable(y, "y")))
         check_consistent_length(z, targets)
         weight = checked_weights(z, sample_weight)
         return d2_of(*loss_and_mass(targets, z, weight))

@@ -119,7 +119,23 @@ def rows_of(X: Any, rows: slice) -> DenseRows | SparseRows:
         indptr = X.indptr[rows.start or 0 : stop + 1]
         return SparseRows(X.data, X.indices, indptr, X.shape[1])
     block = X[rows]
-    return DenseRows(block if X.itemsize in block.strides else np.ascontiguousarray(block))
+    return DenseRows(block if blas_takes(block) else np.ascontiguousarray(block))
+
+
+def blas_takes(X: NDArray[Any]) -> bool:
+    """Return whether BLAS can read the array as it lies in memory.
+
+    Each row, or each column, must lie in one piece, and one behind the other: not so in ``X[::-1]``
+    or a window that slides over a series.
+    """
+    (n_rows, n_columns), (to_next_row, to_next_column) = X.shape, X.strides
+    if to_next_column == X.itemsize or n_columns == 1:
+        leading, length = to_next_row, n_columns
+    elif to_next_row == X.itemsize:
+        leading, length = to_next_column, n_rows
+    else:
+        return False
+    return leading % X.itemsize == 0 and leading >= length * X.itemsize
 
 
 class NotFiniteError(ValueError):

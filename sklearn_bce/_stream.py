@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_random_state
+from sklearn.utils.multiclass import type_of_target
 
 from sklearn_bce._held_out import Samples
 from sklearn_bce._objective import Objective
@@ -129,7 +130,11 @@ def stream_classes(neuron: BaseEstimator, classes: Any) -> NDArray[Any]:
         if known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         return known
-    classes = np.unique(np.asarray(classes))
+    classes = np.atleast_1d(classes)
+    if classes.size > 1:
+        with np.errstate(invalid="ignore"):  # NaN is an error, not a warning
+            type_of_target(classes, input_name="classes", raise_unknown=True)
+    classes = np.unique(classes)
     if len(classes) != 2:
         raise ValueError(f"{ONLY_BINARY} classes has {len(classes)} labels: {classes.tolist()}")
     if known is not None and not np.array_equal(classes, known):

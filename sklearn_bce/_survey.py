@@ -112,18 +112,34 @@ def surveyed(parts: Parts, seed: int, soft: bool) -> Survey:
         What makes random numbers of the number of a part.
     soft : bool
         Whether y is.
+
+    Raises
+    ------
+    ValueError
+        If a part has more than two labels.
     """
     return parts.sum(partial(_survey, seed, soft))[0]
 
 
 def _survey(
-    seed: int, soft: bool, number: int, X: Any, y: NDArray[Any], weight: Vector
+    seed: int,
+    soft: bool,
+    number: int,
+    X: Any,
+    y: NDArray[Any],
+    weight: Vector,
 ) -> list[Survey]:
     """Return what there is to know of a part."""
     random = np.random.default_rng([seed, number]).random(len(y))
     size = X.shape[1] + 1
     most = int(min(ROWS_PER_COORDINATE * size, MOST_ELEMENTS // (2 * size)))
     labels = [None] if soft else np.unique(y).tolist()
+    if len(labels) > 2:
+        listed, more = labels[:5], " and more" if len(labels) > 5 else ""
+        raise ValueError(
+            f"Only binary classification is supported. y has the labels {listed}{more}. "
+            "Targets in [0, 1] need soft_targets=True."
+        )
     mass, few = {}, {}
     if soft:
         mass = {0: float(weight @ (1 - y)), 1: float(weight @ y)}

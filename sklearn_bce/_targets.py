@@ -10,6 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from sklearn_bce._compat import check_sample_weight
+from sklearn_bce._readable import readable
 
 Vector = NDArray[np.float64]
 
@@ -100,7 +101,7 @@ def encoded_labels(name: str, y: NDArray[Any]) -> tuple[NDArray[Any], Vector]:
     if y_type != "binary":
         raise ValueError(
             f"{ONLY_BINARY} The type of the target is {y_type}. "
-            f"For more classes use OneVsRestClassifier({name}())."
+            f"For more classes use OneVsRestClassifier(BCENeuronClassifier())."
         )
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) == 1:
@@ -130,11 +131,13 @@ def checked_weights(X: Any, sample_weight: Any, may_be_nothing: bool = False) ->
     """
     if sample_weight is None:
         return np.broadcast_to(1.0, X.shape[0])
-    sample_weight = check_sample_weight(sample_weight, X)
+    sample_weight = check_sample_weight(readable(sample_weight, "sample_weight"), X)
     if not (may_be_nothing or np.any(sample_weight)):
         raise ValueError("Sample weights must contain at least one non-zero number.")
-    if not np.isfinite(np.sum(sample_weight)):
-        raise ValueError("The sum of sample_weight is infinite; it must be finite.")
+    with np.errstate(over="ignore"):
+        total = float(np.sum(sample_weight))
+    if not np.isfinite(total):
+        raise ValueError(f"The sum of sample_weight is {total}; it must be finite.")
     return sample_weight
 
 

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from sklearn_bce._callbacks import Callbacks
+from sklearn_bce._compat import with_callbacks
 from sklearn_bce._coordinates import Coordinates
 from sklearn_bce._objective import Objective
 from sklearn_bce._outcome import warn_of_ignored
@@ -32,6 +33,7 @@ from sklearn_bce._validation import checked_start, unchanged_on_error, warm_star
 Vector = NDArray[np.float64]
 
 
+@with_callbacks
 def train_on_parts(neuron: BaseEstimator, parts: Parts, n_threads: int | None = None) -> None:
     """Fit the neuron to samples in parts; changes it.
 
@@ -59,14 +61,16 @@ def train_on_parts(neuron: BaseEstimator, parts: Parts, n_threads: int | None = 
         classes, mass = classes_of(neuron, survey)
         of_class = class_weights_of_mass(type(neuron).__name__, classes, mass, neuron.class_weight)
         encode = partial(encoded_part, classes, neuron.soft_targets, of_class)
-        total_weight = float(np.sum(mass if of_class is None else mass * of_class))
+        mass = mass if of_class is None else mass * of_class
+        total_weight = float(np.sum(mass))
         coordinates = Coordinates.of_user(survey.n_features, neuron.fit_intercept)
         penalty = ElasticNet.of(neuron.C, neuron.l1_ratio, total_weight)
         few = few_of(survey, encode, penalty, coordinates)
         if n_threads is None:
             n_threads = allowed
         encoding = Encoding(encode, coordinates, total_weight, n_threads)
-        objective = ObjectiveOfParts(parts, survey.extent, encoding, penalty, few)
+        log_odds = float(np.log(mass[1] / mass[0])) if neuron.fit_intercept else 0.0
+        objective = ObjectiveOfParts(parts, survey.extent, encoding, penalty, log_odds, few)
         start = checked_start(*warm_start_of(neuron, survey.n_features), survey.n_features)
         objective.n_passes = 1.0
         if callbacks is not None:
@@ -98,7 +102,8 @@ def classes_of(neuron: BaseEstimator, survey: Survey) -> tuple[NDArray[Any], Vec
     """
     if neuron.soft_targets:
         return SOFT_CLASSES, np.array([survey.mass[0], survey.mass[1]])
-    classes = np.array(sorted(survey.mass))
+    kinds = [few.y.dtype for few in survey.few.values()]
+    classes = np.array(sorted(survey.mass), dtype=np.result_type(*kinds))
     if len(classes) != 2:
         raise ValueError(f"{ONLY_BINARY} y has the labels {classes.tolist()}.")
     return classes, np.array([survey.mass[label] for label in classes.tolist()])

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
+
+from sklearn_bce._readable import readable, without_duplicates
 
 
 @contextmanager
@@ -31,11 +32,16 @@ ROWS = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
 
 def checked_rows(estimator: BaseEstimator, X: Any) -> Any:
     """Return X as a float array or CSR, held to the features the estimator was fitted on."""
-    return validate_data(estimator, X, reset=False, **ROWS)
+    return validate_data(estimator, readable(X, "X"), reset=False, **ROWS)
 
 
 def checked_samples(
-    estimator: BaseEstimator, X: Any, y: Any, reset: bool = True, must_be_finite: bool = True
+    estimator: BaseEstimator,
+    X: Any,
+    y: Any,
+    reset: bool = True,
+    must_be_finite: bool = True,
+    names: tuple[str, str] = ("X", "y"),
 ) -> tuple[Any, NDArray[Any]]:
     """Return X as a float array or CSR, and y; the estimator learns the features' names.
 
@@ -47,16 +53,16 @@ def checked_samples(
         Whether to learn them; else X is held to those learnt before.
     must_be_finite : bool, default=True
         Whether elements that are not finite are an error at least where X is not an array.
+    names : tuple of two str, default=("X", "y")
+        What messages call them.
     """
+    X, y = readable(X, names[0]), readable(y, names[1])
     if _need_no_conversion(X, y) and (reset or _is_like_those_before(estimator, X)):
         estimator.n_features_in_ = X.shape[1]
         vars(estimator).pop("feature_names_in_", None)
         return X, y
     X, y = validate_data(estimator, X, y, reset=reset, ensure_all_finite=must_be_finite, **ROWS)
-    if issparse(X) and not X.has_canonical_format:
-        X = X.copy()  # the user's matrix keeps its duplicates
-        X.sum_duplicates()
-    return X, y
+    return without_duplicates(X), y
 
 
 def _need_no_conversion(X: Any, y: Any) -> bool:
@@ -119,6 +125,7 @@ def checked_start(
         if init is None:
             starts.append(np.zeros(size))
             continue
+        init = readable(init, name)
         shape = np.shape(init)
         if shape not in {(size,), (1, size)} and not (name == "intercept_init" and shape == ()):
             raise ValueError(f"{name} has shape {shape}; it must be ({size},) or (1, {size}).")

@@ -9,21 +9,25 @@ Needs the extra ``dask``: ``pip install "sklearn-bce[dask]"``.
 
 from __future__ import annotations
 
+from copy import copy
 from functools import partial
 from typing import Any, ClassVar
 
 import dask.array as da
 import numpy as np
+import pandas as pd
+from dask.base import is_dask_collection
 from dask.delayed import delayed
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_bce._compat import fit_context
 from sklearn_bce._dask_blocks import Blocks, in_blocks_of_rows
 from sklearn_bce._neuron import BCENeuronClassifier
 from sklearn_bce._parameters import CONSTRAINTS
 from sklearn_bce._parts import Answer
+from sklearn_bce._persistence import Persistent
 from sklearn_bce._predictions import d2_of, loss_and_mass
 from sklearn_bce._targets import soft_targets
 from sklearn_bce._training_on_parts import train_on_parts
@@ -33,7 +37,7 @@ from sklearn_bce.chain_rule import linear_output
 NOT_HERE = {"batch_size", "shuffle", "early_stopping", "validation_fraction"}
 
 
-class DaskBCENeuronClassifier(ClassifierMixin, BaseEstimator):
+class DaskBCENeuronClassifier(Persistent, ClassifierMixin, BaseEstimator):
     """`BCENeuronClassifier` for Dask collections: the same optimum, for any chunks.
 
     Parameters
@@ -147,7 +151,7 @@ class DaskBCENeuronClassifier(ClassifierMixin, BaseEstimator):
         neuron = self._as_local()
         if self.warm_start and hasattr(self, "coef_"):
             vars(neuron).update(self._fitted())
-        blocks = Blocks(X, y, sample_weight, self.client)
+        blocks = Blocks(X, y, sample_weight, self.client, self.soft_targets)
         train_on_parts(neuron, blocks, n_threads=1)
         neuron.n_features_in_ = neuron.coef_.shape[1]
         names = getattr(X, "columns", None)
@@ -179,7 +183,7 @@ class DaskBCENeuronClassifier(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X: Any) -> Any:
         """Return the linear output z; see `predict`."""
-        return self._lazily("decision_function", X, self.coef_.dtype)
+        return self._lazily("decision_function", X)
 
     def predict(self, X: Any) -> Any:
         """Return the likelier class of each sample.
@@ -194,16 +198,15 @@ class DaskBCENeuronClassifier(ClassifierMixin, BaseEstimator):
         labels : dask array or series of shape (n_samples,)
             Not computed yet; an array if X is not of Dask.
         """
-        check_is_fitted(self)
-        return self._lazily("predict", X, self.classes_.dtype)
+        return self._lazily("predict", X)
 
     def predict_proba(self, X: Any) -> Any:
         """Return the probability of each class, (n_samples, 2); see `predict`."""
-        return self._lazily("predict_proba", X, self.coef_.dtype, columns=2)
+        return self._lazily("predict_proba", X, columns=2)
 
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithm of the probability of each class, (n_samples, 2); see `predict`."""
-        return self._lazily("predict_log_proba", X, self.coef_.dtype, columns=2)
+        return self._lazily("predict_log_proba", X, columns=2)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy; of soft targets D², as `BCENeuronClassifier.score` does.
@@ -217,8 +220,10 @@ class DaskBCENeuronClassifier(ClassifierMixin, BaseEstimator):
         score : float
             Computed.
         """
-        blocks = Blocks(X, y, sample_weight, self.client)
-        explained, total = blocks.sum(partial(_score_sums, self.to_local()))
+        neuron = self.to_local()
+        _check_features(neuron, X)
+        blocks = Blocks(X, y, sample_weight, self.client, self.soft_targets)
+        explained, total = blocks.sum(partial(_score_sums, neuron))
         return d2_of(explained, total) if self.soft_targets else explained / total
 
     def _as_local(self) -> BCENeuronClassifier:
@@ -231,24 +236,34 @@ class DaskBCENeuronClassifier(ClassifierMixin, BaseEstimator):
         """Return the attributes that `fit` has left."""
         return {name: value for name, value in vars(self).items() if name.endswith("_")}
 
-    def _lazily(self, method: str, X: Any, dtype: Any, columns: int = 1) -> Any:
-        """Return what a method of the local neuron says of each block."""
-        call = partial(_method, self.to_local(), method)
+    def _lazily(self, method: str, X: Any, columns: int | None = None) -> Any:
+        """Return what a method of the local neuron says of each block, so many columns of it."""
+        neuron = self.to_local()
+        if not is_dask_collection(X):
+            return getattr(neuron, method)(X)
         if isinstance(X, da.Array):
             X = in_blocks_of_rows(X)
-            if columns == 1:
-                meta = np.empty(0, dtype=dtype)
-                return X.map_blocks(call, dtype=dtype, drop_axis=1, meta=meta)
-            meta, chunks = np.empty((0, columns), dtype=dtype), (X.chunks[0], (columns,))
-            return X.map_blocks(call, dtype=dtype, chunks=chunks, meta=meta)
-        if hasattr(X, "map_partitions"):  # a dataframe
-            delayed_blocks = [delayed(call)(block) for block in X.to_delayed()]
-            shape = (np.nan,) if columns == 1 else (np.nan, columns)
-            return da.concatenate(
-                [da.from_delayed(block, shape=shape, dtype=dtype) for block in delayed_blocks],
-                allow_unknown_chunksizes=True,
-            )
-        return call(X)
+        _check_features(neuron, X)
+        dtype = self.classes_.dtype if method == "predict" else _float_type(X, self.coef_.dtype)
+        wide = () if columns is None else (columns,)
+        call, meta = partial(_method, neuron, method), np.empty((0, *wide), dtype)
+        if isinstance(X, da.Array):
+            shape = {"drop_axis": 1} if columns is None else {"chunks": (X.chunks[0], wide)}
+            return X.map_blocks(call, meta, dtype=dtype, meta=meta, **shape)
+        blocks = [delayed(call)(block, meta) for block in X.to_delayed()]
+        return da.concatenate(
+            [da.from_delayed(block, shape=(np.nan, *wide), meta=meta) for block in blocks],
+            allow_unknown_chunksizes=True,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what can be stored: without the client, which is of this process."""
+        return {**super().__getstate__(), "client": None}
+
+    def __sklearn_clone__(self) -> DaskBCENeuronClassifier:
+        """Return an unfitted copy, with the same client."""
+        other = super(DaskBCENeuronClassifier, copy(self)).__sklearn_clone__()
+        return other.set_params(client=self.client)
 
 
 def _score_sums(
@@ -262,6 +277,23 @@ def _score_sums(
     return [float(weight @ is_right), float(np.sum(weight))]
 
 
-def _method(neuron: BCENeuronClassifier, method: str, X: Any) -> NDArray[Any]:
-    """Return what a method of the neuron says of a block."""
-    return getattr(neuron, method)(X)
+def _check_features(neuron: BCENeuronClassifier, X: Any) -> None:
+    """Raise ValueError unless X has the features that the neuron was fitted to."""
+    columns = getattr(X, "columns", None)
+    if columns is not None:
+        validate_data(neuron, pd.DataFrame(columns=columns), reset=False, skip_check_array=True)
+    elif np.ndim(X) == 2 and not np.isnan(X.shape[1]):
+        validate_data(neuron, np.empty((0, X.shape[1])), reset=False, skip_check_array=True)
+
+
+def _float_type(X: Any, of_weights: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type of outputs of samples X."""
+    of_x = {np.dtype(X.dtype)} if isinstance(X, da.Array) else set(X.dtypes)
+    return np.result_type(np.float32 if of_x == {np.dtype(np.float32)} else np.float64, of_weights)
+
+
+def _method(
+    neuron: BCENeuronClassifier, method: str, X: Any, nothing: NDArray[Any]
+) -> NDArray[Any]:
+    """Return what a method of the neuron says of a block; nothing of an empty one."""
+    return getattr(neuron, method)(X) if X.shape[0] else nothing

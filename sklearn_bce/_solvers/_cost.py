@@ -129,7 +129,8 @@ def row_space_is_smaller(problem: Objective) -> bool:
     """Return whether it is cheaper to solve the problem in the space of its samples."""
     n, n_features = problem.n_samples, problem.n_features
     dense = problem.keeps_outputs and not problem.extent.is_sparse
-    if not dense or n >= n_features or not problem.penalty.is_smooth:
+    penalised = problem.penalty.is_smooth and np.all(problem.penalty.l2 > 0)
+    if not dense or n >= n_features or not penalised:
         return False
     element, product = DENSE_CURVATURE
     products = n * n_features * (element + product * n)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn_bce._coordinates import Vector
 from sklearn_bce._objective import Objective
 from sklearn_bce._point import Point
-from sklearn_bce._solvers._line import Step, go_along, is_far
+from sklearn_bce._solvers._line import Step, beyond, go_along, is_far, is_leap
 from sklearn_bce._solvers._newton_step import StepFinder
 from sklearn_bce._solvers._proximal_step import ProximalStepFinder
 from sklearn_bce._solvers._record import Settings
@@ -24,6 +24,8 @@ MARGIN = 4.0
 # What a last step by the curvature of elsewhere may leave, in units of tol: Newton's leaves less,
 # and coefficients are off by the root of it.
 ENOUGH = 1e-5
+# A share of what is left that is so large tells of one sample's loss that falls silent: see `beyond`.
+LINEAR = 0.2
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def by_newton(start: Start, settings: Settings) -> Descent:
     point = first_point(start, find_step)
     n_products, loss_curve = 0.0, []
     converged, moved, started_elsewhere = False, True, bool(np.any(point.theta))
-    last_decrement, stop, stuck = 0.0, False, None
+    last_decrement, stop, stuck, nearer = 0.0, False, None, None
     while len(loss_curve) < settings.max_iter and moved and not converged and not stop:
         settings.watch.begin()
         step = find_step(point)
@@ -106,13 +108,17 @@ def by_newton(start: Start, settings: Settings) -> Descent:
         if start.on_path and is_there(step, of_old_curvature, settings.tol):
             converged = True  # no step more
             break
+        if nearer is not None and is_there(step, of_old_curvature, settings.tol):
+            point, converged = nearer, True  # there was nothing beyond
+            break
+        nearer, slow = None, 0 < LINEAR * last_decrement < step.decrement
         converged, hopeful = outlook(step, last_decrement, of_old_curvature, settings.tol)
         last_decrement = step.decrement
         near = start.on_path or find_step.penalty_prevails or not is_far(point, step)
         if not near:
             find_step.expect_other_curvature()
         hessian = find_step.needs_hessian and not hopeful
-        theta, gradient = point.theta, point.gradient  # the rest of a point may be large
+        theta, gradient, z = point.theta, point.gradient, point.z
         point, moved = go_along(
             problem,
             point,
@@ -129,6 +135,19 @@ def by_newton(start: Start, settings: Settings) -> Descent:
             point, converged = there or point, there is not None
         loss_curve.append(point.value)
         stop = told(start, point, settings)
+        along = point.z - z if converged and problem.keeps_outputs else None
+        if converged and moved and not stop and (slow if along is None else is_leap(along)):
+            find_step.expect_other_curvature()
+            further = beyond(
+                problem,
+                point,
+                point.theta - theta,
+                along,
+                hessian=find_step.needs_hessian,
+                diagonal=find_step.needs_diagonal,
+            )
+            if further is not None:
+                point, nearer, converged = further, point, False
         rounding = np.finfo(np.float64).eps * point.value
         if not moved and started_elsewhere and step.decrement / 2 > max(settings.tol, rounding):
             # Samples of which the neuron was sure from the start leave no curvature to go by.
@@ -199,7 +218,7 @@ def outlook(
 
     Each takes off a larger share of what is left than the one before.
     """
-    share = step.decrement / last_decrement if step.decrement < last_decrement else 1.0
+    share = step.decrement / last_decrement if 0 <= step.decrement < last_decrement else 1.0
     left = share * step.decrement / 2
     enough = ENOUGH if of_old_curvature else np.inf
     converged = step.decrement / 2 <= tol > 0 and left <= enough * tol

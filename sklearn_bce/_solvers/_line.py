@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import brentq
 
 from sklearn_bce._coordinates import Vector
 from sklearn_bce._kernel_choice import kernels
@@ -13,11 +14,14 @@ from sklearn_bce._objective import Objective
 from sklearn_bce._point import Point
 
 SUFFICIENT_DECREASE = 1e-4  # of what the gradient promises (Armijo)
-MAX_HALVINGS = 50
+MAX_HALVINGS, MAX_HALVING_PASSES = 50, 10
 # Where the step promises more than this share of F, it is worth looking how long it should be: on
 # breast cancer, digits and adult that saves 3 of 8 steps.
 WORTH_A_SEARCH = 0.01
 MAX_LENGTH, MAX_SEARCHES, LENGTH_TOL = 10.0, 20, 0.2
+# Of outputs: a step that moves one by more leaves where the curvature is what it was. What is lost
+# on the way by the loss is e to the minus that, so that there is no more to see beyond.
+LEAP, OUT_OF_SIGHT = 0.9, 40.0
 # F is a sum of rounded numbers: what differs by this share of it may be the same.
 ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 
@@ -81,7 +85,11 @@ def go_along(
         return candidate, True
     if along is None and problem.keeps_outputs:
         along = candidate.z - point.z
-    for _ in range(MAX_HALVINGS):
+    halvings = MAX_HALVINGS
+    if not problem.keeps_outputs:  # a pass each, of which none tells what lies below rounding
+        rounding = ROUNDING[problem.extent.dtype] * point.value
+        halvings = MAX_HALVING_PASSES if step.decrement > rounding else 0
+    for _ in range(halvings):
         length /= 2
         theta, z = point.theta + length * step.vector, outputs_after(point, length, along)
         fallen = point.value - problem.value_at(theta, z)
@@ -132,6 +140,48 @@ def best_length(problem: Objective, point: Point, step: Step, along: Vector) -> 
             return trial
         length = trial
     return length
+
+
+def is_leap(along: Vector) -> bool:
+    """Return whether the curvature of some sample may be another after outputs change so much."""
+    return float(np.max(np.abs(along))) > LEAP
+
+
+def beyond(
+    problem: Objective,
+    point: Point,
+    vector: Vector,
+    along: Vector | None,
+    *,
+    hessian: bool = False,
+    diagonal: bool = False,
+) -> Point | None:
+    """Return the point where F is least on a ray, however far; None if there is none to be tried.
+
+    A sample far from all others bends F so much that the model sees nothing else, and with each
+    step it falls silent by a factor of e: this goes at once to where it has.
+
+    Parameters
+    ----------
+    vector, along : ndarray of shape (size,), ndarray of shape (n_samples,) or None
+        A step that has led to the point, and by how much the outputs changed. Where these are not
+        known, it was one by 1.
+    """
+    length = OUT_OF_SIGHT
+    if along is not None:
+        length /= float(np.max(np.abs(along)))
+        slope = slope_on_ray(problem, point, vector, along)
+        if slope(0.0)[0] >= 0:
+            return None
+        if slope(length)[0] > 0:
+            length = brentq(lambda t: slope(t)[0], 0.0, length, rtol=LENGTH_TOL)
+    candidate = problem.evaluate(
+        point.theta + length * vector,
+        outputs_after(point, length, along),
+        hessian=hessian,
+        diagonal=diagonal,
+    )
+    return candidate if candidate.value <= point.value else None
 
 
 def slope_on_ray(

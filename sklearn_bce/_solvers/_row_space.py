@@ -57,7 +57,7 @@ class RowSpace:
     def of(cls, objective: Objective) -> RowSpace | None:
         """Return that of X, centred if there is an intercept to take up the mean.
 
-        None if its products are beyond the range of numbers.
+        None if its products are beyond the range of numbers, or the samples are all the same.
         """
         X = objective.X
         n_samples, n_features = X.shape
@@ -86,6 +86,8 @@ class RowSpace:
             return None
         noise = np.finfo(precision).eps * n_samples * float(np.max(gram.diagonal()))
         factor, pivots, rank, _ = dpstrf(gram, tol=noise, lower=0, overwrite_a=1)
+        if not rank:
+            return None
         pivots = pivots - 1
         in_order = np.empty((n_samples, rank))
         in_order[pivots] = np.triu(factor)[:rank].T

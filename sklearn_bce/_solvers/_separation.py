@@ -25,6 +25,7 @@ SURE = 2.0
 STEPS, NOTHING = 10, 1e-13
 # Outputs on the wrong side of 0 by no more than this share of the largest are rounding.
 ROUNDING = 1e-6
+LAST_DIGITS = 1e-9  # of the outputs of the neuron itself
 
 
 def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector | None:
@@ -47,7 +48,7 @@ def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector
         return None
     problem = objective.standardised()
     theta = problem.coordinates.from_user(w, b)
-    if separates(objective, z):
+    if separates(objective, z, LAST_DIGITS):
         return theta[: objective.n_features]
     find_step = step_finder(problem, tol=0.0)
     for _ in range(STEPS):
@@ -61,7 +62,7 @@ def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector
     return None
 
 
-def separates(objective: Objective, along: Vector) -> bool:
+def separates(objective: Objective, along: Vector, rounding: float = ROUNDING) -> bool:
     """Return whether in a direction the loss rises for ever of no sample, and falls of some.
 
     Parameters
@@ -72,7 +73,7 @@ def separates(objective: Objective, along: Vector) -> bool:
     counts = objective.sample_weight > 0
     y, along = objective.y[counts], along[counts]
     wrong = np.maximum(np.where(y > 0, -along, 0), np.where(y < 1, along, 0))
-    return bool(np.max(wrong) <= ROUNDING * np.max(np.abs(along)))
+    return bool(np.max(wrong) <= rounding * np.max(np.abs(along)))
 
 
 def _right_side(objective: Objective, z: Vector) -> Vector:

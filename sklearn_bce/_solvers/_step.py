@@ -34,7 +34,7 @@ def mean_smoothness(objective: Objective) -> float:
     nothing = np.zeros(size)
     point = Point(nothing, 0.0, nothing, None, objective.curvature_at_most())
     diagonal = objective.curvature_diagonal(point)
-    _raise_for_overflow(diagonal)
+    _raise_for_overflow(objective, diagonal)
     if size == 1 or not np.any(diagonal):
         return float(diagonal[0])
 
@@ -59,7 +59,7 @@ def sample_smoothness(objective: Objective) -> float:
             square_norms += np.asarray(squared(X).sum(axis=1)).ravel()
         else:
             square_norms[rows] += np.einsum("ij,ij->i", X[rows], X[rows], dtype=np.float64)
-    _raise_for_overflow(square_norms)
+    _raise_for_overflow(objective, square_norms)
     return float(np.max(weight * (LARGEST_SLOPE * square_norms + objective.penalty.l2)))
 
 
@@ -71,8 +71,9 @@ def batch_smoothness(batch: int, n_samples: int, of_sample: float, of_mean: floa
     return of_sample * others / batch + of_mean * (1 - others / batch)
 
 
-def _raise_for_overflow(squares: Vector) -> None:
+def _raise_for_overflow(objective: Objective, squares: Vector) -> None:
     if not np.all(np.isfinite(squares)):
+        objective.raise_unless_finite()
         raise ValueError(
             "learning_rate='auto' needs the squares of the features, and they overflow: scale the "
             "features, or use solver='newton'."

@@ -1,0 +1,728 @@
+"""Samples in chunks, and in a file that is mapped: the optimum of all in memory, in its bounds."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import weakref
+from itertools import cycle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from small_data import F, minimum, random_data, with_ones
+
+from sklearn_bce import BCENeuronClassifier, _training_on_parts, fit_from_chunks
+from sklearn_bce._objective import Objective
+
+N = 60
+X, Y, WEIGHT = random_data(N, 4)
+X += [0, 5, 0, -30]  # off-centre
+X[:, 2] *= 1000
+UNEVEN = [1, 40, 19]
+PENALTIES = {
+    "L2": {},
+    "L2, strong": {"C": 1e-3},
+    "no penalty": {"C": np.inf},
+    "L1": {"C": 0.1, "l1_ratio": 1.0},
+    "elastic net": {"C": 0.3, "l1_ratio": 0.5},
+}
+LABELS = np.where(Y == 1, "yes", "no")
+
+
+class Chunks:
+    """Chunks of arrays, or of anything with their rows; calls are counted."""
+
+    def __init__(self, *arrays, size=25, container=None):
+        n = arrays[0].shape[0]
+        sizes = np.arange(size, n, size) if np.isscalar(size) else np.cumsum(size)[:-1]
+        self.slices = [slice(*pair) for pair in zip([0, *sizes], [*sizes, n], strict=True)]
+        self.arrays, self.container, self.calls = arrays, container or (lambda X: X), 0
+
+    def chunk(self, rows):
+        X, *others = (each[rows] for each in self.arrays)
+        return self.container(X), *others
+
+    def __call__(self):
+        self.calls += 1
+        yield from map(self.chunk, self.slices)
+
+
+def fitted(chunks, **parameters):
+    neuron = BCENeuronClassifier(**{"tol": 1e-16, "random_state": 0} | parameters)
+    assert fit_from_chunks(neuron, chunks) is neuron
+    assert neuron.n_passes_ == chunks.calls
+    return neuron
+
+
+def in_memory(*arrays, **parameters):
+    return BCENeuronClassifier(**{"tol": 1e-16} | parameters).fit(*arrays)
+
+
+def assert_same(neuron, expected):
+    assert_allclose(neuron.coef_, expected.coef_, rtol=1e-8, atol=1e-12)
+    assert_allclose(neuron.intercept_, expected.intercept_, rtol=1e-8, atol=1e-12)
+    assert_array_equal(neuron.coef_ == 0, expected.coef_ == 0)
+    assert_allclose(neuron.loss_curve_[-1], expected.loss_curve_[-1], rtol=1e-14)
+    assert_array_equal(neuron.classes_, expected.classes_)
+    assert neuron.converged_ == expected.converged_
+    assert neuron.coef_.dtype == expected.coef_.dtype
+
+
+# --- the optimum ---
+
+
+def dense_or_sparse():
+    kinds = cycle([np.asarray, sp.csr_matrix, np.asfortranarray])
+    return lambda X: next(kinds)(X)
+
+
+@pytest.mark.parametrize(
+    ("weighted", "fit_intercept"), [(False, True), (True, False), (True, True)]
+)
+@pytest.mark.parametrize("kind", ["dense", "CSR", "mixed"])
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_same_optimum_as_in_memory(penalty, kind, weighted, fit_intercept):
+    parameters = PENALTIES[penalty] | {"fit_intercept": fit_intercept}
+    container = {"dense": None, "CSR": sp.csr_array, "mixed": dense_or_sparse()}[kind]
+    arrays = (X, Y, WEIGHT)[: 2 + weighted]
+    expected = in_memory(*arrays, **parameters)
+    for size in (25, UNEVEN):
+        assert_same(fitted(Chunks(*arrays, size=size, container=container), **parameters), expected)
+
+
+@pytest.mark.parametrize("container", [None, sp.csr_array])
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_chunks_of_one_row(penalty, container):
+    arrays = X[:30], Y[:30], WEIGHT[:30]
+    neuron = fitted(Chunks(*arrays, size=1, container=container), **PENALTIES[penalty])
+    assert_same(neuron, in_memory(*arrays, **PENALTIES[penalty]))
+
+
+def test_any_size_of_chunks():
+    expected = in_memory(X, Y, WEIGHT)
+    for size in range(2, N + 1, 4):
+        assert_same(fitted(Chunks(X, Y, WEIGHT, size=size)), expected)
+
+
+@pytest.mark.parametrize("C", [0.01, 1.0, np.inf])
+def test_same_optimum_as_by_the_textbook(C):
+    neuron = fitted(Chunks(X, Y, WEIGHT), C=C)
+    expected = minimum((X, Y, WEIGHT), C)
+    assert_allclose(np.append(neuron.coef_, neuron.intercept_), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("penalty", ["L1", "elastic net"])
+def test_conditions_of_optimality(penalty):
+    neuron = fitted(Chunks(X, Y, WEIGHT, size=7), **PENALTIES[penalty])
+    w, share = neuron.coef_[0], WEIGHT / WEIGHT.sum()
+    strength = 1 / (neuron.C * WEIGHT.sum())
+    a = expit(X @ w + neuron.intercept_)
+    gradient = with_ones(X).T @ (share * (a - Y))
+    kappa = neuron.l1_ratio * strength
+    smooth = gradient[:-1] + (1 - neuron.l1_ratio) * strength * w
+    assert_allclose(smooth[w != 0], -kappa * np.sign(w[w != 0]), rtol=1e-6)
+    assert np.all(np.abs(smooth[w == 0]) <= kappa)
+    assert abs(gradient[-1]) < 1e-9
+    assert np.any(w != 0)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("size", [7, 25])
+def test_gd_takes_the_same_steps(penalty, size):
+    """As many of them as are not near the minimum, where rounding decides when momentum is lost."""
+    parameters = {"solver": "gd", "tol": 0, "max_iter": 12} | PENALTIES[penalty]
+    scaled = X / [1, 5, 1000, 30], Y, WEIGHT
+    neuron = fitted(Chunks(*scaled, size=size), **parameters)
+    expected = in_memory(*scaled, **parameters)
+    assert_same(neuron, expected)
+    assert_allclose(neuron.loss_curve_, expected.loss_curve_, rtol=1e-12)
+    assert neuron.n_iter_ == 12
+
+
+@pytest.mark.parametrize("class_weight", [{"no": 1, "yes": 3.5}, {"no": 2}, "balanced"])
+@pytest.mark.parametrize("arrays", [(X, LABELS), (X, LABELS, WEIGHT)], ids=["", "weighted"])
+def test_class_weight(class_weight, arrays):
+    parameters = {"class_weight": class_weight}
+    expected = in_memory(*arrays, **parameters)
+    for size in (1, 25):
+        assert_same(fitted(Chunks(*arrays, size=size), **parameters), expected)
+    assert np.any(expected.coef_ != in_memory(*arrays).coef_)
+
+
+@pytest.mark.parametrize("class_weight", [None, {0: 1, 1: 3.5}, "balanced"])
+@pytest.mark.parametrize("penalty", ["L2", "L1"])
+def test_soft_targets(penalty, class_weight):
+    parameters = PENALTIES[penalty] | {"class_weight": class_weight, "soft_targets": True}
+    soft = 0.8 * Y + 0.2 * np.random.default_rng(0).random(N)
+    arrays = X, soft, WEIGHT
+    expected = in_memory(*arrays, **parameters)
+    for size in (1, 25):
+        assert_same(fitted(Chunks(*arrays, size=size), **parameters), expected)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        LABELS,
+        LABELS.astype(object),
+        Y.astype(np.int8),
+        Y.astype(np.uint64),
+        Y == 1,
+        Y,
+        Y.astype(np.float32),
+        np.where(Y == 1, 7, -7),
+    ],
+    ids=lambda labels: str(labels.dtype),
+)
+def test_labels_of_any_kind(labels):
+    neuron, expected = fitted(Chunks(X, labels, size=7)), in_memory(X, labels)
+    assert_same(neuron, expected)
+    assert_array_equal(neuron.predict(X), expected.predict(X))
+    assert neuron.classes_.dtype == expected.classes_.dtype
+
+
+def test_chunks_of_one_class():
+    order = np.argsort(Y, kind="stable")
+    sizes = [np.count_nonzero(Y == 0), np.count_nonzero(Y)]
+    chunks = Chunks(X[order], LABELS[order], WEIGHT[order], size=sizes)
+    assert [set(y) for _, y, _ in chunks()] == [{"no"}, {"yes"}]
+    chunks.calls = 0
+    assert_same(fitted(chunks), in_memory(X, LABELS, WEIGHT))
+
+
+def test_chunks_without_weight():
+    weight = WEIGHT.copy()
+    weight[20:40] = 0
+    assert_same(fitted(Chunks(X, Y, weight, size=20)), in_memory(X, Y, weight))
+
+
+def test_weights_may_come_with_some_chunks_only():
+    weight = WEIGHT.copy()
+    weight[:20] = 1
+
+    class Some(Chunks):
+        def chunk(self, rows):
+            X, y, weight = super().chunk(rows)
+            return (X, y) if rows.start == 0 else (X, y, weight)
+
+    assert_same(fitted(Some(X, Y, weight, size=20)), in_memory(X, Y, weight))
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+def test_data_frames(kind):
+    names = ["a", "b", "c", "d"]
+    frame = kind({name: X[:, k] for k, name in enumerate(names)})
+    neuron = fitted(Chunks(frame, pd.Series(LABELS)))
+    expected = in_memory(frame, LABELS)
+    assert_same(neuron, expected)
+    assert_array_equal(neuron.feature_names_in_, names)
+    assert_array_equal(neuron.predict(frame), expected.predict(frame))
+
+
+def test_arrays_after_data_frames_leave_no_names():
+    neuron = BCENeuronClassifier()
+    fit_from_chunks(neuron, Chunks(pd.DataFrame(X, columns=list("abcd")), pd.Series(Y)))
+    fit_from_chunks(neuron, Chunks(X[:, :3], Y))
+    assert not hasattr(neuron, "feature_names_in_")
+    assert neuron.n_features_in_ == 3
+
+
+def test_single_precision():
+    single = X.astype(np.float32)
+    neuron = fitted(Chunks(single, Y, WEIGHT), tol=1e-12)  # no less is told in single precision
+    expected = in_memory(single, Y, WEIGHT)
+    assert neuron.coef_.dtype == neuron.intercept_.dtype == np.float32
+    z, wanted = neuron.decision_function(single), expected.decision_function(single)
+    # In memory so few are computed with in double precision.
+    terms = np.abs(single) @ np.abs(expected.coef_[0])
+    assert_allclose(z, wanted, rtol=0, atol=4 * np.finfo(np.float32).eps * np.max(terms))
+
+
+def test_it_leaves_what_fit_leaves():
+    neuron = BCENeuronClassifier().partial_fit(X[:, :2], Y, classes=[0, 1])
+    fit_from_chunks(neuron, Chunks(X, Y))
+    expected = BCENeuronClassifier().partial_fit(X[:, :2], Y, classes=[0, 1]).fit(X, Y)
+    assert vars(neuron).keys() == vars(expected).keys()
+    assert {name: type(value) for name, value in vars(neuron).items()} == {
+        name: type(value) for name, value in vars(expected).items()
+    }
+    assert {type(value) for value in neuron.loss_curve_} == {float}
+    assert neuron.solver_ == "newton"
+    assert neuron.n_iter_ == len(neuron.loss_curve_)
+
+
+# --- passes ---
+
+
+@pytest.fixture(scope="module")
+def tall():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100_000, 10))
+    y = (rng.random(len(X)) < expit(X @ np.linspace(-1, 1, 10) - 0.5)).astype(float)
+    return X, y
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"C": np.inf},
+        {"C": 1e-6},
+        {"C": 1e-3, "l1_ratio": 0.5},
+        {"C": 1e-4, "l1_ratio": 1},
+        {"class_weight": "balanced"},
+    ],
+    ids=str,
+)
+def test_few_passes_over_tall_data(tall, parameters):
+    chunks = Chunks(*tall, size=20_000)
+    neuron = fitted(chunks, tol=1e-6, **parameters)
+    assert chunks.calls == neuron.n_passes_ <= 8
+    assert neuron.converged_
+    if not parameters:
+        theta = np.append(neuron.coef_, neuron.intercept_)
+        data = *tall, np.ones(len(tall[0]))
+        assert 0 <= F(theta, data, 1.0) - F(minimum(data, 1.0), data, 1.0) + 1e-15 <= 1e-6
+    expected = in_memory(*tall, **parameters)
+    assert abs(neuron.loss_curve_[-1] - expected.loss_curve_[-1]) <= 1e-6
+
+
+@pytest.mark.parametrize("l1_ratio", [0.5, 1])
+def test_few_passes_where_no_weight_is_left(l1_ratio):
+    """The start is the minimum but for rounding, below which nothing is to be looked for."""
+    calls = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        rows = rng.normal(size=(2000, 4))
+        y = (rng.random(2000) < expit(rows @ np.linspace(-1, 1, 4) - 0.5)).astype(float)
+        chunks = Chunks(rows, y, size=400)
+        assert not np.any(fitted(chunks, tol=1e-6, C=3e-5, l1_ratio=l1_ratio).coef_)
+        calls.append(chunks.calls)
+    assert max(calls) <= 8
+
+
+def test_random_samples_follow_from_random_state(tall, monkeypatch):
+    seeds, surveyed = [], _training_on_parts.surveyed
+
+    def noted(parts, seed, soft):
+        seeds.append(seed)
+        return surveyed(parts, seed, soft)
+
+    monkeypatch.setattr(_training_on_parts, "surveyed", noted)
+    coefs = [
+        fitted(Chunks(*tall, size=50_000), tol=1e-3, random_state=random_state).coef_
+        for random_state in (0, 0, 1)
+    ]
+    assert_array_equal(coefs[0], coefs[1])
+    assert np.any(coefs[0] != coefs[2])
+    assert seeds[0] == seeds[1] != seeds[2]
+
+
+@pytest.mark.parametrize("solver", ["newton", "gd"])
+def test_passes_of_a_fit_that_ends_early(solver):
+    """Also how far it is from the minimum takes passes to find out."""
+    neuron, chunks = BCENeuronClassifier(solver=solver, max_iter=1, tol=1e-12), Chunks(X, Y)
+    with pytest.warns(ConvergenceWarning, match="after 1 iterations of max_iter=1"):
+        fit_from_chunks(neuron, chunks)
+    assert not neuron.converged_
+    assert neuron.n_passes_ == chunks.calls
+
+
+def test_one_chunk_is_alive_at_a_time():
+    """None of them when the next one is asked for."""
+
+    class Rows(np.ndarray):
+        """An array that may be referred to weakly."""
+
+    made, alive = [], []
+
+    class Fresh(Chunks):
+        def chunk(self, rows):
+            alive.append(sum(reference() is not None for reference in made))
+            fresh = X[rows].copy().view(Rows)
+            made.append(weakref.ref(fresh))
+            return fresh, Y[rows]
+
+    chunks = Fresh(X, Y)
+    fitted(chunks)
+    assert len(alive) == 3 * chunks.calls
+    assert max(alive) == 0
+
+
+# --- starts ---
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_warm_start(penalty):
+    parameters = PENALTIES[penalty]
+    warm = in_memory(X, Y, WEIGHT, warm_start=True, **parameters)
+    n_iter = warm.n_iter_
+    chunks = Chunks(X, Y, WEIGHT)
+    fit_from_chunks(warm, chunks)
+    assert warm.n_iter_ < n_iter
+    assert warm.n_passes_ == chunks.calls <= 8
+    warm.set_params(C=0.05)
+    fit_from_chunks(warm, chunks)
+    assert_same(warm, in_memory(X, Y, WEIGHT, **parameters | {"C": 0.05}))
+
+
+@pytest.mark.parametrize("penalty", ["L2", "no penalty"])
+def test_gd_goes_on_from_where_it_was(penalty):
+    parameters = {"solver": "gd", "tol": 0, "warm_start": True} | PENALTIES[penalty]
+    chunks = Chunks(X / [1, 5, 1000, 30], Y)
+    whole = BCENeuronClassifier(max_iter=20, **parameters)
+    parted = BCENeuronClassifier(max_iter=10, **parameters)
+    fit_from_chunks(whole, chunks)
+    fit_from_chunks(fit_from_chunks(parted, chunks), chunks)
+    assert_allclose(parted.coef_, whole.coef_, rtol=1e-13)
+    assert_allclose(parted.loss_curve_, whole.loss_curve_[10:], rtol=1e-13)
+
+
+# --- errors ---
+
+
+def with_values(array, at, value):
+    array = array.astype(object if isinstance(value, str) else float)
+    array[at] = value
+    return array
+
+
+def broken_in_pass(k, error):
+    """Return chunks the last of which raises the error in the k-th pass."""
+
+    class Broken(Chunks):
+        def chunk(self, rows):
+            if self.calls == k and rows.stop == N:
+                raise error
+            return super().chunk(rows)
+
+    return Broken(X, Y)
+
+
+def changed_after_pass(k, *arrays):
+    """Return chunks that are of other arrays after the k-th pass."""
+
+    class Changing(Chunks):
+        def __call__(self):
+            if self.calls == k:
+                self.arrays = arrays
+            return super().__call__()
+
+    return Changing(X, Y)
+
+
+def tuples(*chunks):
+    return lambda: iter(chunks)
+
+
+ONCE = iter([(X, Y)])
+MALFORMED = {
+    "a list": ([(X, Y)], TypeError, "callable that returns an iterator"),
+    "a generator": (Chunks(X, Y)(), TypeError, "chunks is generator; it must be a callable"),
+    "the same iterator twice": (lambda: ONCE, ValueError, "chunk"),
+    "no chunk": (tuples(), ValueError, "no chunk"),
+    "X alone": (tuples((X,)), ValueError, None),
+    "more than weights": (tuples((X, Y, WEIGHT, WEIGHT)), ValueError, None),
+    "three labels": (
+        Chunks(X, with_values(Y, 55, 2.0)),
+        ValueError,
+        r"Only binary .* labels \[0.0, 1.0, 2.0\]",
+    ),
+    "one label": (Chunks(X, np.ones(N)), ValueError, r"labels \[1.0\]|one class"),
+    "NaN in X": (Chunks(with_values(X, (55, 1), np.nan), Y), ValueError, "X contains NaN"),
+    "NaN in CSR": (
+        Chunks(with_values(X, (55, 1), np.nan), Y, container=sp.csr_array),
+        ValueError,
+        "X contains NaN",
+    ),
+    "infinity in X": (Chunks(with_values(X, (0, 1), np.inf), Y), ValueError, "contains infinity"),
+    "NaN in y": (Chunks(X, with_values(Y, 55, np.nan)), ValueError, "y contains NaN"),
+    "other features": (tuples((X, Y), (X[:, 1:], Y)), ValueError, "3 features"),
+    "other names": (
+        tuples(
+            (pd.DataFrame(X, columns=list("abcd")), Y), (pd.DataFrame(X, columns=list("abdc")), Y)
+        ),
+        ValueError,
+        "feature names",
+    ),
+    "other lengths": (tuples((X, Y[:-1])), ValueError, "inconsistent numbers of samples"),
+    "one dimension": (tuples((X[:, 0], Y)), ValueError, "2D"),
+    "a weight below 0": (Chunks(X, Y, with_values(WEIGHT, 55, -1.0)), ValueError, "[Nn]egative"),
+    "no weight": (Chunks(X, Y, np.zeros(N)), ValueError, "no weight to class"),
+    "no weight to a class": (Chunks(X, Y, 1 - Y), ValueError, "no weight to class 1"),
+    "an error of its own": (broken_in_pass(1, OSError("no such table")), OSError, "no such table"),
+    "an error in a later pass": (broken_in_pass(3, OSError("lost")), OSError, "lost"),
+    "fewer samples later": (
+        changed_after_pass(2, X[:55], Y[:55]),
+        ValueError,
+        "There were 60 samples .* and now 55",
+    ),
+    "other labels later": (
+        changed_after_pass(2, X, Y + 1),
+        ValueError,
+        r"not among the classes \[0.0, 1.0\]: \[2.0\]",
+    ),
+    "NaN later": (
+        changed_after_pass(2, with_values(X, (5, 2), np.nan), Y),
+        ValueError,
+        "infinite or no numbers|NaN",
+    ),
+}
+UNSUPPORTED = {
+    "sgd": ({"solver": "sgd"}, "'newton' or 'gd', or partial_fit"),
+    "early_stopping": ({"early_stopping": True}, "early_stopping=True is not supported"),
+    "C": ({"C": -1.0}, "'C' parameter"),
+    "class_weight": ({"class_weight": {5: 1.0}}, "class"),
+}
+
+
+@pytest.fixture(params=["unfitted", "fitted"])
+def neuron(request):
+    neuron = BCENeuronClassifier(random_state=3)
+    if request.param == "fitted":
+        neuron.fit(pd.DataFrame(X[:, :2], columns=["u", "v"]), LABELS)
+    return neuron
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_errors_leave_the_neuron_as_it_was(what, neuron):
+    global ONCE
+    ONCE = iter([(X, Y)])
+    chunks, error, message = MALFORMED[what]
+    if isinstance(chunks, Chunks):
+        chunks = type(chunks)(*chunks.arrays, container=chunks.container)
+    before = pickle.dumps(vars(neuron))
+    with pytest.raises(error, match=message):
+        fit_from_chunks(neuron, chunks)
+    assert pickle.dumps(vars(neuron)) == before
+
+
+@pytest.mark.parametrize("what", UNSUPPORTED)
+def test_unsupported_parameters(what, neuron):
+    parameters, message = UNSUPPORTED[what]
+    neuron.set_params(**parameters)
+    before, chunks = pickle.dumps(vars(neuron)), Chunks(X, Y)
+    with pytest.raises(ValueError, match=message):
+        fit_from_chunks(neuron, chunks)
+    assert pickle.dumps(vars(neuron)) == before
+    assert chunks.calls == (what == "class_weight")  # before anything is read
+
+
+@pytest.mark.parametrize("soft", ["0.3", 1.5, -0.1])
+def test_targets_that_are_no_probabilities(soft, neuron):
+    neuron.set_params(soft_targets=True)
+    before = pickle.dumps(vars(neuron))
+    with pytest.raises(ValueError, match=r"y in \[0, 1\]"):
+        fit_from_chunks(neuron, Chunks(X, with_values(Y, 55, soft)))
+    assert pickle.dumps(vars(neuron)) == before
+
+
+def test_continuous_labels_are_told_of_in_a_few_words(neuron):
+    """As in memory: not by a list of all of them."""
+    with pytest.raises(ValueError, match=r"soft_targets=True|binary") as raised:
+        fit_from_chunks(neuron, Chunks(X, X[:, 0]))
+    assert len(str(raised.value)) < 500
+
+
+def test_warm_start_from_other_features():
+    neuron = BCENeuronClassifier(warm_start=True).fit(X[:, :2], Y)
+    before = pickle.dumps(vars(neuron))
+    with pytest.raises(ValueError, match=r"X has 4 features, but warm_start=True .* fit on 2"):
+        fit_from_chunks(neuron, Chunks(X, Y))
+    assert pickle.dumps(vars(neuron)) == before
+
+
+# --- Ctrl-C, and callbacks ---
+
+
+@pytest.mark.parametrize("finished", [1, 3])
+@pytest.mark.parametrize("solver", ["newton", "gd"])
+@pytest.mark.parametrize("penalty", ["L2", "L1"])
+def test_interrupt_in_a_chunk_keeps_the_last_pass(penalty, solver, finished, neuron):
+    """The first pass that would lead further is not finished."""
+    parameters = {"solver": solver, "tol": 0, "max_iter": finished} | PENALTIES[penalty]
+    expected, chunks = clone(neuron).set_params(**parameters), Chunks(X, LABELS)
+    fit_from_chunks(expected, chunks)
+    stopping = broken_in_pass(chunks.calls + 1, KeyboardInterrupt("stopped"))
+    stopping.arrays = X, LABELS
+    neuron.set_params(**parameters | {"max_iter": 50})
+    with pytest.raises(KeyboardInterrupt, match="stopped"):
+        fit_from_chunks(neuron, stopping)
+    assert stopping.calls == chunks.calls + 1
+    assert_array_equal(neuron.coef_, expected.coef_)
+    assert_array_equal(neuron.intercept_, expected.intercept_)
+    assert_array_equal(neuron.classes_, ["no", "yes"])
+    assert neuron.loss_curve_ == expected.loss_curve_
+    assert (neuron.n_iter_, neuron.converged_, neuron.n_features_in_) == (finished, False, 4)
+    assert vars(neuron).keys() == vars(expected).keys()
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_interrupt_before_a_step_leaves_the_neuron_as_it_was(k, neuron):
+    before = pickle.dumps(vars(neuron))
+    with pytest.raises(KeyboardInterrupt):
+        fit_from_chunks(neuron, broken_in_pass(k, KeyboardInterrupt))
+    assert pickle.dumps(vars(neuron)) == before
+
+
+@pytest.mark.parametrize("solver", ["newton", "gd"])
+def test_callbacks_are_told_of_passes(solver):
+    pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 or later")
+    from test_callbacks import Quiet, places_of
+
+    quiet = Quiet()
+    neuron = BCENeuronClassifier(solver=solver, tol=0, max_iter=4).set_callbacks(quiet)
+    fit_from_chunks(neuron, Chunks(X, Y))
+    assert neuron.n_iter_ == 4
+    assert all(told.estimator is neuron for told in quiet.told)
+    # Also torn down: what keeps threads, as a progress bar, else keeps the process from ending.
+    assert quiet.places == places_of(4)
+
+
+def test_callbacks_see_the_neuron_and_may_end_the_fit():
+    pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 or later")
+    from test_callbacks import Quiet
+
+    class Looking(Quiet):
+        def on_fit_task_end(self, estimator, context, *, X, y, fitted_estimator):
+            assert X is y is None  # they are not at hand
+            coefs.append(fitted_estimator.coef_)
+            return len(coefs) == 3
+
+    coefs = []
+    neuron = BCENeuronClassifier(tol=0, max_iter=9).set_callbacks(Looking())
+    fit_from_chunks(neuron, Chunks(X, Y))
+    assert (neuron.n_iter_, neuron.converged_) == (3, False)
+    for k, coef in enumerate(coefs[:3]):
+        assert_array_equal(coef, fitted(Chunks(X, Y), tol=0, max_iter=k + 1).coef_)
+    assert_array_equal(neuron.coef_, coefs[2])
+
+
+# --- a file that is mapped ---
+
+
+@pytest.mark.parametrize("mode", ["r", "c", "r+"])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_mapped_file_is_the_array(tmp_path, mode, order, dtype):
+    array = np.asarray(X, dtype=dtype, order=order)
+    np.save(tmp_path / "X.npy", array)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode=mode)
+    assert isinstance(mapped, np.memmap)
+    neuron, expected = in_memory(mapped, Y), in_memory(array, Y)
+    assert_array_equal(neuron.coef_, expected.coef_)
+    assert neuron.n_passes_ == expected.n_passes_
+    assert_array_equal(np.load(tmp_path / "X.npy"), array)
+
+
+def test_random_rows_are_read_in_order(tall, tmp_path, monkeypatch):
+    """As they lie in the file, few of them, and each once."""
+    np.save(tmp_path / "X.npy", tall[0])
+    drawn, of_rows = [], Objective.of_rows
+
+    def noted(self, rows, factor):
+        drawn.append((rows, self.n_samples))
+        return of_rows(self, rows, factor)
+
+    monkeypatch.setattr(Objective, "of_rows", noted)
+    BCENeuronClassifier().fit(np.load(tmp_path / "X.npy", mmap_mode="r"), tall[1])
+    assert drawn
+    for rows, n_samples in drawn:
+        assert np.all(np.diff(rows) > 0)
+        assert len(rows) <= n_samples / 4
+    assert max(len(rows) for rows, n_samples in drawn if n_samples == len(tall[0])) < 20_000
+
+
+FILE, LIMIT, MOST_RESIDENT = 240, 60, 300  # MB
+
+CHILD = """
+import json, resource, sys, threading, time
+import numpy as np
+from sklearn_bce import BCENeuronClassifier
+
+folder, dtype, n_features, limit = json.loads(sys.argv[1])
+X = np.memmap(folder + "/X", dtype=dtype, mode="r").reshape(-1, n_features)
+y = np.load(folder + "/y.npy")
+# BLAS takes its buffers once, and waits for ever where there is no room for them.
+some = np.random.default_rng(0).normal(size=(20_000, n_features)).astype(dtype)
+BCENeuronClassifier().fit(some, np.arange(20_000) % 2)
+del some
+
+def status(name):
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name + ":"))
+
+peak, ended = [status("RssAnon")], threading.Event()
+
+def watch():
+    while not ended.wait(0.005):
+        peak.append(status("RssAnon"))
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+most = int((status("VmData") + limit) * 2**20)
+resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+try:
+    np.ones_like(X)
+    raise SystemExit("There is no limit.")
+except MemoryError:
+    pass
+try:
+    neuron = BCENeuronClassifier().fit(X, y)
+finally:
+    ended.set()
+    watcher.join()
+told = {"peak": max(peak), "samples": len(peak), "n_passes": neuron.n_passes_}
+told["converged"] = neuron.converged_
+
+slope = np.zeros(n_features)
+for at in range(0, len(X), 20_000):
+    rows = X[at : at + 20_000].astype(float)
+    z = rows @ neuron.coef_[0] + neuron.intercept_[0]
+    slope += rows.T @ (1 / (1 + np.exp(-z)) - y[at : at + 20_000]) / len(X)
+told["slope"] = float(np.linalg.norm(slope + neuron.coef_[0] / len(X)))
+print(json.dumps(told))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and /proc are of Linux")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_mapped_file_of_four_times_the_memory(tmp_path, dtype):
+    rng, n_features = np.random.default_rng(0), 100
+    n_samples = FILE * 2**20 // (n_features * np.dtype(dtype).itemsize)
+    labels, beta = [], rng.normal(size=n_features) / 5
+    path, some = tmp_path / "X", rng.standard_normal((n_samples // 10, n_features), dtype=dtype)
+    with path.open("wb") as file:
+        for _ in range(10):
+            rows = some * rng.choice([-1, 1], n_features).astype(dtype)
+            rows.tofile(file)
+            labels.append(rng.random(len(rows)) < expit(rows @ beta))
+    np.save(tmp_path / "y.npy", np.concatenate(labels))
+    assert path.stat().st_size > 3.999 * LIMIT * 2**20
+    arguments = json.dumps([str(tmp_path), dtype, n_features, LIMIT])
+    threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  # each has a stack
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", CHILD, arguments],
+            env=os.environ | dict.fromkeys(threads, "2"),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    finally:
+        path.unlink()  # not kept with pytest's last folders
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["samples"] > 10
+    assert told["peak"] <= MOST_RESIDENT
+    assert told["n_passes"] <= 10
+    assert told["converged"]
+    assert told["slope"] < 1e-3  # F has a curvature of at least 0.1: within 1e-5 of its minimum

@@ -1,0 +1,737 @@
+"""The neuron on Dask collections: the optimum of all in memory, whatever computes it."""
+
+import os
+import pickle
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from small_data import minimum, random_data
+
+import sklearn_bce
+from sklearn_bce import BCENeuronClassifier
+
+dask = pytest.importorskip("dask")
+da = pytest.importorskip("dask.array")
+dd = pytest.importorskip("dask.dataframe")
+distributed = pytest.importorskip("distributed")
+
+from sklearn_bce import _dask_blocks  # noqa: E402
+from sklearn_bce._dask_blocks import Blocks  # noqa: E402
+from sklearn_bce._survey import ROWS_PER_COORDINATE  # noqa: E402
+from sklearn_bce.dask import DaskBCENeuronClassifier  # noqa: E402
+
+N, P = 240, 4
+X, Y, WEIGHT = random_data(N, P)
+X += [0, 5, 0, -30]  # off-centre
+LABELS = np.where(Y == 1, "yes", "no")
+NAMES = list("abcd")
+ROWS = {"one block": N, "rows": 50, "uneven": (1, 200, 39)}
+METHODS = ["predict", "decision_function", "predict_proba", "predict_log_proba"]
+
+
+@pytest.fixture(autouse=True)
+def in_this_process():
+    """Compute here and now, unless a test says otherwise."""
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
+def collections(rows=50, columns=P, arrays=(X, Y, WEIGHT)):
+    X, *others = arrays
+    x = da.from_array(X, chunks=(rows, columns))
+    return x, *(da.from_array(other, chunks=(rows,)) for other in others)
+
+
+def sparse(rows=50, kind=sp.csr_array):
+    return collections(rows)[0].map_blocks(kind, meta=kind((0, P)))
+
+
+def estimator(**parameters):
+    return DaskBCENeuronClassifier(**{"tol": 1e-16, "random_state": 0} | parameters)
+
+
+def in_memory(*arrays, **parameters):
+    return BCENeuronClassifier(**{"tol": 1e-16} | parameters).fit(*arrays)
+
+
+def assert_same(neuron, expected):
+    assert_allclose(neuron.coef_, expected.coef_, rtol=1e-8, atol=1e-12)
+    assert_allclose(neuron.intercept_, expected.intercept_, rtol=1e-8, atol=1e-12)
+    assert_array_equal(neuron.coef_ == 0, expected.coef_ == 0)
+    assert_allclose(neuron.loss_curve_[-1], expected.loss_curve_[-1], rtol=1e-14)
+    assert_array_equal(neuron.classes_, expected.classes_)
+    assert neuron.converged_ is expected.converged_
+    assert neuron.n_features_in_ == expected.n_features_in_
+
+
+# --- the optimum ---
+
+
+@pytest.mark.parametrize("columns", [P, 3])
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("kind", [None, sp.csr_array, sp.csr_matrix])
+def test_same_optimum_for_any_blocks(kind, rows, columns):
+    x, y, weight = collections(ROWS[rows], columns)
+    if kind is not None:
+        x = x.map_blocks(kind, meta=kind((0, P)))
+    assert_same(estimator().fit(x, y, weight), in_memory(X, Y, WEIGHT))
+
+
+@pytest.mark.parametrize("kind", [None, sp.csr_array])
+def test_same_optimum_for_blocks_of_one_row(kind):
+    arrays = X[:40], Y[:40], WEIGHT[:40]
+    x, y, weight = collections(1, arrays=arrays)
+    if kind is not None:
+        x = x.map_blocks(kind, meta=kind((0, P)))
+    assert_same(estimator().fit(x, y, weight), in_memory(*arrays))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"C": np.inf},
+        {"C": 1e-3},
+        {"C": 0.05, "l1_ratio": 1},
+        {"C": 0.3, "l1_ratio": 0.5},
+        {"fit_intercept": False},
+        {"class_weight": {0: 1, 1: 3.5}},
+        {"class_weight": "balanced"},
+        {"solver": "gd", "tol": 0, "max_iter": 5, "learning_rate": 1e-3},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_same_optimum_for_any_parameters(parameters, weighted):
+    n = 2 + weighted
+    expected = in_memory(*(X, Y, WEIGHT)[:n], **parameters)
+    assert_same(estimator(**parameters).fit(*collections()[:n]), expected)
+
+
+@pytest.mark.parametrize("C", [0.01, np.inf])
+def test_same_optimum_as_by_the_textbook(C):
+    neuron = estimator(C=C).fit(*collections())
+    expected = minimum((X, Y, WEIGHT), C)
+    assert_allclose(np.append(neuron.coef_, neuron.intercept_), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_soft_targets(class_weight):
+    soft = 0.8 * Y + 0.2 * np.random.default_rng(0).random(N)
+    parameters = {"soft_targets": True, "class_weight": class_weight}
+    x, y, weight = collections(arrays=(X, soft, WEIGHT))
+    neuron = estimator(**parameters).fit(x, y, weight)
+    assert_same(neuron, in_memory(X, soft, WEIGHT, **parameters))
+    local = neuron.to_local().score(X, soft, WEIGHT)
+    assert neuron.score(x, y, weight) == pytest.approx(local, rel=1e-12)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize("kind", [None, sp.csr_array])
+@pytest.mark.parametrize("columns", [P, 3])
+def test_blocks_of_unknown_sizes(columns, kind, empty):
+    """Also where none of a block is left."""
+    x, y, weight = collections(columns=columns)
+    order = np.argsort(X[:, 0]) if empty else np.arange(N)
+    x, y, weight = collections(columns=columns, arrays=(X[order], Y[order], WEIGHT[order]))
+    kept, inside = x[:, 0] > -0.2, X[order, 0] > -0.2
+    assert (kept[:50].compute().any()) == (not empty)
+    x = x[kept]
+    assert np.isnan(x.chunks[0]).all()
+    if kind is not None:
+        x = x.map_blocks(kind, meta=kind((0, P)))
+    neuron = estimator().fit(x, y[kept], weight[kept])
+    assert_same(neuron, in_memory(X[order][inside], Y[order][inside], WEIGHT[order][inside]))
+
+
+@pytest.mark.parametrize("parts", [1, 5])
+def test_data_frames(parts):
+    frame = pd.DataFrame(X, columns=NAMES).assign(label=LABELS, weight=WEIGHT)
+    frame = frame.astype({"label": object})
+    table = dd.from_pandas(frame, npartitions=parts)
+    neuron = estimator().fit(table[NAMES], table["label"], table["weight"])
+    expected = in_memory(frame[NAMES], LABELS, WEIGHT)
+    assert_same(neuron, expected)
+    assert_array_equal(neuron.feature_names_in_, NAMES)
+    for method in METHODS:
+        lazy = getattr(neuron, method)(table[NAMES])
+        assert_array_equal(lazy.compute(), getattr(neuron.to_local(), method)(frame[NAMES]))
+    assert neuron.score(table[NAMES], table["label"]) == expected.score(frame[NAMES], LABELS)
+
+
+def test_it_leaves_what_fit_leaves():
+    def public(neuron):
+        return {name: type(value) for name, value in vars(neuron).items() if name.endswith("_")}
+
+    assert public(estimator().fit(*collections())) == public(in_memory(X, Y, WEIGHT))
+
+
+def test_a_fit_of_arrays_forgets_names():
+    table = dd.from_pandas(pd.DataFrame(X, columns=NAMES).assign(y=Y), npartitions=2)
+    neuron = estimator().fit(table[NAMES], table["y"])
+    neuron.fit(*collections())
+    assert not hasattr(neuron, "feature_names_in_")
+
+
+def test_targets_and_weights_in_memory():
+    x = collections()[0]
+    assert_same(estimator().fit(x, LABELS, WEIGHT), in_memory(X, LABELS, WEIGHT))
+    assert_same(estimator().fit(x, list(Y), list(WEIGHT)), in_memory(X, Y, WEIGHT))
+
+
+def test_targets_in_other_blocks_of_known_sizes():
+    x, y, weight = collections()
+    assert_same(estimator().fit(x, y.rechunk(33), weight.rechunk(N)), in_memory(X, Y, WEIGHT))
+
+
+def unsorted_and_repeated(block):
+    """Return CSR in which every value is stored as two halves, in no order."""
+    row, column = np.nonzero(block)
+    order = np.random.default_rng(0).permutation(2 * len(row))
+    order = order[np.argsort(np.tile(row, 2)[order], kind="stable")]
+    values = np.tile(block[row, column] / 2, 2)[order]
+    starts = np.append(0, np.cumsum(2 * np.bincount(row, minlength=len(block))))
+    return sp.csr_array((values, np.tile(column, 2)[order], starts), shape=block.shape)
+
+
+def test_sparse_blocks_that_are_not_canonical():
+    """They are as good: the curvature, and so the steps, are those of the sums."""
+    x, y, weight = collections()
+    messy = x.map_blocks(unsorted_and_repeated, meta=sp.csr_array((0, P)))
+    assert not messy.blocks[0].compute().has_canonical_format
+    assert_array_equal(messy.blocks[0].compute().toarray(), X[:50])
+    neuron, expected = estimator().fit(messy, y, weight), estimator().fit(sparse(), y, weight)
+    assert_same(neuron, in_memory(X, Y, WEIGHT))
+    assert_allclose(neuron.loss_curve_, expected.loss_curve_, rtol=1e-12)
+
+
+def test_single_precision():
+    neuron = estimator(tol=1e-9).fit(*collections(arrays=(X.astype(np.float32), Y, WEIGHT)))
+    expected = in_memory(X.astype(np.float32), Y, WEIGHT)
+    assert neuron.coef_.dtype == np.float32
+    assert_allclose(neuron.coef_, expected.coef_, rtol=1e-4)
+
+
+def test_warm_start():
+    x, y, weight = collections()
+    neuron = estimator(warm_start=True).fit(x, y, weight)
+    n_iter = neuron.n_iter_
+    neuron.fit(x, y, weight)
+    assert neuron.n_iter_ < n_iter
+    assert_same(neuron.set_params(C=0.05).fit(x, y, weight), in_memory(X, Y, WEIGHT, C=0.05))
+
+
+# --- schedulers ---
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Return a cluster of two processes, that is not anybody's unless asked for."""
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with distributed.LocalCluster(**options, silence_logs=50) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster):
+    """Return the active client."""
+    with distributed.Client(cluster) as client, dask.config.set(scheduler=None):
+        client.wait_for_workers(2, timeout=60)
+        yield client
+
+
+@pytest.fixture
+def passive_client(cluster):
+    """Return a client that is not the active one."""
+    with distributed.Client(cluster, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)
+        yield client
+
+
+PENALTIES = [{}, {"C": 0.05, "l1_ratio": 1}]
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
+@pytest.mark.parametrize("parameters", PENALTIES, ids=str)
+def test_schedulers_of_one_process(scheduler, parameters):
+    with dask.config.set(scheduler=scheduler):
+        neuron = estimator(**parameters).fit(*collections(columns=3))
+    assert_same(neuron, in_memory(X, Y, WEIGHT, **parameters))
+
+
+@pytest.mark.parametrize("parameters", PENALTIES, ids=str)
+def test_active_client(client, parameters):
+    assert set(client.run(lambda: __import__("sklearn_bce").__file__).values()) == {
+        sklearn_bce.__file__
+    }
+    neuron = estimator(**parameters).fit(*collections(columns=3))
+    assert_same(neuron, in_memory(X, Y, WEIGHT, **parameters))
+    assert len(np.unique(neuron.predict(collections()[0]).compute())) == 2
+
+
+def test_given_client(passive_client):
+    """Here, where there is no other, it computes all; this process would not get a block."""
+    x, y, weight = collections(columns=3)
+    here = os.getpid()
+
+    def elsewhere(block):
+        assert os.getpid() != here
+        return block
+
+    x = x.map_blocks(elsewhere, dtype=float, meta=np.empty((0, 0)))
+    neuron = estimator(client=passive_client).fit(x, y, weight)
+    assert_same(neuron, in_memory(X, Y, WEIGHT))
+    assert neuron.score(x, y, weight) == pytest.approx(neuron.to_local().score(X, Y, WEIGHT))
+
+
+def test_persisted_collections(client):
+    persisted = client.persist(list(collections()))
+    assert_same(estimator().fit(*persisted), in_memory(X, Y, WEIGHT))
+
+
+def test_clones_share_the_client(passive_client):
+    """As in a search over parameters, or a pipeline."""
+    assert clone(estimator(client=passive_client, C=3.0)).client is passive_client
+
+
+def test_a_pickle_leaves_the_client_out(passive_client):
+    """A fitted estimator can be stored; its client is of this process."""
+    neuron = estimator(client=passive_client).fit(*collections())
+    other = pickle.loads(pickle.dumps(neuron))
+    assert other.client is None
+    assert_array_equal(other.coef_, neuron.coef_)
+
+
+# --- what is there afterwards ---
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    with dask.config.set(scheduler="synchronous"):
+        x, y, weight = collections(arrays=(X, LABELS, WEIGHT))
+        return estimator(C=0.7).fit(x, y, weight)
+
+
+@pytest.mark.parametrize("rows", [50, N])
+@pytest.mark.parametrize("columns", [P, 3])
+@pytest.mark.parametrize("kind", [None, sp.csr_array])
+@pytest.mark.parametrize("method", METHODS)
+def test_predictions_are_those_of_the_local_neuron(fitted, method, kind, columns, rows):
+    x = collections(rows, columns)[0]
+    if kind is not None:
+        x = x.map_blocks(kind, meta=kind((0, P)))
+    lazy, expected = getattr(fitted, method)(x), getattr(fitted.to_local(), method)(X)
+    assert isinstance(lazy, da.Array)
+    assert lazy.shape == expected.shape
+    assert lazy.chunks[0] == x.chunks[0]
+    assert lazy.dtype == expected.dtype
+    assert_allclose_or_equal(lazy.compute(), expected)
+    assert_array_equal(getattr(fitted, method)(X), expected)  # of arrays at once
+
+
+def assert_allclose_or_equal(actual, expected):
+    if expected.dtype.kind == "f":
+        assert_allclose(actual, expected, rtol=1e-12)
+    else:
+        assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_predictions_for_blocks_of_unknown_sizes(fitted, method):
+    x = collections()[0]
+    kept = X[:, 0] > 0
+    lazy = getattr(fitted, method)(x[x[:, 0] > 0])
+    assert_allclose_or_equal(lazy.compute(), getattr(fitted.to_local(), method)(X[kept]))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_predictions_for_empty_blocks(fitted, method):
+    """A filter may leave none of a block; `fit` takes it."""
+    order = np.argsort(X[:, 0])
+    (x,) = collections(arrays=(X[order],))
+    x = x[x[:, 0] > 0]
+    expected = getattr(fitted.to_local(), method)(X[order][X[order, 0] > 0])
+    assert_allclose_or_equal(getattr(fitted, method)(x).compute(), expected)
+
+
+@pytest.mark.parametrize("of_fit", [np.float32, np.float64])
+@pytest.mark.parametrize("of_x", [np.float32, np.float64])
+@pytest.mark.parametrize("method", METHODS)
+def test_predictions_have_the_type_they_tell(method, of_x, of_fit):
+    neuron = estimator(tol=1e-6).fit(*collections(arrays=(X.astype(of_fit), Y)))
+    lazy = getattr(neuron, method)(collections()[0].astype(of_x))
+    assert lazy.compute().dtype == lazy.dtype
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("frame", [False, True])
+def test_nothing_is_computed_before_it_is_asked_for(method, frame):
+    computed = []
+
+    def counted(block):
+        computed.append(len(block))
+        return block
+
+    if frame:
+        x = dd.from_pandas(pd.DataFrame(X, columns=NAMES), npartitions=4)
+        neuron = estimator(tol=1e-6).fit(x, dd.from_pandas(pd.Series(Y), npartitions=4))
+        x = x.map_partitions(counted, meta=x._meta)
+    else:
+        neuron = estimator(tol=1e-6).fit(*collections(60))
+        x = collections(60)[0].map_blocks(counted, dtype=float, meta=np.empty((0, 0)))
+    computed.clear()  # of guesses at what comes of it
+    lazy = getattr(neuron, method)(x)
+    assert computed == []
+    assert len(lazy.compute()) == N
+    assert sum(computed) == N
+
+
+def test_score(fitted):
+    x, y, weight = collections(arrays=(X, LABELS, WEIGHT))
+    local = fitted.to_local()
+    assert fitted.score(x, y) == pytest.approx(local.score(X, LABELS))
+    assert fitted.score(x, y, weight) == pytest.approx(local.score(X, LABELS, WEIGHT))
+    assert fitted.score(sparse(), LABELS) == pytest.approx(local.score(X, LABELS))
+    kept = X[:, 0] > 0
+    x, y = x[x[:, 0] > 0], y[da.from_array(kept, chunks=50)]
+    assert fitted.score(x, y) == pytest.approx(local.score(X[kept], LABELS[kept]))
+    assert isinstance(fitted.score(x, y), float)
+
+
+def test_to_local_is_a_fitted_neuron_of_its_own(fitted):
+    local = fitted.to_local()
+    assert type(local) is BCENeuronClassifier
+    expected = fitted.get_params()
+    del expected["client"]
+    assert local.get_params().items() >= expected.items()
+    assert_same(local, in_memory(X, LABELS, WEIGHT, C=0.7))
+    before = pickle.dumps(fitted)
+    local.coef_[:], local.intercept_[:], local.classes_[:] = 7, 7, "x"
+    local.loss_curve_.append(7.0)
+    assert pickle.dumps(fitted) == before
+
+
+def test_pickles_and_clones(fitted):
+    other = pickle.loads(pickle.dumps(fitted))
+    x = collections()[0]
+    assert_array_equal(other.predict(x).compute(), fitted.predict(x).compute())
+    assert other.get_params() == fitted.get_params()
+    unfitted = clone(fitted)
+    assert unfitted.get_params() == fitted.get_params()
+    assert not hasattr(unfitted, "coef_")
+
+
+@pytest.mark.parametrize("method", [*METHODS, "score", "to_local"])
+def test_not_fitted(method):
+    arguments = {"score": collections()[:2], "to_local": ()}.get(method, collections()[:1])
+    with pytest.raises(NotFittedError):
+        getattr(estimator(), method)(*arguments)
+
+
+def test_other_features(fitted):
+    """What the local neuron would not take is an error here too, of `score` as of the others."""
+    table = dd.from_pandas(pd.DataFrame(X, columns=NAMES).assign(y=Y), npartitions=2)
+    neuron = estimator(tol=1e-6).fit(table[NAMES], table["y"])
+    turned = table[NAMES[::-1]]
+    with pytest.raises(ValueError, match="feature names should match"):
+        neuron.predict(turned).compute()
+    with pytest.raises(ValueError, match="feature names should match"):
+        neuron.score(turned, table["y"])
+    with pytest.raises(ValueError, match="3 features"):
+        fitted.predict(collections()[0][:, :3]).compute()
+    with pytest.raises(ValueError, match="3 features"):
+        fitted.score(collections()[0][:, :3], LABELS)
+
+
+# --- errors ---
+
+
+def with_values(array, at, value):
+    array = array.astype(float)
+    array[at] = value
+    return array
+
+
+def unknown(x):
+    return x[da.ones(N, chunks=50) > 0]
+
+
+def wrong(**given):
+    """Return what a test of errors fits; y and weights are of Dask, in blocks like those of X."""
+    x, y, weight = collections()
+    return given.get("x", x), given.get("y", y), given.get("weight", weight)
+
+
+def blocks_of(array, rows=50):
+    return da.from_array(array, chunks=(rows, *array.shape[1:]))
+
+
+MALFORMED = {
+    "X in memory": (lambda: wrong(x=X), TypeError, "X is ndarray; it must be a Dask array"),
+    "X a list": (lambda: wrong(x=X.tolist()), TypeError, "X is list"),
+    "X of one dimension": (lambda: wrong(x=blocks_of(X[:, 0])), ValueError, "2D"),
+    "fewer targets": (lambda: wrong(y=blocks_of(Y[:200])), ValueError, "y has 200 .* X has 240"),
+    "fewer targets in memory": (lambda: wrong(y=Y[:200]), ValueError, "y is an array of 200"),
+    "fewer weights": (
+        lambda: wrong(weight=blocks_of(WEIGHT[:200])),
+        ValueError,
+        "sample_weight has 200 .* X has 240",
+    ),
+    "other blocks": (
+        lambda: wrong(x=unknown(blocks_of(X)), y=blocks_of(Y, 100)),
+        ValueError,
+        "y is in 3 blocks and X in 5",
+    ),
+    "in memory, of X unknown": (
+        lambda: wrong(x=unknown(blocks_of(X)), y=Y),
+        ValueError,
+        "y is an array of 240, which cannot be cut",
+    ),
+    "other rows in a block": (
+        lambda: wrong(x=unknown(blocks_of(X)), y=blocks_of(Y)[blocks_of(X)[:, 0] > 0]),
+        ValueError,
+        r"Block \d has \d+ rows of X and",
+    ),
+    "no rows of X in a block": (
+        lambda: wrong(x=blocks_of(X)[da.arange(N, chunks=50) >= 50], weight=None),
+        ValueError,
+        "Block 0 has 0 rows of X and 50 of y",
+    ),
+    "NaN in X": (
+        lambda: wrong(x=blocks_of(with_values(X, (100, 1), np.nan))),
+        ValueError,
+        "Input X contains NaN",
+    ),
+    "NaN in CSR": (
+        lambda: wrong(x=blocks_of(with_values(X, (100, 1), np.nan)).map_blocks(sp.csr_array)),
+        ValueError,
+        "Input X contains NaN",
+    ),
+    "NaN in y": (
+        lambda: wrong(y=blocks_of(with_values(Y, 100, np.nan))),
+        ValueError,
+        r"labels \[0.0, 1.0, nan\]|NaN",
+    ),
+    "a third label": (
+        lambda: wrong(y=blocks_of(with_values(Y, 100, 7))),
+        ValueError,
+        r"Only binary .* labels \[0.0, 1.0, 7.0\]",
+    ),
+    "one label": (lambda: wrong(y=da.zeros(N, chunks=50)), ValueError, r"labels \[0.0\]|one class"),
+    "a weight below 0": (
+        lambda: wrong(weight=blocks_of(with_values(WEIGHT, 100, -1))),
+        ValueError,
+        "[Nn]egative",
+    ),
+    "no weight": (lambda: wrong(weight=da.zeros(N, chunks=50)), ValueError, "no weight to class"),
+    "no samples": (
+        lambda: wrong(x=blocks_of(X)[blocks_of(X)[:, 0] > 1e9], weight=None),
+        ValueError,
+        "no samples|0 rows of X",
+    ),
+}
+
+
+@pytest.mark.parametrize("before", ["unfitted", "fitted"])
+@pytest.mark.parametrize("what", MALFORMED)
+def test_errors_leave_the_estimator_as_it_was(what, before):
+    make, error, message = MALFORMED[what]
+    neuron = estimator(random_state=0, tol=1e-6)
+    if before == "fitted":
+        neuron.fit(*collections(arrays=(X[:, :2], LABELS), columns=2))
+    state = pickle.dumps(neuron)
+    with pytest.raises(error, match=message) as raised:
+        neuron.fit(*make())
+    assert len(str(raised.value)) < 1000
+    assert pickle.dumps(neuron) == state
+
+
+@pytest.mark.parametrize("soft", [np.where(Y == 1, "a", "b"), Y + 1], ids=["strings", "numbers"])
+def test_targets_that_are_no_probabilities(soft):
+    with pytest.raises(ValueError, match=r"y in \[0, 1\]"):
+        estimator(soft_targets=True).fit(*collections(arrays=(X, soft)))
+
+
+def test_solver_that_goes_from_sample_to_sample():
+    with pytest.raises(ValueError, match=r"solver='sgd' goes from sample to sample.*'newton'"):
+        estimator(solver="sgd").fit(*collections())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"), [({"C": -1.0}, "'C' parameter"), ({"solver": "x"}, "'solver'")]
+)
+def test_parameters_are_checked(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        estimator(**parameters).fit(*collections())
+
+
+def test_what_has_no_meaning_here_is_no_parameter():
+    absent = {"batch_size", "shuffle", "early_stopping", "validation_fraction"}
+    assert not absent & estimator().get_params().keys()
+    assert absent | estimator().get_params().keys() == {
+        "client",
+        *BCENeuronClassifier().get_params(),
+    }
+
+
+def test_a_fit_that_ends_early_warns():
+    with pytest.warns(ConvergenceWarning, match="after 1 iterations of max_iter=1"):
+        neuron = estimator(max_iter=1, tol=1e-12).fit(*collections())
+    assert not neuron.converged_
+
+
+# --- what goes between processes ---
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_the_exception_of_a_worker_surfaces_once(request, given, tmp_path):
+    """With its cause, and not tried again and again."""
+    client = request.getfixturevalue("passive_client" if given else "client")
+    (x, y), path = collections(N)[:2], str(tmp_path / "calls")
+
+    def fail(block):
+        with open(path, "ab") as file:
+            file.write(b"x")
+        try:
+            raise OSError("no such bucket")
+        except OSError as error:
+            raise RuntimeError("the block cannot be read") from error
+
+    x = x.map_blocks(fail, dtype=float, meta=np.empty((0, 0)))
+    with pytest.raises(RuntimeError, match=r"^the block cannot be read$") as raised:
+        estimator(client=client if given else None).fit(x, y)
+    assert isinstance(raised.value.__cause__, OSError)
+    assert str(raised.value.__cause__) == "no such bucket"
+    assert os.path.getsize(path) == 1
+
+
+def test_bad_values_on_a_worker(client):
+    x, y = collections(arrays=(with_values(X, (100, 1), np.nan), Y))
+    neuron = estimator()
+    with pytest.raises(ValueError, match="Input X contains NaN") as raised:
+        neuron.fit(x, y)
+    assert str(raised.value).count("Input X contains NaN") == 1
+    assert vars(neuron) == vars(estimator())
+
+
+def test_a_worker_that_ends_in_a_pass(client, tmp_path):
+    path, (x, y, weight) = str(tmp_path / "calls"), collections()
+
+    def end_once(block):
+        with open(path, "ab") as file:
+            file.write(b"x")
+        if os.path.getsize(path) > 12:  # in the third pass of five blocks
+            try:
+                open(path + ".ended", "x").close()
+            except FileExistsError:
+                return block
+            os._exit(1)
+        return block
+
+    x = x.map_blocks(end_once, dtype=float, meta=np.empty((0, 0)))
+    neuron = estimator().fit(x, y, weight)
+    assert_same(neuron, in_memory(X, Y, WEIGHT))
+    assert os.path.exists(path + ".ended")
+    assert os.path.getsize(path) > 5 * neuron.n_passes_  # a block or two have been made again
+    client.wait_for_workers(2, timeout=60)
+
+
+def test_a_worker_with_the_samples_that_is_killed(client, monkeypatch):
+    """What it kept is made again, from where it came."""
+    persisted = client.persist(list(collections()))
+    distributed.wait(persisted)
+    summed, passes = Blocks.sum, []
+
+    def kill_in_third(self, ask):
+        passes.append(ask)
+        if len(passes) == 3:
+            os.kill(min(client.run(os.getpid).values()), signal.SIGKILL)
+        return summed(self, ask)
+
+    monkeypatch.setattr(Blocks, "sum", kill_in_third)
+    neuron = estimator().fit(*persisted)
+    assert_same(neuron, in_memory(X, Y, WEIGHT))
+    assert len(passes) == neuron.n_passes_
+    client.wait_for_workers(2, timeout=60)
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Return the sizes of all that blocks are asked, all they answer, and all sums, by passes."""
+    passes = []
+
+    def noted(function, kind):
+        def note(*arguments):
+            result = function(*arguments)
+            passes[-1].append((kind, len(pickle.dumps(result))))
+            return result
+
+        return note
+
+    summed = Blocks.sum
+
+    def sum_of(self, ask):
+        passes.append([("asked", len(pickle.dumps(ask)))])
+        result = summed(self, ask)
+        passes[-1].append(("result", len(pickle.dumps(result))))
+        return result
+
+    monkeypatch.setattr(_dask_blocks, "_answer", noted(_dask_blocks._answer, "answer"))
+    monkeypatch.setattr(_dask_blocks, "_total", noted(_dask_blocks._total, "total"))
+    monkeypatch.setattr(Blocks, "sum", sum_of)
+    return passes
+
+
+def tall(n_blocks, rows=2000):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_blocks * rows, P))
+    y = (rng.random(len(X)) < expit(X @ [1, -1, 0.5, 0])).astype(int)
+    return collections(rows, arrays=(X, y))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"C": 1e-3, "l1_ratio": 1}, {"solver": "gd", "tol": 0, "max_iter": 3}],
+    ids=str,
+)
+def test_nothing_of_the_size_of_the_samples_leaves_a_block(sent, parameters):
+    """What is sent for a pass is as large for eight times the blocks; the survey is bounded."""
+    largest = []
+    for n_blocks in (9, 72):
+        sent.clear()
+        neuron = estimator(**parameters).fit(*tall(n_blocks))
+        assert len(sent) == neuron.n_passes_  # one reduction each
+        for sizes in sent:
+            kinds = [kind for kind, _ in sizes]
+            assert kinds.count("answer") == n_blocks
+            assert kinds.count("total") <= n_blocks / 3
+        survey, *passes = [max(size for _, size in sizes) for sizes in sent]
+        largest.append((survey, max(passes)))
+        # In the survey, so many rows of either class, with target, weight and number.
+        assert survey < 2 * ROWS_PER_COORDINATE * (P + 1) * (P + 3) * 8 + 4000
+        assert max(passes) < 2 * (P + 1) ** 2 * 8 + 4000
+    # Sums may take some more digits.
+    assert_allclose(largest[0], largest[1], rtol=0, atol=100)
+
+
+def test_one_computation_on_a_cluster_for_each_pass(passive_client, monkeypatch):
+    submitted, compute = [], passive_client.compute
+
+    def counted(*collections, **options):
+        submitted.append(collections)
+        return compute(*collections, **options)
+
+    monkeypatch.setattr(passive_client, "compute", counted)
+    neuron = estimator(client=passive_client).fit(*collections())
+    assert len(submitted) == neuron.n_passes_
+
+
+def test_passes_are_as_few_as_of_chunks(sent):
+    neuron = DaskBCENeuronClassifier().fit(*tall(10, rows=10_000))
+    assert len(sent) == neuron.n_passes_ <= 8

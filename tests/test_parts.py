@@ -1,0 +1,438 @@
+"""Samples in parts: what their answers add up to, against an objective of all and plain NumPy."""
+
+import pickle
+from functools import partial, reduce
+from operator import add
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit
+from small_data import F, random_data, with_ones
+
+from sklearn_bce._coordinates import Coordinates, Moments
+from sklearn_bce._extent import Extent
+from sklearn_bce._objective import Objective
+from sklearn_bce._parts import Encoding, ObjectiveOfParts
+from sklearn_bce._penalty import ElasticNet
+from sklearn_bce._survey import MOST_ELEMENTS, ROWS_PER_COORDINATE, surveyed
+from sklearn_bce._training_on_parts import encoded_part, few_of
+
+N, P, C = 90, 5, 0.7
+RNG = np.random.default_rng(0)
+X, Y, WEIGHT = random_data(N, P)
+X = X * [1, 20, 0.1, 1, 3] * (RNG.random((N, P)) < 0.6) + [0, 3, 0, 0, 0]
+X = X.astype(np.float32).astype(np.float64)  # so that parts in float32 are of the same samples
+WEIGHT[RNG.random(N) < 0.2] = 0
+THETA = np.array([0.3, -0.05, 2.0, 0.0, -0.4, 0.2])  # ends with the intercept
+ROWS = np.arange(N)
+
+SPLITS = {
+    "one part": [ROWS],
+    "thirds": np.array_split(ROWS, 3),
+    "uneven": [ROWS[:1], ROWS[1:80], ROWS[80:]],
+    "one row each": np.array_split(ROWS, N),
+    "classes apart": [ROWS[Y == 0], ROWS[Y == 1]],
+    "weightless apart": [ROWS[WEIGHT == 0], ROWS[WEIGHT > 0]],
+}
+DENSE, FORTRAN, CSR, SINGLE = np.array, np.asfortranarray, sp.csr_array, np.float32
+KINDS = {
+    "dense": [DENSE],
+    "CSR": [CSR],
+    "dense and CSR": [FORTRAN, CSR],
+    "all kinds": [DENSE, lambda X: CSR(SINGLE(X)), SINGLE, sp.csr_matrix],
+}
+
+
+class Listed:
+    """Parts in a list. What is asked, and answered, goes by pickle as between processes."""
+
+    def __init__(self, parts):
+        self.parts = list(parts)
+
+    def sum(self, ask):
+        ask = pickle.loads(pickle.dumps(ask))
+        answers = [pickle.loads(pickle.dumps(ask(k, *part))) for k, part in enumerate(self.parts)]
+        return [reduce(add, items) for items in zip(*answers, strict=True)]
+
+
+def split(rows_of_parts, kinds=(DENSE,), data=(X, Y, WEIGHT)):
+    X, y, weight = data
+    containers = [kinds[k % len(kinds)] for k in range(len(rows_of_parts))]
+    pairs = zip(containers, rows_of_parts, strict=True)
+    return Listed((container(X[rows]), y[rows], weight[rows]) for container, rows in pairs)
+
+
+def as_they_are(y, weight):
+    return y, weight
+
+
+def of_parts(parts, fit_intercept=True, l1_ratio=0.0):
+    coordinates = Coordinates.of_user(P, fit_intercept)
+    extent = reduce(add, (Extent.of(X) for X, _, _ in parts.parts))
+    encoding = Encoding(as_they_are, coordinates, WEIGHT.sum())
+    return ObjectiveOfParts(parts, extent, encoding, ElasticNet.of(C, l1_ratio, WEIGHT.sum()))
+
+
+def both(parts, standard=False, fit_intercept=True, l1_ratio=0.0):
+    """Return F of the parts and F of all, in the same coordinates."""
+    inside = Objective.in_user_units(X, Y, WEIGHT, C, l1_ratio, fit_intercept)
+    outside = of_parts(parts, fit_intercept, l1_ratio)
+    if not standard:
+        return outside, inside
+    coordinates = inside.standardised().coordinates
+    return outside.in_coordinates(coordinates), inside.in_coordinates(coordinates)
+
+
+def assert_near(actual, desired, parts):
+    """Hold sums to what numbers of the parts' kind resolve, as a share of the largest of them."""
+    single = any(X.dtype == np.float32 for X, _, _ in parts.parts)
+    unit = np.finfo(np.float32 if single else np.float64).eps
+    assert np.shape(actual) == np.shape(desired)
+    assert_allclose(actual, desired, rtol=0, atol=100 * unit * np.max(np.abs(desired)))
+
+
+@pytest.fixture(params=SPLITS)
+def rows_of_parts(request):
+    return SPLITS[request.param]
+
+
+@pytest.fixture(params=KINDS)
+def parts(request, rows_of_parts):
+    return split(rows_of_parts, KINDS[request.param])
+
+
+def test_data_have_what_their_names_say():
+    assert (Y[WEIGHT == 0] == 0).any()
+    assert (Y[WEIGHT == 0] == 1).any()
+    assert 0.3 < np.mean(X == 0) < 0.5
+    assert {len(rows) for rows in SPLITS["one row each"]} == {1}
+
+
+# --- F and its derivatives ---
+
+
+@pytest.mark.parametrize("standard", [False, True])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_evaluate_is_that_of_all(parts, fit_intercept, standard):
+    outside, inside = both(parts, standard, fit_intercept, l1_ratio=0.4)
+    theta = THETA[: P + fit_intercept]
+    for wanted in ({"hessian": True}, {"diagonal": True}, {}):
+        point, expected = outside.evaluate(theta, **wanted), inside.evaluate(theta, **wanted)
+        for name in ("value", "gradient", "hessian", "diagonal"):
+            if getattr(expected, name) is None:
+                assert getattr(point, name) is None
+            else:
+                assert_near(getattr(point, name), getattr(expected, name), parts)
+    assert point.theta is theta
+    assert point.z is None
+    assert_near(outside.value_at(theta, None), expected.value, parts)
+    total = inside.total_curvature(expected)
+    assert_near(outside.total_curvature(point), total, parts)
+    assert_near(outside.typical_diagonal(point), inside.typical_diagonal(expected), parts)
+
+
+@pytest.mark.parametrize("standard", [False, True])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_curvatures_are_those_of_all(parts, fit_intercept, standard):
+    outside, inside = both(parts, standard, fit_intercept)
+    theta = THETA[: P + fit_intercept]
+    point, expected = outside.evaluate(theta), inside.evaluate(theta)
+    vector = np.array([1.0, -2.0, 0.0, 0.5, 3.0, -1.0])[: P + fit_intercept]
+    for curvature, of_all in (
+        (point.curvature, expected.curvature),
+        (outside.curvature_above(point.z), inside.curvature_above(expected.z)),
+        (outside.curvature_at_most(), inside.curvature_at_most()),
+    ):
+        here, there = point._replace(curvature=curvature), expected._replace(curvature=of_all)
+        product, along = outside.curvature_product(here, vector)
+        assert along is None
+        assert_near(product, inside.curvature_product(there, vector)[0], parts)
+        diagonal = inside.curvature_diagonal(there)
+        assert_near(outside.curvature_diagonal(here), diagonal, parts)
+        for features in ([2], [0, 3, 4], list(range(P))):
+            subset = np.array(features + [P] * fit_intercept)
+            matrix = inside.curvature_matrix(there, subset)
+            assert_near(outside.curvature_matrix(here, subset), matrix, parts)
+
+
+@pytest.mark.parametrize("kinds", [[DENSE], [DENSE, CSR]])
+def test_all_of_it_by_the_textbook(rows_of_parts, kinds):
+    parts = split(rows_of_parts, kinds)
+    outside = of_parts(parts)
+    point = outside.evaluate(THETA, hessian=True)
+    Z, share = with_ones(X), WEIGHT / WEIGHT.sum()
+    strength = np.append(np.full(P, 1 / (C * WEIGHT.sum())), 0.0)
+    a = expit(Z @ THETA)
+    assert_near(point.value, F(THETA, (X, Y, WEIGHT), C), parts)
+    assert_near(point.gradient, Z.T @ (share * (a - Y)) + strength * THETA, parts)
+    gram = Z.T @ (Z * (share * a * (1 - a))[:, None])
+    assert_near(point.hessian, gram + np.diag(strength), parts)
+    assert_near(outside.total_curvature(point), share @ (a * (1 - a)), parts)
+    at_most = point._replace(curvature=outside.curvature_at_most())
+    gram = Z.T @ (Z * (share / 4)[:, None])
+    assert_near(outside.curvature_diagonal(at_most), np.diag(gram) + strength, parts)
+
+
+def test_each_answer_is_one_pass():
+    problem = of_parts(split(SPLITS["thirds"]))
+    point = problem.evaluate(THETA)
+    problem.value_at(THETA, None)
+    problem.curvature_product(point, THETA)
+    problem.curvature_matrix(point, np.array([1, P]))
+    problem.curvature_diagonal(point)
+    assert problem.n_passes == 5
+    assert problem.in_coordinates(problem.coordinates).n_passes == 5
+    assert problem.standardised().n_passes == 6
+    assert problem.outputs(THETA) is problem.constant_outputs(1.0) is None
+    assert problem.n_passes == 6
+
+
+@pytest.mark.parametrize("rows", [ROWS[:-1], np.append(ROWS, 0)])
+def test_other_samples_in_a_later_pass_are_an_error(rows):
+    problem = of_parts(split(SPLITS["thirds"]))
+    problem.evaluate(THETA)
+    problem.parts = split([rows])
+    with pytest.raises(ValueError, match=f"There were {N} samples .* and now {len(rows)}"):
+        problem.evaluate(THETA)
+
+
+# --- coordinates ---
+
+
+CONSTANT, VARYING = [2, 3], [0, 1, 4, 5, 6]
+FAR = 1e6  # deviations
+# The squares of some are beyond the range of numbers. Multiples of these are exact.
+UNIT = np.array([1, 1, 1, 1, 2.0**530, 2.0**-530, -(2.0**520)])
+
+
+def deviating_columns():
+    """Columns that cost a plain sum of squares its digits, or that overflow it."""
+    columns = np.random.default_rng(1).normal(size=(N, 7))
+    columns[:, [1, 6]] += FAR
+    columns[:, CONSTANT] = 0.1, 0  # multiples of 0.1 are not exact
+    return columns * UNIT
+
+
+def by_hand(X, weight, centre):
+    """Return means and deviations, in two passes and with the most digits there are."""
+    share = (weight / weight.sum()).astype(np.longdouble)[:, None]
+    X = X / UNIT
+    mean = np.sum(share * X, axis=0) if centre else np.zeros(X.shape[1])
+    deviation = np.sqrt(np.sum(share * np.square(X - mean), axis=0))
+    return mean.astype(float) * UNIT, deviation.astype(float) * np.abs(UNIT)
+
+
+@pytest.mark.parametrize("centre", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kinds", [[DENSE], [CSR], [FORTRAN, CSR]])
+def test_moments_add_up(rows_of_parts, kinds, weighted, centre):
+    columns = deviating_columns()
+    weight = WEIGHT if weighted else np.ones(N)
+    parts = split(rows_of_parts, kinds, (columns, Y, weight)).parts
+    mean, deviation = by_hand(columns, weight, centre)
+    for order in (parts, parts[::-1]):
+        moments = reduce(add, (Moments.of(X, weight, centre) for X, _, weight in order))
+        assert_allclose(moments.weight, weight.sum(), rtol=1e-14)
+        # Each of them as a share of the size of the column, and of its deviation where it varies.
+        size = np.abs(mean) + deviation + (deviation == 0)
+        assert_allclose(moments.mean / size, mean / size, rtol=0, atol=1e-14)
+        assert_allclose(moments.deviation[VARYING], deviation[VARYING], rtol=1e-14 * FAR)
+
+
+@pytest.mark.parametrize("kinds", [[DENSE], [CSR], [DENSE, CSR]])
+@pytest.mark.parametrize("weight", [np.ones(N), WEIGHT], ids=["unweighted", "weighted"])
+def test_a_constant_column_keeps_its_scale(weight, kinds):
+    """What rounding makes the means of parts differ by is no deviation."""
+    for name, rows_of_parts in SPLITS.items():
+        parts = split(rows_of_parts, kinds, (deviating_columns(), Y, weight)).parts
+        moments = reduce(add, (Moments.of(X, weight, True) for X, _, weight in parts))
+        assert_array_equal(moments.coordinates.scale[CONSTANT], 1, err_msg=name)
+        assert_allclose(moments.coordinates.shift[CONSTANT], [0.1, 0], rtol=1e-14)
+
+
+def test_moments_may_be_added_in_any_order():
+    columns = deviating_columns()
+    a, b, c = (Moments.of(columns[rows], WEIGHT[rows], True) for rows in SPLITS["uneven"])
+    left, right = (a + b) + c, c + (b + a)
+    assert_allclose(left.mean, right.mean, rtol=1e-13)
+    assert_allclose(left.deviation, right.deviation, rtol=1e-14 * FAR)
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_standard_coordinates_are_those_of_all(parts, fit_intercept):
+    outside, inside = (each.standardised() for each in both(parts, fit_intercept=fit_intercept))
+    scale = inside.coordinates.scale
+    assert_near(outside.coordinates.scale / scale, np.ones(P), parts)
+    assert_near(outside.coordinates.shift / scale, inside.coordinates.shift / scale, parts)
+    assert_near(outside.penalty.l2, inside.penalty.l2, parts)
+    assert outside.coordinates.fit_intercept == fit_intercept
+
+
+def test_coordinates_of_single_precision_can_be_subtracted_exactly():
+    coordinates = of_parts(split(SPLITS["thirds"], [SINGLE])).standardised().coordinates
+    for numbers in coordinates.shift, coordinates.scale:
+        assert_array_equal(numbers, numbers.astype(np.float32))
+
+
+def test_weightless_parts_have_no_moments():
+    nothing = Moments.of(X, np.zeros(N), True) + Moments.of(2 * X, np.zeros(N), True)
+    assert nothing.weight == 0
+    assert_array_equal(nothing.coordinates.scale, 1)
+    both = nothing + Moments.of(X, WEIGHT, True)
+    assert_array_equal(both.mean, Moments.of(X, WEIGHT, True).mean)
+
+
+# --- the survey ---
+
+
+def numbered(n_samples, positive):
+    """Samples whose first feature is their number, with as many of class 1 among them."""
+    y = np.zeros(n_samples)
+    y[np.random.default_rng(n_samples).permutation(n_samples)[:positive]] = 1
+    rest = np.random.default_rng(1).normal(size=n_samples)
+    return np.column_stack([np.arange(n_samples), rest]), y, np.ones(n_samples)
+
+
+def numbers_of(few):
+    X = few.X.toarray() if sp.issparse(few.X) else few.X
+    return X[:, 0].astype(int)
+
+
+MOST = ROWS_PER_COORDINATE * 3  # of two features and the intercept
+
+
+def test_survey_counts(parts):
+    survey = surveyed(parts, 0, soft=False)
+    sparse = [sp.issparse(X) for X, _, _ in parts.parts]
+    assert survey.n_features == P
+    assert survey.extent.n_samples == N
+    assert survey.extent.is_sparse == all(sparse)
+    assert survey.extent.dtype == np.result_type(*(X.dtype for X, _, _ in parts.parts))
+    lengths = [np.diff(X.indptr) if sp.issparse(X) else [P] * len(X) for X, _, _ in parts.parts]
+    stored = np.concatenate(lengths)
+    assert survey.extent.n_stored == sum(stored)
+    assert survey.extent.n_pairs == np.sum(np.square(stored))
+    assert survey.mass == pytest.approx({0: WEIGHT[Y == 0].sum(), 1: WEIGHT[Y == 1].sum()})
+    assert sorted(survey.few) == [0, 1]
+
+
+def test_soft_targets_are_of_one_kind():
+    y = np.round(np.random.default_rng(2).random(N), 3)
+    survey = surveyed(split(SPLITS["thirds"], data=(X, y, WEIGHT)), 0, soft=True)
+    assert survey.mass == pytest.approx({0: WEIGHT @ (1 - y), 1: WEIGHT @ y})
+    (few,) = survey.few.values()
+    assert few.n_samples == np.count_nonzero(WEIGHT)
+    assert_array_equal(np.sort(few.y), np.sort(y[WEIGHT > 0]))
+
+
+@pytest.mark.parametrize("pieces", [1, 4, 7, 500])
+@pytest.mark.parametrize("kinds", [[DENSE], [CSR, DENSE]])
+def test_few_are_as_many_as_wanted_of_either_class(pieces, kinds):
+    data = numbered(500, positive=30)
+    data[2][[3, 5, 11]] = 0
+    parts = split(np.array_split(np.arange(500), pieces), kinds, data)
+    survey = surveyed(parts, 0, soft=False)
+    for label in (0, 1):
+        counting = np.flatnonzero((data[1] == label) & (data[2] > 0))
+        few = survey.few[label]
+        numbers = numbers_of(few)
+        assert few.n_samples == len(counting)
+        assert len(numbers) == min(MOST, len(counting))  # all of the rare class
+        assert len(set(numbers)) == len(numbers)
+        assert set(numbers) <= set(counting)
+        assert_array_equal(few.y, label)
+        rows = few.X.toarray() if sp.issparse(few.X) else few.X
+        assert_array_equal(rows, data[0][numbers])
+
+
+def test_few_are_bounded_in_elements():
+    X = sp.csr_array((np.ones(12), (np.arange(12), np.arange(12))), shape=(12, MOST_ELEMENTS // 4))
+    survey = surveyed(Listed([(X, np.arange(12) % 2, np.ones(12))]), 0, soft=False)
+    assert {len(few.y) for few in survey.few.values()} == {1}
+
+
+@pytest.mark.parametrize("association", ["left", "right", "reversed", "pairs"])
+def test_surveys_may_be_added_in_any_order(association):
+    data, surveys = numbered(800, positive=300), []
+
+    class Kept(Listed):
+        def sum(self, ask):
+            surveys.extend(ask(k, *part)[0] for k, part in enumerate(self.parts))
+            return [reduce(add, surveys)]
+
+    expected = surveyed(Kept(split(np.array_split(np.arange(800), 4), data=data).parts), 3, False)
+    a, b, c, d = surveys
+    added = {
+        "left": ((a + b) + c) + d,
+        "right": a + (b + (c + d)),
+        "reversed": d + c + b + a,
+        "pairs": (c + a) + (d + b),
+    }[association]
+    assert added.extent == expected.extent
+    assert added.mass == expected.mass
+    for label in (0, 1):
+        assert set(numbers_of(added.few[label])) == set(numbers_of(expected.few[label]))
+        assert added.few[label].n_samples == expected.few[label].n_samples
+
+
+def test_few_follow_from_the_seed():
+    parts = split(np.array_split(np.arange(800), 5), data=numbered(800, positive=400))
+    first, again, other = (surveyed(parts, seed, False).few[1] for seed in (0, 0, 1))
+    assert_array_equal(numbers_of(first), numbers_of(again))
+    assert set(numbers_of(first)) != set(numbers_of(other))
+
+
+def test_few_are_drawn_alike_from_parts_of_any_size():
+    """Each sample of a class is as likely as each other: within 5 standard errors, 400 times."""
+    data, times = numbered(330, positive=0), 400
+    pieces = [np.arange(10), np.arange(10, 300), np.arange(300, 301), np.arange(301, 330)]
+    parts, drawn = split(pieces, data=data), np.zeros(330)
+    for seed in range(times):
+        drawn[numbers_of(surveyed(parts, seed, False).few[0])] += 1
+    expected = MOST / 330
+    for rows in pieces:
+        error = np.sqrt(expected * (1 - expected) / (times * len(rows)))
+        assert abs(np.mean(drawn[rows]) / times - expected) < 5 * error
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_the_mean_loss_of_few_is_that_of_all_on_average(soft):
+    """Also where one class is rare, and weighs more: within 5 standard errors, of 200 draws."""
+    data = numbered(600, positive=90)
+    data[0][:, 0] = np.random.default_rng(5).normal(size=600) + data[1]
+    if soft:
+        data = data[0], 0.9 * data[1] + 0.05, data[2]
+    parts = split(np.array_split(np.arange(600), 3), data=data)
+    of_class = np.array([1.0, 4.0])
+    encode = partial(encoded_part, np.array([0, 1]), soft, of_class)
+    penalty, coordinates = ElasticNet(0.01), Coordinates.of_user(2, True)
+    theta = np.array([0.7, -0.2, 0.3])
+    samples = encode(data[1], data[2])
+    expected = Objective(data[0], *samples, penalty, coordinates).evaluate(theta).value
+    values = []
+    for seed in range(200):
+        few = few_of(surveyed(parts, seed, soft), encode, penalty, coordinates)
+        assert few.n_samples == MOST if soft else 2 * MOST
+        values.append(few.evaluate(theta).value)
+        assert soft or few.total_weight == pytest.approx(samples[1].sum())
+    error = np.std(values) / np.sqrt(len(values))
+    assert error > 0
+    assert abs(np.mean(values) - expected) < 5 * error
+
+
+@pytest.mark.parametrize("positive", [3, 4])
+def test_too_few_of_a_class_are_no_start(positive):
+    """On as many samples as coordinates there may be no minimum."""
+    data = numbered(100, positive)
+    survey = surveyed(split([np.arange(100)], data=data), 0, soft=False)
+    encode = partial(encoded_part, np.array([0, 1]), False, None)
+    few = few_of(survey, encode, ElasticNet(0.1), Coordinates.of_user(2, True))
+    assert (few is None) == (positive == 3)
+
+
+def test_parts_of_other_features_are_an_error():
+    parts = Listed([(X, Y, WEIGHT), (X[:, 1:], Y, WEIGHT)])
+    with pytest.raises(ValueError, match="X has 5 features in one part and 4 in another"):
+        surveyed(parts, 0, soft=False)
