@@ -24,7 +24,7 @@ MARGIN = 4.0
 # What a last step by the curvature of elsewhere may leave, in units of tol: Newton's leaves less,
 # and coefficients are off by the root of it.
 ENOUGH = 1e-5
-# A share of what is left that is so large tells of one sample's loss that falls silent: see `beyond`.
+# A step that leaves a share so large may have seen but one sample, falling silent: see `beyond`.
 LINEAR = 0.2
 
 
@@ -105,13 +105,11 @@ def by_newton(start: Start, settings: Settings) -> Descent:
         step = find_step(point)
         n_products += step.n_products
         of_old_curvature = not step.n_products
-        if start.on_path and is_there(step, of_old_curvature, settings.tol):
-            converged = True  # no step more
+        found = start.on_path or nearer is not None  # if nothing is to be gained from here
+        if found and is_there(step, of_old_curvature, settings.tol):
+            point, converged = nearer or point, True  # no step more
             break
-        if nearer is not None and is_there(step, of_old_curvature, settings.tol):
-            point, converged = nearer, True  # there was nothing beyond
-            break
-        nearer, slow = None, 0 < LINEAR * last_decrement < step.decrement
+        slow = 0 < LINEAR * last_decrement < step.decrement
         converged, hopeful = outlook(step, last_decrement, of_old_curvature, settings.tol)
         last_decrement = step.decrement
         near = start.on_path or find_step.penalty_prevails or not is_far(point, step)
@@ -135,19 +133,10 @@ def by_newton(start: Start, settings: Settings) -> Descent:
             point, converged = there or point, there is not None
         loss_curve.append(point.value)
         stop = told(start, point, settings)
-        along = point.z - z if converged and problem.keeps_outputs else None
-        if converged and moved and not stop and (slow if along is None else is_leap(along)):
-            find_step.expect_other_curvature()
-            further = beyond(
-                problem,
-                point,
-                point.theta - theta,
-                along,
-                hessian=find_step.needs_hessian,
-                diagonal=find_step.needs_diagonal,
-            )
-            if further is not None:
-                point, nearer, converged = further, point, False
+        nearer = None
+        if converged and moved and not stop:
+            point, nearer = looked_beyond(problem, find_step, (theta, z), point, slow)
+            converged = nearer is None
         rounding = np.finfo(np.float64).eps * point.value
         if not moved and started_elsewhere and step.decrement / 2 > max(settings.tol, rounding):
             # Samples of which the neuron was sure from the start leave no curvature to go by.
@@ -155,15 +144,42 @@ def by_newton(start: Start, settings: Settings) -> Descent:
             restart = start._replace(theta=np.zeros_like(theta), matrix=None)
             stuck, point = point, first_point(restart, find_step)
             started_elsewhere, converged, moved = False, False, True
-        if not moved and step.decrement / 2 <= rounding:
-            converged = settings.tol > 0  # no number tells F from its minimum
+        at_rounding = not moved and step.decrement / 2 <= rounding
+        converged |= at_rounding and settings.tol > 0  # no number tells F from its minimum
         moved = moved or settings.tol == 0
+    point = point if converged else nearer or point
     if stuck is not None and stuck.value < point.value:
         point = stuck  # there were too few steps left
     if not loss_curve:
         loss_curve.append(point.value)
         stop = told(start, point, settings)
     return Descent(point, converged, stop, loss_curve, n_products, find_step)
+
+
+def looked_beyond(
+    problem: Objective,
+    find_step: StepFinder | ProximalStepFinder,
+    before: tuple[Vector, Vector | None],
+    point: Point,
+    slow: bool,
+) -> tuple[Point, Point | None]:
+    """Return where to look whether the last step was that, and where it led; None if it surely was.
+
+    Parameters
+    ----------
+    before : tuple (theta, z)
+        Where it came from.
+    slow : bool
+        Whether it left as much as one that sees but one sample; what is gone by where outputs are
+        not known.
+    """
+    along = point.z - before[1] if problem.keeps_outputs else None
+    if not (slow if along is None else is_leap(along)):
+        return point, None
+    find_step.expect_other_curvature()
+    wanted = {"hessian": find_step.needs_hessian, "diagonal": find_step.needs_diagonal}
+    further = beyond(problem, point, point.theta - before[0], along, **wanted)
+    return (point, None) if further is None else (further, point)
 
 
 def after_last_step(

@@ -94,6 +94,7 @@ def knows_every_column(sample: Objective, curvature: Vector) -> bool:
     """Return whether the diagonal of the sample's curvature is near that of all, in every entry.
 
     Its relative standard error is √(Σ h²z⁴)/Σ hz²: of a column that is 0 but for k samples, 1/√k.
+    One that is constant in the sample may be so by chance.
     """
     second, fourth = np.zeros((2, sample.n_features))
     for rows in row_blocks(sample.X):
@@ -101,7 +102,7 @@ def knows_every_column(sample: Objective, curvature: Vector) -> bool:
         squares = squared(X) if issparse(X) else np.square(X - sample.coordinates.shift)
         second += squares.T @ h
         fourth += (squared(squares) if issparse(X) else np.square(squares)).T @ np.square(h)
-    return bool(np.all(fourth * ENOUGH_SAMPLES <= np.square(second)))
+    return bool(np.all((second > 0) & (fourth * ENOUGH_SAMPLES <= np.square(second))))
 
 
 def with_diagonal(matrix: NDArray[np.float64], diagonal: Vector) -> NDArray[np.float64]:

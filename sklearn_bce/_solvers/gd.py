@@ -40,7 +40,9 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
         ahead = _extrapolated(objective, before, point, k / (k + 3))
         trial = objective.evaluate(_moved(objective, ahead, eta))
         if k and trial.value > point.value:
-            k, plateau.waited = 0, 0
+            k = 0
+            if trial.value - point.value > settings.tol:  # else it may be rounding, at the minimum
+                plateau.waited = 0
         else:
             before, point = point, trial
             k = 0 if objective.penalty.is_smooth else k + 1
