@@ -27,8 +27,20 @@ OURS = {"sklearn_bce", "sklearn"}  # between a caller and a warning
 def neuron_attributes(
     classes: NDArray[Any], dtype: np.dtype[Any], w: NDArray[np.float64], b: float
 ) -> dict[str, Any]:
-    """Return the attributes that make a neuron of its weights, its features known; new arrays."""
-    coef, intercept = w[np.newaxis].astype(dtype), np.array([b], dtype=dtype)
+    """Return the attributes that make a neuron of its weights, its features known; new arrays.
+
+    Raises
+    ------
+    ValueError
+        If finite weights are not finite in that type.
+    """
+    with np.errstate(over="ignore"):
+        coef, intercept = w[np.newaxis].astype(dtype), np.array([b], dtype=dtype)
+    if np.isfinite(w).all() and not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
+        raise ValueError(
+            f"The weights overflowed {dtype}, which is the type of X: scale the features, give X "
+            "as float64 or, if it is not 'auto', use a smaller learning_rate."
+        )
     return {"classes_": classes.copy(), "coef_": coef, "intercept_": intercept}
 
 

@@ -252,7 +252,7 @@ def by_conjugate_gradients(
         gain = length * previous / 2
         gained += gain
         if inverse is not None:
-            least = min(least, 1 / length)
+            least = min(least, bend / previous)
             ignored = max(_share_to_ignore(gained) * gained, NEGLIGIBLE * tol)
             enough = energy / 2 <= least * ignored
         elif gained > tol:
