@@ -106,13 +106,8 @@ class Stream:
             batch = min(settings.batch_size, objective.n_samples)
             self.smoothness = max(self.smoothness, smoothness_of(objective)(batch))
             settings = replace(settings, learning_rate=step_of(self.smoothness))
-        order = self.random_state.get_state()
-        try:
-            result = SOLVERS["sgd"].solve(objective, self.w, self.b, settings)
-            raise_for_overflow(neuron, "sgd", result)
-        except BaseException:
-            self.random_state.set_state(order)
-            raise
+        result = SOLVERS["sgd"].solve(objective, self.w, self.b, settings)
+        raise_for_overflow(neuron, "sgd", result)
         self.w, self.b = result.w, result.b
         return result
 
@@ -178,15 +173,19 @@ def train_on_chunk(
         samples = chunk_samples(neuron, labels, X, y, sample_weight)
         stream = Stream.of(neuron, X.shape[1])
         settings = settings_of(neuron, stream.random_state, Watch())
-        with np.errstate(over="ignore", invalid="ignore"):
-            try:
+        order = stream.random_state.get_state()
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
                 result = stream.learn(neuron, samples, settings, n_threads)
-            except NotFiniteError:
+            attributes = neuron_attributes(labels, X.dtype, result.w, result.b)
+        except BaseException as error:
+            stream.random_state.set_state(order)
+            if isinstance(error, NotFiniteError):
                 assert_all_finite(X, estimator_name=type(neuron).__name__, input_name="X")
-                raise
+            raise
         curve = [] if reset else neuron.loss_curve_
         forget(neuron)
-        vars(neuron).update(neuron_attributes(labels, X.dtype, result.w, result.b))
+        vars(neuron).update(attributes)
         result = replace(result, loss_curve=curve + result.loss_curve)
         vars(neuron).update(fit_attributes("sgd", result))
         neuron.n_iter_ = len(result.loss_curve)
