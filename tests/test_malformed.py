@@ -783,8 +783,9 @@ def test_constant_columns_more_than_samples(value, fit_intercept):
         assert_allclose(neuron.intercept_, np.log(4.0), rtol=1e-6)
 
 
-@pytest.mark.parametrize("parameters", [{"learning_rate": 1e300, "solver": "sgd"}])
-def test_weights_beyond_single_precision(parameters):
-    neuron = BCENeuronClassifier(**parameters, tol=0, max_iter=1)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_weights_beyond_single_precision(method):
     X32 = X.astype(np.float32)
-    raises_and_changes_nothing(neuron, ValueError, r"overflowed", "fit", X32, Y)
+    neuron = BCENeuronClassifier(solver="sgd", learning_rate=0.1, tol=0, max_iter=1, random_state=0)
+    neuron.partial_fit(X32, Y, classes=[0, 1]).set_params(learning_rate=1e60)
+    raises_and_changes_nothing(neuron, ValueError, r"overflowed float32", method, X32, Y)
