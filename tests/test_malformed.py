@@ -530,6 +530,8 @@ FLAWS = {
     "negative index": "X.indices[5] = -(10**9)",
     "rows that overlap": "X.indptr[5] = 10**9",
     "row that starts below 0": "X.indptr[5] = -(10**9)",
+    "rows that overlap, none stored": "X.indptr[5], X.indptr[-1] = 10**9, 0",
+    "last row that ends below 0": "X.indptr[-1] = -(2**31)",
     "fewer rows than it says": "X.indptr = X.indptr[:10]",
     "fewer indices than values": "X.indices = X.indices[:10]",
 }
@@ -786,6 +788,6 @@ def test_constant_columns_more_than_samples(value, fit_intercept):
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_weights_beyond_single_precision(method):
     X32 = X.astype(np.float32)
-    neuron = BCENeuronClassifier(solver="sgd", learning_rate=0.1, tol=0, max_iter=1, random_state=0)
+    neuron = BCENeuronClassifier(C=np.inf, solver="sgd", learning_rate=0.1, random_state=0)
     neuron.partial_fit(X32, Y, classes=[0, 1]).set_params(learning_rate=1e60)
     raises_and_changes_nothing(neuron, ValueError, r"overflowed float32", method, X32, Y)
