@@ -65,7 +65,8 @@ def _readable_matrix(matrix: Any, name: str) -> Any:
         matrix = matrix.tocsr()
     shallow = copy(matrix)  # SciPy's check may put other arrays in place of the parts
     try:
-        if np.any(np.diff(matrix.indptr) < 0):  # which the check only sees if the last is above 0
+        # SciPy's check takes differences, which overflow, and none where the last pointer is 0
+        if np.any(matrix.indptr[1:] < matrix.indptr[:-1]):
             raise ValueError("index pointers must not fall.")
         shallow.check_format(full_check=True)
     except ValueError as error:
