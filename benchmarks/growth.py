@@ -19,7 +19,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, wait
 
 from benchmarks.judge import objective
 from sklearn_bce import BCENeuronClassifier
@@ -72,6 +72,16 @@ def counted() -> Iterator[list[int]]:
         Blocks.sum = plain
 
 
+def received(dask_worker: Any = None) -> int:
+    """Return how many bytes a worker has had from others."""
+    return sum(transfer["total"] for transfer in dask_worker.transfer_incoming_log)
+
+
+def moved(client: Client) -> int:
+    """Return how many bytes the workers have had from each other."""
+    return sum(client.run(received).values())
+
+
 def median_time(fit: Callable[[], Any], repeats: int = REPEATS) -> tuple[float, Any]:
     """Return the seconds of a fit, the median of several, and what the last one returned."""
     seconds, fitted = [], None
@@ -84,11 +94,14 @@ def median_time(fit: Callable[[], Any], repeats: int = REPEATS) -> tuple[float, 
     return float(np.median(seconds)), fitted
 
 
-def measure(n_chunks: int) -> dict[str, Any]:
+def measure(client: Client, n_chunks: int) -> dict[str, Any]:
     """Return what fits to so many chunks cost."""
     X, y = collection(n_chunks)
+    wait([X, y])
+    before = moved(client)
     with counted() as sizes:
         ours, neuron = median_time(lambda: DaskBCENeuronClassifier(random_state=0).fit(X, y))
+    between = (moved(client) - before) / REPEATS
     passes = int(neuron.n_passes_)
     X_here, y_here = (
         np.concatenate(part) for part in zip(*map(chunk, range(n_chunks)), strict=True)
@@ -107,6 +120,7 @@ def measure(n_chunks: int) -> dict[str, Any]:
         "bytes_read": passes * X.nbytes,
         "survey_bytes": sizes[0],
         "bytes_of_a_pass": max(sizes[1:passes]),
+        "bytes_between_workers": between,
         "seconds": ours,
         "above_minimum": above(neuron.coef_[0], neuron.intercept_[0]),
         "in_process_seconds": here,
@@ -131,7 +145,9 @@ def text(rows: list[dict[str, Any]]) -> str:
     """Return the measurements as a table."""
     lines = [
         f"Chunks of {ROWS}×{FEATURES}, a cluster of 2 processes; medians of {REPEATS} fits",
+        "read: of X, by all passes; survey, a pass: what comes back; workers: between them, a fit",
         f"{'chunks':>6} {'rows':>9} {'passes':>6} {'read':>8} {'survey':>8} {'a pass':>8}"
+        f" {'workers':>8}"
         f" {'time':>7} {'above min':>9}   {'in process':>10} {'above min':>9}"
         f"   {'dask-ml':>8} {'above min':>9}",
     ]
@@ -142,6 +158,7 @@ def text(rows: list[dict[str, Any]]) -> str:
         lines.append(
             f"{row['chunks']:6} {row['rows']:9} {row['passes']:6} {row['bytes_read'] / 1e6:5.0f} MB"
             f" {row['survey_bytes'] / 1e3:5.0f} kB {row['bytes_of_a_pass'] / 1e3:5.1f} kB"
+            f" {row['bytes_between_workers'] / 1e6:5.1f} MB"
             f" {row['seconds']:5.2f} s {row['above_minimum']:9.1e}"
             f"   {row['in_process_seconds']:8.2f} s {row['in_process_above_minimum']:9.1e}"
             f"   {theirs}"
@@ -156,8 +173,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/growth.json"))
     options = parser.parse_args()
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
-    with cluster, Client(cluster):
-        rows = [measure(n_chunks) for n_chunks in options.times]
+    with cluster, Client(cluster) as client:
+        rows = [measure(client, n_chunks) for n_chunks in options.times]
     print(text(rows))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(rows, indent=1), encoding="utf-8")
