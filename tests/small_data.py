@@ -2,9 +2,11 @@
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn.datasets import load_breast_cancer
 
+from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._objective import Objective
 from sklearn_bce._solvers import SOLVERS, Settings
 
@@ -69,3 +71,19 @@ def solved(solver, data, C=1.0, start=None, b=0.0, l1_ratio=0.0, **settings):
 
 def theta_of(result):
     return np.append(result.w, result.b)
+
+
+def in_memory(*arrays, **parameters):
+    """Return the neuron that samples in parts are to give, too."""
+    return BCENeuronClassifier(**{"tol": 1e-16} | parameters).fit(*arrays)
+
+
+def assert_same_neuron(neuron, expected):
+    """Expect the same optimum to 1e-8, with the same weights exactly zero."""
+    assert_allclose(neuron.coef_, expected.coef_, rtol=1e-8, atol=1e-12)
+    assert_allclose(neuron.intercept_, expected.intercept_, rtol=1e-8, atol=1e-12)
+    assert_array_equal(neuron.coef_ == 0, expected.coef_ == 0)
+    assert_allclose(neuron.loss_curve_[-1], expected.loss_curve_[-1], rtol=1e-14)
+    assert_array_equal(neuron.classes_, expected.classes_)
+    assert neuron.converged_ is expected.converged_
+    assert neuron.n_features_in_ == expected.n_features_in_

@@ -17,7 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from small_data import F, minimum, random_data, with_ones
+from small_data import F, assert_same_neuron, in_memory, minimum, random_data, with_ones
 
 from sklearn_bce import BCENeuronClassifier, _training_on_parts, fit_from_chunks
 from sklearn_bce._objective import Objective
@@ -62,20 +62,6 @@ def fitted(chunks, **parameters):
     return neuron
 
 
-def in_memory(*arrays, **parameters):
-    return BCENeuronClassifier(**{"tol": 1e-16} | parameters).fit(*arrays)
-
-
-def assert_same(neuron, expected):
-    assert_allclose(neuron.coef_, expected.coef_, rtol=1e-8, atol=1e-12)
-    assert_allclose(neuron.intercept_, expected.intercept_, rtol=1e-8, atol=1e-12)
-    assert_array_equal(neuron.coef_ == 0, expected.coef_ == 0)
-    assert_allclose(neuron.loss_curve_[-1], expected.loss_curve_[-1], rtol=1e-14)
-    assert_array_equal(neuron.classes_, expected.classes_)
-    assert neuron.converged_ == expected.converged_
-    assert neuron.coef_.dtype == expected.coef_.dtype
-
-
 # --- the optimum ---
 
 
@@ -95,7 +81,9 @@ def test_same_optimum_as_in_memory(penalty, kind, weighted, fit_intercept):
     arrays = (X, Y, WEIGHT)[: 2 + weighted]
     expected = in_memory(*arrays, **parameters)
     for size in (25, UNEVEN):
-        assert_same(fitted(Chunks(*arrays, size=size, container=container), **parameters), expected)
+        assert_same_neuron(
+            fitted(Chunks(*arrays, size=size, container=container), **parameters), expected
+        )
 
 
 @pytest.mark.parametrize("container", [None, sp.csr_array])
@@ -103,13 +91,13 @@ def test_same_optimum_as_in_memory(penalty, kind, weighted, fit_intercept):
 def test_chunks_of_one_row(penalty, container):
     arrays = X[:30], Y[:30], WEIGHT[:30]
     neuron = fitted(Chunks(*arrays, size=1, container=container), **PENALTIES[penalty])
-    assert_same(neuron, in_memory(*arrays, **PENALTIES[penalty]))
+    assert_same_neuron(neuron, in_memory(*arrays, **PENALTIES[penalty]))
 
 
 def test_any_size_of_chunks():
     expected = in_memory(X, Y, WEIGHT)
     for size in range(2, N + 1, 4):
-        assert_same(fitted(Chunks(X, Y, WEIGHT, size=size)), expected)
+        assert_same_neuron(fitted(Chunks(X, Y, WEIGHT, size=size)), expected)
 
 
 @pytest.mark.parametrize("C", [0.01, 1.0, np.inf])
@@ -142,7 +130,7 @@ def test_gd_takes_the_same_steps(penalty, size):
     scaled = X / [1, 5, 1000, 30], Y, WEIGHT
     neuron = fitted(Chunks(*scaled, size=size), **parameters)
     expected = in_memory(*scaled, **parameters)
-    assert_same(neuron, expected)
+    assert_same_neuron(neuron, expected)
     assert_allclose(neuron.loss_curve_, expected.loss_curve_, rtol=1e-12)
     assert neuron.n_iter_ == 12
 
@@ -153,7 +141,7 @@ def test_class_weight(class_weight, arrays):
     parameters = {"class_weight": class_weight}
     expected = in_memory(*arrays, **parameters)
     for size in (1, 25):
-        assert_same(fitted(Chunks(*arrays, size=size), **parameters), expected)
+        assert_same_neuron(fitted(Chunks(*arrays, size=size), **parameters), expected)
     assert np.any(expected.coef_ != in_memory(*arrays).coef_)
 
 
@@ -165,7 +153,7 @@ def test_soft_targets(penalty, class_weight):
     arrays = X, soft, WEIGHT
     expected = in_memory(*arrays, **parameters)
     for size in (1, 25):
-        assert_same(fitted(Chunks(*arrays, size=size), **parameters), expected)
+        assert_same_neuron(fitted(Chunks(*arrays, size=size), **parameters), expected)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +172,7 @@ def test_soft_targets(penalty, class_weight):
 )
 def test_labels_of_any_kind(labels):
     neuron, expected = fitted(Chunks(X, labels, size=7)), in_memory(X, labels)
-    assert_same(neuron, expected)
+    assert_same_neuron(neuron, expected)
     assert_array_equal(neuron.predict(X), expected.predict(X))
     assert neuron.classes_.dtype == expected.classes_.dtype
 
@@ -195,13 +183,13 @@ def test_chunks_of_one_class():
     chunks = Chunks(X[order], LABELS[order], WEIGHT[order], size=sizes)
     assert [set(y) for _, y, _ in chunks()] == [{"no"}, {"yes"}]
     chunks.calls = 0
-    assert_same(fitted(chunks), in_memory(X, LABELS, WEIGHT))
+    assert_same_neuron(fitted(chunks), in_memory(X, LABELS, WEIGHT))
 
 
 def test_chunks_without_weight():
     weight = WEIGHT.copy()
     weight[20:40] = 0
-    assert_same(fitted(Chunks(X, Y, weight, size=20)), in_memory(X, Y, weight))
+    assert_same_neuron(fitted(Chunks(X, Y, weight, size=20)), in_memory(X, Y, weight))
 
 
 def test_weights_may_come_with_some_chunks_only():
@@ -213,7 +201,7 @@ def test_weights_may_come_with_some_chunks_only():
             X, y, weight = super().chunk(rows)
             return (X, y) if rows.start == 0 else (X, y, weight)
 
-    assert_same(fitted(Some(X, Y, weight, size=20)), in_memory(X, Y, weight))
+    assert_same_neuron(fitted(Some(X, Y, weight, size=20)), in_memory(X, Y, weight))
 
 
 @pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
@@ -222,7 +210,7 @@ def test_data_frames(kind):
     frame = kind({name: X[:, k] for k, name in enumerate(names)})
     neuron = fitted(Chunks(frame, pd.Series(LABELS)))
     expected = in_memory(frame, LABELS)
-    assert_same(neuron, expected)
+    assert_same_neuron(neuron, expected)
     assert_array_equal(neuron.feature_names_in_, names)
     assert_array_equal(neuron.predict(frame), expected.predict(frame))
 
@@ -371,7 +359,7 @@ def test_warm_start(penalty):
     assert warm.n_passes_ == chunks.calls <= 8
     warm.set_params(C=0.05)
     fit_from_chunks(warm, chunks)
-    assert_same(warm, in_memory(X, Y, WEIGHT, **parameters | {"C": 0.05}))
+    assert_same_neuron(warm, in_memory(X, Y, WEIGHT, **parameters | {"C": 0.05}))
 
 
 @pytest.mark.parametrize("penalty", ["L2", "no penalty"])

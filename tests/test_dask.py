@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from small_data import minimum, random_data
+from small_data import assert_same_neuron, in_memory, minimum, random_data
 
 import sklearn_bce
 from sklearn_bce import BCENeuronClassifier
@@ -57,20 +57,6 @@ def estimator(**parameters):
     return DaskBCENeuronClassifier(**{"tol": 1e-16, "random_state": 0} | parameters)
 
 
-def in_memory(*arrays, **parameters):
-    return BCENeuronClassifier(**{"tol": 1e-16} | parameters).fit(*arrays)
-
-
-def assert_same(neuron, expected):
-    assert_allclose(neuron.coef_, expected.coef_, rtol=1e-8, atol=1e-12)
-    assert_allclose(neuron.intercept_, expected.intercept_, rtol=1e-8, atol=1e-12)
-    assert_array_equal(neuron.coef_ == 0, expected.coef_ == 0)
-    assert_allclose(neuron.loss_curve_[-1], expected.loss_curve_[-1], rtol=1e-14)
-    assert_array_equal(neuron.classes_, expected.classes_)
-    assert neuron.converged_ is expected.converged_
-    assert neuron.n_features_in_ == expected.n_features_in_
-
-
 # --- the optimum ---
 
 
@@ -81,7 +67,7 @@ def test_same_optimum_for_any_blocks(kind, rows, columns):
     x, y, weight = collections(ROWS[rows], columns)
     if kind is not None:
         x = x.map_blocks(kind, meta=kind((0, P)))
-    assert_same(estimator().fit(x, y, weight), in_memory(X, Y, WEIGHT))
+    assert_same_neuron(estimator().fit(x, y, weight), in_memory(X, Y, WEIGHT))
 
 
 @pytest.mark.parametrize("kind", [None, sp.csr_array])
@@ -90,7 +76,7 @@ def test_same_optimum_for_blocks_of_one_row(kind):
     x, y, weight = collections(1, arrays=arrays)
     if kind is not None:
         x = x.map_blocks(kind, meta=kind((0, P)))
-    assert_same(estimator().fit(x, y, weight), in_memory(*arrays))
+    assert_same_neuron(estimator().fit(x, y, weight), in_memory(*arrays))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +97,7 @@ def test_same_optimum_for_blocks_of_one_row(kind):
 def test_same_optimum_for_any_parameters(parameters, weighted):
     n = 2 + weighted
     expected = in_memory(*(X, Y, WEIGHT)[:n], **parameters)
-    assert_same(estimator(**parameters).fit(*collections()[:n]), expected)
+    assert_same_neuron(estimator(**parameters).fit(*collections()[:n]), expected)
 
 
 @pytest.mark.parametrize("C", [0.01, np.inf])
@@ -127,7 +113,7 @@ def test_soft_targets(class_weight):
     parameters = {"soft_targets": True, "class_weight": class_weight}
     x, y, weight = collections(arrays=(X, soft, WEIGHT))
     neuron = estimator(**parameters).fit(x, y, weight)
-    assert_same(neuron, in_memory(X, soft, WEIGHT, **parameters))
+    assert_same_neuron(neuron, in_memory(X, soft, WEIGHT, **parameters))
     local = neuron.to_local().score(X, soft, WEIGHT)
     assert neuron.score(x, y, weight) == pytest.approx(local, rel=1e-12)
 
@@ -147,7 +133,7 @@ def test_blocks_of_unknown_sizes(columns, kind, empty):
     if kind is not None:
         x = x.map_blocks(kind, meta=kind((0, P)))
     neuron = estimator().fit(x, y[kept], weight[kept])
-    assert_same(neuron, in_memory(X[order][inside], Y[order][inside], WEIGHT[order][inside]))
+    assert_same_neuron(neuron, in_memory(X[order][inside], Y[order][inside], WEIGHT[order][inside]))
 
 
 @pytest.mark.parametrize("parts", [1, 5])
@@ -157,7 +143,7 @@ def test_data_frames(parts):
     table = dd.from_pandas(frame, npartitions=parts)
     neuron = estimator().fit(table[NAMES], table["label"], table["weight"])
     expected = in_memory(frame[NAMES], LABELS, WEIGHT)
-    assert_same(neuron, expected)
+    assert_same_neuron(neuron, expected)
     assert_array_equal(neuron.feature_names_in_, NAMES)
     for method in METHODS:
         lazy = getattr(neuron, method)(table[NAMES])
@@ -181,13 +167,15 @@ def test_a_fit_of_arrays_forgets_names():
 
 def test_targets_and_weights_in_memory():
     x = collections()[0]
-    assert_same(estimator().fit(x, LABELS, WEIGHT), in_memory(X, LABELS, WEIGHT))
-    assert_same(estimator().fit(x, list(Y), list(WEIGHT)), in_memory(X, Y, WEIGHT))
+    assert_same_neuron(estimator().fit(x, LABELS, WEIGHT), in_memory(X, LABELS, WEIGHT))
+    assert_same_neuron(estimator().fit(x, list(Y), list(WEIGHT)), in_memory(X, Y, WEIGHT))
 
 
 def test_targets_in_other_blocks_of_known_sizes():
     x, y, weight = collections()
-    assert_same(estimator().fit(x, y.rechunk(33), weight.rechunk(N)), in_memory(X, Y, WEIGHT))
+    assert_same_neuron(
+        estimator().fit(x, y.rechunk(33), weight.rechunk(N)), in_memory(X, Y, WEIGHT)
+    )
 
 
 def unsorted_and_repeated(block):
@@ -207,7 +195,7 @@ def test_sparse_blocks_that_are_not_canonical():
     assert not messy.blocks[0].compute().has_canonical_format
     assert_array_equal(messy.blocks[0].compute().toarray(), X[:50])
     neuron, expected = estimator().fit(messy, y, weight), estimator().fit(sparse(), y, weight)
-    assert_same(neuron, in_memory(X, Y, WEIGHT))
+    assert_same_neuron(neuron, in_memory(X, Y, WEIGHT))
     assert_allclose(neuron.loss_curve_, expected.loss_curve_, rtol=1e-12)
 
 
@@ -224,7 +212,7 @@ def test_warm_start():
     n_iter = neuron.n_iter_
     neuron.fit(x, y, weight)
     assert neuron.n_iter_ < n_iter
-    assert_same(neuron.set_params(C=0.05).fit(x, y, weight), in_memory(X, Y, WEIGHT, C=0.05))
+    assert_same_neuron(neuron.set_params(C=0.05).fit(x, y, weight), in_memory(X, Y, WEIGHT, C=0.05))
 
 
 # --- schedulers ---
@@ -262,7 +250,7 @@ PENALTIES = [{}, {"C": 0.05, "l1_ratio": 1}]
 def test_schedulers_of_one_process(scheduler, parameters):
     with dask.config.set(scheduler=scheduler):
         neuron = estimator(**parameters).fit(*collections(columns=3))
-    assert_same(neuron, in_memory(X, Y, WEIGHT, **parameters))
+    assert_same_neuron(neuron, in_memory(X, Y, WEIGHT, **parameters))
 
 
 @pytest.mark.parametrize("parameters", PENALTIES, ids=str)
@@ -271,7 +259,7 @@ def test_active_client(client, parameters):
         sklearn_bce.__file__
     }
     neuron = estimator(**parameters).fit(*collections(columns=3))
-    assert_same(neuron, in_memory(X, Y, WEIGHT, **parameters))
+    assert_same_neuron(neuron, in_memory(X, Y, WEIGHT, **parameters))
     assert len(np.unique(neuron.predict(collections()[0]).compute())) == 2
 
 
@@ -286,13 +274,13 @@ def test_given_client(passive_client):
 
     x = x.map_blocks(elsewhere, dtype=float, meta=np.empty((0, 0)))
     neuron = estimator(client=passive_client).fit(x, y, weight)
-    assert_same(neuron, in_memory(X, Y, WEIGHT))
+    assert_same_neuron(neuron, in_memory(X, Y, WEIGHT))
     assert neuron.score(x, y, weight) == pytest.approx(neuron.to_local().score(X, Y, WEIGHT))
 
 
 def test_persisted_collections(client):
     persisted = client.persist(list(collections()))
-    assert_same(estimator().fit(*persisted), in_memory(X, Y, WEIGHT))
+    assert_same_neuron(estimator().fit(*persisted), in_memory(X, Y, WEIGHT))
 
 
 def test_clones_share_the_client(passive_client):
@@ -410,7 +398,7 @@ def test_to_local_is_a_fitted_neuron_of_its_own(fitted):
     expected = fitted.get_params()
     del expected["client"]
     assert local.get_params().items() >= expected.items()
-    assert_same(local, in_memory(X, LABELS, WEIGHT, C=0.7))
+    assert_same_neuron(local, in_memory(X, LABELS, WEIGHT, C=0.7))
     before = pickle.dumps(fitted)
     local.coef_[:], local.intercept_[:], local.classes_[:] = 7, 7, "x"
     local.loss_curve_.append(7.0)
@@ -636,7 +624,7 @@ def test_a_worker_that_ends_in_a_pass(client, tmp_path):
 
     x = x.map_blocks(end_once, dtype=float, meta=np.empty((0, 0)))
     neuron = estimator().fit(x, y, weight)
-    assert_same(neuron, in_memory(X, Y, WEIGHT))
+    assert_same_neuron(neuron, in_memory(X, Y, WEIGHT))
     assert os.path.exists(path + ".ended")
     assert os.path.getsize(path) > 5 * neuron.n_passes_  # a block or two have been made again
     client.wait_for_workers(2, timeout=60)
@@ -656,7 +644,7 @@ def test_a_worker_with_the_samples_that_is_killed(client, monkeypatch):
 
     monkeypatch.setattr(Blocks, "sum", kill_in_third)
     neuron = estimator().fit(*persisted)
-    assert_same(neuron, in_memory(X, Y, WEIGHT))
+    assert_same_neuron(neuron, in_memory(X, Y, WEIGHT))
     assert len(passes) == neuron.n_passes_
     client.wait_for_workers(2, timeout=60)
 
