@@ -5,10 +5,12 @@ import math
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.optimize import minimize
+from scipy.special import expit
 from small_data import F, breast_cancer, minimum, objective, random_data, solved, theta_of
 
 from benchmarks import judge
-from sklearn_bce._solvers import _newton_step, distance_from_minimum
+from sklearn_bce._solvers import _newton_step, distance_from_minimum, newton
 from sklearn_bce._solvers._cost import Costs
 from sklearn_bce._solvers._line import WORTH_A_SEARCH, Step, go_along, slope_on_ray
 from sklearn_bce._solvers._newton_step import (
@@ -348,3 +350,66 @@ def test_distance_from_minimum(sparse):
     # The quadratic model is right to the size of the displacement, here 1e-3 of the distance.
     got = distance_from_minimum(objective(data), theta[:-1], theta[-1])
     assert got == pytest.approx(true, rel=2e-3)
+
+
+def test_distance_from_minimum_is_at_most_f():
+    """F is never below 0, whatever a model says where samples are known too surely to bend it."""
+    data = random_data()
+    w = np.array([-200.0, -300.0, 100.0])
+    got = distance_from_minimum(objective(data, np.inf), w, 0.0)
+    assert got == pytest.approx(F(np.append(w, 0.0), data, np.inf), rel=1e-12)
+
+
+@pytest.mark.parametrize("factor", [0.25, 4.0])
+def test_along_a_path_a_fit_begins_at_the_minimum_where_losses_are_parabolas(factor):
+    """At outputs near 0: F = log 2 + gw + ½(¼ Σ px² + λ)w² + κ|w|, with other λ and κ than before.
+
+    Its minimum is that of no penalty but the L1 norm moved to 0 by κ, divided by the curvature.
+    """
+    X, y, weight = random_data(n_features=1)
+    first = objective((X, y, weight), 1e-3, False, l1_ratio=1e-3)
+    settings = newton.Settings(tol=1e-14, warm_start=True)
+    memory = newton.SOLVER.solve(first, np.zeros(1), 0.0, settings).memory
+    other = objective((X, y, weight), 1e-3 * factor, False, l1_ratio=1e-3)
+    theta = memory.expected(other.in_coordinates(memory.coordinates), 1e-14)
+    got, _ = memory.coordinates.to_user(theta)
+    share, strength = weight / weight.sum(), 1 / (1e-3 * factor * weight.sum())
+    g, bend = share @ ((y - 0.5) * X[:, 0]), share @ X[:, 0] ** 2 / 4 + 0.999 * strength
+    least = np.sign(g) * (abs(g) - 1e-3 * strength) / bend
+    assert got[0] == pytest.approx(least, rel=1e-3)
+
+
+def _least(data, C, l1_ratio):
+    """Return the least F, of w = p − q with p, q >= 0, by SciPy."""
+    X, y, weight = data
+    n, share, strength = X.shape[1], weight / weight.sum(), 1 / (C * weight.sum())
+
+    def value_and_gradient(v):
+        w, kappa = v[:n] - v[n:-1], l1_ratio * strength
+        z = X @ w + v[-1]
+        slope = share * (expit(z) - y)
+        of_w = X.T @ slope + (1 - l1_ratio) * strength * w
+        smooth = share @ (np.logaddexp(0, z) - y * z) + (1 - l1_ratio) / 2 * strength * w @ w
+        gradient = np.concatenate([of_w + kappa, -of_w + kappa, [slope.sum()]])
+        return smooth + kappa * v[:-1].sum(), gradient
+
+    bounds = [(0, None)] * (2 * n) + [(None, None)]
+    options = {"maxiter": 10_000, "maxfun": 10_000, "ftol": 1e-12}
+    start = np.zeros(2 * n + 1)
+    return minimize(value_and_gradient, start, jac=True, bounds=bounds, options=options).fun
+
+
+@pytest.mark.parametrize("seed", [1, 4, 15, 37])
+def test_tol_holds_along_a_path_of_great_leaps(seed):
+    """The curvature of the fit before, and of the step before, is not that of here."""
+    data, tol = random_data(80, 30, seed), 0.01
+    w, b, memory = np.zeros(30), 0.0, None
+    for C in (0.05, 15.0, 4500.0):
+        problem = objective(data, C, l1_ratio=0.5)
+        settings = newton.Settings(tol=tol, warm_start=True, memory=memory)
+        result = newton.SOLVER.solve(problem, w, b, settings)
+        w, b, memory = result.w, result.b, result.memory
+        l1_norm = 0.5 / (C * data[2].sum()) * np.sum(np.abs(w))
+        value = F(theta_of(result), data, 2 * C) + l1_norm  # ρ = ½ leaves half of the L2 penalty
+        assert result.converged
+        assert value - _least(data, C, 0.5) <= tol

@@ -307,6 +307,34 @@ def test_log_odds(fit_intercept):
         assert objective.log_odds == pytest.approx(np.log(1.5 / 4.5) if both else 0.0, rel=1e-15)
 
 
+def test_a_part_of_others_is_its_share_of_the_mean_in_any_coordinates():
+    X, y, weight = _data()
+    user, standard = Coordinates.of_user(4, True), Coordinates(X.mean(0), X.std(0), True)
+    part = Objective(X, y, weight, ElasticNet(0.5), user, total_weight=70.0)
+    w, b = np.array([3.0, -0.2, 0.01, 0.005]), -0.4
+    z = X @ w + b
+    value = weight @ (np.logaddexp(0, z) - y * z) / 70 + w @ w / 4
+    for problem in (part, part.in_coordinates(standard)):
+        there = problem.evaluate(problem.coordinates.from_user(w, b))
+        assert there.value == pytest.approx(value, rel=1e-13)
+        assert problem.value_at(there.theta, there.z) == pytest.approx(value, rel=1e-13)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_typical_diagonal_is_the_diagonal_where_all_outputs_are_one(fit_intercept):
+    """Columns have a mean square of 1 then: Σ hz² = Σ h = a(1−a)."""
+    X, y, weight = _data()
+    problem = Objective.in_user_units(X, y, weight, C, 0.0, fit_intercept).standardised()
+    c = 0.7 * fit_intercept
+    point = problem.evaluate(problem.coordinates.from_user(np.zeros(4), c))
+    share = weight / weight.sum()
+    variance = share @ np.square(X - share @ X * fit_intercept)
+    bend, strength = np.exp(-c) / (1 + np.exp(-c)) ** 2, 1 / (C * weight.sum())
+    expected = [*(bend + strength / variance), bend][: len(point.theta)]
+    np.testing.assert_allclose(problem.typical_diagonal(point), expected, rtol=1e-12)
+    np.testing.assert_allclose(problem.curvature_diagonal(point), expected, rtol=1e-12)
+
+
 # ----- blocks and passes ------------------------------------------------------------------------
 
 

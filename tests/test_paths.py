@@ -7,11 +7,14 @@ from scipy.special import expit
 from small_data import F, minimum, objective, random_data, solved, theta_of
 
 from sklearn_bce import BCENeuronClassifier
+from sklearn_bce._coordinates import Coordinates
+from sklearn_bce._objective import Objective
+from sklearn_bce._penalty import ElasticNet
 from sklearn_bce._solvers import _cost, _newton_step, _row_space, newton
 from sklearn_bce._solvers._cost import Costs
 from sklearn_bce._solvers._newton_step import QuasiNewton
-from sklearn_bce._solvers._row_space import RowSpace
-from sklearn_bce._solvers._sample import sample_of, with_diagonal
+from sklearn_bce._solvers._row_space import RowSpace, bound
+from sklearn_bce._solvers._sample import may_leave_no_weight, sample_of, with_diagonal
 
 
 def _force(monkeypatch, *, curvature=np.inf, rows=0, row_space=False):
@@ -139,6 +142,32 @@ def test_row_space_reproduces_the_products_of_the_rows(precision):
     assert w @ w == pytest.approx(v @ v, rel=precision)
 
 
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_f_in_the_row_space_is_f_of_the_weights(fit_intercept):
+    """At any v, the loss written out: uneven weights, penalty and all."""
+    X, y, weight = random_data(12, 30)
+    data, C = (X + 5, y, weight), 0.3
+    problem = objective(data, C, fit_intercept)
+    space = RowSpace.of(problem)
+    v, b = np.linspace(-1, 2, space.factor.shape[1]), 0.5 * fit_intercept
+    w, b_user = space.to_user(v, b)
+    inside = space.problem(problem)
+    point = inside.evaluate(inside.coordinates.from_user(v, b))
+    assert point.value == pytest.approx(F(np.append(w, b_user), data, C), rel=1e-12)
+
+
+@pytest.mark.parametrize("of_intercept", [0.0, 2e-3])
+@pytest.mark.parametrize("of_weights", [0.0, 1e-5])
+def test_the_bound_is_the_distance_where_the_penalty_prevails(of_weights, of_intercept):
+    """F is all but a sum of squares in each coordinate then: half of g²/λ, and of that of b."""
+    data, C = random_data(), 1e-5
+    best = minimum(data, C)
+    theta = best + np.array([of_weights, -of_weights, 2 * of_weights, of_intercept])
+    problem = objective(data, C)
+    got = bound(problem, problem.evaluate(theta))
+    assert got == pytest.approx(F(theta, data, C) - F(best, data, C), rel=0.02, abs=1e-15)
+
+
 # ----- the sample ---------------------------------------------------------------------------------
 
 
@@ -177,6 +206,23 @@ def test_a_sample_is_drawn_by_the_random_state_and_without_what_weighs_nothing(m
     np.testing.assert_array_equal(one.X, same.X)
     assert not np.array_equal(one.X, other.X)
     assert np.all(one.sample_weight > 0)
+
+
+@pytest.mark.parametrize(("errors", "expected"), [(4.5, True), (5.5, False)])
+def test_no_weight_is_seen_where_no_gradient_is_five_standard_errors_above_the_norm(
+    errors, expected
+):
+    """A feature of −1 and 1: its gradient is a sum of ±s(a − y)/S, of that variance each."""
+    rng = np.random.default_rng(0)
+    x, y = rng.choice([-1.0, 1.0], 400), (rng.random(400) < 0.2).astype(float)
+    x[:200] = -x[200:]  # its mean is 0
+    weight = np.tile(rng.uniform(0.5, 1.5, 200), 2)
+    share = weight / weight.sum()
+    slope = share * (share @ y - y)
+    norm = abs(slope @ x) - errors * np.sqrt(np.sum(slope**2))
+    user = Coordinates.of_user(1, True)
+    sample = Objective(x[:, np.newaxis], y, weight, ElasticNet(0.0, np.array([norm])), user)
+    assert may_leave_no_weight(sample) is expected
 
 
 def test_no_sample_where_one_class_has_fewer_than_coordinates(monkeypatch):

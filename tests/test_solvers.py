@@ -114,6 +114,22 @@ def test_batch_smoothness_lies_between_sample_and_mean():
     np.testing.assert_allclose(got, proposition, rtol=1e-14)
 
 
+@pytest.mark.parametrize("size", [0.01, 1.0, 5.0])
+@pytest.mark.parametrize("batch", [2, 20, 60])
+def test_smoothness_of_a_batch_is_that_of_a_mean_over_samples(batch, size):
+    """However much they weigh: the solver divides by their number, and F by their weight."""
+    X, y, weight = random_data()
+    data = X, y, size * weight
+    Z, _, _, strength = parts(data, 2.0)
+    terms = [s * (np.outer(z, z) / 4 + np.diag(strength)) for s, z in zip(data[2], Z, strict=True)]
+    of_mean = np.linalg.eigvalsh(np.mean(terms, axis=0))[-1]
+    of_sample = np.max(data[2] * ((Z**2).sum(1) / 4 + strength[0]))
+    share = 60 * (batch - 1) / (batch * 59)
+    expected = share * of_mean + (1 - share) * of_sample
+    got = sgd_module.smoothness_of(objective(data, 2.0))(batch)
+    assert expected * (1 - 1e-14) <= got <= 1.03 * expected
+
+
 # ----- stochastic gradient descent ---------------------------------------------------------------
 
 

@@ -19,8 +19,9 @@ from sklearn_bce._solvers._proximal_step import ProximalStepFinder
 from sklearn_bce._solvers._record import Settings
 from sklearn_bce._solvers._sample import with_diagonal
 
-# Upon an estimate by the curvature at the point before, where that at the point itself is less.
-MARGIN = 4.0
+# Upon an estimate of what is left where no step follows: by the curvature at the point itself,
+# which may fall on the way, and by that of the point before, where that at the point is less.
+MARGIN, MARGIN_OF_OLD = 2.0, 4.0
 # What a last step by the curvature of elsewhere may leave, in units of tol: Newton's leaves less,
 # and coefficients are off by the root of it.
 ENOUGH = 1e-5
@@ -223,7 +224,7 @@ def first_point(start: Start, find_step: StepFinder | ProximalStepFinder) -> Poi
 
 def is_there(step: Step, of_old_curvature: bool, tol: float) -> bool:
     """Return whether the point that the step leads from is within ``tol`` of the minimum."""
-    margin = MARGIN if of_old_curvature else 1.0
+    margin = MARGIN_OF_OLD if of_old_curvature else MARGIN
     return step.complete and margin * step.decrement / 2 <= tol > 0
 
 
