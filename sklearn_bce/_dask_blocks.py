@@ -87,7 +87,7 @@ def in_blocks_of_rows(X: da.Array) -> da.Array:
     Raises
     ------
     ValueError
-        If it has no rows.
+        If it has not two dimensions.
     """
     if X.ndim != 2:
         raise ValueError(f"X must be a 2D array; it has {X.ndim} dimensions.")

@@ -123,6 +123,8 @@ class NeuronPredictions:
             The best is 1; D² may be negative. It is 0 where all targets are 0 or all 1.
         """
         if not self.soft_targets:
+            if sample_weight is not None:  # scikit-learn 1.7 does not look at them
+                sample_weight = checked_weights(X, sample_weight)
             return super().score(X, readable(y, "y"), sample_weight)
         z = self.decision_function(X)
         targets = soft_targets(column_or_1d(readable(y, "y")))

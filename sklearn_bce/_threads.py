@@ -70,7 +70,7 @@ def one_blas_thread() -> Iterator[int]:
         yield threads
     finally:
         with _lock:
-            _fits -= 1
+            _fits = max(0, _fits - 1)  # it is 0 where this is a fork in the middle of a fit
             if not _fits:
                 _set(_allowed)
 
@@ -146,8 +146,6 @@ def sum_in_threads(
 
 def in_threads(tasks: list[Callable[[], None]]) -> None:
     """Run the first task in this thread and each other in one of its own; raise what one raises."""
-    if len(tasks) == 1:
-        return tasks[0]()
     raised: list[BaseException] = []
 
     def run(task: Callable[[], None]) -> None:
@@ -156,11 +154,18 @@ def in_threads(tasks: list[Callable[[], None]]) -> None:
         except BaseException as error:
             raised.append(error)
 
-    others = [threading.Thread(target=run, args=(task,)) for task in tasks[1:]]
-    for thread in others:
-        thread.start()
+    here, *elsewhere = tasks
+    mine, others = [here], []
     try:
-        tasks[0]()
+        for task in elsewhere:
+            thread = threading.Thread(target=run, args=(task,))
+            try:
+                thread.start()
+                others.append(thread)
+            except RuntimeError:  # the process may have no more
+                mine.append(task)
+        for task in mine:
+            task()
     finally:
         for thread in others:
             thread.join()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
@@ -129,8 +130,7 @@ def checked_start(
         shape = np.shape(init)
         if shape not in {(size,), (1, size)} and not (name == "intercept_init" and shape == ()):
             raise ValueError(f"{name} has shape {shape}; it must be ({size},) or (1, {size}).")
-        start = check_array(
-            np.reshape(init, size), ensure_2d=False, dtype=np.float64, input_name=name
-        )
+        init = init if issparse(init) else np.reshape(init, size)  # sparse is an error
+        start = check_array(init, ensure_2d=False, dtype=np.float64, input_name=name)
         starts.append(start)
     return starts[0], float(starts[1][0])

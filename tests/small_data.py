@@ -1,14 +1,23 @@
 """Small data sets, and what plain NumPy says of the objective on them."""
 
 import numpy as np
+import polars as pl
+import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn.datasets import load_breast_cancer
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._objective import Objective
 from sklearn_bce._solvers import SOLVERS, Settings
+
+# scikit-learn 1.7 does not see the names of Polars 2.
+names_of_polars = pytest.mark.skipif(
+    not hasattr(StandardScaler().fit(pl.DataFrame({"a": [1.0, 2.0]})), "feature_names_in_"),
+    reason="this scikit-learn does not see the names of this Polars",
+)
 
 
 def random_data(n_samples=60, n_features=3, seed=0, sparse=False):

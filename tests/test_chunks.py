@@ -17,10 +17,20 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from small_data import F, assert_same_neuron, in_memory, minimum, random_data, with_ones
+from small_data import (
+    F,
+    assert_same_neuron,
+    in_memory,
+    minimum,
+    names_of_polars,
+    random_data,
+    with_ones,
+)
 
 from sklearn_bce import BCENeuronClassifier, _training_on_parts, fit_from_chunks
 from sklearn_bce._objective import Objective
+from sklearn_bce._parts import ObjectiveOfParts
+from sklearn_bce._solvers import _cost
 
 N = 60
 X, Y, WEIGHT = random_data(N, 4)
@@ -105,6 +115,39 @@ def test_same_optimum_as_by_the_textbook(C):
     neuron = fitted(Chunks(X, Y, WEIGHT), C=C)
     expected = minimum((X, Y, WEIGHT), C)
     assert_allclose(np.append(neuron.coef_, neuron.intercept_), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("C", [0.01, 1.0, np.inf])
+def test_features_too_many_for_their_curvature(C, monkeypatch):
+    """Steps are then found by products with it, each of which is a pass."""
+    asked, evaluate = [], ObjectiveOfParts.evaluate
+
+    def noted(self, *arguments, **wanted):
+        asked.append(wanted.get("hessian", False))
+        return evaluate(self, *arguments, **wanted)
+
+    monkeypatch.setattr(ObjectiveOfParts, "evaluate", noted)
+    monkeypatch.setattr(_cost, "MAX_FACTOR_SIZE", 4)
+    neuron = fitted(Chunks(X, Y, WEIGHT), C=C, tol=1e-20)
+    assert asked
+    assert not any(asked)
+    expected = minimum((X, Y, WEIGHT), C)
+    assert_allclose(np.append(neuron.coef_, neuron.intercept_), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("value", [1e2, 1e4, 1e7, 1e8])
+@pytest.mark.parametrize("C", [1.0, 1e4, np.inf])
+def test_tol_holds_with_an_outlier(value, C):
+    """At the minimum its loss is 0, so all else is as without it, but for the penalty's share."""
+    x, y, _ = random_data(200, 1)
+    theta = minimum((x, y, np.ones(200)), C)
+    assert expit(-(theta[0] * value + theta[1])) < 1e-30
+    all_x, all_y = np.append(x, [[value]], axis=0), np.append(y, 1.0)
+    neuron = fitted(Chunks(all_x, all_y, size=50), C=C, tol=1e-6)
+    assert neuron.converged_
+    data = all_x, all_y, np.ones(201)
+    found = np.append(neuron.coef_, neuron.intercept_)
+    assert F(found, data, C) - F(theta, data, C) <= 1e-6
 
 
 @pytest.mark.parametrize("penalty", ["L1", "elastic net"])
@@ -204,7 +247,7 @@ def test_weights_may_come_with_some_chunks_only():
     assert_same_neuron(fitted(Some(X, Y, weight, size=20)), in_memory(X, Y, weight))
 
 
-@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("kind", [pd.DataFrame, pytest.param(pl.DataFrame, marks=names_of_polars)])
 def test_data_frames(kind):
     names = ["a", "b", "c", "d"]
     frame = kind({name: X[:, k] for k, name in enumerate(names)})
@@ -639,9 +682,11 @@ from sklearn_bce import BCENeuronClassifier
 folder, dtype, n_features, limit = json.loads(sys.argv[1])
 X = np.memmap(folder + "/X", dtype=dtype, mode="r").reshape(-1, n_features)
 y = np.load(folder + "/y.npy")
-# BLAS takes its buffers once, and waits for ever where there is no room for them.
+# BLAS takes its buffers once, and waits for ever where there is no room for them: a second one as
+# soon as two threads happen to need one at the same moment.
 some = np.random.default_rng(0).normal(size=(20_000, n_features)).astype(dtype)
-BCENeuronClassifier().fit(some, np.arange(20_000) % 2)
+for _ in range(20):
+    BCENeuronClassifier().fit(some, np.arange(20_000) % 2)
 del some
 
 def status(name):

@@ -441,3 +441,39 @@ def test_first_fits_of_a_process_at_once_and_fork_after_them(limit):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [sklearn_bce.__file__]
+
+
+FORKED_IN_A_FIT = """
+import os, signal, traceback
+from sklearn_bce._threads import one_blas_thread
+from threadpoolctl import threadpool_info, threadpool_limits
+
+def blas():
+    return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+with threadpool_limits(2, "blas"):
+    with one_blas_thread():
+        child = os.fork()
+        if not child:
+            try:
+                signal.alarm(40)
+                assert blas() == {2}
+                with one_blas_thread() as allowed:
+                    assert (allowed, blas()) == (2, {1})
+                assert blas() == {2}
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert blas() == {1}
+    assert blas() == {2}
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_fork_in_a_fit_is_a_process_without_one():
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED_IN_A_FIT], capture_output=True, text=True, timeout=HANG
+    )
+    assert done.returncode == 0, done.stderr

@@ -348,6 +348,19 @@ def test_predictions_for_empty_blocks(fitted, method):
     assert_allclose_or_equal(getattr(fitted, method)(x).compute(), expected)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_predictions_where_the_number_of_columns_is_unknown(fitted, method):
+    """Whether it is that of the fit turns out as they are computed."""
+
+    def block(rows):
+        return da.from_delayed(dask.delayed(rows), shape=(np.nan, np.nan), dtype=float)
+
+    lazy = getattr(fitted, method)(block(X))
+    assert_allclose_or_equal(lazy.compute(), getattr(fitted.to_local(), method)(X))
+    with pytest.raises(ValueError, match="3 features"):
+        getattr(fitted, method)(block(X[:, :3])).compute()
+
+
 @pytest.mark.parametrize("of_fit", [np.float32, np.float64])
 @pytest.mark.parametrize("of_x", [np.float32, np.float64])
 @pytest.mark.parametrize("method", METHODS)
@@ -437,6 +450,14 @@ def test_other_features(fitted):
         fitted.score(collections()[0][:, :3], LABELS)
 
 
+@pytest.mark.parametrize("shape", [(N * P,), (N, P, 1)])
+def test_samples_of_other_dimensions(fitted, shape):
+    x, message = blocks_of(X.reshape(shape)), f"must be a 2D array; it has {len(shape)} dimensions"
+    for method, arguments in [("predict", ()), ("score", (LABELS,)), ("fit", (LABELS,))]:
+        with pytest.raises(ValueError, match=message):
+            getattr(fitted, method)(x, *arguments)
+
+
 # --- errors ---
 
 
@@ -458,6 +479,11 @@ def wrong(**given):
 
 def blocks_of(array, rows=50):
     return da.from_array(array, chunks=(rows, *array.shape[1:]))
+
+
+def none_of(array):
+    """Return blocks of which nothing is left, which nobody knows before they are computed."""
+    return blocks_of(array)[da.zeros(N, chunks=50) > 0]
 
 
 MALFORMED = {
@@ -522,6 +548,11 @@ MALFORMED = {
         lambda: wrong(x=blocks_of(X)[blocks_of(X)[:, 0] > 1e9], weight=None),
         ValueError,
         "no samples|0 rows of X",
+    ),
+    "no samples, nor targets": (
+        lambda: wrong(x=none_of(X), y=none_of(Y), weight=None),
+        ValueError,
+        "X has no samples",
     ),
 }
 

@@ -1,12 +1,15 @@
 """The per-sample rule, compiled, against its NumPy twin and the rule written out in Python."""
 
 import math
+import runpy
+import sys
 import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
+import sklearn_bce
 from sklearn_bce import BCENeuronClassifier, _kernel_choice, _kernel_twins
 from sklearn_bce import _rule_kernels as _kernels
 
@@ -249,6 +252,15 @@ def test_the_loss_is_exact_in_the_tails(z, y, module):
     exact = math.log1p(math.exp(-abs(z))) + ((1 - y) * z if z > 0 else -y * z)
     assert loss == pytest.approx(600 * exact, rel=1e-12)
     assert w[0] == z
+
+
+def test_without_the_kernels_it_is_imported_all_the_same(monkeypatch):
+    monkeypatch.delattr(sklearn_bce, "_sparse_kernels")
+    monkeypatch.setitem(sys.modules, "sklearn_bce._sparse_kernels", None)  # as if not built
+    choice = runpy.run_path(_kernel_choice.__file__)
+    assert choice["COMPILED"] is None
+    with pytest.warns(RuntimeWarning, match="without its compiled kernels"):
+        assert choice["kernels"]() is _kernel_twins
 
 
 @pytest.mark.parametrize("sparse", [False, True])

@@ -18,9 +18,12 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
+from small_data import names_of_polars
 
 from sklearn_bce import BCENeuronClassifier, l1_min_c
+from sklearn_bce._readable import readable
 
 RNG = np.random.default_rng(0)
 N_SAMPLES, N_FEATURES = 30, 3
@@ -430,7 +433,11 @@ def test_predict(method, name):
     [
         (FRAME[["a", "b"]], r"seen at fit time, yet now missing:\n- c"),
         (FRAME.assign(z=1.0), r"names unseen at fit time:\n- z"),
-        (pl.DataFrame(X, schema=["c", "b", "a"]), r"must be in the same order"),
+        pytest.param(
+            pl.DataFrame(X, schema=["c", "b", "a"]),
+            r"must be in the same order",
+            marks=names_of_polars,
+        ),
     ],
 )
 def test_names_at_predict(method, rows, message):
@@ -592,6 +599,26 @@ def test_malformed_csr(flaw, call, ends_of_malformed_csr):
         ends_of_malformed_csr[flaw + call], "the process has died"
     )
     assert end == "ValueError"
+
+
+@pytest.mark.parametrize("flaw", FLAWS.values(), ids=FLAWS)
+def test_malformed_csr_is_told_of_by_its_name(flaw):
+    """Here it is not gone over, so that nobody can die of it."""
+    matrix = sp.csr_array(np.ones((40, 3)))
+    exec(flaw, {"X": matrix})
+    with pytest.raises(ValueError, match="X_val is not a well-formed sparse matrix: "):
+        readable(matrix, "X_val")
+
+
+@pytest.mark.parametrize(("part", "kind", "size"), [("row", "row", 40), ("col", "column", 3)])
+@pytest.mark.parametrize("index", [-1, 40])
+def test_malformed_coo(part, kind, size, index):
+    matrix = sp.coo_array(np.ones((40, 3)))
+    getattr(matrix, part)[5] = index
+    message = rf"X is not a well-formed sparse matrix: a {kind} index is not in \[0, {size}\)"
+    raises_and_changes_nothing(
+        BCENeuronClassifier(), ValueError, message, "fit", matrix, np.arange(40) % 2
+    )
 
 
 # --- odd, but as they should be ---
@@ -791,3 +818,37 @@ def test_weights_beyond_single_precision(method):
     neuron = BCENeuronClassifier(C=np.inf, solver="sgd", learning_rate=0.1, random_state=0)
     neuron.partial_fit(X32, Y, classes=[0, 1]).set_params(learning_rate=1e60)
     raises_and_changes_nothing(neuron, ValueError, r"overflowed float32", method, X32, Y)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "what"),
+    [
+        ({"learning_rate": 1e300, "solver": "sgd"}, "loss"),
+        ({"learning_rate": 1e60, "solver": "sgd", "C": np.inf}, "weights"),
+        ({"learning_rate": 1e60, "solver": "gd"}, "weights"),
+    ],
+)
+def test_what_overflows_of_single_precision(parameters, what):
+    neuron = BCENeuronClassifier(**parameters, tol=0, max_iter=1)
+    X32, message = X.astype(np.float32), f"The {what} overflowed"
+    raises_and_changes_nothing(neuron, ValueError, message, "fit", X32, Y)
+    if what == "weights":
+        assert np.isfinite(neuron.fit(X, Y).coef_).all()  # as double precision they are numbers
+
+
+def test_start_whose_outputs_overflow(neuron):
+    """Where nothing can be done about it by a smaller step."""
+    message = r"objective overflowed in iteration \d+ of solver=.* the start or 1/C = 1 are"
+    start = np.array([1e308, -1e308, 1e308])
+    raises_and_changes_nothing(neuron, ValueError, message, "fit", X, Y, coef_init=start)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("element", [np.nan, np.inf])
+def test_what_is_not_finite_is_seen_though_scikit_learn_does_not_look(element, method):
+    bad, arguments = with_entry(X, element, float), {"classes": [0, 1]} if method != "fit" else {}
+    message = "X has elements that are infinite or no numbers"
+    with config_context(assume_finite=True):
+        raises_and_changes_nothing(
+            BCENeuronClassifier(), ValueError, message, method, bad, Y, **arguments
+        )

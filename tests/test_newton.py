@@ -257,17 +257,34 @@ def test_newton_comes_back_from_afar(far, C):
     assert result.loss_curve[-1] - F(minimum(data, C), data, C) < 1e-11
 
 
-@pytest.mark.usefixtures("find_step")
-@pytest.mark.parametrize("far", [100.0, 1000.0])
-def test_newton_is_not_content_where_no_sample_has_any_curvature(far):
-    """All but two of 10 000 samples are right, and sure of it: F is small, yet not smallest."""
+def _all_but_two_right():
+    """At large weights 10 000 samples are sure of it: F is small, yet not smallest."""
     y = np.arange(10_000) % 2.0
     X = ((2 * y - 1) * np.linspace(1, 2, 10_000))[:, None]
     y[[0, 5001]] = 1.0, 0.0
-    data = (X, y, np.ones(10_000))
+    return X, y, np.ones(10_000)
+
+
+@pytest.mark.usefixtures("find_step")
+@pytest.mark.parametrize("far", [100.0, 1000.0])
+def test_newton_is_not_content_where_no_sample_has_any_curvature(far):
+    data = _all_but_two_right()
     result = solved("newton", data, np.inf, np.array([far]), tol=1e-9)
     assert result.converged
     assert result.loss_curve[-1] - F(minimum(data, np.inf), data, np.inf) < 1e-8
+
+
+@pytest.mark.usefixtures("find_step")
+@pytest.mark.parametrize("max_iter", [1, 2])
+def test_newton_does_not_end_above_a_start_without_curvature(max_iter):
+    """It starts afresh from 0, where F is larger, and may have no steps left to come down."""
+    data, start = _all_but_two_right(), np.array([1000.0])
+    above = F(np.append(start, 0.0), data, np.inf)
+    assert above < np.log(2)
+    result = solved("newton", data, np.inf, start, tol=1e-9, max_iter=max_iter)
+    assert not result.converged
+    assert F(theta_of(result), data, np.inf) <= above
+    assert result.loss_curve[-1] == pytest.approx(F(theta_of(result), data, np.inf), rel=1e-12)
 
 
 @pytest.mark.parametrize("noise", [1e-2, 1e-3, 1e-4])

@@ -311,29 +311,31 @@ def test_looking_between_chunks_changes_nothing():
     assert_same(neuron, other)
 
 
-def without_weight(neuron, how):
+def without_weight(neuron, how, container):
     """Pass a chunk that counts for nothing, by its samples' weights or by those of classes."""
+    rows = container(X)
     if how == "sample_weight":
-        return neuron.partial_fit(X, Y, [0, 1], sample_weight=np.zeros(63))
+        return neuron.partial_fit(rows, Y, [0, 1], sample_weight=np.zeros(63))
     neuron.set_params(class_weight={0: 1.0, 1: 0.0})
-    neuron.partial_fit(X, np.ones(63), [0, 1], sample_weight=WEIGHT)
+    neuron.partial_fit(rows, np.ones(63), [0, 1], sample_weight=WEIGHT)
     return neuron.set_params(class_weight=None)
 
 
+@pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("how", ["sample_weight", "class_weight"])
 @pytest.mark.parametrize("at", [0, 2])
-def test_chunk_without_weight_changes_nothing(at, how):
+def test_chunk_without_weight_changes_nothing(at, how, container):
     neuron, other = (sgd(shuffle=True, random_state=0, learning_rate="auto") for _ in range(2))
     for k, rows in enumerate(chunks()):
         if k == at:
-            without_weight(neuron, how)
+            without_weight(neuron, how, container)
         for each in (neuron, other):
             each.partial_fit(X[rows], Y[rows], [0, 1], sample_weight=WEIGHT[rows])
     assert_same(neuron, other)
     assert neuron.loss_curve_ == other.loss_curve_
     assert neuron.n_iter_ == 4
     before = neuron.coef_.copy(), neuron.intercept_.copy(), list(neuron.loss_curve_)
-    without_weight(neuron, how)
+    without_weight(neuron, how, container)
     assert_array_equal(neuron.coef_, before[0])
     assert_array_equal(neuron.intercept_, before[1])
     assert neuron.loss_curve_ == before[2]

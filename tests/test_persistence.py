@@ -257,7 +257,10 @@ def test_to_another_process_and_back(tmp_path):
     for (path, *_), (neuron, told) in zip(saved, expected, strict=True):
         with open(f"{path}.back", "rb") as file:
             loaded, told_there = pickle.load(file)
-        assert_same_bits(told_there, told)
+        for method in PREDICTIONS:  # BLAS may round in another order where X lies elsewhere
+            assert_close = assert_array_equal if method == "predict" else assert_allclose
+            rounding = {} if method == "predict" else {"rtol": 1e-13, "atol": 1e-13}
+            assert_close(told_there[method], told[method], **rounding)
         assert_same_attributes(loaded, neuron)
 
 

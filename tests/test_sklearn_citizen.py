@@ -2,10 +2,12 @@
 
 import inspect
 import io
+import numbers
 import pickle
 import re
+import runpy
 import typing
-from importlib.metadata import metadata
+from importlib.metadata import PackageNotFoundError, metadata
 from importlib.resources import files
 
 import joblib
@@ -13,6 +15,7 @@ import matplotlib.pyplot as pyplot
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 from scipy.special import expit
 from sklearn import config_context
@@ -35,7 +38,7 @@ from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils import check_random_state, estimator_html_repr
 
 import sklearn_bce
-from sklearn_bce import BCENeuronClassifier
+from sklearn_bce import BCENeuronClassifier, _compat, _predictions, _version
 
 RAW, Y = load_breast_cancer(return_X_y=True)
 X = scale(RAW)
@@ -235,6 +238,39 @@ def test_html_links_to_the_documentation_of_the_package():
     links = dict(link.split(", ") for link in metadata("sklearn-bce").get_all("Project-URL"))
     for neuron in (BCENeuronClassifier(), BCENeuronClassifier().fit(X, Y)):
         assert f'href="{links["Documentation"]}"' in estimator_html_repr(neuron)
+
+
+def test_a_source_tree_that_is_not_installed(monkeypatch):
+    def nowhere(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", nowhere)
+    assert runpy.run_path(_version.__file__)["__version__"] == "0+unknown"
+    monkeypatch.setattr(_predictions, "metadata", nowhere)
+    html = estimator_html_repr(BCENeuronClassifier())
+    assert "BCENeuronClassifier" in html
+    assert 'href="http' not in html
+
+
+def test_a_private_name_that_scikit_learn_has_moved(monkeypatch):
+    monkeypatch.delattr("sklearn.base._fit_context")
+    message = f"needs scikit-learn 1.7 to 1.9; {re.escape(sklearn.__version__)} .*_fit_context"
+    with pytest.raises(ImportError, match=message):
+        runpy.run_path(_compat.__file__)
+
+
+def test_a_subclass_may_ask_more_of_its_parameters():
+    class Repeatable(BCENeuronClassifier):
+        _parameter_constraints: typing.ClassVar = {
+            **BCENeuronClassifier._parameter_constraints,
+            "random_state": [numbers.Integral],
+        }
+
+    message = "'random_state' parameter of Repeatable must be an instance of 'int'. Got None"
+    with pytest.raises(ValueError, match=message):
+        Repeatable().fit(X, Y)
+    expected = BCENeuronClassifier(random_state=0).fit(X, Y)
+    assert_array_equal(Repeatable(random_state=0).fit(X, Y).coef_, expected.coef_)
 
 
 def test_annotations_are_there_to_be_read():

@@ -11,7 +11,13 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from sklearn_bce import BCENeuronClassifier, _threads
 from sklearn_bce._objective import Objective
-from sklearn_bce._threads import in_threads, one_blas_thread, sum_in_threads, thread_ranges
+from sklearn_bce._threads import (
+    all_blas_threads,
+    in_threads,
+    one_blas_thread,
+    sum_in_threads,
+    thread_ranges,
+)
 
 
 def _blas_threads():
@@ -37,6 +43,13 @@ def test_blas_is_held_to_one_thread_and_put_back():
 def test_no_more_threads_than_the_process_was_given():
     with threadpool_limits(1, "blas"), one_blas_thread() as allowed:
         assert allowed == 1
+
+
+def test_blas_keeps_its_threads_where_there_is_no_fit():
+    with threadpool_limits(2, "blas"):
+        with all_blas_threads():
+            assert set(_blas_threads()) == {2}
+        assert set(_blas_threads()) == {2}
 
 
 def test_fits_in_threads_put_blas_back(monkeypatch):

@@ -138,7 +138,7 @@ def by_newton(start: Start, settings: Settings) -> Descent:
         if converged and moved and not stop:
             point, nearer = looked_beyond(problem, find_step, (theta, z), point, slow)
             converged = nearer is None
-        rounding = np.finfo(np.float64).eps * point.value
+        rounding = 4 * np.finfo(np.float64).eps * point.value
         if not moved and started_elsewhere and step.decrement / 2 > max(settings.tol, rounding):
             # Samples of which the neuron was sure from the start leave no curvature to go by.
             # The matrix has been taken already, and is no longer what it was.
