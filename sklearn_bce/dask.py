@@ -4,6 +4,10 @@ Each pass is one reduction: every block is asked for its sums, of the loss, its 
 curvature, which are added up as a tree. Besides some random samples to begin with, nothing leaves
 a worker but such sums; their size does not depend on how many samples there are.
 
+What limits it is how fast each worker goes through its own samples, some 7 ns a number and pass on
+one core: 10⁹×100 on 32 machines of two would take one to two minutes, and 80 kB a pass come back
+(README, "When it does not fit in memory").
+
 Needs the extra ``dask``: ``pip install "sklearn-bce[dask]"``.
 """
 

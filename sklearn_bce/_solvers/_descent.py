@@ -136,7 +136,7 @@ def by_newton(start: Start, settings: Settings) -> Descent:
         stop = told(start, point, settings)
         nearer = None
         if converged and moved and not stop:
-            point, nearer = looked_beyond(problem, find_step, (theta, z), point, slow)
+            point, nearer = looked_beyond(problem, find_step, (theta, z), point, step, slow)
             converged = nearer is None
         rounding = 4 * np.finfo(np.float64).eps * point.value
         if not moved and started_elsewhere and step.decrement / 2 > max(settings.tol, rounding):
@@ -162,6 +162,7 @@ def looked_beyond(
     find_step: StepFinder | ProximalStepFinder,
     before: tuple[Vector, Vector | None],
     point: Point,
+    step: Step,
     slow: bool,
 ) -> tuple[Point, Point | None]:
     """Return where to look whether the last step was that, and where it led; None if it surely was.
@@ -170,12 +171,17 @@ def looked_beyond(
     ----------
     before : tuple (theta, z)
         Where it came from.
+    step : Step
+        It.
     slow : bool
         Whether it left as much as one that sees but one sample; what is gone by where outputs are
         not known.
     """
-    along = point.z - before[1] if problem.keeps_outputs else None
-    if not (slow if along is None else is_leap(along)):
+    along = None
+    if problem.keeps_outputs:
+        along = point.z - before[1]
+        slow = is_leap(problem, before[1], along, step.decrement)
+    if not slow:
         return point, None
     find_step.expect_other_curvature()
     wanted = {"hessian": find_step.needs_hessian, "diagonal": find_step.needs_diagonal}

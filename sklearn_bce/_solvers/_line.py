@@ -12,6 +12,7 @@ from sklearn_bce._coordinates import Vector
 from sklearn_bce._kernel_choice import kernels
 from sklearn_bce._objective import Objective
 from sklearn_bce._point import Point
+from sklearn_bce.chain_rule import sigmoid
 
 SUFFICIENT_DECREASE = 1e-4  # of what the gradient promises (Armijo)
 MAX_HALVINGS, MAX_HALVING_PASSES = 50, 10
@@ -20,8 +21,9 @@ MAX_HALVINGS, MAX_HALVING_PASSES = 50, 10
 WORTH_A_SEARCH = 0.01
 MAX_LENGTH, MAX_SEARCHES, LENGTH_TOL = 10.0, 20, 0.2
 # Of outputs: a step that moves one by more leaves where the curvature is what it was. What is lost
-# on the way by the loss is e to the minus that, so that there is no more to see beyond.
-LEAP, OUT_OF_SIGHT = 0.9, 40.0
+# on the way by the loss is e to the minus that, so that there is no more to see beyond. What less
+# than this share of the decrement is due to has fallen silent long before.
+LEAP, OUT_OF_SIGHT, SILENT = 0.9, 40.0, 1e-9
 # F is a sum of rounded numbers: what differs by this share of it may be the same.
 ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 
@@ -142,9 +144,20 @@ def best_length(problem: Objective, point: Point, step: Step, along: Vector) -> 
     return length
 
 
-def is_leap(along: Vector) -> bool:
-    """Return whether the curvature of some sample may be another after outputs change so much."""
-    return float(np.max(np.abs(along))) > LEAP
+def is_leap(problem: Objective, z: Vector, along: Vector, decrement: float) -> bool:
+    """Return whether a step owes some of its decrement to a curvature that it leaves behind.
+
+    Parameters
+    ----------
+    z, along : ndarray of shape (n_samples,)
+        Outputs before the step, and by how much they change.
+    """
+    leaps = np.flatnonzero(np.abs(along) > LEAP)
+    if not len(leaps):
+        return False
+    a = sigmoid(z[leaps])
+    bend = problem.share[leaps] * a * (1 - a) @ np.square(along[leaps])
+    return bool(bend > SILENT * decrement)
 
 
 def beyond(
