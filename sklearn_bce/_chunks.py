@@ -57,7 +57,7 @@ class ChunksOfSamples:
         X, y = checked_samples(self._neuron, X, y, reset=first and number == 0)
         if first:
             assert_all_finite(X, input_name="X")
-        y = soft_targets(y) if self._neuron.soft_targets else y
+            y = soft_targets(y) if self._neuron.soft_targets else y  # later, encoding does
         return X, y, np.asarray(checked_weights(X, sample_weight, may_be_nothing=True))
 
 

@@ -27,7 +27,7 @@ class Blocks:
     X, y, sample_weight : as given to `DaskBCENeuronClassifier.fit`
     client : distributed.Client or None
         Where to compute.
-    soft : bool, default=False
+    soft : bool
         Whether y is.
 
     Raises
@@ -38,7 +38,7 @@ class Blocks:
         If they are not cut into as many blocks.
     """
 
-    def __init__(self, X: Any, y: Any, sample_weight: Any, client: Any, soft: bool = False) -> None:
+    def __init__(self, X: Any, y: Any, sample_weight: Any, client: Any, soft: bool) -> None:
         self._client, self._soft, self._passes = client, soft, 0
         rows = None
         if isinstance(X, da.Array):
@@ -156,9 +156,10 @@ def _answer(
         return None
     X = check_array(readable(X, "X"), ensure_all_finite=False, **ROWS)
     X, y = without_duplicates(X), readable(y, "y")
-    y = soft_targets(column_or_1d(y)) if soft else column_or_1d(y)
+    y = column_or_1d(y)
     if check:
         assert_all_finite(X, input_name="X")
+        y = soft_targets(y) if soft else y  # later, encoding does
     weight = np.asarray(checked_weights(X, sample_weight, may_be_nothing=True))
     return ask(number, X, y, weight)
 

@@ -101,7 +101,7 @@ def encoded_labels(name: str, y: NDArray[Any]) -> tuple[NDArray[Any], Vector]:
     if y_type != "binary":
         raise ValueError(
             f"{ONLY_BINARY} The type of the target is {y_type}. "
-            f"For more classes use OneVsRestClassifier(BCENeuronClassifier())."
+            "For more classes use OneVsRestClassifier(BCENeuronClassifier())."
         )
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) == 1:

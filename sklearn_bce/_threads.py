@@ -154,10 +154,9 @@ def in_threads(tasks: list[Callable[[], None]]) -> None:
         except BaseException as error:
             raised.append(error)
 
-    here, *elsewhere = tasks
-    mine, others = [here], []
+    mine, others = tasks[:1], []
     try:
-        for task in elsewhere:
+        for task in tasks[1:]:
             thread = threading.Thread(target=run, args=(task,))
             try:
                 thread.start()

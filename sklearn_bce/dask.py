@@ -33,7 +33,6 @@ from sklearn_bce._parameters import CONSTRAINTS
 from sklearn_bce._parts import Answer
 from sklearn_bce._persistence import Persistent
 from sklearn_bce._predictions import d2_of, loss_and_mass
-from sklearn_bce._targets import soft_targets
 from sklearn_bce._training_on_parts import train_on_parts
 from sklearn_bce.chain_rule import linear_output
 
@@ -276,7 +275,7 @@ def _score_sums(
     """Return the weight of what is predicted rightly and of all; of soft targets, as `d2_of`."""
     z = linear_output(X, neuron.coef_[0], neuron.intercept_[0])
     if neuron.soft_targets:
-        return list(loss_and_mass(soft_targets(y), z, weight))
+        return list(loss_and_mass(y, z, weight))  # the only pass: y has been checked
     is_right = (z > 0) == (y == neuron.classes_[1])
     return [float(weight @ is_right), float(np.sum(weight))]
 

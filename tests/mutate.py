@@ -72,6 +72,7 @@ def fate(mutant, tree):
     """Return what becomes of a mutant; the tree is afterwards as it was."""
     path = tree / "sklearn_bce" / mutant["file"]
     text, compiled = path.read_text("utf-8"), path.suffix != ".py"
+    kernels = {kernel: kernel.read_bytes() for kernel in path.parent.glob("*.so")}
     mutated = changed(text, mutant)
     if mutated is None:
         return "GONE"
@@ -84,8 +85,8 @@ def fate(mutant, tree):
         return "equivalent" if "equivalent" in mutant else "SURVIVED"
     finally:
         path.write_text(text, "utf-8")
-        if compiled:
-            build(tree)
+        for kernel, code in kernels.items():
+            kernel.write_bytes(code)
 
 
 def main():
@@ -97,6 +98,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info"))
+        build(tree)
         for mutant in mutants:
             name = f"{mutant['file']}: {mutant['what']}"
             if re.search(options.only, name):

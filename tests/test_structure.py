@@ -131,7 +131,6 @@ MAY_IMPORT = {
         "_parameters",
         "_persistence",
         "_predictions",
-        "_targets",
         "_training_on_parts",
         *MATHEMATICS,
     },

@@ -38,9 +38,8 @@ class Memory:
 
     def is_of(self, objective: Objective, w: NDArray[np.float64], b: float) -> bool:
         """Return whether it is of these samples, and of a neuron with these weights."""
-        if not objective.keeps_outputs or objective.penalty.is_smooth:
-            return False
-        if objective.X is not self._X():
+        of_samples = objective.keeps_outputs and objective.X is self._X()
+        if objective.penalty.is_smooth or not of_samples:
             return False
         known_w, known_b = self.coordinates.to_user(self._point.theta)
         same_kind = self.coordinates.fit_intercept == objective.coordinates.fit_intercept
