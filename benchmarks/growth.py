@@ -23,7 +23,7 @@ from distributed import Client, LocalCluster, wait
 
 from benchmarks.judge import objective
 from sklearn_bce import BCENeuronClassifier
-from sklearn_bce._dask_blocks import Blocks
+from sklearn_bce._estimator.dask_blocks import Blocks
 from sklearn_bce.dask import DaskBCENeuronClassifier
 
 ROWS, FEATURES = 25_000, 50  # of a chunk: 10 MB

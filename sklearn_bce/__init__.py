@@ -1,11 +1,14 @@
 """A single logistic neuron trained on the binary cross-entropy, as a scikit-learn classifier."""
 
+import sys
+
 from sklearn_bce import chain_rule
-from sklearn_bce._chunks import fit_from_chunks
-from sklearn_bce._display import LossCurveDisplay
-from sklearn_bce._l1_min_c import l1_min_c
-from sklearn_bce._neuron import BCENeuronClassifier
-from sklearn_bce._version import __version__
+from sklearn_bce._estimator import classifier
+from sklearn_bce._estimator.chunks import fit_from_chunks
+from sklearn_bce._estimator.classifier import BCENeuronClassifier
+from sklearn_bce._estimator.display import LossCurveDisplay
+from sklearn_bce._estimator.l1_min_c import l1_min_c
+from sklearn_bce._estimator.state import __version__
 
 __all__ = [
     "BCENeuronClassifier",
@@ -15,3 +18,6 @@ __all__ = [
     "fit_from_chunks",
     "l1_min_c",
 ]
+
+# Pickles of version 0.1.0 name the class by the module that it was in then.
+sys.modules["sklearn_bce._neuron"] = classifier

@@ -26,14 +26,14 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_bce._compat import fit_context
-from sklearn_bce._dask_blocks import Blocks, in_blocks_of_rows
-from sklearn_bce._neuron import BCENeuronClassifier
-from sklearn_bce._parameters import CONSTRAINTS
-from sklearn_bce._parts import Answer
-from sklearn_bce._persistence import Persistent
-from sklearn_bce._predictions import d2_of, loss_and_mass
-from sklearn_bce._training_on_parts import train_on_parts
+from sklearn_bce._estimator.chunks import train_on_parts
+from sklearn_bce._estimator.classifier import BCENeuronClassifier
+from sklearn_bce._estimator.dask_blocks import Blocks, in_blocks_of_rows
+from sklearn_bce._estimator.parameters import CONSTRAINTS
+from sklearn_bce._estimator.prediction import d2_of, loss_and_class_weight_sums
+from sklearn_bce._estimator.sklearn_compat import fit_context
+from sklearn_bce._estimator.state import Persistent
+from sklearn_bce._objective.partitioned import Answer
 from sklearn_bce.chain_rule import linear_output
 
 # What makes no sense without all samples at hand, or is of the solver sgd alone.
@@ -275,7 +275,7 @@ def _score_sums(
     """Return the weight of what is predicted rightly and of all; of soft targets, as `d2_of`."""
     z = linear_output(X, neuron.coef_[0], neuron.intercept_[0])
     if neuron.soft_targets:
-        return list(loss_and_mass(y, z, weight))  # the only pass: y has been checked
+        return list(loss_and_class_weight_sums(y, z, weight))  # the only pass: y has been checked
     is_right = (z > 0) == (y == neuron.classes_[1])
     return [float(weight @ is_right), float(np.sum(weight))]
 

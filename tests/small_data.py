@@ -10,7 +10,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_bce import BCENeuronClassifier
-from sklearn_bce._objective import Objective
+from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._solvers import SOLVERS, Settings
 
 # scikit-learn 1.7 does not see the names of Polars 2.
@@ -69,7 +69,7 @@ def minimum(data, C):
 
 
 def objective(data, C=1.0, fit_intercept=True, l1_ratio=0.0):
-    return Objective.in_user_units(*data, C, l1_ratio, fit_intercept)
+    return InMemoryObjective.in_user_units(*data, C, l1_ratio, fit_intercept)
 
 
 def solved(solver, data, C=1.0, start=None, b=0.0, l1_ratio=0.0, **settings):

@@ -14,8 +14,8 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from sklearn_bce import BCENeuronClassifier
-from sklearn_bce._objective import Objective
-from sklearn_bce._solvers.sgd import Neuron
+from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._solvers.sgd import OnlineUpdater
 
 RNG = np.random.default_rng(0)
 N_SAMPLES, N_FEATURES = 30, 3
@@ -299,10 +299,10 @@ def on_second_call(error, function):
 @pytest.mark.parametrize(
     ("parameters", "owner", "method"),
     [
-        ({"solver": "newton"}, Objective, "evaluate"),
-        ({"solver": "gd"}, Objective, "evaluate"),
-        ({"solver": "sgd"}, Neuron, "learn"),
-        ({"solver": "sgd", "batch_size": 8}, Neuron, "learn"),
+        ({"solver": "newton"}, InMemoryObjective, "evaluate"),
+        ({"solver": "gd"}, InMemoryObjective, "evaluate"),
+        ({"solver": "sgd"}, OnlineUpdater, "learn"),
+        ({"solver": "sgd", "batch_size": 8}, OnlineUpdater, "learn"),
     ],
     ids=["newton", "gd", "sgd", "sgd-batches"],
 )

@@ -275,11 +275,11 @@ def test_update_is_the_formula(container, eta):
 def test_squared_error_gradient_is_its_derivative(container, half, factor):
     X, y, w, b = _samples()
 
-    def summed(w, b):
+    def to_theta_gradient(w, b):
         return factor * np.sum((y - (X @ w + b)) ** 2)
 
     got = squared_error_gradient(CONTAINERS[container](X), y, w, b, half=half)
-    expected = _gradient_by_complex_step(summed, w, b)
+    expected = _gradient_by_complex_step(to_theta_gradient, w, b)
     np.testing.assert_allclose(got[0], expected[0], rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(got[1], expected[1], rtol=1e-12)
     slope = _complex_step(lambda y_hat: factor * (0.7 - y_hat) ** 2, 0.2)

@@ -27,10 +27,11 @@ from small_data import (
     with_ones,
 )
 
-from sklearn_bce import BCENeuronClassifier, _training_on_parts, fit_from_chunks
-from sklearn_bce._objective import Objective
-from sklearn_bce._parts import ObjectiveOfParts
-from sklearn_bce._solvers import _cost
+from sklearn_bce import BCENeuronClassifier, fit_from_chunks
+from sklearn_bce._estimator import chunks as _training_on_parts
+from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.partitioned import PartitionedObjective
+from sklearn_bce._solvers.newton import cost as _cost
 
 N = 60
 X, Y, WEIGHT = random_data(N, 4)
@@ -120,13 +121,13 @@ def test_same_optimum_as_by_the_textbook(C):
 @pytest.mark.parametrize("C", [0.01, 1.0, np.inf])
 def test_features_too_many_for_their_curvature(C, monkeypatch):
     """Steps are then found by products with it, each of which is a pass."""
-    asked, evaluate = [], ObjectiveOfParts.evaluate
+    asked, evaluate = [], PartitionedObjective.evaluate
 
     def noted(self, *arguments, **wanted):
         asked.append(wanted.get("hessian", False))
         return evaluate(self, *arguments, **wanted)
 
-    monkeypatch.setattr(ObjectiveOfParts, "evaluate", noted)
+    monkeypatch.setattr(PartitionedObjective, "evaluate", noted)
     monkeypatch.setattr(_cost, "MAX_FACTOR_SIZE", 4)
     neuron = fitted(Chunks(X, Y, WEIGHT), C=C, tol=1e-20)
     assert asked
@@ -341,11 +342,11 @@ def test_few_passes_where_no_weight_is_left(l1_ratio):
 
 
 def test_random_samples_follow_from_random_state(tall, monkeypatch):
-    seeds, surveyed = [], _training_on_parts.surveyed
+    seeds, summarise = [], _training_on_parts.summarise
 
     def noted(parts, seed, soft):
         seeds.append(seed)
-        return surveyed(parts, seed, soft)
+        return summarise(parts, seed, soft)
 
     monkeypatch.setattr(_training_on_parts, "surveyed", noted)
     coefs = [
@@ -657,13 +658,13 @@ def test_mapped_file_is_the_array(tmp_path, mode, order, dtype):
 def test_random_rows_are_read_in_order(tall, tmp_path, monkeypatch):
     """As they lie in the file, few of them, and each once."""
     np.save(tmp_path / "X.npy", tall[0])
-    drawn, of_rows = [], Objective.of_rows
+    drawn, of_rows = [], InMemoryObjective.of_rows
 
     def noted(self, rows, factor):
         drawn.append((rows, self.n_samples))
         return of_rows(self, rows, factor)
 
-    monkeypatch.setattr(Objective, "of_rows", noted)
+    monkeypatch.setattr(InMemoryObjective, "of_rows", noted)
     BCENeuronClassifier().fit(np.load(tmp_path / "X.npy", mmap_mode="r"), tall[1])
     assert drawn
     for rows, n_samples in drawn:

@@ -24,8 +24,9 @@ from small_data import random_data
 from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
 import sklearn_bce
-from sklearn_bce import BCENeuronClassifier, _threads
-from sklearn_bce._threads import all_blas_threads, one_blas_thread
+from sklearn_bce import BCENeuronClassifier
+from sklearn_bce._kernels import threads as _threads
+from sklearn_bce._kernels.threads import all_blas_threads, one_blas_thread
 
 N_THREADS = 8
 HANG = 60  # seconds after which a process that was started is taken for hung
@@ -445,7 +446,7 @@ def test_first_fits_of_a_process_at_once_and_fork_after_them(limit):
 
 FORKED_IN_A_FIT = """
 import os, signal, traceback
-from sklearn_bce._threads import one_blas_thread
+from sklearn_bce._kernels.threads import one_blas_thread
 from threadpoolctl import threadpool_info, threadpool_limits
 
 def blas():

@@ -22,9 +22,9 @@ da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 distributed = pytest.importorskip("distributed")
 
-from sklearn_bce import _dask_blocks  # noqa: E402
-from sklearn_bce._dask_blocks import Blocks  # noqa: E402
-from sklearn_bce._survey import ROWS_PER_COORDINATE  # noqa: E402
+from sklearn_bce._estimator import dask_blocks as _dask_blocks  # noqa: E402
+from sklearn_bce._estimator.dask_blocks import Blocks  # noqa: E402
+from sklearn_bce._objective.summary import ROWS_PER_COORDINATE  # noqa: E402
 from sklearn_bce.dask import DaskBCENeuronClassifier  # noqa: E402
 
 N, P = 240, 4
@@ -665,13 +665,13 @@ def test_a_worker_with_the_samples_that_is_killed(client, monkeypatch):
     """What it kept is made again, from where it came."""
     persisted = client.persist(list(collections()))
     distributed.wait(persisted)
-    summed, passes = Blocks.sum, []
+    to_theta_gradient, passes = Blocks.sum, []
 
     def kill_in_third(self, ask):
         passes.append(ask)
         if len(passes) == 3:
             os.kill(min(client.run(os.getpid).values()), signal.SIGKILL)
-        return summed(self, ask)
+        return to_theta_gradient(self, ask)
 
     monkeypatch.setattr(Blocks, "sum", kill_in_third)
     neuron = estimator().fit(*persisted)
@@ -693,11 +693,11 @@ def sent(monkeypatch):
 
         return note
 
-    summed = Blocks.sum
+    to_theta_gradient = Blocks.sum
 
     def sum_of(self, ask):
         passes.append([("asked", len(pickle.dumps(ask)))])
-        result = summed(self, ask)
+        result = to_theta_gradient(self, ask)
         passes[-1].append(("result", len(pickle.dumps(result))))
         return result
 
@@ -730,10 +730,10 @@ def test_nothing_of_the_size_of_the_samples_leaves_a_block(sent, parameters):
             kinds = [kind for kind, _ in sizes]
             assert kinds.count("answer") == n_blocks
             assert kinds.count("total") <= n_blocks / 3
-        survey, *passes = [max(size for _, size in sizes) for sizes in sent]
-        largest.append((survey, max(passes)))
+        summary, *passes = [max(size for _, size in sizes) for sizes in sent]
+        largest.append((summary, max(passes)))
         # In the survey, so many rows of either class, with target, weight and number.
-        assert survey < 2 * ROWS_PER_COORDINATE * (P + 1) * (P + 3) * 8 + 4000
+        assert summary < 2 * ROWS_PER_COORDINATE * (P + 1) * (P + 3) * 8 + 4000
         assert max(passes) < 2 * (P + 1) ** 2 * 8 + 4000
     # Sums may take some more digits.
     assert_allclose(largest[0], largest[1], rtol=0, atol=100)

@@ -19,7 +19,8 @@ from small_data import F, random_data
 from threadpoolctl import threadpool_limits
 
 import sklearn_bce
-from sklearn_bce import BCENeuronClassifier, _threads
+from sklearn_bce import BCENeuronClassifier
+from sklearn_bce._kernels import threads as _threads
 
 SGD = {"solver": "sgd", "max_iter": 3, "tol": 0}
 GD = {"solver": "gd", "max_iter": 10, "tol": 0}

@@ -121,8 +121,8 @@ def test_weights_of_samples_and_classes_count(parameters, class_weight):
     weights = {"sample_weight": WEIGHT[:60], "sample_weight_val": WEIGHT[60:]}
     model = neuron(max_iter=5, **parameters).fit(X_TRAIN, Y_TRAIN, **GIVEN, **weights)
     if class_weight == "balanced":  # of the training samples
-        mass = np.bincount(Y_TRAIN, weights=WEIGHT[:60])
-        class_weight = dict(enumerate(mass.sum() / (2 * mass)))
+        class_weight_sums = np.bincount(Y_TRAIN, weights=WEIGHT[:60])
+        class_weight = dict(enumerate(class_weight_sums.sum() / (2 * class_weight_sums)))
     of_class = np.array([1.0, 1.0] if class_weight is None else [class_weight[0], class_weight[1]])
     models = models_after(5, parameters, sample_weight=WEIGHT[:60])
     curve = [loss(m, X_VAL, Y_VAL, WEIGHT[60:] * of_class[Y_VAL]) for m in models]

@@ -20,9 +20,11 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from small_data import random_data
 
 import sklearn_bce
-from sklearn_bce import BCENeuronClassifier, _held_out, _outcome
-from sklearn_bce._kernel_choice import COMPILED, kernels
-from sklearn_bce._objective import Objective
+from sklearn_bce import BCENeuronClassifier
+from sklearn_bce._estimator import diagnostics as _outcome
+from sklearn_bce._estimator import holdout as _held_out
+from sklearn_bce._kernels import COMPILED, kernels
+from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._solvers import sgd
 
 N_SAMPLES = 60
@@ -33,13 +35,17 @@ CONTAINERS = [np.asarray, np.asfortranarray, sp.csr_array]
 ON_CALL = {
     # Parameters, what is called, and the call in the midst of the pass after so many finished ones.
     # The first evaluation is of the start.
-    "newton": ({}, (Objective, "evaluate"), lambda finished: finished + 2),
-    "newton, L1": ({"l1_ratio": 0.5}, (Objective, "evaluate"), lambda finished: finished + 2),
-    "gd": ({"solver": "gd"}, (Objective, "evaluate"), lambda finished: finished + 2),
+    "newton": ({}, (InMemoryObjective, "evaluate"), lambda finished: finished + 2),
+    "newton, L1": (
+        {"l1_ratio": 0.5},
+        (InMemoryObjective, "evaluate"),
+        lambda finished: finished + 2,
+    ),
+    "gd": ({"solver": "gd"}, (InMemoryObjective, "evaluate"), lambda finished: finished + 2),
     # With momentum: from the second pass on there is an evaluation ahead of the weights, too.
     "gd, L1": (
         {"solver": "gd", "l1_ratio": 0.5},
-        (Objective, "evaluate"),
+        (InMemoryObjective, "evaluate"),
         lambda finished: 2 * finished + 2,
     ),
     # Three calls of the kernel for a pass, see the fixture below; or four batches.
@@ -185,11 +191,11 @@ def test_before_the_first_pass_has_finished_nothing_changes(key, container, fitt
 @pytest.mark.parametrize(
     ("parameters", "where", "k"),
     [
-        ({"solver": "newton"}, (Objective, "evaluate"), 1),
-        ({"solver": "newton"}, (Objective, "standardised"), 1),
-        ({"solver": "gd"}, (Objective, "evaluate"), 1),
-        ({"solver": "gd"}, (Objective, "curvature_product"), 2),  # its step, by Lanczos
-        ({"solver": "sgd"}, (Objective, "raise_unless_finite"), 1),
+        ({"solver": "newton"}, (InMemoryObjective, "evaluate"), 1),
+        ({"solver": "newton"}, (InMemoryObjective, "standardised"), 1),
+        ({"solver": "gd"}, (InMemoryObjective, "evaluate"), 1),
+        ({"solver": "gd"}, (InMemoryObjective, "curvature_product"), 2),  # its step, by Lanczos
+        ({"solver": "sgd"}, (InMemoryObjective, "raise_unless_finite"), 1),
         ({"solver": "sgd"}, (sgd, "sample_smoothness"), 1),
     ],
 )
@@ -205,7 +211,7 @@ def test_while_a_solver_gets_ready_nothing_changes(parameters, where, k, monkeyp
 
 def test_newton_steps_on_a_sample_are_none(monkeypatch):
     many, y, _ = random_data(20_000, 15)
-    evaluate, seen = Objective.evaluate, []
+    evaluate, seen = InMemoryObjective.evaluate, []
 
     def noting(self, *arguments, **named):
         seen.append(self.n_samples)
@@ -213,7 +219,7 @@ def test_newton_steps_on_a_sample_are_none(monkeypatch):
             raise KeyboardInterrupt
         return evaluate(self, *arguments, **named)
 
-    monkeypatch.setattr(Objective, "evaluate", noting)
+    monkeypatch.setattr(InMemoryObjective, "evaluate", noting)
     neuron = BCENeuronClassifier(random_state=0)
     with pytest.raises(KeyboardInterrupt):
         neuron.fit(many, y)
@@ -415,7 +421,7 @@ import json, os, signal, sys, threading
 import numpy as np, scipy.sparse as sp
 from threadpoolctl import threadpool_info, threadpool_limits
 from sklearn_bce import BCENeuronClassifier
-from sklearn_bce._kernel_choice import kernels
+from sklearn_bce._kernels import kernels
 
 parameters, n_samples, as_sparse, kernel, k = json.loads(sys.argv[1])
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever has started this

@@ -10,8 +10,10 @@ import pytest
 import scipy.sparse as sp
 
 import sklearn_bce
-from sklearn_bce import BCENeuronClassifier, _kernel_choice, _kernel_twins
-from sklearn_bce import _rule_kernels as _kernels
+from sklearn_bce import BCENeuronClassifier
+from sklearn_bce import _kernels as _kernel_choice
+from sklearn_bce._kernels import reference as _kernel_twins
+from sklearn_bce._kernels import sgd as _kernels
 
 N_SAMPLES = 40
 WIDTHS = [1, 3, 63, 64, 65, 200]  # the kernel calls BLAS from 64 on

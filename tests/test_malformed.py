@@ -23,7 +23,7 @@ from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFit
 from small_data import names_of_polars
 
 from sklearn_bce import BCENeuronClassifier, l1_min_c
-from sklearn_bce._readable import readable
+from sklearn_bce._estimator.validation import checked_array
 
 RNG = np.random.default_rng(0)
 N_SAMPLES, N_FEATURES = 30, 3
@@ -607,7 +607,7 @@ def test_malformed_csr_is_told_of_by_its_name(flaw):
     matrix = sp.csr_array(np.ones((40, 3)))
     exec(flaw, {"X": matrix})
     with pytest.raises(ValueError, match="X_val is not a well-formed sparse matrix: "):
-        readable(matrix, "X_val")
+        checked_array(matrix, "X_val")
 
 
 @pytest.mark.parametrize(("part", "kind", "size"), [("row", "row", 40), ("col", "column", 3)])

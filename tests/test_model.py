@@ -13,11 +13,12 @@ import scipy.sparse as sp
 from scipy.special import expit
 from small_data import objective
 
-from sklearn_bce import _kernel_twins, _model_kernels
-from sklearn_bce._kernel_choice import COMPILED
-from sklearn_bce._point import Point
-from sklearn_bce._solvers import _model
-from sklearn_bce._solvers._model import (
+from sklearn_bce._kernels import COMPILED
+from sklearn_bce._kernels import coordinate_descent as _model_kernels
+from sklearn_bce._kernels import reference as _kernel_twins
+from sklearn_bce._objective.base import Evaluation
+from sklearn_bce._solvers.newton import quadratic as _model
+from sklearn_bce._solvers.newton.quadratic import (
     ColumnModel,
     MatrixModel,
     _least_on_the_way,
@@ -43,7 +44,7 @@ def kernels(request, monkeypatch):
         return counting
 
     counting = SimpleNamespace(
-        csc_bends=module.csc_bends,
+        csc_column_moments=module.csc_column_moments,
         coordinate_descent=counted(module.coordinate_descent),
         csc_coordinate_descent=counted(module.csc_coordinate_descent),
     )
@@ -197,7 +198,7 @@ def test_csc_bends(kernels, index):
     columns = np.array([5, 0, 4, 3])  # in the order in which they are asked for
     first, second = np.full((2, 4), np.nan)
     arrays = X.data, X.indices.astype(index), X.indptr.astype(index)
-    kernels.csc_bends(*arrays, columns, weight, first, second)
+    kernels.csc_column_moments(*arrays, columns, weight, first, second)
     np.testing.assert_allclose(first, A.T[columns] @ weight, rtol=1e-13, atol=1e-15)
     np.testing.assert_allclose(second, (A.T[columns] ** 2) @ weight, rtol=1e-13)
 
@@ -277,7 +278,7 @@ def test_csc_coordinate_descent_without_curvature(kernels, index):
 
 def _point(theta, gradient):
     theta.flags.writeable = gradient.flags.writeable = False  # whoever writes, raises
-    return Point(theta, 0.0, gradient, None, None)
+    return Evaluation(theta, 0.0, gradient, None, None)
 
 
 def _by_matrix(model, tol=np.inf):

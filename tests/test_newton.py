@@ -10,15 +10,17 @@ from scipy.special import expit
 from small_data import F, breast_cancer, minimum, objective, random_data, solved, theta_of
 
 from benchmarks import judge
-from sklearn_bce._solvers import _newton_step, distance_from_minimum, newton
-from sklearn_bce._solvers._cost import Costs
-from sklearn_bce._solvers._line import WORTH_A_SEARCH, Step, go_along, slope_on_ray
-from sklearn_bce._solvers._newton_step import (
+from sklearn_bce._solvers import distance_from_minimum
+from sklearn_bce._solvers.newton import direction as _newton_step
+from sklearn_bce._solvers.newton import starts as newton
+from sklearn_bce._solvers.newton.cost import Costs
+from sklearn_bce._solvers.newton.direction import (
     FINAL_SHARE,
     StepFinder,
     by_conjugate_gradients,
     positive_solver,
 )
+from sklearn_bce._solvers.newton.line_search import WORTH_A_SEARCH, Step, go_along, slope_on_ray
 
 # What forming and factorising the curvature costs, in passes, so that one way or the other is the
 # way to a step.

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sklearn_bce import _coordinates
-from sklearn_bce._coordinates import Coordinates, row_blocks, squared, standard_coordinates
-from sklearn_bce._design import Design, design_of
-from sklearn_bce._objective import Objective
-from sklearn_bce._penalty import ElasticNet
+from sklearn_bce._objective import scaling as _coordinates
+from sklearn_bce._objective.design import Design, design_of
+from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.penalty import ElasticNet
+from sklearn_bce._objective.rows import row_blocks, squared
+from sklearn_bce._objective.scaling import Coordinates, standard_coordinates
 
 C = 0.7
 CONTAINERS = {
@@ -80,7 +81,7 @@ def _problem(container, dtype=np.float64, standardised=False, fit_intercept=True
     strength = 1 / (C * weight.sum())
     user = Coordinates.of_user(X.shape[1], fit_intercept)
     rows = CONTAINERS[container](X.astype(dtype))
-    objective = Objective(rows, y, weight, ElasticNet(strength), user)
+    objective = InMemoryObjective(rows, y, weight, ElasticNet(strength), user)
     if standardised:
         objective = objective.standardised()
     theta = np.array([0.3, -0.2, 0.1, 0.05, -0.4])[: objective.coordinates.size]
@@ -141,7 +142,7 @@ def test_in_user_units_the_penalty_is_divided_by_c_and_the_weights(C, strength):
     X, y, weight = _data()
     theta = np.array([0.3, -0.2, 0.01, 0.005, -0.4])
     reference = Reference(X, y, weight, strength / weight.sum(), Coordinates.of_user(4, True))
-    got = Objective.in_user_units(X, y, weight, C, 0.0, True).evaluate(theta)
+    got = InMemoryObjective.in_user_units(X, y, weight, C, 0.0, True).evaluate(theta)
     assert got.value == pytest.approx(reference.value(theta), rel=1e-13)
 
 
@@ -160,8 +161,8 @@ def test_a_weight_is_a_number_of_copies_and_only_the_penalty_minds_the_scale(con
     theta = np.array([0.3, -0.2, 0.1, 0.05, -0.4])
     weight, C, other_weight, other_C, rows = SAME[same]
     X, repeated = CONTAINERS[container](X), CONTAINERS[container](X[rows])
-    objective = Objective.in_user_units(X, y, weight, C, 0.0, True)
-    other = Objective.in_user_units(repeated, y[rows], other_weight, other_C, 0.0, True)
+    objective = InMemoryObjective.in_user_units(X, y, weight, C, 0.0, True)
+    other = InMemoryObjective.in_user_units(repeated, y[rows], other_weight, other_C, 0.0, True)
     assert objective.total_weight == pytest.approx(weight.sum(), rel=1e-14)
     one, two = (each.standardised().evaluate(theta, hessian=True) for each in (objective, other))
     assert one.value == pytest.approx(two.value, rel=1e-12)
@@ -213,14 +214,14 @@ def _of_outputs(y):
     n_samples = len(Z_TO_TOUCH)
     weight = np.linspace(1, 2, n_samples)
     X = np.random.default_rng(0).standard_normal((n_samples, 2))
-    objective = Objective.in_user_units(X, np.full(n_samples, y), weight, 1.0, 0.0, True)
+    objective = InMemoryObjective.in_user_units(X, np.full(n_samples, y), weight, 1.0, 0.0, True)
     return objective, weight / weight.sum()
 
 
 def test_curvature_above_is_that_of_the_parabola():
     """(σ(z) − ½)/z, and ¼ at 0."""
     objective, share = _of_outputs(1.0)
-    got = objective.curvature_above(np.array(Z_TO_TOUCH))
+    got = objective.majorising_curvature(np.array(Z_TO_TOUCH))
     for of_sample, z, p in zip(got, Z_TO_TOUCH, share, strict=True):
         c = (1 / (1 + mp.exp(-mp.mpf(z))) - 0.5) / mp.mpf(z) if z else mp.mpf(0.25)
         assert of_sample == pytest.approx(float(p * c), rel=1e-12)
@@ -233,7 +234,7 @@ def test_the_parabola_touches_the_loss_and_is_nowhere_below_it(y):
     """At −z as well, by its symmetry."""
     objective, share = _of_outputs(y)
     z = np.array(Z_TO_TOUCH)
-    bend = objective.curvature_above(z) / share
+    bend = objective.majorising_curvature(z) / share
 
     def loss(t):
         return np.logaddexp(0, t) - y * t
@@ -252,7 +253,7 @@ def test_the_parabola_touches_the_loss_and_is_nowhere_below_it(y):
 def _with_l1_norm(standardised, l1_ratio=0.6, fit_intercept=True):
     """Return an objective, and F of its θ with the norm written out."""
     X, y, weight = _data()
-    objective = Objective.in_user_units(X, y, weight, C, l1_ratio, fit_intercept)
+    objective = InMemoryObjective.in_user_units(X, y, weight, C, l1_ratio, fit_intercept)
     objective = objective.standardised() if standardised else objective
     strength = 1 / (C * weight.sum())
     smooth = Reference(X, y, weight, (1 - l1_ratio) * strength, objective.coordinates)
@@ -289,12 +290,16 @@ def test_slope_at_is_the_one_sided_one(theta, standardised, seed):
     objective, _, value = _with_l1_norm(standardised)
     direction = np.random.default_rng(seed).standard_normal(5)
     direction[:4] /= 1.0 if standardised else np.array([0.1, 1, 10, 100])
-    got = objective.slope_at(objective.evaluate(theta), direction)
+    got = objective.directional_derivative(objective.evaluate(theta), direction)
     t = 1e-5
     one, half = ((value(theta + s * direction) - value(theta)) / s for s in (t, t / 2))
     assert got == pytest.approx(2 * half - one, rel=1e-7, abs=1e-8)
-    there = objective.slope_at(objective.evaluate(theta), np.append(direction[:4], 0.0))
-    back = objective.slope_at(objective.evaluate(theta), np.append(-direction[:4], 0.0))
+    there = objective.directional_derivative(
+        objective.evaluate(theta), np.append(direction[:4], 0.0)
+    )
+    back = objective.directional_derivative(
+        objective.evaluate(theta), np.append(-direction[:4], 0.0)
+    )
     assert there > -back  # for there is a kink at each 0
 
 
@@ -302,7 +307,7 @@ def test_slope_at_is_the_one_sided_one(theta, standardised, seed):
 def test_log_odds(fit_intercept):
     X, y, weight = np.zeros((4, 1)), np.array([0.0, 1.0, 0.25, 1.0]), np.array([3.0, 1, 2, 0])
     for targets in (y, np.zeros(4), np.ones(4)):
-        objective = Objective.in_user_units(X, targets, weight, C, 1.0, fit_intercept)
+        objective = InMemoryObjective.in_user_units(X, targets, weight, C, 1.0, fit_intercept)
         both = fit_intercept and targets is y
         assert objective.log_odds == pytest.approx(np.log(1.5 / 4.5) if both else 0.0, rel=1e-15)
 
@@ -310,7 +315,7 @@ def test_log_odds(fit_intercept):
 def test_a_part_of_others_is_its_share_of_the_mean_in_any_coordinates():
     X, y, weight = _data()
     user, standard = Coordinates.of_user(4, True), Coordinates(X.mean(0), X.std(0), True)
-    part = Objective(X, y, weight, ElasticNet(0.5), user, total_weight=70.0)
+    part = InMemoryObjective(X, y, weight, ElasticNet(0.5), user, total_weight=70.0)
     w, b = np.array([3.0, -0.2, 0.01, 0.005]), -0.4
     z = X @ w + b
     value = weight @ (np.logaddexp(0, z) - y * z) / 70 + w @ w / 4
@@ -324,14 +329,14 @@ def test_a_part_of_others_is_its_share_of_the_mean_in_any_coordinates():
 def test_typical_diagonal_is_the_diagonal_where_all_outputs_are_one(fit_intercept):
     """Columns have a mean square of 1 then: Σ hz² = Σ h = a(1−a)."""
     X, y, weight = _data()
-    problem = Objective.in_user_units(X, y, weight, C, 0.0, fit_intercept).standardised()
+    problem = InMemoryObjective.in_user_units(X, y, weight, C, 0.0, fit_intercept).standardised()
     c = 0.7 * fit_intercept
     point = problem.evaluate(problem.coordinates.from_user(np.zeros(4), c))
     share = weight / weight.sum()
     variance = share @ np.square(X - share @ X * fit_intercept)
     bend, strength = np.exp(-c) / (1 + np.exp(-c)) ** 2, 1 / (C * weight.sum())
     expected = [*(bend + strength / variance), bend][: len(point.theta)]
-    np.testing.assert_allclose(problem.typical_diagonal(point), expected, rtol=1e-12)
+    np.testing.assert_allclose(problem.diagonal_preconditioner(point), expected, rtol=1e-12)
     np.testing.assert_allclose(problem.curvature_diagonal(point), expected, rtol=1e-12)
 
 
@@ -431,7 +436,7 @@ def test_a_constant_column_is_left_at_scale_one(value):
     X[0, 0] += 1.0  # in a sample without weight
     weight = np.arange(9) / 3
     strength = 0.25
-    objective = Objective(
+    objective = InMemoryObjective(
         X, np.eye(9)[2], weight, ElasticNet(strength), Coordinates.of_user(2, True)
     )
     problem = objective.standardised()
@@ -456,7 +461,7 @@ def test_hard_columns_lose_no_digits(C, sparse):
     """As in exact arithmetic, to 1e-12 of the terms that are summed."""
     X, y, weight = _hard_data()
     rows = sp.csr_array(X) if sparse else X
-    problem = Objective.in_user_units(rows, y, weight, C, 0.0, True).standardised()
+    problem = InMemoryObjective.in_user_units(rows, y, weight, C, 0.0, True).standardised()
     to = problem.coordinates
     # With a penalty w, not u, is of order 1: 1e150 squared would be all there is to F.
     theta = np.array([0.5, -0.8, 0.7, 0.3, 0.2])
@@ -491,7 +496,7 @@ def test_off_centre_columns_are_the_same_function_of_the_user(deviations, dtype)
     """F(θ) is F at (w, b) = to_user(θ), of the very numbers that X holds."""
     X = np.random.default_rng(1).normal([0, deviations], 1.0, (40, 2)).astype(dtype)
     y, weight = np.arange(40) % 2.0, np.ones(40)
-    objective = Objective(X, y, weight, ElasticNet(0.01), Coordinates.of_user(2, True))
+    objective = InMemoryObjective(X, y, weight, ElasticNet(0.01), Coordinates.of_user(2, True))
     problem = objective.standardised()
     theta = np.array([0.5, -0.8, 0.3])
     w, b = problem.coordinates.to_user(theta)
@@ -537,15 +542,15 @@ def test_a_copy_and_a_view_of_the_samples_make_the_same_products(fit_intercept):
         z, again = np.empty((2, 12))
         sums, product, gram = design.sums(), design.sums(), design.gram_sums(every)
         squares = design.square_sums()
-        operand = design.operand(theta)
+        raw_weights = design.raw_weights(theta)
         for rows, block in design.blocks(slice(0, 12)):
-            block.outputs(*operand, z[rows])
+            block.outputs(*raw_weights, z[rows])
             block.add_sums(y[rows], sums)
-            block.add_product(*operand, weight[rows], again[rows], product)
+            block.add_product(*raw_weights, weight[rows], again[rows], product)
             design.add_gram(block, weight[rows], every, gram)
             block.add_squares(weight[rows], *squares)
         np.testing.assert_array_equal(again, z)
-        totals = design.summed(sums), design.summed(product)
+        totals = design.to_theta_gradient(sums), design.to_theta_gradient(product)
         products.append((z, *totals, design.gram(gram, every), design.gram_diagonal(*squares)))
     for of_copy, of_view in zip(*products, strict=True):
         np.testing.assert_allclose(of_copy, of_view, rtol=1e-11, atol=1e-11)

@@ -18,7 +18,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from small_data import random_data
 
 from sklearn_bce import BCENeuronClassifier
-from sklearn_bce._kernel_choice import kernels
+from sklearn_bce._kernels import kernels
 
 X, Y, WEIGHT = random_data(63, 3)
 SOFT = np.random.default_rng(1).uniform(size=len(Y))
@@ -68,9 +68,13 @@ class Literal:
         for rows in np.split(order, range(batch, len(order), batch)):
             z = X[rows] @ self.w + self.b
             loss += s[rows] @ (np.logaddexp(0, z) - y[rows] * z)
-            error, mass, step = s[rows] * (y[rows] - expit(z)), s[rows].sum(), eta / len(rows)
-            w = self.w + step * (error @ X[rows] - mass * l2 * self.w)
-            self.w = np.sign(w) * np.maximum(np.abs(w) - step * mass * l1, 0.0)
+            error, class_weight_sums, step = (
+                s[rows] * (y[rows] - expit(z)),
+                s[rows].sum(),
+                eta / len(rows),
+            )
+            w = self.w + step * (error @ X[rows] - class_weight_sums * l2 * self.w)
+            self.w = np.sign(w) * np.maximum(np.abs(w) - step * class_weight_sums * l1, 0.0)
             self.b += step * intercept * error.sum()
         self.loss_curve.append(loss / s.sum() + penalty)
 

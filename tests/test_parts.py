@@ -11,13 +11,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from small_data import F, random_data, with_ones
 
-from sklearn_bce._coordinates import Coordinates, Moments
-from sklearn_bce._extent import Extent
-from sklearn_bce._objective import Objective
-from sklearn_bce._parts import Encoding, ObjectiveOfParts
-from sklearn_bce._penalty import ElasticNet
-from sklearn_bce._survey import MOST_ELEMENTS, ROWS_PER_COORDINATE, surveyed
-from sklearn_bce._training_on_parts import encoded_part, few_of
+from sklearn_bce._estimator.chunks import encoded_part, few_of
+from sklearn_bce._objective.base import DataSize
+from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.partitioned import Encoding, PartitionedObjective
+from sklearn_bce._objective.penalty import ElasticNet
+from sklearn_bce._objective.scaling import Coordinates, Moments
+from sklearn_bce._objective.summary import MOST_ELEMENTS, ROWS_PER_COORDINATE, summarise
 
 N, P, C = 90, 5, 0.7
 RNG = np.random.default_rng(0)
@@ -70,14 +70,16 @@ def as_they_are(y, weight):
 
 def of_parts(parts, fit_intercept=True, l1_ratio=0.0):
     coordinates = Coordinates.of_user(P, fit_intercept)
-    extent = reduce(add, (Extent.of(X) for X, _, _ in parts.parts))
+    data_size = reduce(add, (DataSize.of(X) for X, _, _ in parts.parts))
     encoding = Encoding(as_they_are, coordinates, WEIGHT.sum())
-    return ObjectiveOfParts(parts, extent, encoding, ElasticNet.of(C, l1_ratio, WEIGHT.sum()))
+    return PartitionedObjective(
+        parts, data_size, encoding, ElasticNet.of(C, l1_ratio, WEIGHT.sum())
+    )
 
 
 def both(parts, standard=False, fit_intercept=True, l1_ratio=0.0):
     """Return F of the parts and F of all, in the same coordinates."""
-    inside = Objective.in_user_units(X, Y, WEIGHT, C, l1_ratio, fit_intercept)
+    inside = InMemoryObjective.in_user_units(X, Y, WEIGHT, C, l1_ratio, fit_intercept)
     outside = of_parts(parts, fit_intercept, l1_ratio)
     if not standard:
         return outside, inside
@@ -130,7 +132,9 @@ def test_evaluate_is_that_of_all(parts, fit_intercept, standard):
     assert_near(outside.value_at(theta, None), expected.value, parts)
     total = inside.total_curvature(expected)
     assert_near(outside.total_curvature(point), total, parts)
-    assert_near(outside.typical_diagonal(point), inside.typical_diagonal(expected), parts)
+    assert_near(
+        outside.diagonal_preconditioner(point), inside.diagonal_preconditioner(expected), parts
+    )
 
 
 @pytest.mark.parametrize("standard", [False, True])
@@ -142,8 +146,8 @@ def test_curvatures_are_those_of_all(parts, fit_intercept, standard):
     vector = np.array([1.0, -2.0, 0.0, 0.5, 3.0, -1.0])[: P + fit_intercept]
     for curvature, of_all in (
         (point.curvature, expected.curvature),
-        (outside.curvature_above(point.z), inside.curvature_above(expected.z)),
-        (outside.curvature_at_most(), inside.curvature_at_most()),
+        (outside.majorising_curvature(point.z), inside.majorising_curvature(expected.z)),
+        (outside.curvature_bound(), inside.curvature_bound()),
     ):
         here, there = point._replace(curvature=curvature), expected._replace(curvature=of_all)
         product, along = outside.curvature_product(here, vector)
@@ -170,7 +174,7 @@ def test_all_of_it_by_the_textbook(rows_of_parts, kinds):
     gram = Z.T @ (Z * (share * a * (1 - a))[:, None])
     assert_near(point.hessian, gram + np.diag(strength), parts)
     assert_near(outside.total_curvature(point), share @ (a * (1 - a)), parts)
-    at_most = point._replace(curvature=outside.curvature_at_most())
+    at_most = point._replace(curvature=outside.curvature_bound())
     gram = Z.T @ (Z * (share / 4)[:, None])
     assert_near(outside.curvature_diagonal(at_most), np.diag(gram) + strength, parts)
 
@@ -304,25 +308,27 @@ MOST = ROWS_PER_COORDINATE * 3  # of two features and the intercept
 
 
 def test_survey_counts(parts):
-    survey = surveyed(parts, 0, soft=False)
+    summary = summarise(parts, 0, soft=False)
     sparse = [sp.issparse(X) for X, _, _ in parts.parts]
-    assert survey.n_features == P
-    assert survey.extent.n_samples == N
-    assert survey.extent.is_sparse == all(sparse)
-    assert survey.extent.dtype == np.result_type(*(X.dtype for X, _, _ in parts.parts))
+    assert summary.n_features == P
+    assert summary.data_size.n_samples == N
+    assert summary.data_size.is_sparse == all(sparse)
+    assert summary.data_size.dtype == np.result_type(*(X.dtype for X, _, _ in parts.parts))
     lengths = [np.diff(X.indptr) if sp.issparse(X) else [P] * len(X) for X, _, _ in parts.parts]
     stored = np.concatenate(lengths)
-    assert survey.extent.n_stored == sum(stored)
-    assert survey.extent.n_pairs == np.sum(np.square(stored))
-    assert survey.mass == pytest.approx({0: WEIGHT[Y == 0].sum(), 1: WEIGHT[Y == 1].sum()})
-    assert sorted(survey.few) == [0, 1]
+    assert summary.data_size.n_stored == sum(stored)
+    assert summary.data_size.n_pairs == np.sum(np.square(stored))
+    assert summary.class_weight_sums == pytest.approx(
+        {0: WEIGHT[Y == 0].sum(), 1: WEIGHT[Y == 1].sum()}
+    )
+    assert sorted(summary.few) == [0, 1]
 
 
 def test_soft_targets_are_of_one_kind():
     y = np.round(np.random.default_rng(2).random(N), 3)
-    survey = surveyed(split(SPLITS["thirds"], data=(X, y, WEIGHT)), 0, soft=True)
-    assert survey.mass == pytest.approx({0: WEIGHT @ (1 - y), 1: WEIGHT @ y})
-    (few,) = survey.few.values()
+    summary = summarise(split(SPLITS["thirds"], data=(X, y, WEIGHT)), 0, soft=True)
+    assert summary.class_weight_sums == pytest.approx({0: WEIGHT @ (1 - y), 1: WEIGHT @ y})
+    (few,) = summary.few.values()
     assert few.n_samples == np.count_nonzero(WEIGHT)
     assert_array_equal(np.sort(few.y), np.sort(y[WEIGHT > 0]))
 
@@ -333,10 +339,10 @@ def test_few_are_as_many_as_wanted_of_either_class(pieces, kinds):
     data = numbered(500, positive=30)
     data[2][[3, 5, 11]] = 0
     parts = split(np.array_split(np.arange(500), pieces), kinds, data)
-    survey = surveyed(parts, 0, soft=False)
+    summary = summarise(parts, 0, soft=False)
     for label in (0, 1):
         counting = np.flatnonzero((data[1] == label) & (data[2] > 0))
-        few = survey.few[label]
+        few = summary.few[label]
         numbers = numbers_of(few)
         assert few.n_samples == len(counting)
         assert len(numbers) == min(MOST, len(counting))  # all of the rare class
@@ -349,8 +355,8 @@ def test_few_are_as_many_as_wanted_of_either_class(pieces, kinds):
 
 def test_few_are_bounded_in_elements():
     X = sp.csr_array((np.ones(12), (np.arange(12), np.arange(12))), shape=(12, MOST_ELEMENTS // 4))
-    survey = surveyed(Listed([(X, np.arange(12) % 2, np.ones(12))]), 0, soft=False)
-    assert {len(few.y) for few in survey.few.values()} == {1}
+    summary = summarise(Listed([(X, np.arange(12) % 2, np.ones(12))]), 0, soft=False)
+    assert {len(few.y) for few in summary.few.values()} == {1}
 
 
 @pytest.mark.parametrize("association", ["left", "right", "reversed", "pairs"])
@@ -362,7 +368,7 @@ def test_surveys_may_be_added_in_any_order(association):
             surveys.extend(ask(k, *part)[0] for k, part in enumerate(self.parts))
             return [reduce(add, surveys)]
 
-    expected = surveyed(Kept(split(np.array_split(np.arange(800), 4), data=data).parts), 3, False)
+    expected = summarise(Kept(split(np.array_split(np.arange(800), 4), data=data).parts), 3, False)
     a, b, c, d = surveys
     added = {
         "left": ((a + b) + c) + d,
@@ -370,8 +376,8 @@ def test_surveys_may_be_added_in_any_order(association):
         "reversed": d + c + b + a,
         "pairs": (c + a) + (d + b),
     }[association]
-    assert added.extent == expected.extent
-    assert added.mass == expected.mass
+    assert added.data_size == expected.data_size
+    assert added.class_weight_sums == expected.class_weight_sums
     for label in (0, 1):
         assert set(numbers_of(added.few[label])) == set(numbers_of(expected.few[label]))
         assert added.few[label].n_samples == expected.few[label].n_samples
@@ -379,7 +385,7 @@ def test_surveys_may_be_added_in_any_order(association):
 
 def test_few_follow_from_the_seed():
     parts = split(np.array_split(np.arange(800), 5), data=numbered(800, positive=400))
-    first, again, other = (surveyed(parts, seed, False).few[1] for seed in (0, 0, 1))
+    first, again, other = (summarise(parts, seed, False).few[1] for seed in (0, 0, 1))
     assert_array_equal(numbers_of(first), numbers_of(again))
     assert set(numbers_of(first)) != set(numbers_of(other))
 
@@ -390,7 +396,7 @@ def test_few_are_drawn_alike_from_parts_of_any_size():
     pieces = [np.arange(10), np.arange(10, 300), np.arange(300, 301), np.arange(301, 330)]
     parts, drawn = split(pieces, data=data), np.zeros(330)
     for seed in range(times):
-        drawn[numbers_of(surveyed(parts, seed, False).few[0])] += 1
+        drawn[numbers_of(summarise(parts, seed, False).few[0])] += 1
     expected = MOST / 330
     for rows in pieces:
         error = np.sqrt(expected * (1 - expected) / (times * len(rows)))
@@ -410,10 +416,10 @@ def test_the_mean_loss_of_few_is_that_of_all_on_average(soft):
     penalty, coordinates = ElasticNet(0.01), Coordinates.of_user(2, True)
     theta = np.array([0.7, -0.2, 0.3])
     samples = encode(data[1], data[2])
-    expected = Objective(data[0], *samples, penalty, coordinates).evaluate(theta).value
+    expected = InMemoryObjective(data[0], *samples, penalty, coordinates).evaluate(theta).value
     values = []
     for seed in range(200):
-        few = few_of(surveyed(parts, seed, soft), encode, penalty, coordinates)
+        few = few_of(summarise(parts, seed, soft), encode, penalty, coordinates)
         assert few.n_samples == MOST if soft else 2 * MOST
         values.append(few.evaluate(theta).value)
         assert soft or few.total_weight == pytest.approx(samples[1].sum())
@@ -426,13 +432,13 @@ def test_the_mean_loss_of_few_is_that_of_all_on_average(soft):
 def test_too_few_of_a_class_are_no_start(positive):
     """On as many samples as coordinates there may be no minimum."""
     data = numbered(100, positive)
-    survey = surveyed(split([np.arange(100)], data=data), 0, soft=False)
+    summary = summarise(split([np.arange(100)], data=data), 0, soft=False)
     encode = partial(encoded_part, np.array([0, 1]), False, None)
-    few = few_of(survey, encode, ElasticNet(0.1), Coordinates.of_user(2, True))
+    few = few_of(summary, encode, ElasticNet(0.1), Coordinates.of_user(2, True))
     assert (few is None) == (positive == 3)
 
 
 def test_parts_of_other_features_are_an_error():
     parts = Listed([(X, Y, WEIGHT), (X[:, 1:], Y, WEIGHT)])
     with pytest.raises(ValueError, match="X has 5 features in one part and 4 in another"):
-        surveyed(parts, 0, soft=False)
+        summarise(parts, 0, soft=False)

@@ -7,14 +7,17 @@ from scipy.special import expit
 from small_data import F, minimum, objective, random_data, solved, theta_of
 
 from sklearn_bce import BCENeuronClassifier
-from sklearn_bce._coordinates import Coordinates
-from sklearn_bce._objective import Objective
-from sklearn_bce._penalty import ElasticNet
-from sklearn_bce._solvers import _cost, _newton_step, _row_space, newton
-from sklearn_bce._solvers._cost import Costs
-from sklearn_bce._solvers._newton_step import QuasiNewton
-from sklearn_bce._solvers._row_space import RowSpace, bound
-from sklearn_bce._solvers._sample import may_leave_no_weight, sample_of, with_diagonal
+from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.penalty import ElasticNet
+from sklearn_bce._objective.scaling import Coordinates
+from sklearn_bce._solvers.newton import cost as _cost
+from sklearn_bce._solvers.newton import direction as _newton_step
+from sklearn_bce._solvers.newton import row_space as _row_space
+from sklearn_bce._solvers.newton import starts as newton
+from sklearn_bce._solvers.newton.cost import Costs
+from sklearn_bce._solvers.newton.direction import QuasiNewton
+from sklearn_bce._solvers.newton.row_space import RowSpace, bound
+from sklearn_bce._solvers.newton.subsample import may_leave_no_weight, sample_of, with_diagonal
 
 
 def _force(monkeypatch, *, curvature=np.inf, rows=0, row_space=False):
@@ -221,7 +224,7 @@ def test_no_weight_is_seen_where_no_gradient_is_five_standard_errors_above_the_n
     slope = share * (share @ y - y)
     norm = abs(slope @ x) - errors * np.sqrt(np.sum(slope**2))
     user = Coordinates.of_user(1, True)
-    sample = Objective(x[:, np.newaxis], y, weight, ElasticNet(0.0, np.array([norm])), user)
+    sample = InMemoryObjective(x[:, np.newaxis], y, weight, ElasticNet(0.0, np.array([norm])), user)
     assert may_leave_no_weight(sample) is expected
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sklearn_bce._penalty import ElasticNet
+from sklearn_bce._objective.penalty import ElasticNet
 
 L2 = {"none": 0.0, "one": 0.5, "several": np.array([0.5, 2.0, 8.0, 0.25])}
 L1 = {"none": 0.0, "one": 0.75, "several": np.array([0.5, 0.0, 3.0, 0.125])}
@@ -42,7 +42,7 @@ def test_by_hand():
     assert (single.value(u), several.value(u)) == (1.25, 11.0)
     np.testing.assert_array_equal(single.gradient(u), [1.0, -0.5, 0.0])
     np.testing.assert_array_equal(several.gradient(u), [1.0, -2.0, 0.0])
-    np.testing.assert_array_equal(several.proximal_step(u, 0.5), [0.5, 0.0, 0.0])
+    np.testing.assert_array_equal(several.prox(u, 0.5), [0.5, 0.0, 0.0])
     assert several.l1_slope(u, np.array([1.0, 1.0, -1.0])) == 3.0
 
 
@@ -77,7 +77,7 @@ def test_proximal_step_is_least_on_a_grid(eta, kappa):
     )
     before = u.copy()
     for l1 in (kappa, np.full(len(u), kappa)):
-        got = ElasticNet(0.5, l1).proximal_step(u, eta)
+        got = ElasticNet(0.5, l1).prox(u, eta)
         np.testing.assert_allclose(got, least, rtol=0, atol=spacing)
         np.testing.assert_array_equal(got == 0, np.abs(u) <= eta * kappa)
     np.testing.assert_array_equal(u, before)
@@ -85,9 +85,9 @@ def test_proximal_step_is_least_on_a_grid(eta, kappa):
 
 def test_proximal_step_has_a_threshold_for_each_coordinate(u, l2):
     kappa = L1["several"]
-    got = ElasticNet(l2, kappa).proximal_step(u, 0.5)
+    got = ElasticNet(l2, kappa).prox(u, 0.5)
     for k, (of_all, ui) in enumerate(zip(got, u, strict=True)):
-        assert of_all == ElasticNet(l2, float(kappa[k])).proximal_step(np.array([ui]), 0.5)[0]
+        assert of_all == ElasticNet(l2, float(kappa[k])).prox(np.array([ui]), 0.5)[0]
 
 
 @pytest.mark.parametrize("scale", [np.array([2.0, 0.5, 1.0, 64.0]), np.full(4, 2.0**-40)])

@@ -23,7 +23,7 @@ from small_data import breast_cancer
 
 import sklearn_bce
 from sklearn_bce import BCENeuronClassifier
-from sklearn_bce._persistence import VERSION
+from sklearn_bce._estimator.state import VERSION
 
 RAW, Y, _ = breast_cancer()
 X = StandardScaler().fit_transform(RAW)

@@ -11,8 +11,8 @@ from sklearn.base import clone
 from small_data import F, minimum, random_data
 
 from sklearn_bce import BCENeuronClassifier
-from sklearn_bce._kernel_choice import kernels
-from sklearn_bce._objective import Objective
+from sklearn_bce._kernels import kernels
+from sklearn_bce._objective.in_memory import InMemoryObjective
 
 DATA = random_data(60, 3)
 X, Y, WEIGHT = DATA
@@ -270,7 +270,7 @@ def test_warm_start_goes_on_after_ctrl_c(solver, penalty, monkeypatch):
     neuron = neuron_of(solver, max_iter=10, warm_start=True, **penalty)
     at_once = clone(neuron).fit(X, Y)
     # The fifth call: gd's first is for the start, sgd's are passes.
-    owner, name = (Objective, "evaluate") if solver == "gd" else (kernels(), "dense_pass")
+    owner, name = (InMemoryObjective, "evaluate") if solver == "gd" else (kernels(), "dense_pass")
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, on_call(5, getattr(owner, name)))
         with pytest.raises(KeyboardInterrupt):

@@ -7,9 +7,12 @@ import pytest
 import scipy.sparse as sp
 from scipy.special import expit
 
-from sklearn_bce import _dense_kernels, _kernel_twins, _rows, _sparse_kernels
-from sklearn_bce._kernel_choice import COMPILED
-from sklearn_bce._rows import DenseRows, SparseRows, rows_of
+from sklearn_bce._kernels import COMPILED
+from sklearn_bce._kernels import csr as _sparse_kernels
+from sklearn_bce._kernels import dense as _dense_kernels
+from sklearn_bce._kernels import reference as _kernel_twins
+from sklearn_bce._objective import rows as _rows
+from sklearn_bce._objective.rows import DenseRows, SparseRows, rows_of
 
 LAYOUTS = ["C", "F", "strided", "csr-int32", "csr-int64"]
 # A chunk of the dense kernels is 2¹⁸ bytes: several chunks, a part of one, and rows that are longer

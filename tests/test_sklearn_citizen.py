@@ -38,7 +38,10 @@ from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils import check_random_state, estimator_html_repr
 
 import sklearn_bce
-from sklearn_bce import BCENeuronClassifier, _compat, _predictions, _version
+from sklearn_bce import BCENeuronClassifier
+from sklearn_bce._estimator import prediction as _predictions
+from sklearn_bce._estimator import sklearn_compat as _compat
+from sklearn_bce._estimator import state as _version
 
 RAW, Y = load_breast_cancer(return_X_y=True)
 X = scale(RAW)

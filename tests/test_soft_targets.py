@@ -281,8 +281,8 @@ def test_class_weight_is_that_of_two_rows_a_sample(solver, class_weight):
     neuron = soft(class_weight=class_weight, C=0.5, **SOLVERS[solver]).fit(X, Y, WEIGHT)
     of_class = class_weight
     if class_weight == "balanced":
-        mass = np.array([WEIGHT @ (1 - Y), WEIGHT @ Y])
-        of_class = dict(enumerate(np.sum(WEIGHT) / (2 * mass)))
+        class_weight_sums = np.array([WEIGHT @ (1 - Y), WEIGHT @ Y])
+        of_class = dict(enumerate(np.sum(WEIGHT) / (2 * class_weight_sums)))
     reference = logistic(X, Y, WEIGHT, C=0.5, class_weight=of_class)
     assert_allclose(theta_of(neuron), theta_of(reference), rtol=1e-8)
 

@@ -17,8 +17,12 @@ from small_data import (
 
 from sklearn_bce._solvers import SOLVERS
 from sklearn_bce._solvers import sgd as sgd_module
-from sklearn_bce._solvers._record import Plateau
-from sklearn_bce._solvers._step import batch_smoothness, mean_smoothness, sample_smoothness
+from sklearn_bce._solvers.base import Plateau
+from sklearn_bce._solvers.step_size import (
+    batch_lipschitz_constant,
+    lipschitz_constant,
+    sample_lipschitz_constant,
+)
 
 # ----- records ----------------------------------------------------------------------------------
 
@@ -78,7 +82,7 @@ def test_mean_smoothness_is_the_largest_curvature(shape, fit_intercept, sparse):
     data = random_data(*shape, sparse=sparse)
     Z, _, share, strength = parts(data, 2.0, fit_intercept)
     largest = np.linalg.eigvalsh(Z.T @ (Z * share[:, None]) / 4 + np.diag(strength))[-1]
-    got = mean_smoothness(objective(data, 2.0, fit_intercept))
+    got = lipschitz_constant(objective(data, 2.0, fit_intercept))
     assert largest * (1 - 1e-14) <= got <= 1.03 * largest
 
 
@@ -87,7 +91,7 @@ def test_mean_smoothness_finds_an_eigenvalue_close_to_many_others(largest):
     basis = np.linalg.qr(np.random.default_rng(0).standard_normal((600, 101)))[0]
     eigenvalues = np.append(np.linspace(0.5, 1.0, 100), largest)
     data = (basis * np.sqrt(4 * 600 * eigenvalues), np.zeros(600), np.ones(600))
-    assert largest <= mean_smoothness(objective(data, np.inf, False)) <= 1.03 * largest
+    assert largest <= lipschitz_constant(objective(data, np.inf, False)) <= 1.03 * largest
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
@@ -97,17 +101,17 @@ def test_sample_smoothness_is_the_largest_curvature_of_a_sample(fit_intercept, s
     Z, _, _, strength = parts(data, 2.0, fit_intercept)
     terms = [s * (np.outer(z, z) / 4 + np.diag(strength)) for s, z in zip(data[2], Z, strict=True)]
     largest = max(np.linalg.eigvalsh(term)[-1] for term in terms)
-    got = sample_smoothness(objective(data, 2.0, fit_intercept))
+    got = sample_lipschitz_constant(objective(data, 2.0, fit_intercept))
     # The intercept is not penalised: that is the difference from a bound to the largest.
     assert largest * (1 - 1e-14) <= got <= largest + np.max(data[2]) * strength[0]
     assert got == pytest.approx(np.max(data[2] * ((Z**2).sum(1) / 4 + strength[0])), rel=1e-13)
 
 
 def test_batch_smoothness_lies_between_sample_and_mean():
-    assert batch_smoothness(1, 1, 5.0, 3.0) == 5.0
-    assert batch_smoothness(1, 50, 5.0, 0.7) == pytest.approx(5.0, rel=1e-15)
-    assert batch_smoothness(50, 50, 5.0, 0.7) == pytest.approx(0.7, rel=1e-15)
-    got = [batch_smoothness(t, 50, 5.0, 0.7) for t in range(1, 51)]
+    assert batch_lipschitz_constant(1, 1, 5.0, 3.0) == 5.0
+    assert batch_lipschitz_constant(1, 50, 5.0, 0.7) == pytest.approx(5.0, rel=1e-15)
+    assert batch_lipschitz_constant(50, 50, 5.0, 0.7) == pytest.approx(0.7, rel=1e-15)
+    got = [batch_lipschitz_constant(t, 50, 5.0, 0.7) for t in range(1, 51)]
     assert np.all(np.diff(got) < 0)
     # Gower et al., proposition 3.8: n(τ−1)/(τ(n−1)) of the mean's, (n−τ)/(τ(n−1)) of a sample's.
     proposition = [(50 * (t - 1) * 0.7 + (50 - t) * 5.0) / (t * 49) for t in range(1, 51)]
@@ -126,7 +130,7 @@ def test_smoothness_of_a_batch_is_that_of_a_mean_over_samples(batch, size):
     of_sample = np.max(data[2] * ((Z**2).sum(1) / 4 + strength[0]))
     share = 60 * (batch - 1) / (batch * 59)
     expected = share * of_mean + (1 - share) * of_sample
-    got = sgd_module.smoothness_of(objective(data, 2.0))(batch)
+    got = sgd_module.batch_lipschitz_constants(objective(data, 2.0))(batch)
     assert expected * (1 - 1e-14) <= got <= 1.03 * expected
 
 

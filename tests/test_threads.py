@@ -9,15 +9,16 @@ import scipy.sparse as sp
 from small_data import objective, random_data
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from sklearn_bce import BCENeuronClassifier, _threads
-from sklearn_bce._objective import Objective
-from sklearn_bce._threads import (
+from sklearn_bce import BCENeuronClassifier
+from sklearn_bce._kernels import threads as _threads
+from sklearn_bce._kernels.threads import (
     all_blas_threads,
     in_threads,
     one_blas_thread,
     sum_in_threads,
     thread_ranges,
 )
+from sklearn_bce._objective.in_memory import InMemoryObjective
 
 
 def _blas_threads():
@@ -69,13 +70,13 @@ def test_fits_in_threads_put_blas_back(monkeypatch):
 
 def test_a_fit_is_told_how_many_threads_it_may_use(monkeypatch):
     seen = []
-    in_user_units = Objective.in_user_units
+    in_user_units = InMemoryObjective.in_user_units
 
     def noting(*arguments):
         seen.append(arguments[-1])
         return in_user_units(*arguments)
 
-    monkeypatch.setattr(Objective, "in_user_units", noting)
+    monkeypatch.setattr(InMemoryObjective, "in_user_units", noting)
     X, y, _ = random_data(200, 3)
     for limit in (1, 2):
         with threadpool_limits(limit, "blas"):
@@ -146,7 +147,7 @@ def test_workers_of_a_grid_search_share_the_cores():
     """No more threads altogether than there are cores: joblib tells BLAS, and we ask BLAS."""
 
     def allowed():
-        from sklearn_bce._threads import one_blas_thread
+        from sklearn_bce._kernels.threads import one_blas_thread
 
         with one_blas_thread() as threads:
             return threads

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from sklearn_bce._solvers import gd, newton, sgd
-from sklearn_bce._solvers._descent import distance_from_minimum
-from sklearn_bce._solvers._record import Plateau, Result, Settings, Solver, Watch, Weights
-from sklearn_bce._solvers._separation import direction_of_separation
-from sklearn_bce._solvers._step import step_of
-from sklearn_bce._solvers.sgd import smoothness_of
+from sklearn_bce._solvers import gd, sgd
+from sklearn_bce._solvers.base import Monitor, Plateau, Result, Settings, Solver, Weights
+from sklearn_bce._solvers.newton import starts as newton
+from sklearn_bce._solvers.newton.diagnosis import direction_of_separation, distance_from_minimum
+from sklearn_bce._solvers.sgd import batch_lipschitz_constants
+from sklearn_bce._solvers.step_size import safe_step_size
 
 __all__ = [
     "SOLVERS",
+    "Monitor",
     "Plateau",
     "Result",
     "Settings",
     "Solver",
-    "Watch",
     "Weights",
+    "batch_lipschitz_constants",
     "choose",
     "direction_of_separation",
     "distance_from_minimum",
-    "smoothness_of",
-    "step_of",
+    "safe_step_size",
 ]
 
 SOLVERS: dict[str, Solver] = {"sgd": sgd.SOLVER, "gd": gd.SOLVER, "newton": newton.SOLVER}

@@ -18,17 +18,19 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_bce._objective import Objective
-from sklearn_bce._point import Point
-from sklearn_bce._solvers._record import Plateau, Result, Settings, Solver
-from sklearn_bce._solvers._step import mean_smoothness, step_of
+from sklearn_bce._objective.base import Evaluation
+from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._solvers.base import Plateau, Result, Settings, Solver
+from sklearn_bce._solvers.step_size import lipschitz_constant, safe_step_size
 
 
-def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Settings) -> Result:
+def solve(
+    objective: InMemoryObjective, w: NDArray[np.float64], b: float, settings: Settings
+) -> Result:
     """Repeat θ ← prox(θ − η ∂F/∂θ) until F no longer falls."""
     eta = settings.learning_rate
     if eta == "auto":
-        eta = step_of(mean_smoothness(objective))
+        eta = safe_step_size(lipschitz_constant(objective))
     plateau = Plateau(settings.tol, settings.n_iter_no_change)
     to_user = objective.coordinates.to_user
     point = before = objective.evaluate(objective.coordinates.from_user(w, b))
@@ -36,7 +38,7 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
     loss_curve: list[float] = []
     converged, stopped, k = False, False, 0
     while len(loss_curve) < settings.max_iter and not converged and not stopped:
-        settings.watch.begin()
+        settings.monitor.begin()
         ahead = _extrapolated(objective, before, point, k / (k + 3))
         trial = objective.evaluate(_moved(objective, ahead, eta))
         if k and trial.value > point.value:
@@ -48,7 +50,7 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
             k = 0 if objective.penalty.is_smooth else k + 1
         loss_curve.append(point.value)
         weights = partial(to_user, point.theta)
-        stopped = settings.watch.end(point.value, weights, objective.n_passes)
+        stopped = settings.monitor.end(point.value, weights, objective.n_passes)
         if not np.isfinite(point.value):
             break
         converged = settings.tol > 0 and plateau.reached(point.value)
@@ -56,20 +58,22 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
     return Result(w, b, len(loss_curve), converged, loss_curve, objective.n_passes, stopped)
 
 
-def _extrapolated(objective: Objective, before: Point, point: Point, momentum: float) -> Point:
+def _extrapolated(
+    objective: InMemoryObjective, before: Evaluation, point: Evaluation, momentum: float
+) -> Evaluation:
     """Return where a share of the last move leads on to; its outputs are known."""
     if momentum == 0:
         return point
     theta = point.theta + momentum * (point.theta - before.theta)
-    z = point.z + momentum * (point.z - before.z) if objective.keeps_outputs else None
+    z = point.z + momentum * (point.z - before.z) if objective.caches_outputs else None
     return objective.evaluate(theta, z)
 
 
-def _moved(objective: Objective, point: Point, eta: float) -> NDArray[np.float64]:
+def _moved(objective: InMemoryObjective, point: Evaluation, eta: float) -> NDArray[np.float64]:
     """Return θ after the update and the proximal step."""
     theta = point.theta - eta * point.gradient
     n_features = objective.n_features
-    theta[:n_features] = objective.penalty.proximal_step(theta[:n_features], eta)
+    theta[:n_features] = objective.penalty.prox(theta[:n_features], eta)
     return theta
 
 

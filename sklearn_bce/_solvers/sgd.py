@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from sklearn_bce._kernel_choice import kernels
-from sklearn_bce._objective import Objective
-from sklearn_bce._solvers._record import Plateau, Result, Settings, Solver
-from sklearn_bce._solvers._step import (
-    batch_smoothness,
-    mean_smoothness,
-    sample_smoothness,
-    step_of,
+from sklearn_bce._kernels import kernels
+from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._solvers.base import Plateau, Result, Settings, Solver
+from sklearn_bce._solvers.step_size import (
+    batch_lipschitz_constant,
+    lipschitz_constant,
+    safe_step_size,
+    sample_lipschitz_constant,
 )
 from sklearn_bce.chain_rule import gradient, linear_output, loss_and_derivatives
 
@@ -30,22 +30,24 @@ ELEMENTS_PER_CALL = 2**22
 BATCH_GROWTH = 8
 
 
-def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Settings) -> Result:
+def solve(
+    objective: InMemoryObjective, w: NDArray[np.float64], b: float, settings: Settings
+) -> Result:
     """Pass over the samples, updating after each batch, until the loss met no longer falls."""
     objective.raise_unless_finite()
     n_samples = objective.n_samples
     batch = min(settings.batch_size, n_samples)
     eta = settings.learning_rate
     if eta == "auto":
-        smoothness = smoothness_of(objective)
-        eta = step_of(smoothness(batch))
-    neuron = Neuron(objective, w, b)
+        smoothness = batch_lipschitz_constants(objective)
+        eta = safe_step_size(smoothness(batch))
+    neuron = OnlineUpdater(objective, w, b)
     plateau = Plateau(settings.tol, settings.n_iter_no_change)
     order = np.arange(n_samples)
     loss_curve: list[float] = []
     converged = stopped = False
     while len(loss_curve) < settings.max_iter and not converged and not stopped:
-        settings.watch.begin()
+        settings.monitor.begin()
         if settings.shuffle:
             order = settings.random_state.permutation(n_samples)
         # Like the losses, the penalty is that of the weights before they are updated: where one
@@ -54,22 +56,22 @@ def solve(objective: Objective, w: NDArray[np.float64], b: float, settings: Sett
         loss = neuron.learn(order, eta, batch)
         loss_curve.append(loss / objective.total_weight + penalty)
         n_passes, weights = objective.n_passes + len(loss_curve), neuron.weights
-        stopped = settings.watch.end(loss_curve[-1], lambda weights=weights: weights, n_passes)
+        stopped = settings.monitor.end(loss_curve[-1], lambda weights=weights: weights, n_passes)
         if not np.isfinite(loss_curve[-1]):
             break
         if plateau.reached(loss_curve[-1]):
             if settings.learning_rate == "auto" and batch < n_samples:
                 batch = min(BATCH_GROWTH * batch, n_samples)
-                eta = step_of(smoothness(batch))
+                eta = safe_step_size(smoothness(batch))
                 plateau = Plateau(settings.tol, settings.n_iter_no_change)
             else:
                 converged = settings.tol > 0
     return Result(*neuron.weights, len(loss_curve), converged, loss_curve, n_passes, stopped)
 
 
-def smoothness_of(objective: Objective) -> Callable[[int], float]:
+def batch_lipschitz_constants(objective: InMemoryObjective) -> Callable[[int], float]:
     """Return the function that gives L for a batch size; see `_step`."""
-    of_sample = sample_smoothness(objective)
+    of_sample = sample_lipschitz_constant(objective)
     # The solver takes means over samples, F over weights.
     per_sample = float(np.sum(objective.sample_weight)) / objective.n_samples
 
@@ -78,19 +80,19 @@ def smoothness_of(objective: Objective) -> Callable[[int], float]:
         # Threads add up in another order: by one of them η, and all that follows, is the same bits.
         n_threads, objective.n_threads = objective.n_threads, 1
         try:
-            return per_sample * mean_smoothness(objective)
+            return per_sample * lipschitz_constant(objective)
         finally:
             objective.n_threads = n_threads
 
     def smoothness(batch: int) -> float:
         if batch == 1:
             return of_sample
-        return batch_smoothness(batch, objective.n_samples, of_sample, of_mean())
+        return batch_lipschitz_constant(batch, objective.n_samples, of_sample, of_mean())
 
     return smoothness
 
 
-class Neuron:
+class OnlineUpdater:
     """Weights and intercept that learn from the samples of an objective in the user's units.
 
     A sample's share of S·F is s(L + penalty/S), so its update is
@@ -105,7 +107,7 @@ class Neuron:
         Start; not changed.
     """
 
-    def __init__(self, objective: Objective, w: NDArray[np.float64], b: float) -> None:
+    def __init__(self, objective: InMemoryObjective, w: NDArray[np.float64], b: float) -> None:
         self.objective = objective
         # A row must lie in one piece: the only copy of X, and none if X is in C order.
         self._X = X = objective.X if issparse(objective.X) else np.ascontiguousarray(objective.X)
@@ -167,7 +169,7 @@ class Neuron:
             gradient_w, gradient_b = gradient(X, weight * slope)
             shrink = np.sum(weight) * objective.penalty.l2
             w -= eta / len(y) * (gradient_w + shrink * w)
-            w = objective.penalty.proximal_step(w, eta / len(y) * np.sum(weight))
+            w = objective.penalty.prox(w, eta / len(y) * np.sum(weight))
             if objective.coordinates.fit_intercept:
                 b -= eta / len(y) * gradient_b
         self._w, self._state[0] = w, b

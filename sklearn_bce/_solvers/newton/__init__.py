@@ -1,0 +1,5 @@
+"""Newton's method."""
+
+from sklearn_bce._solvers.newton.starts import SOLVER
+
+__all__ = ["SOLVER"]
