@@ -26,7 +26,7 @@ from sklearn_bce._kernels.threads import one_blas_thread
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.partitioned import PartitionedObjective
 from sklearn_bce._objective.rows import NotFiniteError
-from sklearn_bce._solvers import SOLVERS, Result, choose
+from sklearn_bce._solvers import SOLVERS, Result, StopReason, choose
 
 
 class Task(NamedTuple):
@@ -126,8 +126,8 @@ def run_fit(
     vars(neuron).update(attributes(result.w, result.b))
     vars(neuron).update(fit_attributes(solver, result) | monitor.attributes())
     neuron._total_weight = task.objective.total_weight
-    if result.memory is not None:
-        neuron._memory = result.memory
+    if result.path_state is not None:
+        neuron._memory = result.path_state
     if callbacks is not None and interrupt is None:
         try:
             callbacks.fit_ends()
@@ -143,6 +143,6 @@ def run_solver(neuron: BaseEstimator, solver: str, task: Task, monitor: FitMonit
         result = SOLVERS[solver].solve(task.objective, *task.start, settings)
     raise_for_overflow(neuron, solver, result)
     result = monitor.chosen(result)
-    if neuron.tol > 0 and not result.stopped:
+    if neuron.tol > 0 and result.stop_reason is not StopReason.STOPPED:
         warn_of_end(neuron, solver, result, task.objective)
     return result

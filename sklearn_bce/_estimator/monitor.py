@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 
 from sklearn_bce._estimator.holdout import HeldOut
 from sklearn_bce._estimator.sklearn_compat import has_callbacks
-from sklearn_bce._solvers import Monitor, Result, Weights
+from sklearn_bce._solvers import Monitor, Result, StopReason, Weights
 
 
 @dataclass
@@ -103,7 +103,7 @@ class FitMonitor(Monitor):
             return None
         passes = self._passes
         curve = [each.value for each in passes]
-        return Result(*passes[-1].weights(), len(curve), False, curve, passes[-1].n_passes, True)
+        return Result(*passes[-1].weights(), StopReason.STOPPED, curve, passes[-1].n_passes)
 
     def chosen(self, result: Result) -> Result:
         """Return the solver's result, with the best weights where the fit is to end with them.
@@ -113,7 +113,8 @@ class FitMonitor(Monitor):
         if self._held_out is None or self._held_out.plateau is None:
             return result
         w, b = self._passes[self._best_iter - 1].weights()
-        return replace(result, w=w, b=b, converged=result.converged or self._has_ceased_to_fall)
+        reason = StopReason.EARLY_STOPPING if self._has_ceased_to_fall else result.stop_reason
+        return replace(result, w=w, b=b, stop_reason=reason)
 
     @property
     def _best_iter(self) -> int:

@@ -60,7 +60,7 @@ def settings_of(neuron: BaseEstimator, random_state: Any, monitor: Monitor) -> S
         shuffle=neuron.shuffle,
         n_iter_no_change=neuron.n_iter_no_change,
         warm_start=neuron.warm_start,
-        memory=getattr(neuron, "_memory", None),
+        path_state=getattr(neuron, "_memory", None),
         random_state=random_state,
         monitor=monitor,
     )

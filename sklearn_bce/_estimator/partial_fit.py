@@ -33,6 +33,7 @@ from sklearn_bce._solvers import (
     Monitor,
     Result,
     Settings,
+    StopReason,
     batch_lipschitz_constants,
     safe_step_size,
 )
@@ -48,7 +49,7 @@ def learn_chunk(
     if not np.any(samples.weight):
         if not issparse(samples.X):
             assert_all_finite(samples.X, input_name="X")
-        return Result(stream.w, stream.b, 0, False, [], 0.0)
+        return Result(stream.w, stream.b, StopReason.MAX_ITER, [], 0.0)
     stream.total_weight += float(np.sum(samples.weight))
     objective = InMemoryObjective.in_user_units(
         *samples,

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from sklearn_bce._solvers import gd, sgd
-from sklearn_bce._solvers.base import Monitor, Plateau, Result, Settings, Solver, Weights
+from sklearn_bce._solvers.base import (
+    Monitor,
+    Plateau,
+    Result,
+    Settings,
+    Solver,
+    StopReason,
+    Weights,
+)
 from sklearn_bce._solvers.newton import starts as newton
 from sklearn_bce._solvers.newton.diagnosis import direction_of_separation, distance_from_minimum
 from sklearn_bce._solvers.sgd import batch_lipschitz_constants
@@ -16,6 +24,7 @@ __all__ = [
     "Result",
     "Settings",
     "Solver",
+    "StopReason",
     "Weights",
     "batch_lipschitz_constants",
     "choose",

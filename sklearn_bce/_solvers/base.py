@@ -1,46 +1,67 @@
-"""What a solver is given besides the objective, and what it hands back."""
+"""What a solver is given besides the objective, and what it returns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.in_memory import InMemoryObjective
 
-Weights = Callable[[], tuple[NDArray[np.float64], float]]
+Weights = Callable[[], tuple[Vector, float]]
+
+
+class StopReason(Enum):
+    """Why a solver stopped."""
+
+    CONVERGED = "the solver's own stopping test holds"
+    ROUNDING = "F does not fall any more along a descent direction: rounding hides the rest"
+    STOPPED = "the monitor ended the fit"
+    MAX_ITER = "max_iter iterations were done first"
+    EARLY_STOPPING = "the loss on held-out samples has ceased to fall"
+
+    @property
+    def is_convergence(self) -> bool:
+        """Whether the fit counts as converged."""
+        return self not in {StopReason.STOPPED, StopReason.MAX_ITER}
 
 
 class Monitor:
-    """What a solver tells of its iterations; this one does not listen."""
+    """Receives the progress of a solver. This base class ignores it."""
 
     def begin(self) -> None:
-        """Take in that an iteration begins."""
+        """Receive that an iteration begins."""
 
     def end(self, value: float, weights: Weights, n_passes: float) -> bool:
-        """Take in that it has ended, and return whether it is to be the last.
+        """Receive that an iteration has ended; return whether the solver must stop.
 
         Parameters
         ----------
         value : float
-            The entry of the loss curve.
+            The entry of the loss curve: F, in nats per unit of sample weight.
         weights : callable () -> (ndarray of shape (n_features,), float)
-            Returns weights and intercept, in the user's units, as they were then, whenever it is
+            Returns weights and intercept after this iteration, in the user's units, whenever it is
             called.
         n_passes : float
-            As of `Result`, so far.
+            Passes over X so far; see `Result`.
         """
         return False
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The estimator's parameters that concern a solver, checked; see `BCENeuronClassifier`.
+    """The estimator's parameters that concern a solver, validated; see `BCENeuronClassifier`.
 
-    `memory` is what the last fit's `Result` had; `monitor` is told of every iteration.
+    Attributes
+    ----------
+    path_state : object or None
+        `Result.path_state` of the fit before.
+    monitor : Monitor
+        Receives the progress.
     """
 
     max_iter: int = 100
@@ -50,14 +71,14 @@ class Settings:
     shuffle: bool = True
     n_iter_no_change: int = 5
     warm_start: bool = False
-    memory: Any = None
+    path_state: Any = None
     random_state: Any = None
     monitor: Monitor = field(default_factory=Monitor)
 
 
 @dataclass(frozen=True)
 class Result:
-    """Where a solver stopped.
+    """Where a solver stopped, and why.
 
     Attributes
     ----------
@@ -65,55 +86,60 @@ class Result:
         Weights, in the user's units.
     b : float
         Intercept.
-    n_iter : int
-        Iterations done: passes for gd and sgd, steps for newton.
-    converged : bool
-        Whether the solver's own test said so before ``max_iter``.
+    stop_reason : StopReason
+        Why the solver stopped.
     loss_curve : list of float
-        F after each iteration; for sgd the mean loss met in the pass plus the penalty before it.
+        F after each iteration, in nats per unit of sample weight; for sgd the mean loss met in the
+        pass plus the penalty before the pass.
     n_passes : float
-        How many times X was read through; a sample of its rows counts by its share.
-    stopped : bool
-        Whether the watch has ended it.
-    memory : object or None
-        What the solver would like to be given with the next fit, if the settings ask for one.
+        How many times X was read; reading a sample of the rows counts by its fraction of them.
+    path_state : object or None
+        What the solver needs to start the next fit along a path of C, if the settings ask for one.
     """
 
-    w: NDArray[np.float64]
+    w: Vector
     b: float
-    n_iter: int
-    converged: bool
+    stop_reason: StopReason
     loss_curve: list[float]
     n_passes: float
-    stopped: bool = False
-    memory: Any = None
+    path_state: Any = None
+
+    @property
+    def n_iter(self) -> int:
+        """Number of iterations: passes of gd and sgd, steps of newton."""
+        return len(self.loss_curve)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the fit counts as converged; see `StopReason`."""
+        return self.stop_reason.is_convergence
 
 
 @dataclass(frozen=True)
 class Solver:
-    """A way to the minimum.
+    """A solver, as the registry lists it.
 
     Attributes
     ----------
     solve : callable (objective, w, b, settings) -> Result
-        Objective in the user's units, and the start, which is not changed.
+        Minimises an objective in the user's units from (w, b), which are not changed.
     advice : str
-        What to change where it did not converge.
+        What the user can change if the solver stops at ``max_iter``.
     """
 
-    solve: Callable[[InMemoryObjective, NDArray[np.float64], float, Settings], Result]
+    solve: Callable[[InMemoryObjective, Vector, float, Settings], Result]
     advice: str
 
 
 class Plateau:
-    """Tells when a falling sequence has stopped falling.
+    """Detects that a falling sequence has stopped falling.
 
     Parameters
     ----------
     tol : float
-        A value this much below the best one so far counts as an improvement.
+        A value below the least one so far by more than ``tol`` is an improvement.
     patience : int
-        How many values without an improvement make a plateau.
+        Number of values in a row without an improvement that make a plateau.
     """
 
     def __init__(self, tol: float, patience: int) -> None:
@@ -121,7 +147,7 @@ class Plateau:
         self.best, self.waited = np.inf, 0
 
     def reached(self, value: float) -> bool:
-        """Take in the next value and return whether the sequence is on a plateau; changes self."""
+        """Add the next value, and return whether the sequence is on a plateau; changes self."""
         self.waited = 0 if value < self.best - self.tol else self.waited + 1
         self.best = min(self.best, value)
         return self.waited >= self.patience

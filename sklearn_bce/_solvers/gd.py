@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sklearn_bce._objective.base import Evaluation
 from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._solvers.base import Plateau, Result, Settings, Solver
+from sklearn_bce._solvers.base import Plateau, Result, Settings, Solver, StopReason
 from sklearn_bce._solvers.step_size import lipschitz_constant, safe_step_size
 
 
@@ -55,7 +55,12 @@ def solve(
             break
         converged = settings.tol > 0 and plateau.reached(point.value)
     w, b = to_user(point.theta)
-    return Result(w, b, len(loss_curve), converged, loss_curve, objective.n_passes, stopped)
+    reason = StopReason.MAX_ITER
+    if stopped:
+        reason = StopReason.STOPPED
+    elif converged:
+        reason = StopReason.CONVERGED
+    return Result(w, b, reason, loss_curve, objective.n_passes)
 
 
 def _extrapolated(

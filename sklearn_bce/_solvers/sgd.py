@@ -11,7 +11,7 @@ from scipy.sparse import issparse
 
 from sklearn_bce._kernels import kernels
 from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._solvers.base import Plateau, Result, Settings, Solver
+from sklearn_bce._solvers.base import Plateau, Result, Settings, Solver, StopReason
 from sklearn_bce._solvers.step_size import (
     batch_lipschitz_constant,
     lipschitz_constant,
@@ -66,7 +66,12 @@ def solve(
                 plateau = Plateau(settings.tol, settings.n_iter_no_change)
             else:
                 converged = settings.tol > 0
-    return Result(*neuron.weights, len(loss_curve), converged, loss_curve, n_passes, stopped)
+    reason = StopReason.MAX_ITER
+    if stopped:
+        reason = StopReason.STOPPED
+    elif converged:
+        reason = StopReason.CONVERGED
+    return Result(*neuron.weights, reason, loss_curve, n_passes)
 
 
 def batch_lipschitz_constants(objective: InMemoryObjective) -> Callable[[int], float]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._solvers.base import Monitor, Result, Settings, Solver
+from sklearn_bce._solvers.base import Monitor, Result, Settings, Solver, StopReason
 from sklearn_bce._solvers.newton.cost import Costs, row_space_is_smaller
 from sklearn_bce._solvers.newton.loop import Start, by_newton
 from sklearn_bce._solvers.newton.path import Memory
@@ -45,7 +45,7 @@ def solve(
 ) -> Result:
     """Repeat θ ← θ + t·d, d = −H⁻¹g, until the decrement is small."""
     start, curve = None, []
-    if settings.memory is not None and settings.memory.is_of(objective, w, b):
+    if settings.path_state is not None and settings.path_state.is_of(objective, w, b):
         start = by_memory(objective, settings)
     elif settings.tol > 0 and not (np.any(w) or b):  # else all steps are asked for, or there is one
         if row_space_is_smaller(objective):
@@ -53,7 +53,11 @@ def solve(
             if result is not None:
                 w, b, curve = result.w, result.b, result.loss_curve
                 settings = replace(settings, max_iter=settings.max_iter - len(curve))
-                if result.converged or result.stopped or not settings.max_iter:
+                if (
+                    result.converged
+                    or result.stop_reason is StopReason.STOPPED
+                    or not settings.max_iter
+                ):
                     return result
         elif has_few_rows(objective, settings.tol):
             start = by_few_rows(objective, settings)
@@ -68,7 +72,7 @@ def solve(
     if settings.warm_start and objective.caches_outputs and not objective.penalty.is_smooth:
         memory = Memory(start.problem, descent.point, descent.find_step)
     n_passes = start.problem.n_passes
-    return Result(w, b, len(curve), descent.converged, curve, n_passes, descent.stopped, memory)
+    return Result(w, b, stop_reason(descent), curve, n_passes, memory)
 
 
 def has_few_rows(objective: InMemoryObjective, tol: float) -> bool:
@@ -78,10 +82,16 @@ def has_few_rows(objective: InMemoryObjective, tol: float) -> bool:
     return Costs.of(objective).sample_size(objective.n_samples, tol) > 0
 
 
+def stop_reason(descent):
+    if descent.converged:
+        return StopReason.CONVERGED
+    return StopReason.STOPPED if descent.stopped else StopReason.MAX_ITER
+
+
 def by_memory(objective: InMemoryObjective, settings: Settings) -> Start:
     """Return a start from where the last descent over the same samples has ended."""
-    problem = objective.in_coordinates(settings.memory.coordinates)
-    return Start(problem, settings.memory.expected(problem, settings.tol), on_path=True)
+    problem = objective.in_coordinates(settings.path_state.coordinates)
+    return Start(problem, settings.path_state.expected(problem, settings.tol), on_path=True)
 
 
 def by_row_space(objective: InMemoryObjective, settings: Settings) -> Result | None:
@@ -104,7 +114,10 @@ def by_row_space(objective: InMemoryObjective, settings: Settings) -> Result | N
     point = objective.evaluate(objective.coordinates.from_user(w, b))
     converged = descent.converged and bound(objective, point) <= settings.tol
     curve = descent.loss_curve
-    return Result(w, b, len(curve), converged, curve, objective.n_passes, descent.stopped)
+    reason = stop_reason(descent)
+    if descent.converged and not converged:
+        reason = StopReason.MAX_ITER
+    return Result(w, b, reason, curve, objective.n_passes)
 
 
 def by_few_rows(objective: InMemoryObjective, settings: Settings) -> Start | None:
