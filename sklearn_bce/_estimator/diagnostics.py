@@ -51,8 +51,8 @@ def warn_not_converged(
         advice = f"Increase max_iter, or lower n_iter_no_change={neuron.n_iter_no_change}."
     else:
         state = "the objective not yet at its minimum"
-        if objective.caches_outputs:  # else it takes passes to tell
-            distance = distance_from_minimum(objective, result.w, result.b)
+        distance = distance_from_minimum(objective, result.w, result.b)
+        if distance is not None:
             state = f"the objective about {distance:.2g} above its minimum"
         advice = SOLVERS[solver].advice
     warnings.warn(
@@ -70,7 +70,7 @@ def warn_if_separated(
 
     Without a penalty F has then no minimum.
     """
-    if np.isfinite(neuron.C) or not objective.caches_outputs:
+    if np.isfinite(neuron.C):
         return False
     direction = direction_of_separation(objective, result.w, result.b)
     if direction is None:

@@ -44,7 +44,7 @@ def direction_of_separation(objective: InMemoryObjective, w: Vector, b: float) -
         In units in which every column has mean square 1.
     """
     z = objective.outputs(objective.coordinates.from_user(w, b))
-    if not np.any(_right_side(objective, z) > SURE):
+    if z is None or not np.any(_right_side(objective, z) > SURE):
         return None
     problem = objective.standardised()
     theta = problem.coordinates.from_user(w, b)
@@ -82,8 +82,13 @@ def _right_side(objective: InMemoryObjective, z: Vector) -> Vector:
     return np.where(objective.sample_weight > 0, side, 0.0)
 
 
-def distance_from_minimum(objective: InMemoryObjective, w: Vector, b: float) -> float:
-    """Return an estimate of F(w, b) − min F, in nats, by the quadratic model there."""
+def distance_from_minimum(objective: InMemoryObjective, w: Vector, b: float) -> float | None:
+    """Return an estimate of F(w, b) − min F, in nats, by the quadratic model there.
+
+    None if the samples lie elsewhere: the estimate would take passes of its own.
+    """
+    if not objective.caches_outputs:
+        return None
     problem = objective.standardised()
     find_step = step_finder(problem, tol=np.inf)
     theta = problem.coordinates.from_user(w, b)
