@@ -33,7 +33,7 @@ from sklearn_bce._estimator.parameters import CONSTRAINTS
 from sklearn_bce._estimator.prediction import d2_of, loss_and_class_weight_sums
 from sklearn_bce._estimator.sklearn_compat import fit_context
 from sklearn_bce._estimator.state import Persistent
-from sklearn_bce._objective.partitioned import Answer
+from sklearn_bce._objective.partitioned import PartSums
 from sklearn_bce.chain_rule import linear_output
 
 # What makes no sense without all samples at hand, or is of the solver sgd alone.
@@ -271,7 +271,7 @@ class DaskBCENeuronClassifier(Persistent, ClassifierMixin, BaseEstimator):
 
 def _score_sums(
     neuron: BCENeuronClassifier, number: int, X: Any, y: Any, weight: NDArray[np.float64]
-) -> Answer:
+) -> PartSums:
     """Return the weight of what is predicted rightly and of all; of soft targets, as `d2_of`."""
     z = linear_output(X, neuron.coef_[0], neuron.intercept_[0])
     if neuron.soft_targets:

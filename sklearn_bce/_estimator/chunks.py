@@ -34,7 +34,13 @@ from sklearn_bce._estimator.validation import (
 from sklearn_bce._kernels import Vector
 from sklearn_bce._kernels.threads import one_blas_thread
 from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._objective.partitioned import Answer, Ask, Encoding, PartitionedObjective, Parts
+from sklearn_bce._objective.partitioned import (
+    Encoding,
+    PartFunction,
+    PartitionedObjective,
+    Parts,
+    PartSums,
+)
 from sklearn_bce._objective.penalty import ElasticNet
 from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce._objective.summary import DataSummary, summarise
@@ -57,9 +63,9 @@ class ChunksOfSamples:
         self._neuron, self._chunks = neuron, chunks
         self._passes = 0
 
-    def sum(self, ask: Ask) -> Answer:
+    def sum(self, ask: PartFunction) -> PartSums:
         """Return the sums of what all chunks answer; see `Parts`."""
-        total: Answer = []
+        total: PartSums = []
         chunks, number = iter(self._chunks()), 0
         while (chunk := next(chunks, None)) is not None:
             answer = ask(number, *self._checked(number, chunk))
@@ -188,7 +194,7 @@ def train_on_parts(neuron: BaseEstimator, parts: Parts, n_threads: int | None = 
         )
         objective = PartitionedObjective(parts, summary.data_size, encoding, penalty, log_odds, few)
         start = checked_start(*warm_start_of(neuron, summary.n_features), summary.n_features)
-        objective.n_passes = 1.0
+        objective.passes.add()  # that of the summary
         if callbacks is not None:
             callbacks.fit_begins(None, None, None)
         task = Task(objective, classes, summary.data_size.dtype, start, None, random_state)

@@ -12,9 +12,9 @@ from sklearn.utils import assert_all_finite, check_array, column_or_1d
 
 from sklearn_bce._estimator.targets import checked_weights, soft_targets
 from sklearn_bce._estimator.validation import ROWS, checked_array, without_duplicates
-from sklearn_bce._objective.partitioned import Answer, Ask
+from sklearn_bce._objective.partitioned import PartFunction, PartSums
 
-# Answers that are added up at a time.
+# PartSumss that are added up at a time.
 BRANCHES = 8
 
 
@@ -57,7 +57,7 @@ class Blocks:
             )
         )
 
-    def sum(self, ask: Ask) -> Answer:
+    def sum(self, ask: PartFunction) -> PartSums:
         """Return the sums of what all blocks answer; see `Parts`."""
         asked = delayed(ask, pure=False)
         check = self._passes == 0
@@ -146,8 +146,8 @@ def delayed_blocks_of(
 
 
 def _answer(
-    ask: Ask, check: bool, soft: bool, number: int, X: Any, y: Any, sample_weight: Any
-) -> Answer | None:
+    ask: PartFunction, check: bool, soft: bool, number: int, X: Any, y: Any, sample_weight: Any
+) -> PartSums | None:
     """Return what a block answers; None if it is empty."""
     if len(y) != X.shape[0]:
         raise ValueError(f"Block {number} has {X.shape[0]} rows of X and {len(y)} of y.")
@@ -163,9 +163,9 @@ def _answer(
     return ask(number, X, y, weight)
 
 
-def _total(answers: list[Answer | None]) -> Answer | None:
+def _total(answers: list[PartSums | None]) -> PartSums | None:
     """Return the sums, item by item; None if all are empty."""
-    total: Answer | None = None
+    total: PartSums | None = None
     for answer in answers:
         if answer is not None:
             total = answer if total is None else [a + b for a, b in zip(total, answer, strict=True)]

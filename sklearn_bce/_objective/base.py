@@ -1,52 +1,93 @@
-"""What objectives have in common, wherever their samples lie: coordinates and a penalty."""
+"""What every objective has in common, and the contract between objectives and solvers.
+
+- `Objective`: the contract: what a solver may ask of F, wherever the samples lie.
+- `Ray`: the contract for F along a direction.
+- `Evaluation`: F and its derivatives at one θ.
+- `PassCounter`: how many times the samples have been read.
+- `DataSize`: how much there is of the samples, which is what passes cost.
+- `BaseObjective`: coordinates, penalty and pass counter, which all objectives share.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.penalty import ElasticNet
+from sklearn_bce._objective.penalty import Penalty
 from sklearn_bce._objective.scaling import Coordinates
 
+# The largest value of a(1 − a), the slope of the sigmoid and the curvature of a sample's loss in z.
+LARGEST_SLOPE = 0.25
+# Relative rounding error of a sum over samples, by the dtype of X: ε√n at n = 2·10⁷ for float64;
+# for float32 only the sums within a block of rows are single precision, which leaves about 16 ε.
+# `tests/test_objective.py` holds the objective to these bounds.
+SUM_ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 
-class Evaluation(NamedTuple):
-    """The objective at one θ, with what its neighbourhood can be computed from.
+
+class PassCounter:
+    """Counts how often the samples are read; one counter serves F in all its coordinates.
 
     Attributes
     ----------
-    theta : ndarray of shape (size,)
-        Where.
+    total : float
+        Passes so far. Reading a sample of the rows counts by its fraction of them.
+    """
+
+    def __init__(self, total: float = 0.0) -> None:
+        self.total = total
+
+    def add(self, passes: float = 1.0) -> None:
+        """Count passes over all rows; changes self."""
+        self.total += passes
+
+
+@dataclass(slots=True, eq=False)
+class Evaluation:
+    """F at one θ, with what its neighbourhood can be computed from.
+
+    Arrays of length n_samples belong to the objective that made them: a solver hands them back to
+    that objective and does not compute with them, as they may lie on a device.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (size,), float64
+        The coordinates of the place.
     value : float
-        F, in nats per unit of weight.
-    gradient : ndarray of shape (size,) or None
-        ∂F/∂θ; None at a point where nobody is to go on from.
-    z : ndarray of shape (n_samples,) or None
-        Linear outputs; None where the samples lie elsewhere.
-    curvature : ndarray of shape (n_samples,), or what stands for it elsewhere, or None
-        p a(1−a), each sample's own curvature; None where nobody is to go on from.
-    hessian : ndarray of shape (size, size) or None
-        ∂²F/∂θ², where it was asked for.
-    diagonal : ndarray of shape (size,) or None
-        Its diagonal, where that was asked for.
+        F, in nats per unit of sample weight.
+    gradient : ndarray of shape (size,), float64, or None
+        Gradient of the smooth part of F; None if only the value was asked for.
+    z : array of length n_samples or None
+        Linear outputs; None if the objective does not hold them.
+    curvature : array of length n_samples, or what stands for it, or None
+        p a(1−a), each sample's own curvature; None if only the value was asked for.
+    hessian : ndarray of shape (size, size), float64, or None
+        ∂²F/∂θ² of the smooth part, if it was asked for and has not been taken.
+    diagonal : ndarray of shape (size,), float64, or None
+        The diagonal of ∂²F/∂θ², if that or the matrix was asked for.
     """
 
     theta: Vector
     value: float
     gradient: Vector | None
-    z: Vector | None
+    z: Any
     curvature: Any
     hessian: NDArray[np.float64] | None = None
     diagonal: Vector | None = None
 
+    def take_hessian(self) -> NDArray[np.float64] | None:
+        """Return the matrix and give it up: the caller may overwrite it; None if there is none."""
+        hessian, self.hessian = self.hessian, None
+        return hessian
+
 
 @dataclass(frozen=True)
 class DataSize:
-    """The extent of samples X.
+    """The size of samples X: what passes over them cost.
 
     Attributes
     ----------
@@ -54,37 +95,124 @@ class DataSize:
         Number of rows.
     dtype : dtype
         float32 or float64.
-    is_sparse : bool
-        Whether X is CSR.
+    storage : {"dense", "csr", "partitioned"}
+        How the samples are read: an array, a CSR matrix, or parts that are brought one by one.
     n_stored : float
-        Values stored.
+        Number of stored values.
     n_pairs : float
-        Pairs of values stored in the same row.
+        Number of ordered pairs of values stored in the same row.
     """
 
     n_samples: int
     dtype: np.dtype
-    is_sparse: bool
+    storage: str
     n_stored: float
     n_pairs: float
 
     @classmethod
     def of(cls, X: Any) -> DataSize:
-        """Return that of an array or CSR."""
+        """Return the size of an array or a CSR matrix."""
         if not issparse(X):
-            return cls(len(X), X.dtype, False, float(X.size), float(X.size) * X.shape[1])
+            return cls(len(X), X.dtype, "dense", float(X.size), float(X.size) * X.shape[1])
         lengths = np.diff(X.indptr).astype(np.float64)
-        return cls(X.shape[0], X.dtype, True, float(X.nnz), float(lengths @ lengths))
+        return cls(X.shape[0], X.dtype, "csr", float(X.nnz), float(lengths @ lengths))
 
     def __add__(self, other: DataSize) -> DataSize:
-        """Return that of both, one below the other."""
+        """Return the size of both sets of samples, as parts of one."""
         return DataSize(
             self.n_samples + other.n_samples,
             np.promote_types(self.dtype, other.dtype),
-            self.is_sparse and other.is_sparse,
+            "partitioned",
             self.n_stored + other.n_stored,
             self.n_pairs + other.n_pairs,
         )
+
+
+class Ray(Protocol):
+    """F on the ray θ + t·d, t >= 0, from an evaluation at θ along a direction d.
+
+    An objective that holds outputs z knows them everywhere on the ray once Z·d is known, so that
+    values and derivatives along the ray read no X.
+    """
+
+    def evaluate(self, t: float, *, hessian: bool = False, diagonal: bool = False) -> Evaluation:
+        """Return the evaluation at t, in one pass."""
+
+    def evaluate_value(self, t: float) -> Evaluation | None:
+        """Return the evaluation at t without derivatives; None if that would take a pass."""
+
+    def value(self, t: float) -> float:
+        """Return F at t, in nats."""
+
+    def exact_step_length(self) -> float:
+        """Return the t where F is least, to a few percent; 1 if a search takes passes."""
+
+    def distant_step_length(self) -> float | None:
+        """Return the t where F is least, however far; None if F does not fall along d."""
+
+    def max_halvings(self, decrement: float) -> int:
+        """Return how often a step with this squared Newton decrement may be halved."""
+
+
+class Objective(Protocol):
+    """What a solver may ask of F(θ) = mean loss + penalty, wherever the samples lie.
+
+    What an objective cannot do it answers by returning None, so that solvers do not ask which kind
+    of objective they have. `BaseObjective` implements the rest of what solvers use.
+
+    Attributes
+    ----------
+    penalty : Penalty
+        In the units of ``coordinates``.
+    coordinates : Coordinates
+        What θ means.
+    data_size : DataSize
+        How much there is of the samples.
+    passes : PassCounter
+        Counts the passes of this objective in all its coordinates.
+    """
+
+    penalty: Penalty
+    coordinates: Coordinates
+    data_size: DataSize
+    passes: PassCounter
+
+    def evaluate(
+        self, theta: Vector, z: Any = None, *, hessian: bool = False, diagonal: bool = False
+    ) -> Evaluation:
+        """Return F and its gradient at θ and, if asked for, its curvature, in one pass."""
+
+    def curvature_product(self, point: Evaluation, vector: Vector) -> tuple[Vector, Any]:
+        """Return ∂²F/∂θ²·vector, and Z·vector or None if outputs are not held, in one pass."""
+
+    def curvature_matrix(self, point: Evaluation, subset: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return the rows and columns of ∂²F/∂θ² in a subset of the coordinates, in one pass."""
+
+    def curvature_diagonal(self, point: Evaluation) -> Vector:
+        """Return the diagonal of ∂²F/∂θ², in one pass."""
+
+    def ray(self, point: Evaluation, vector: Vector, z_direction: Any = None) -> Ray:
+        """Return F on the ray from the point along the vector; ``z_direction`` is Z·vector."""
+
+    def ray_through(self, before: Evaluation, after: Evaluation) -> Ray:
+        """Return F on the ray from ``after``, in the direction that led there from ``before``."""
+
+    def leaves_model_region(
+        self, before: Evaluation, after: Evaluation, decrement: float
+    ) -> bool | None:
+        """Return whether a step owes some of its decrement to curvature that it leaves behind.
+
+        None if outputs are not held, so that nobody knows.
+        """
+
+    def subsample(self, n_rows: int, random_state: Any) -> Objective | None:
+        """Return F on about so many random rows; None if a sample of that size is of no use."""
+
+    def in_coordinates(self, coordinates: Coordinates) -> Objective:
+        """Return the same F, of the user's coordinates, in others."""
+
+    def standardised(self) -> Objective:
+        """Return the same F, of the user's coordinates, in those of centred and scaled columns."""
 
 
 class BaseObjective:
@@ -92,48 +220,81 @@ class BaseObjective:
 
     Parameters
     ----------
-    penalty : ElasticNet
-        In the units of `coordinates`.
+    penalty : Penalty
+        In the units of ``coordinates``.
     coordinates : Coordinates
         What θ means.
-
-    Attributes
-    ----------
-    n_passes : float
-        How many times the samples have been read through; a part of them counts by its share.
+    passes : PassCounter, default=None
+        The counter to go on with; None means a new one.
     """
 
-    def __init__(self, penalty: ElasticNet, coordinates: Coordinates) -> None:
+    def __init__(
+        self, penalty: Penalty, coordinates: Coordinates, passes: PassCounter | None = None
+    ) -> None:
         self.penalty, self.coordinates = penalty, coordinates
-        self.n_passes = 0.0
+        self.passes = PassCounter() if passes is None else passes
 
     @property
     def n_features(self) -> int:
         """Number of weights."""
         return len(self.coordinates.scale)
 
+    @property
+    def n_passes(self) -> float:
+        """How many times the samples have been read; see `PassCounter`."""
+        return self.passes.total
+
+    @property
+    def null_intercept(self) -> float:
+        """The user's intercept from which a fit starts that is given no weights.
+
+        With an L1 norm all weights of the minimum may be 0: the log-odds are its intercept then.
+        Without, Newton's method needs no damping from 0, and does from the log-odds.
+        """
+        return 0.0 if self.penalty.is_smooth else self.log_odds
+
+    def momentum(self, n_steps: int) -> float:
+        """Return the momentum of accelerated proximal gradient descent after so many steps.
+
+        Without an L1 norm it is 0: gradient descent is then the plain update of the derivation.
+        """
+        return 0.0 if self.penalty.is_smooth else n_steps / (n_steps + 3)
+
+    def evaluate_start(self, theta: Vector, **derivatives: bool) -> Evaluation:
+        """Return the evaluation at θ; if all weights are 0 the outputs are known without X."""
+        intercept = float(np.sum(theta[self.n_features :]))
+        known = not np.any(theta[: self.n_features])
+        z = self.constant_outputs(intercept) if known else None
+        return self.evaluate(theta, z, **derivatives)
+
     def directional_derivative(self, point: Evaluation, vector: Vector) -> float:
         """Return the derivative of F at the point in the direction of the vector."""
         du = vector[: self.n_features]
-        of_l1 = self.penalty.l1_slope(point.theta[: self.n_features], du)
-        return float(point.gradient @ vector) + of_l1
+        of_penalty = self.penalty.directional_derivative(point.theta[: self.n_features], du)
+        return float(point.gradient @ vector) + of_penalty
 
     def diagonal_preconditioner(self, point: Evaluation) -> Vector:
         """Return the diagonal of ∂²F/∂θ² for features that do not go along with the curvature.
 
-        In standard coordinates, that is, where the mean square of each is 1. It takes no pass.
+        This holds in standard coordinates, where the mean square of each column is 1. It takes no
+        pass.
         """
-        return self._with_penalty(np.full(self.coordinates.size, self.total_curvature(point)))
+        diagonal = np.full(self.coordinates.size, self.total_curvature(point))
+        return self._add_penalty_curvature(diagonal)
 
     def total_curvature(self, point: Evaluation) -> float:
         """Return Σ p a(1−a)."""
         return float(np.sum(point.curvature))
 
-    def _with_penalty(self, diagonal: Vector, features: Any = slice(None)) -> Vector:
-        """Add the penalty's curvature to the diagonal of that of the loss, in place; return it.
+    def penalty_dominates(self) -> bool:
+        """Return whether λ is at least the curvature of the loss, in every standard coordinate."""
+        return float(np.min(self.penalty.curvature_diagonal(self.n_features))) >= LARGEST_SLOPE
 
-        It is of these features, and of the intercept if there is one.
+    def _add_penalty_curvature(self, diagonal: Vector, features: Any = slice(None)) -> Vector:
+        """Add λ of the given features to a diagonal of the loss's curvature, in place; return it.
+
+        The diagonal may end with an entry for the intercept, which has no penalty.
         """
-        of_penalty = np.broadcast_to(self.penalty.l2, self.n_features)[features]
+        of_penalty = self.penalty.curvature_diagonal(self.n_features)[features]
         diagonal[: len(of_penalty)] += of_penalty
         return diagonal

@@ -1,73 +1,98 @@
-"""What `fit` minimises, as a sum over blocks of rows; the only place that divides by Σ s.
+"""F over samples in memory, as a sum over blocks of rows.
 
 In the user's coordinates::
 
     F(w, b) = (1/S) Σ sᵢ L(yᵢ, aᵢ) + 1/(C·S) · [(1−ρ)/2 ‖w‖₂² + ρ‖w‖₁]         S = Σ sᵢ
 
-and in the working coordinates θ of `_coordinates`, Z = [(X − μ)/σ, 1], the same number with::
+and in the working coordinates θ of `scaling`, with Z = [(X − μ)/σ, 1], the same number with::
 
     gradient  Zᵀ p(a − y) + λu          curvature  Zᵀ diag(p a(1−a)) Z + diag(λ)         p = s/S
 
-These are of the smooth part, all but the L1 norm. `_design` makes the products with Z.
+Gradient and curvature are those of the smooth part, which is all but the L1 norm. `design` makes
+the products with Z. Only this module divides by S.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
+from copy import copy
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import daxpy
 from scipy.sparse import issparse
 from scipy.special import logit
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._kernels.threads import CURVATURE_WORK, sum_in_threads, thread_ranges
-from sklearn_bce._objective.base import BaseObjective, DataSize, Evaluation
+from sklearn_bce._objective.base import (
+    LARGEST_SLOPE,
+    BaseObjective,
+    DataSize,
+    Evaluation,
+    PassCounter,
+)
 from sklearn_bce._objective.design import Design, design_of
-from sklearn_bce._objective.penalty import ElasticNet
-from sklearn_bce._objective.rows import raise_unless_finite
+from sklearn_bce._objective.penalty import ElasticNet, Penalty
+from sklearn_bce._objective.ray import OutputRay
+from sklearn_bce._objective.rows import raise_unless_finite, row_blocks, squared
 from sklearn_bce._objective.scaling import Coordinates, standard_coordinates
-from sklearn_bce.chain_rule import binary_cross_entropy
+from sklearn_bce.chain_rule import binary_cross_entropy, sigmoid
 
-# A float32 X stays float32 from this many elements (8 MB as float64) on: passes over it are then
-# bound by memory, and half the bytes are half the time.
+# Elements of X from which on float32 stays float32: 8 MB as float64, more than a core's cache, so
+# that passes are bound by memory and half the bytes are half the time. Smaller X is computed in
+# float64.
 LARGE_ELEMENTS = 2**20
-LARGEST_SLOPE = 0.25  # of the activation: a(1−a) <= 1/4
+# Rows from which the deviation of a column is known to 1/√(2·256) = 4 %: enough to tell units
+# apart.
+ROWS_FOR_UNITS = 256
+# Standard errors beyond which a difference between a sample and all rows is not due to chance.
+STANDARD_ERRORS = 5.0
+# Samples of a column, in effect, on which five standard errors of its curvature are its own size:
+# 1/√30 = 18 %.
+ENOUGH_SAMPLES = 30
+# |Δz| above which a step leaves the region where the curvature of a sample is what it was: a(1 − a)
+# falls by a factor e^0.9 = 2.5 in the tail.
+MODEL_REGION = 0.9
+# |z| below which tanh(z/2)/z is 1/2 to the last digit: the relative error is z²/12.
+SMALL_OUTPUT = 1e-6
+# Share of the squared Newton decrement: samples that owe less to their curvature have fallen silent
+# long before.
+NEGLIGIBLE_DECREMENT = 1e-9
 
 
 class InMemoryObjective(BaseObjective):
-    """F as a function of θ, for samples in memory.
+    """F as a function of θ, for samples in memory; implements `Objective`.
 
     Parameters
     ----------
     X : ndarray or CSR of shape (n_samples, n_features), float32 or float64
-        Samples; never copied or changed. Elements of an array must be finite: the first pass
-        raises `NotFiniteError` if they are not, which takes no pass of its own.
+        Samples; never copied or changed. Elements of an array must be finite: the first pass raises
+        `NotFiniteError` if they are not, so that the check takes no pass of its own.
     y : ndarray of shape (n_samples,), float64
         Targets in [0, 1].
     sample_weight : ndarray of shape (n_samples,), float64
-        Weights s, not negative, of positive sum; may be a broadcast scalar.
-    penalty : ElasticNet
-        In the units of `coordinates`.
+        Weights s, at least 0, with a positive sum; may be a broadcast scalar.
+    penalty : Penalty
+        In the units of ``coordinates``.
     coordinates : Coordinates
         What θ means.
     n_threads : int, default=1
-        How many threads passes over X may use, where X is large.
+        Most threads that a pass over a large X may use.
     total_weight : float, default=None
-        S, where the samples are a part of others; None means Σ s of them.
+        S, if the samples are part of a larger set; None means the sum of ``sample_weight``.
+    passes : PassCounter, default=None
+        The counter to go on with; None means a new one.
 
     Attributes
     ----------
     total_weight : float
         S.
-    keeps_outputs : bool
-        Whether points have their outputs z, so that a step along a known direction takes no pass.
-    share : ndarray of shape (n_samples,)
-        p; as a broadcast scalar where all are one.
-    n_passes : float
-        How many times X has been read through; a sample of its rows counts by its share.
+    normalised_weight : ndarray of shape (n_samples,), float64
+        p = s/S; a broadcast scalar if ``sample_weight`` is one.
     """
 
     def __init__(
@@ -75,22 +100,21 @@ class InMemoryObjective(BaseObjective):
         X: Any,
         y: Vector,
         sample_weight: Vector,
-        penalty: ElasticNet,
+        penalty: Penalty,
         coordinates: Coordinates,
         n_threads: int = 1,
         total_weight: float | None = None,
+        passes: PassCounter | None = None,
     ) -> None:
-        super().__init__(penalty, coordinates)
+        super().__init__(penalty, coordinates, passes)
         self.X, self.y, self.sample_weight = X, y, sample_weight
         self.n_threads = n_threads
         self.total_weight = float(np.sum(sample_weight)) if total_weight is None else total_weight
         self._known_finite = issparse(X)
-        # p = s/S; a broadcast scalar stays one, and costs no memory.
+        # A broadcast scalar stays one, and costs no memory.
         uniform = sample_weight.strides == (0,)
-        normalised_weight = (sample_weight[0] if uniform else sample_weight) / self.total_weight
-        self.normalised_weight = np.broadcast_to(normalised_weight, len(y))
-
-    caches_outputs = True
+        p = (sample_weight[0] if uniform else sample_weight) / self.total_weight
+        self.normalised_weight = np.broadcast_to(p, len(y))
 
     @cached_property
     def _design(self) -> Design:
@@ -99,7 +123,7 @@ class InMemoryObjective(BaseObjective):
 
     @cached_property
     def _all(self) -> NDArray[np.intp]:
-        """Every entry of θ."""
+        """The indices of all entries of θ."""
         return np.arange(self.coordinates.size)
 
     @classmethod
@@ -132,41 +156,125 @@ class InMemoryObjective(BaseObjective):
     def standardised(self) -> InMemoryObjective:
         """Return the same F, of the user's coordinates, in those of centred and scaled columns."""
         fit_intercept = self.coordinates.fit_intercept
-        other = self.in_coordinates(
-            standard_coordinates(self.X, self.normalised_weight, fit_intercept)
-        )
-        other.n_passes += 1
-        return other
+        coordinates = standard_coordinates(self.X, self.normalised_weight, fit_intercept)
+        self.passes.add()
+        return self.in_coordinates(coordinates)
 
     def in_coordinates(self, coordinates: Coordinates) -> InMemoryObjective:
-        """Return the same F, of the user's coordinates, in others."""
-        penalty = self.penalty.in_units(coordinates.scale)
-        samples = self.X, self.y, self.sample_weight
-        other = InMemoryObjective(*samples, penalty, coordinates, self.n_threads, self.total_weight)
-        other.n_passes, other._known_finite = self.n_passes, self._known_finite
+        """Return the same F, of the user's coordinates, in others; it shares the pass counter."""
+        other = InMemoryObjective(
+            self.X,
+            self.y,
+            self.sample_weight,
+            self.penalty.in_units(coordinates.scale),
+            coordinates,
+            self.n_threads,
+            self.total_weight,
+            self.passes,
+        )
+        other._known_finite = self._known_finite
+        return other
+
+    def on_one_thread(self) -> InMemoryObjective:
+        """Return the same F, summed by one thread: in one order, however many threads there are."""
+        other = copy(self)
+        other.n_threads = 1
         return other
 
     def of_rows(self, rows: NDArray[np.intp], factor: Vector) -> InMemoryObjective:
-        """Return the mean loss of these rows plus the penalty of all, in the same coordinates.
+        """Return the mean loss of some rows plus the penalty of all, in the same coordinates.
 
         Parameters
         ----------
         rows : ndarray of shape (n,)
-            Which.
+            Indices of the rows.
         factor : ndarray of shape (n,)
-            What their weights are multiplied by.
+            What the weights of the rows are multiplied by.
         """
-        weight = self.sample_weight[rows] * factor
         return InMemoryObjective(
-            self.X[rows], self.y[rows], weight, self.penalty, self.coordinates, self.n_threads
+            self.X[rows],
+            self.y[rows],
+            self.sample_weight[rows] * factor,
+            self.penalty,
+            self.coordinates,
+            self.n_threads,
         )
 
     def of_samples(self, X: NDArray[np.float64]) -> InMemoryObjective:
-        """Return the mean loss of other samples, with these targets, weights and penalty."""
+        """Return F over other samples X, of which row i has the target and weight of row i here."""
         coordinates = Coordinates.of_user(X.shape[1], self.coordinates.fit_intercept)
         return InMemoryObjective(
             X, self.y, self.sample_weight, self.penalty, coordinates, self.n_threads
         )
+
+    def subsample(self, n_rows: int, random_state: Any) -> InMemoryObjective | None:
+        """Return F on about so many random rows; None if a sample of that size is of no use.
+
+        Half of the rows are of either class, as far as it has so many, and weigh as much as all of
+        it: where one class is rare, the number of its samples limits what is known (W. Fithian and
+        T. Hastie, "Local Case-Control Sampling", Annals of Statistics 42 (2014), section 2). Of
+        soft targets, those above their mean are one class.
+        """
+        if not n_rows:
+            return None
+        positive, weighted = self.y > np.mean(self.y), self.sample_weight > 0
+        drawn, factors = [], []
+        for of_class in (np.flatnonzero(weighted & ~positive), np.flatnonzero(weighted & positive)):
+            some = of_class
+            if len(of_class) > n_rows // 2:
+                some = of_class[np.unique(random_state.randint(len(of_class), size=n_rows // 2))]
+            if len(some) <= self.coordinates.size:
+                return None  # on so few there may be no minimum, or one that is far away
+            drawn.append(some)
+            factors.append(np.full(len(some), len(of_class) / len(some)))
+        rows = np.concatenate(drawn)
+        order = np.argsort(rows)  # as they lie in memory
+        return self.of_rows(rows[order], np.concatenate(factors)[order])
+
+    def count_passes_of(self, sample: InMemoryObjective) -> None:
+        """Count the passes over a sample of the rows by its fraction of them; changes self."""
+        self.passes.add(sample.n_passes * sample.n_samples / self.n_samples)
+
+    def dominating_penalty_coordinates(self, random_state: Any) -> Coordinates | None:
+        """Return near-standard coordinates in which the penalty outweighs the loss everywhere.
+
+        They are estimated on a few random rows. None if the penalty does not outweigh the loss in
+        every coordinate, or has an L1 norm.
+        """
+        if not self.penalty.is_smooth:
+            return None
+        rows = np.unique(random_state.randint(self.n_samples, size=ROWS_FOR_UNITS))
+        problem = self.of_rows(rows, np.ones(len(rows))).standardised()
+        return problem.coordinates if problem.penalty_dominates() else None
+
+    def null_model_is_plausible(self) -> bool:
+        """Return whether, for all that these samples show, all weights may be 0 at the minimum.
+
+        The samples stand for a larger set, in standard coordinates. The gradient at 0 is a sum over
+        the samples, with the root of the sum of squares for its standard error. Without an L1 norm
+        the answer is False.
+        """
+        if self.penalty.is_smooth:
+            return False
+        p = self.n_features
+        point = self.evaluate(self.coordinates.from_user(np.zeros(p), self.log_odds))
+        slope = self.normalised_weight * (sigmoid(point.z) - self.y)
+        error = STANDARD_ERRORS * float(np.linalg.norm(slope))
+        return bool(np.max(np.abs(point.gradient[:p]) - self.penalty.l1) <= error)
+
+    def diagonal_is_reliable(self, point: Evaluation) -> bool:
+        """Return whether the curvature's diagonal is near that of a larger set, in every entry.
+
+        The relative standard error of an entry is √(Σ h²z⁴)/Σ hz²: 1/√k for a column that is 0 but
+        for k samples. A column that is constant in the sample may be constant by chance.
+        """
+        second, fourth = np.zeros((2, self.n_features))
+        for rows in row_blocks(self.X):
+            h, X = point.curvature[rows], self.X[rows]
+            squares = squared(X) if issparse(X) else np.square(X - self.coordinates.shift)
+            second += squares.T @ h
+            fourth += (squared(squares) if issparse(X) else np.square(squares)).T @ np.square(h)
+        return bool(np.all((second > 0) & (fourth * ENOUGH_SAMPLES <= np.square(second))))
 
     def raise_unless_finite(self) -> None:
         """Raise NotFiniteError for elements of X; for solvers that do not go over its blocks."""
@@ -174,7 +282,7 @@ class InMemoryObjective(BaseObjective):
 
     @property
     def log_odds(self) -> float:
-        """The user's intercept of the neuron that has no weights; 0 where it has no intercept."""
+        """The user's intercept if all weights are 0, at the minimum; 0 without an intercept."""
         mean = float(self.normalised_weight @ self.y)
         return float(logit(mean)) if self.coordinates.fit_intercept and 0 < mean < 1 else 0.0
 
@@ -185,17 +293,91 @@ class InMemoryObjective(BaseObjective):
 
     @cached_property
     def data_size(self) -> DataSize:
-        """That of X."""
+        """The size of X."""
         return DataSize.of(self.X)
+
+    @property
+    def has_row_space(self) -> bool:
+        """Whether F can be written as a function of the products of samples: see `RowSpace`."""
+        strengths = self.penalty.curvature_diagonal(self.n_features)
+        return not issparse(self.X) and self.penalty.is_smooth and bool(np.all(strengths > 0))
 
     @property
     def has_columns(self) -> bool:
         """Whether columns can be taken one by one."""
         return issparse(self.X)
 
+    @cached_property
+    def n_stored_in_columns(self) -> NDArray[np.intp]:
+        """Number of stored values of each column of a CSR X, of shape (n_features,)."""
+        return np.bincount(self.X.indices, minlength=self.n_features)
+
+    def scaled_columns(self, features: NDArray[np.intp] | None) -> Any:
+        """Return columns of a CSR X as CSC, divided by their scale, in one pass; None means all."""
+        self.passes.add()
+        columns = (self.X if features is None else self.X[:, features]).tocsc()
+        scale = self.coordinates.scale
+        unit = 1 / (scale if features is None else scale[features])
+        columns.data = columns.data * np.repeat(unit, np.diff(columns.indptr))
+        return columns
+
+    def samples_reference(self) -> Any:
+        """Return a weak reference to X, by which a later fit recognises its X as the same."""
+        return weakref.ref(self.X)
+
+    def holds(self, X: Any) -> bool:
+        """Return whether the samples are this very object."""
+        return self.X is X
+
     def constant_outputs(self, c: float) -> Vector:
-        """Return the outputs z of a neuron without weights."""
+        """Return the outputs z if all weights are 0 and the intercept is c."""
         return np.full(self.n_samples, c)
+
+    def zero_outputs(self) -> Vector:
+        """Return outputs that are 0, for `add_outputs`."""
+        return np.zeros(self.n_samples)
+
+    def add_outputs(self, factor: float, outputs: Vector, total: Vector) -> None:
+        """Add factor·outputs to the total, in place."""
+        daxpy(outputs, total, a=factor)
+
+    def ray(self, point: Evaluation, vector: Vector, z_direction: Any = None) -> OutputRay:
+        """Return F on the ray from the point along the vector; ``z_direction`` is Z·vector."""
+        return OutputRay(self, point, vector, z_direction)
+
+    def ray_through(self, before: Evaluation, after: Evaluation) -> OutputRay:
+        """Return F on the ray from ``after``, in the direction that led there from ``before``."""
+        return OutputRay(self, after, after.theta - before.theta, after.z - before.z)
+
+    def leaves_model_region(self, before: Evaluation, after: Evaluation, decrement: float) -> bool:
+        """Return whether a step owes some of its decrement to curvature that it leaves behind."""
+        change = after.z - before.z
+        leaving = np.flatnonzero(np.abs(change) > MODEL_REGION)
+        if not len(leaving):
+            return False
+        a = sigmoid(before.z[leaving])
+        owed = self.normalised_weight[leaving] * a * (1 - a) @ np.square(change[leaving])
+        return bool(owed > NEGLIGIBLE_DECREMENT * decrement)
+
+    def largest_margin(self, z: Vector) -> float:
+        """Return how far an output is at most on the right side of 0; soft targets have no side."""
+        side = np.where(self.y == 1, z, np.where(self.y == 0, -z, 0.0))
+        return float(np.max(np.where(self.sample_weight > 0, side, 0.0)))
+
+    def separates(self, z_direction: Vector, rounding: float) -> bool:
+        """Return whether in a direction no sample's loss rises for ever, and some loss falls.
+
+        Parameters
+        ----------
+        z_direction : ndarray of shape (n_samples,)
+            Change of the outputs in that direction.
+        rounding : float
+            Share of the largest change by which an output may be on the wrong side.
+        """
+        weighted = self.sample_weight > 0
+        y, change = self.y[weighted], z_direction[weighted]
+        wrong = np.maximum(np.where(y > 0, -change, 0), np.where(y < 1, change, 0))
+        return bool(np.max(wrong) <= rounding * np.max(np.abs(change)))
 
     def evaluate(
         self,
@@ -210,9 +392,9 @@ class InMemoryObjective(BaseObjective):
         Parameters
         ----------
         theta : ndarray of shape (size,)
-            Where; kept in the result, not copied.
+            The coordinates of the place; kept in the result, not copied.
         z : ndarray of shape (n_samples,), optional
-            Linear outputs at θ, where they are known; kept in the result.
+            Linear outputs at θ, if they are known; kept in the result.
         hessian : bool, default=False
             Whether to form the matrix of second derivatives.
         diagonal : bool, default=False
@@ -247,9 +429,9 @@ class InMemoryObjective(BaseObjective):
         matrix = squares = None
         if hessian:
             matrix = self._curvature_of(*second, self._all)
-            squares = matrix.ravel()[:: len(matrix) + 1]
+            squares = matrix.diagonal().copy()  # the matrix may be overwritten
         elif diagonal:
-            squares = self._with_penalty(design.gram_diagonal(*second))
+            squares = self._add_penalty_curvature(design.gram_diagonal(*second))
         return Evaluation(theta, total, full_gradient, z, curvature, matrix, squares)
 
     def value_at(self, theta: Vector, z: Vector) -> float:
@@ -258,51 +440,51 @@ class InMemoryObjective(BaseObjective):
         return float(np.sum(losses)) + self.penalty.value(theta[: self.n_features])
 
     def outputs(self, vector: Vector) -> Vector:
-        """Return Z · vector, in one pass over X."""
-        along, raw_weights = np.empty(self.n_samples), self._design.raw_weights(vector)
+        """Return Z·vector, in one pass over X."""
+        z_direction, raw_weights = np.empty(self.n_samples), self._design.raw_weights(vector)
 
         def fill(rows: slice, block: Any) -> None:
-            block.outputs(*raw_weights, along[rows])
+            block.outputs(*raw_weights, z_direction[rows])
 
         self._over_blocks(fill)
-        return along
+        return z_direction
 
     def curvature_product(self, point: Evaluation, vector: Vector) -> tuple[Vector, Vector]:
-        """Return ∂²F/∂θ² · vector at the point, and Z · vector, in one pass over X."""
-        design, along = self._design, np.empty(self.n_samples)
+        """Return ∂²F/∂θ²·vector at the point, and Z·vector, in one pass over X."""
+        design, z_direction = self._design, np.empty(self.n_samples)
         raw_weights, sums = design.raw_weights(vector), design.sums()
 
         def add(rows: slice, block: Any, sums: Vector) -> None:
-            block.add_product(*raw_weights, point.curvature[rows], along[rows], sums)
+            block.add_product(*raw_weights, point.curvature[rows], z_direction[rows], sums)
 
         self._over_blocks(add, sums)
         product = design.to_theta_gradient(sums)
         product[: self.n_features] += self.penalty.gradient(vector[: self.n_features])
-        return product, along
+        return product, z_direction
 
     def curvature_bound(self) -> Vector:
-        """Return the largest curvature that the losses have anywhere: a(1−a) <= 1/4."""
+        """Return the largest curvature of each loss anywhere, p/4: a(1−a) <= 1/4."""
         return LARGEST_SLOPE * self.normalised_weight
 
     def majorising_curvature(self, z: Vector) -> Vector:
-        """Return the curvature of parabolas that touch the losses at z and nowhere are below them.
+        """Return the curvature of parabolas that touch the losses at z and are nowhere below them.
 
-        That of the losses vanishes where the neuron is sure of a sample; this does not (T. Jaakkola
-        and M. Jordan, "Bayesian parameter estimation via variational methods", Statistics and
-        Computing 10 (2000), equation 8).
+        Unlike a(1−a) it does not vanish for a sample whose class is nearly certain (T. Jaakkola and
+        M. Jordan, "Bayesian parameter estimation via variational methods", Statistics and Computing
+        10 (2000), equation 8).
         """
-        half = np.where(np.abs(z) < 1e-6, 1e-6, z) / 2
+        half = np.where(np.abs(z) < SMALL_OUTPUT, SMALL_OUTPUT, z) / 2
         return self.normalised_weight * np.tanh(half) / (4 * half)
 
     def curvature_matrix(self, point: Evaluation, subset: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return some rows and columns of ∂²F/∂θ² at the point, in one pass over X.
+        """Return the rows and columns of ∂²F/∂θ² in a subset of θ, in one pass over X.
 
         Parameters
         ----------
-        point : Point
-            θ.
+        point : Evaluation
+            The place.
         subset : ndarray of shape (n,)
-            Which entries of θ, ascending; that of the intercept, if there is one, among them.
+            Indices of entries of θ, ascending; if there is an intercept its index is among them.
         """
         design = self._design
 
@@ -316,10 +498,10 @@ class InMemoryObjective(BaseObjective):
     def _curvature_of(
         self, sums: NDArray[np.float64], subset: NDArray[np.intp]
     ) -> NDArray[np.float64]:
-        """Return the curvature of F, given the sums over all blocks; these change."""
+        """Return the curvature of F given the sums over all blocks, which are changed."""
         matrix = self._design.gram(sums, subset)
         features = self.coordinates.features_of(subset)
-        self._with_penalty(matrix.ravel()[:: len(matrix) + 1], features)
+        self._add_penalty_curvature(matrix.ravel()[:: len(matrix) + 1], features)
         return matrix
 
     def curvature_diagonal(self, point: Evaluation) -> Vector:
@@ -331,17 +513,17 @@ class InMemoryObjective(BaseObjective):
 
         squares = self._design.square_sums()
         self._over_blocks(add, *squares)
-        return self._with_penalty(self._design.gram_diagonal(*squares))
+        return self._add_penalty_curvature(self._design.gram_diagonal(*squares))
 
     def _over_blocks(
         self, add: Callable[..., None], *sums: NDArray[np.float64], work: float = 1.0
     ) -> None:
         """Call add(rows, block, *sums) for each block of rows, which adds to the sums in place.
 
-        Where X is large, or the work on its elements, threads do so for a range of the rows each,
-        with sums of their own. It is one pass.
+        That is one pass. If X is large, or ``work``, the work on an element in units of a dense
+        pass, several threads go through a range of the rows each, with sums of their own.
         """
-        self.n_passes += 1
+        self.passes.add()
 
         def over(rows: slice, *sums: NDArray[np.float64]) -> None:
             for block_rows, block in self._design.blocks(rows):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sklearn_bce._solvers import gd, sgd
+from sklearn_bce._solvers import gd, newton, sgd
 from sklearn_bce._solvers.base import (
     Monitor,
     Plateau,
@@ -12,7 +12,6 @@ from sklearn_bce._solvers.base import (
     StopReason,
     Weights,
 )
-from sklearn_bce._solvers.newton import starts as newton
 from sklearn_bce._solvers.newton.diagnosis import direction_of_separation, distance_from_minimum
 from sklearn_bce._solvers.sgd import batch_lipschitz_constants
 from sklearn_bce._solvers.step_size import safe_step_size

@@ -10,16 +10,21 @@ from typing import Any
 import numpy as np
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.base import Objective
 
 Weights = Callable[[], tuple[Vector, float]]
+
+# Share of ``tol`` that an inner solver may leave without anybody noticing: a hundredth, so that the
+# errors of dozens of steps stay below ``tol``.
+NEGLIGIBLE = 0.01
 
 
 class StopReason(Enum):
     """Why a solver stopped."""
 
     CONVERGED = "the solver's own stopping test holds"
-    ROUNDING = "F does not fall any more along a descent direction: rounding hides the rest"
+    ROUNDING = "what is left is below the rounding of F"
+    NO_DESCENT = "F does not fall along a direction that promises more than its rounding"
     STOPPED = "the monitor ended the fit"
     MAX_ITER = "max_iter iterations were done first"
     EARLY_STOPPING = "the loss on held-out samples has ceased to fall"
@@ -27,7 +32,7 @@ class StopReason(Enum):
     @property
     def is_convergence(self) -> bool:
         """Whether the fit counts as converged."""
-        return self not in {StopReason.STOPPED, StopReason.MAX_ITER}
+        return self in {StopReason.CONVERGED, StopReason.ROUNDING, StopReason.EARLY_STOPPING}
 
 
 class Monitor:
@@ -127,7 +132,7 @@ class Solver:
         What the user can change if the solver stops at ``max_iter``.
     """
 
-    solve: Callable[[InMemoryObjective, Vector, float, Settings], Result]
+    solve: Callable[[Objective, Vector, float, Settings], Result]
     advice: str
 
 

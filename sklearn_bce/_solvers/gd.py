@@ -1,8 +1,8 @@
 """Gradient descent: the update of the derivation with the mean gradient of all samples.
 
-With an L1 norm the update is followed by the proximal step, which makes zeros of small weights, and
-taken from ahead of the weights: from where they would be if they moved on as they did last. Where
-F would rise by that, they stay where they are and go on from rest.
+With an L1 norm the update is followed by the proximal step, which sets small weights to 0, and it
+starts from an extrapolated point: where the weights would be if they moved on as in the last step.
+If F would rise the weights stay where they are, and the extrapolation restarts without momentum.
 
 References
 ----------
@@ -16,18 +16,15 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sklearn_bce._objective.base import Evaluation
-from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._kernels import Vector
+from sklearn_bce._objective.base import Evaluation, Objective
 from sklearn_bce._solvers.base import Plateau, Result, Settings, Solver, StopReason
 from sklearn_bce._solvers.step_size import lipschitz_constant, safe_step_size
 
 
-def solve(
-    objective: InMemoryObjective, w: NDArray[np.float64], b: float, settings: Settings
-) -> Result:
-    """Repeat θ ← prox(θ − η ∂F/∂θ) until F no longer falls."""
+def solve(objective: Objective, w: Vector, b: float, settings: Settings) -> Result:
+    """Repeat θ ← prox(θ − η ∂F/∂θ) until F no longer falls; see `Solver`."""
     eta = settings.learning_rate
     if eta == "auto":
         eta = safe_step_size(lipschitz_constant(objective))
@@ -36,46 +33,41 @@ def solve(
     point = before = objective.evaluate(objective.coordinates.from_user(w, b))
     plateau.reached(point.value)
     loss_curve: list[float] = []
-    converged, stopped, k = False, False, 0
-    while len(loss_curve) < settings.max_iter and not converged and not stopped:
+    reason, n_steps = StopReason.MAX_ITER, 0
+    while reason is StopReason.MAX_ITER and len(loss_curve) < settings.max_iter:
         settings.monitor.begin()
-        ahead = _extrapolated(objective, before, point, k / (k + 3))
-        trial = objective.evaluate(_moved(objective, ahead, eta))
-        if k and trial.value > point.value:
-            k = 0
+        momentum = objective.momentum(n_steps)
+        extrapolated = _extrapolate(objective, before, point, momentum)
+        trial = objective.evaluate(_update(objective, extrapolated, eta))
+        if momentum and trial.value > point.value:
+            n_steps = 0
             if trial.value - point.value > settings.tol:  # else it may be rounding, at the minimum
                 plateau.waited = 0
         else:
-            before, point = point, trial
-            k = 0 if objective.penalty.is_smooth else k + 1
+            before, point, n_steps = point, trial, n_steps + 1
         loss_curve.append(point.value)
         weights = partial(to_user, point.theta)
-        stopped = settings.monitor.end(point.value, weights, objective.n_passes)
-        if not np.isfinite(point.value):
+        if settings.monitor.end(point.value, weights, objective.n_passes):
+            reason = StopReason.STOPPED
+        elif not np.isfinite(point.value):
             break
-        converged = settings.tol > 0 and plateau.reached(point.value)
+        elif settings.tol > 0 and plateau.reached(point.value):
+            reason = StopReason.CONVERGED
     w, b = to_user(point.theta)
-    reason = StopReason.MAX_ITER
-    if stopped:
-        reason = StopReason.STOPPED
-    elif converged:
-        reason = StopReason.CONVERGED
     return Result(w, b, reason, loss_curve, objective.n_passes)
 
 
-def _extrapolated(
-    objective: InMemoryObjective, before: Evaluation, point: Evaluation, momentum: float
+def _extrapolate(
+    objective: Objective, before: Evaluation, point: Evaluation, momentum: float
 ) -> Evaluation:
-    """Return where a share of the last move leads on to; its outputs are known."""
+    """Return the evaluation at θ + momentum·(θ − θ before); the point itself without momentum."""
     if momentum == 0:
         return point
-    theta = point.theta + momentum * (point.theta - before.theta)
-    z = point.z + momentum * (point.z - before.z) if objective.caches_outputs else None
-    return objective.evaluate(theta, z)
+    return objective.ray_through(before, point).evaluate(momentum)
 
 
-def _moved(objective: InMemoryObjective, point: Evaluation, eta: float) -> NDArray[np.float64]:
-    """Return θ after the update and the proximal step."""
+def _update(objective: Objective, point: Evaluation, eta: float) -> Vector:
+    """Return θ after the update and the proximal step, a new array of shape (size,)."""
     theta = point.theta - eta * point.gradient
     n_features = objective.n_features
     theta[:n_features] = objective.penalty.prox(theta[:n_features], eta)

@@ -1,7 +1,7 @@
-"""Steps proven safe: η = 1/L, with L a bound on the curvature that one update can meet.
+"""Step sizes proven safe: η = 1/L, with L a bound on the curvature that one update can meet.
 
-Each sample's loss has curvature s·a(1−a)·(‖x‖² + 1) <= s(‖x‖² + 1)/4 along its own x, with the 1
-for an intercept; their mean has the largest eigenvalue of (1/n)ZᵀsZ/4.
+The loss of a sample has curvature s·a(1−a)·(‖x‖² + 1) <= s(‖x‖² + 1)/4 along its own x, the 1 being
+that of an intercept; the mean of the losses has at most the largest eigenvalue of (1/n)ZᵀsZ/4.
 
 References
 ----------
@@ -16,24 +16,33 @@ from scipy.sparse import issparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import Evaluation
-from sklearn_bce._objective.in_memory import LARGEST_SLOPE, InMemoryObjective
+from sklearn_bce._objective.base import LARGEST_SLOPE, Evaluation, Objective
+from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.rows import row_blocks, squared
 
-# Lanczos approaches the largest eigenvalue from below, to this relative accuracy; it is then added.
+# Relative accuracy to which Lanczos approaches the largest eigenvalue from below. It is added to
+# the result, which costs the step 1 %.
 EIGENVALUE_TOL = 1e-2
+# Lanczos vectors that are kept: SciPy's default, max(2k + 1, 20) for k = 1 eigenvalue.
+LANCZOS_VECTORS = 20
 
 
-def safe_step_size(smoothness: float) -> float:
-    """Return 1/L; of a loss that depends on no weight any step will do."""
-    return 1.0 / smoothness if smoothness > 0 else 1.0
+def safe_step_size(lipschitz: float) -> float:
+    """Return 1/L; 1 if L is 0, as for a loss that depends on no weight any step will do."""
+    return 1.0 / lipschitz if lipschitz > 0 else 1.0
 
 
-def lipschitz_constant(objective: InMemoryObjective) -> float:
-    """Return L of F itself, in the objective's own units."""
+def lipschitz_constant(objective: Objective) -> float:
+    """Return L of the gradient of F, in the objective's coordinates.
+
+    Raises
+    ------
+    ValueError
+        If the squares of the features overflow.
+    """
     size = objective.coordinates.size
-    nothing = np.zeros(size)
-    point = Evaluation(nothing, 0.0, nothing, None, objective.curvature_bound())
+    zeros = np.zeros(size)
+    point = Evaluation(zeros, 0.0, zeros, None, objective.curvature_bound())
     diagonal = objective.curvature_diagonal(point)
     _raise_for_overflow(objective, diagonal)
     if size == 1 or not np.any(diagonal):
@@ -43,17 +52,28 @@ def lipschitz_constant(objective: InMemoryObjective) -> float:
         return objective.curvature_product(point, vector.ravel())[0]
 
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
-    start = np.random.default_rng(0).standard_normal(size)  # fixed: the result is to be repeatable
+    start = np.random.default_rng(0).standard_normal(size)  # fixed: the result is repeatable
     largest = eigsh(
-        operator, k=1, tol=EIGENVALUE_TOL, v0=start, ncv=min(size, 20), return_eigenvectors=False
+        operator,
+        k=1,
+        tol=EIGENVALUE_TOL,
+        v0=start,
+        ncv=min(size, LANCZOS_VECTORS),
+        return_eigenvectors=False,
     )
     return float(largest[0]) * (1 + EIGENVALUE_TOL)
 
 
 def sample_lipschitz_constant(objective: InMemoryObjective) -> float:
-    """Return the largest L of one sample's term s·(L(y, a) + penalty)."""
-    X, weight = objective.X, objective.sample_weight
-    objective.n_passes += 1
+    """Return the largest L of one sample's term s·(L(y, a) + penalty), in one pass.
+
+    Raises
+    ------
+    ValueError
+        If the squares of the features overflow.
+    """
+    X, sample_weight = objective.X, objective.sample_weight
+    objective.passes.add()
     square_norms = np.full(objective.n_samples, float(objective.coordinates.fit_intercept))
     for rows in row_blocks(X):
         if issparse(X):
@@ -61,18 +81,19 @@ def sample_lipschitz_constant(objective: InMemoryObjective) -> float:
         else:
             square_norms[rows] += np.einsum("ij,ij->i", X[rows], X[rows], dtype=np.float64)
     _raise_for_overflow(objective, square_norms)
-    return float(np.max(weight * (LARGEST_SLOPE * square_norms + objective.penalty.l2)))
+    l2 = float(np.max(objective.penalty.curvature_diagonal(objective.n_features)))
+    return float(np.max(sample_weight * (LARGEST_SLOPE * square_norms + l2)))
 
 
 def batch_lipschitz_constant(batch: int, n_samples: int, of_sample: float, of_mean: float) -> float:
-    """Return L of the mean of a batch of the n samples, given that of one and of all of them."""
+    """Return L of the mean of a batch of the n samples, given L of one sample and of the mean."""
     if n_samples == 1:
         return of_sample
     others = (n_samples - batch) / (n_samples - 1)
     return of_sample * others / batch + of_mean * (1 - others / batch)
 
 
-def _raise_for_overflow(objective: InMemoryObjective, squares: Vector) -> None:
+def _raise_for_overflow(objective: Objective, squares: Vector) -> None:
     if not np.all(np.isfinite(squares)):
         objective.raise_unless_finite()
         raise ValueError(

@@ -1,7 +1,8 @@
-"""What the parts of a descent cost, so that solvers choose by a model and not by thresholds.
+"""What the parts of a Newton step cost, so that solvers choose by a model and not by thresholds.
 
-Nanoseconds, measured on one core of a 2.6 GHz Xeon with OpenBLAS; only their ratios matter. A pass
-is z = Xw and Xᵀr; a curvature is Σ hxxᵀ, formed; a factor its Cholesky factorisation.
+Costs are in nanoseconds on one core of a 2.6 GHz Xeon with OpenBLAS; only their ratios matter. A
+pass is z = Xw and Xᵀr; a curvature is Σ hxxᵀ, formed; a factor is its Cholesky factorisation.
+``python -m benchmarks.tuning cost`` measures them anew.
 """
 
 from __future__ import annotations
@@ -10,39 +11,68 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.base import DataSize, Objective
 
-DENSE_PASS = 0.5  # an element
-SPARSE_PASS = 3.0  # a stored value
-DENSE_CURVATURE = (1.5, 0.02)  # an element, a product of two of a row
-COLUMN_SWEEP = 4.0  # a stored value, in a sweep of coordinate descent over columns
-MATRIX_SWEEP = 0.3  # an element of the curvature, in one that goes by that
-SPARSE_CURVATURE = 0.6  # a product of two stored values of a row, of which half are made
-FACTOR = 0.03  # a product of two elements
-CALL = 2e4  # what a pass takes beside, in Python
-# Where samples lie elsewhere what counts is bringing them in: a stored value, and what a pass takes
-# beside.
-READING, CALL_OF_PARTS = 8.0, 2e7
-# a(1 − a) is at most this, and so is the curvature of the mean loss along a standard coordinate.
-LARGEST_CURVATURE = 0.25
-# Above this size H itself is not formed: 1 GB.
+# Nanoseconds of a pass for an element of an array.
+DENSE_PASS = 0.5
+# Nanoseconds of a pass for a stored value of a CSR matrix.
+SPARSE_PASS = 3.0
+# Nanoseconds of a curvature for an element of an array, beside those for its products.
+DENSE_CURVATURE = 1.5
+# Nanoseconds of a curvature for a product of two elements of a row of an array.
+DENSE_CURVATURE_PRODUCT = 0.02
+# Nanoseconds of a curvature for an ordered pair of stored values of a row, of which half are made.
+SPARSE_CURVATURE = 0.6
+# Nanoseconds of a sweep of coordinate descent over columns, for a stored value.
+COLUMN_SWEEP = 4.0
+# Nanoseconds of a sweep of coordinate descent by a formed curvature, for an element of the matrix.
+MATRIX_SWEEP = 0.3
+# Nanoseconds of a factor for size³: size³/3 multiplications at about 11 a nanosecond.
+FACTOR = 0.03
+# Nanoseconds that a pass takes beside its work on X, in Python.
+CALL = 2e4
+# Nanoseconds for bringing in a stored value of samples in parts, and for what it is used for.
+READING = 8.0
+# Nanoseconds that a pass over parts takes beside that: the latency of a scheduler.
+CALL_OF_PARTS = 2e7
+# Size above which H is not formed: 11 000² float64 are 1 GB.
 MAX_FACTOR_SIZE = 11_000
-
-# Products with H that conjugate gradients take for a step: preconditioned by the curvature of a
-# point nearby, and by the diagonal of H where that serves at all.
+# Products with H that conjugate gradients take for a step, preconditioned by the curvature of a
+# point nearby (``python -m benchmarks.tuning NEAR_PRODUCTS``).
 NEAR_PRODUCTS = 3
+# The same with the diagonal of H for a preconditioner, on data for which that is of any use
+# (``python -m benchmarks.tuning TYPICAL_PRODUCTS``).
 TYPICAL_PRODUCTS = 8
-# Sweeps over the model of a working set, before its minimum is near enough.
+# Sweeps over the model of a working set until its minimum is near enough
+# (``python -m benchmarks.tuning TYPICAL_SWEEPS``).
 TYPICAL_SWEEPS = 20
-# A sample has at least this many rows for each coordinate, and is at most this share of the data.
-LEAST_ROWS_PER_COORDINATE = 10
-LARGEST_SHARE = 0.25
-# Curvatures and passes for the way from 0 to the minimum, as far as a sample is worth it.
+# Newton steps from 0 to the minimum (``python -m benchmarks.tuning STEPS_FROM_ZERO``).
 STEPS_FROM_ZERO = 5
 
 
+def _dense_costs(data: DataSize, size: int) -> tuple[float, float]:
+    n = data.n_samples
+    curvature = n * size * (DENSE_CURVATURE + DENSE_CURVATURE_PRODUCT * size)
+    return CALL + DENSE_PASS * n * size, curvature
+
+
+def _csr_costs(data: DataSize, size: int) -> tuple[float, float]:
+    stored = max(data.n_stored, data.n_samples)
+    return CALL + SPARSE_PASS * stored, SPARSE_CURVATURE * data.n_pairs
+
+
+def _partitioned_costs(data: DataSize, size: int) -> tuple[float, float]:
+    products = DENSE_CURVATURE_PRODUCT * data.n_pairs
+    reading = CALL_OF_PARTS + READING * data.n_stored
+    return reading, DENSE_CURVATURE * data.n_stored + products
+
+
+# (DataSize, size of θ) -> nanoseconds of a pass and of a curvature, by how samples are stored.
+COSTS = {"dense": _dense_costs, "csr": _csr_costs, "partitioned": _partitioned_costs}
+
+
 @dataclass(frozen=True)
-class Costs:
+class CostModel:
     """Costs of a problem, in nanoseconds.
 
     Attributes
@@ -59,94 +89,69 @@ class Costs:
     size: int
 
     @classmethod
-    def of(cls, problem: InMemoryObjective) -> Costs:
-        """Return those of an objective."""
-        n, size = problem.n_samples, problem.coordinates.size
+    def of(cls, problem: Objective) -> CostModel:
+        """Return the costs of an objective."""
+        size = problem.coordinates.size
+        one_pass, curvature = COSTS[problem.data_size.storage](problem.data_size, size)
         factor = FACTOR * size**3 if size <= MAX_FACTOR_SIZE else np.inf
-        if not problem.caches_outputs:
-            reading = CALL_OF_PARTS + READING * problem.data_size.n_stored
-            element, product = DENSE_CURVATURE
-            curvature = element * problem.data_size.n_stored + product * problem.data_size.n_pairs
-            return cls(reading, curvature, factor, size)
-        if problem.data_size.is_sparse:
-            one_pass = CALL + SPARSE_PASS * max(problem.data_size.n_stored, n)
-            return cls(one_pass, SPARSE_CURVATURE * problem.data_size.n_pairs, factor, size)
-        element, product = DENSE_CURVATURE
-        return cls(
-            CALL + DENSE_PASS * n * size, n * size * (element + product * size), factor, size
-        )
+        return cls(one_pass, curvature, factor, size)
+
+    @classmethod
+    def of_row_space(cls, n_samples: int) -> CostModel:
+        """Return the costs of the same problem in as many coordinates as there are samples."""
+        n = n_samples
+        curvature = n * n * (DENSE_CURVATURE + DENSE_CURVATURE_PRODUCT * n)
+        return cls(DENSE_PASS * n * n, curvature, FACTOR * n**3, n)
 
     @property
     def products(self) -> float:
-        """Products with H that cost as much as forming and factorising it."""
+        """Number of products with H that cost as much as forming and factorising it."""
         return (self.curvature + self.factor) / self.one_pass
 
-    def of_sample(self, share: float) -> Costs:
-        """Return those of a random share of the rows."""
-        return Costs(share * self.one_pass, share * self.curvature, self.factor, self.size)
+    def of_sample(self, fraction: float) -> CostModel:
+        """Return the costs of a random fraction of the rows."""
+        return CostModel(
+            fraction * self.one_pass, fraction * self.curvature, self.factor, self.size
+        )
 
-    def worth_factorising(self, n_products: float, whole: Costs) -> bool:
+    def worth_factorising(self, n_products: float, whole: CostModel) -> bool:
         """Return whether the curvature of a sample will save the whole more than it costs.
 
         Parameters
         ----------
         n_products : float
-            Products with the curvature that the sample's own minimum took without it: about as many
-            as the whole will need from there.
-        whole : Costs
-            Of all rows.
+            Products with the curvature that the sample's own minimum took without a factor: about
+            as many as the whole will need from there.
+        whole : CostModel
+            Costs of all rows.
         """
         return self.curvature + self.factor < n_products * whole.one_pass
 
     @property
     def from_zero(self) -> float:
-        """What the way from 0 to the minimum costs, without a sample."""
+        """What the way from 0 to the minimum costs without a sample."""
         step = min(self.curvature + self.factor, TYPICAL_PRODUCTS * self.one_pass)
         return STEPS_FROM_ZERO * (self.one_pass + step)
 
-    def sample_size(self, n_samples: int, tol: float) -> int:
-        """Return the size of the random sample that is worth being solved first; 0 if none is.
 
-        The minimum on m rows is about size/(2m) nats above that on all (half the expectation of a
-        χ² of as many degrees of freedom), and their curvature is that of all to √(size/m) of
-        itself. So a sample costs its own way from 0, and leaves as many passes with its curvature
-        as it takes to come from size/(2m) to ``tol`` by a factor of size/m each.
-        """
-        best, cheapest = 0, self.from_zero
-        m = LEAST_ROWS_PER_COORDINATE * self.size
-        while m <= LARGEST_SHARE * n_samples:
-            head = self.of_sample(m / n_samples).from_zero
-            distance, factor = self.size / (2 * m), self.size / m
-            passes = 2 + max(0.0, np.log(tol / distance) / np.log(factor))
-            total = head + passes * self.one_pass
-            if total < cheapest:
-                best, cheapest = m, total
-            m *= 2
-        return best
-
-
-def row_space_is_smaller(problem: InMemoryObjective) -> bool:
+def row_space_is_smaller(problem: Objective) -> bool:
     """Return whether it is cheaper to solve the problem in the space of its samples."""
-    n, n_features = problem.n_samples, problem.n_features
-    dense = problem.caches_outputs and not problem.data_size.is_sparse
-    penalised = problem.penalty.is_smooth and np.all(problem.penalty.l2 > 0)
-    if not dense or n >= n_features or not penalised:
+    n, n_features = problem.data_size.n_samples, problem.n_features
+    if n >= n_features or not problem.has_row_space:
         return False
-    element, product = DENSE_CURVATURE
-    products = n * n_features * (element + product * n)
-    inside = Costs(DENSE_PASS * n * n, n * n * (element + product * n), FACTOR * n**3, n)
-    return products + inside.from_zero < Costs.of(problem).from_zero
+    products = n * n_features * (DENSE_CURVATURE + DENSE_CURVATURE_PRODUCT * n)
+    return products + CostModel.of_row_space(n).from_zero < CostModel.of(problem).from_zero
 
 
 def columns_are_less_work(n_stored: float, n_columns: int, n_samples: int) -> bool:
-    """Return whether to descend by the columns of sparse X, not by their curvature, formed.
+    """Return whether coordinate descent by sparse columns is less work than by their curvature.
 
     Parameters
     ----------
     n_stored : float
-        Values stored in the columns.
+        Number of values stored in the columns.
     n_columns, n_samples : int
-        How many there are.
+        Number of columns and of samples.
     """
     by_columns = TYPICAL_SWEEPS * COLUMN_SWEEP * n_stored
     formed = SPARSE_CURVATURE * n_stored * max(1.0, n_stored / n_samples)  # of rows of one length

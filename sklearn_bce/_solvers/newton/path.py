@@ -1,69 +1,56 @@
-"""What a descent leaves for the next one over the same samples, with another penalty.
+"""What a fit with an L1 norm leaves for the next fit to the same samples, with another penalty.
 
 Along a path of C the minimum of one fit is near that of the next, and so is the curvature there:
-they tell where about that is, without a pass. No more than a start is made of it, so that nothing
-is lost where the samples have changed in the meantime.
+together they predict the minimum without a pass. The prediction is no more than a start, so that
+nothing is lost if the samples have changed in the meantime.
 """
 
 from __future__ import annotations
 
-import weakref
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import Evaluation
-from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._solvers.newton.proximal import ProximalStepFinder
+from sklearn_bce._objective.base import Evaluation, Objective
+from sklearn_bce._objective.penalty import Penalty
+from sklearn_bce._objective.scaling import Coordinates
+from sklearn_bce._solvers.newton.quadratic import GramQuadratic
 
 
-class Memory:
-    """Where a descent ended, and what it knew of the curvature there.
+@dataclass(frozen=True)
+class PathState:
+    """Where a fit ended, and what it knew of the curvature there.
 
-    Parameters
+    Attributes
     ----------
-    problem : Objective
-        In the coordinates of the descent. Its X is not kept alive.
-    point : Point
-        Where it ended.
-    find_step : ProximalStepFinder
-        What found its steps.
+    samples : weakref.ref
+        The X of the fit, which is not kept alive.
+    penalty : Penalty
+        The penalty of the fit, in the units of the coordinates.
+    coordinates : Coordinates
+        What θ means.
+    point : Evaluation
+        Where the fit ended.
+    model : GramQuadratic or None
+        The curvature there, if it has been formed.
+    columns : ColumnCache or None
+        Columns taken from X.
     """
 
-    def __init__(
-        self, problem: InMemoryObjective, point: Evaluation, find_step: ProximalStepFinder
-    ) -> None:
-        self._X = weakref.ref(problem.X)
-        self._penalty, self.coordinates = problem.penalty, problem.coordinates
-        self._point, self._model, self._columns = point, find_step.model, find_step.columns
+    samples: Any
+    penalty: Penalty
+    coordinates: Coordinates
+    point: Evaluation
+    model: GramQuadratic | None
+    columns: Any
 
-    def is_of(self, objective: InMemoryObjective, w: NDArray[np.float64], b: float) -> bool:
-        """Return whether it is of these samples, and of a neuron with these weights."""
-        of_samples = objective.caches_outputs and objective.X is self._X()
-        if objective.penalty.is_smooth or not of_samples:
+    def applies_to(self, objective: Objective, w: Vector, b: float) -> bool:
+        """Return whether an objective has these samples and (w, b) is where the fit ended."""
+        if not objective.holds(self.samples()):
             return False
-        known_w, known_b = self.coordinates.to_user(self._point.theta)
-        same_kind = self.coordinates.fit_intercept == objective.coordinates.fit_intercept
-        same_kind &= len(self._point.z) == objective.n_samples
-        return same_kind and np.array_equal(w, known_w) and b == known_b
-
-    def expected(self, problem: InMemoryObjective, tol: float) -> Vector:
-        """Return where the minimum under another penalty is expected.
-
-        Parameters
-        ----------
-        problem : Objective
-            In the coordinates of the memory.
-        tol : float
-            As for `ProximalStepFinder`.
-        """
-        theta, gradient = self._point.theta, self._point.gradient.copy()
-        u = theta[: problem.n_features]
-        gradient[: len(u)] += problem.penalty.gradient(u) - self._penalty.gradient(u)
-        find_step = ProximalStepFinder(problem, tol, for_path=True)
-        find_step.columns = self._columns
-        if self._model is not None:
-            find_step.model = self._model.with_more(problem.penalty.l2 - self._penalty.l2)
-        step = find_step.again(self._point._replace(gradient=gradient))
-        return theta if step is None else theta + step.vector
+        known_w, known_b = self.coordinates.to_user(self.point.theta)
+        is_same_kind = self.coordinates.fit_intercept == objective.coordinates.fit_intercept
+        is_same_kind &= len(self.point.z) == objective.n_samples
+        return is_same_kind and np.array_equal(w, known_w) and b == known_b

@@ -1,7 +1,7 @@
-"""Newton's step where the penalty has an L1 norm: the minimum of gᵀd + ½dᵀHd + Σ κᵢ|uᵢ + dᵢ|.
+"""Search directions with an L1 norm: the minimum of gᵀd + ½dᵀHd + Σ κᵢ|uᵢ + dᵢ|.
 
-Most weights are 0 there and stay so: a weight leaves 0 only where its gradient exceeds κ. The model
-is formed of the others alone, the working set.
+Most weights are 0 at the minimum and stay so: a weight leaves 0 only if its gradient exceeds κ. The
+model is formed of the other weights alone, the working set.
 
 References
 ----------
@@ -12,34 +12,80 @@ GLMNET for L1-regularized Logistic Regression", Journal of Machine Learning Rese
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import Evaluation
-from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation, Objective
 from sklearn_bce._solvers.newton.cost import columns_are_less_work
-from sklearn_bce._solvers.newton.direction import WORTH_ANOTHER
-from sklearn_bce._solvers.newton.line_search import Step
-from sklearn_bce._solvers.newton.quadratic import ColumnModel, MatrixModel
+from sklearn_bce._solvers.newton.direction import (
+    Derivatives,
+    Direction,
+    NewtonDirection,
+    SearchDirection,
+)
+from sklearn_bce._solvers.newton.path import PathState
+from sklearn_bce._solvers.newton.quadratic import ColumnQuadratic, GramQuadratic
 
-# A gradient above κ by less than this share of it is rounding: C at which all weights are 0 would
-# else leave some that are not.
-ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
-# A working set is at least so large, or has so many columns for each weight that is not 0.
-LEAST_COLUMNS, LEAST_SPARSE_COLUMNS = 100, 1000
+# Columns that a working set has room for at least, of an array and of a CSR matrix
+# (``python -m benchmarks.tuning LEAST_COLUMNS``).
+LEAST_COLUMNS = 100
+LEAST_SPARSE_COLUMNS = 1000
+# Columns that it has room for, for each weight that is not 0.
 COLUMNS_PER_WEIGHT = 4
-MOST_COLUMNS = 5000  # a curvature of 200 MB
-MANY_COLUMNS = 500  # more than this, and the curvature of all is not formed
-CARE = 0.02  # along a path, of what sweeps over columns may miss else
-FEW = 0.25  # of the stored values: columns that are taken from X by themselves
+# Columns of which the curvature is formed at most: 5000² float64 are 200 MB.
+MOST_COLUMNS = 5000
+# Features of which the curvature of all is formed along a path, at most: 2 MB, which stays in the
+# cache.
+MANY_COLUMNS = 500
+# Factor, along a path, of what sweeps over columns may miss: a fit of two or three passes has no
+# later one to make up for it (``python -m benchmarks.tuning PATH_CARE``).
+PATH_CARE = 0.02
+# Share of the stored values below which columns are taken from X one by one: a copy of all costs as
+# much as some passes.
+FEW_VALUES = 0.25
 
 
-class ProximalStepFinder:
-    """Finds the steps; the same to a descent as `StepFinder` is.
+class ColumnCache(NamedTuple):
+    """Columns of sparse samples, as far as they have been taken from X.
+
+    Attributes
+    ----------
+    matrix : CSC of shape (n_samples, n_columns), float64
+        Columns divided by their scale.
+    position : ndarray of shape (n_features,)
+        The place of each feature among them; −1 if it has none.
+    """
+
+    matrix: Any
+    position: NDArray[np.intp]
+
+    def places(self, features: NDArray[np.intp]) -> NDArray[np.intp] | None:
+        """Return the places of some features; None if one of them has not been taken."""
+        places = self.position[features]
+        return None if (places < 0).any() else places
+
+
+class WorkingSet(NamedTuple):
+    """The coordinates that are not 0 or should not be.
+
+    Attributes
+    ----------
+    subset : ndarray of shape (n,)
+        Their indices in θ, ascending.
+    is_complete : bool
+        Whether every weight that should leave 0 is among them.
+    """
+
+    subset: NDArray[np.intp]
+    is_complete: bool
+
+
+class ProximalNewtonDirection(Direction):
+    """Finds Newton's directions for an F with an L1 norm.
 
     Parameters
     ----------
@@ -49,125 +95,139 @@ class ProximalStepFinder:
         Distance from the minimum, in nats, below which it matters to know it well.
     for_path : bool, default=False
         Whether problems with other penalties are to come. Passes are then saved at the price of
-        work: the curvature of all features, where they are few, is formed in passes that are made
+        work: the curvature of all features, if they are few, is formed in passes that are made
         anyway.
 
     Attributes
     ----------
-    model : MatrixModel or None
-        The curvature known so far, where it has been formed.
-    columns : tuple of (CSC or None, ndarray of shape (n_features,) or None)
-        Columns of sparse X in units of their scale, as far as they have been taken from X, and the
-        place of each feature among them, −1 if it has none.
+    model : GramQuadratic or None
+        The curvature known so far, if it has been formed.
+    columns : ColumnCache or None
+        The columns taken from X so far.
     """
 
-    needs_diagonal = penalty_prevails = False
-
-    def __init__(self, problem: InMemoryObjective, tol: float, for_path: bool = False) -> None:
-        self._for_path, self._care = for_path, CARE if for_path else 1.0
-        self.columns: tuple[Any, Any] = None, None
-        self._columns_are_hard = False  # to tell apart, by one of them at a time
-        self.problem, self.tol = problem, tol
+    def __init__(self, problem: Objective, tol: float, for_path: bool = False) -> None:
+        super().__init__(problem, tol)
+        self._for_path, self._care = for_path, PATH_CARE if for_path else 1.0
+        self.columns: ColumnCache | None = None
+        self._columns_are_hard = False  # so correlated that sweeps over them do not end
         self._l1 = np.zeros(problem.coordinates.size)
         self._l1[: problem.n_features] = problem.penalty.l1
-        self.model: MatrixModel | None = None
-        self._trusted, self._last_decrement = False, np.inf
+        self.model: GramQuadratic | None = None
 
-    def _features_of(self, subset: NDArray[np.intp]) -> NDArray[np.intp]:
-        return self.problem.coordinates.features_of(subset)
+    def wants(self, is_last_step: bool = False) -> Derivatives:
+        """Return which second derivatives the next direction needs."""
+        are_few = self.problem.n_features <= MANY_COLUMNS
+        return Derivatives(self._for_path and are_few and not is_last_step, False)
 
-    @property
-    def needs_hessian(self) -> bool:
-        """Whether H should be formed at the next point."""
-        return self._for_path and self.problem.n_features <= MANY_COLUMNS
+    def set_curvature(self, matrix: NDArray[np.float64]) -> None:
+        """Use a curvature like H, of shape (size, size), which is given up; changes self."""
+        self._set_model(GramQuadratic(matrix, np.arange(len(self._l1)), self.tol))
 
-    def take(self, matrix: NDArray[np.float64]) -> None:
-        """Use a curvature like H, of all coordinates; changes self."""
-        self._take(MatrixModel(matrix, np.arange(len(self._l1)), self.tol))
+    def _set_model(self, model: GramQuadratic | None) -> None:
+        self.model = model
+        self._trust(model is not None)
 
-    def _take(self, model: MatrixModel | None) -> None:
-        self.model, self._trusted, self._last_decrement = model, model is not None, np.inf
-
-    def learn(self, step: Vector, change: Vector) -> None:
-        """Take in by how much the gradient has changed along a step; changes self."""
+    def add_secant_pair(self, before: Evaluation, after: Evaluation) -> None:
+        """Correct the curvature by how the gradient has changed along a step; changes self."""
         if self.model is not None:
-            self.model.learn(step, change)
+            self.model.add_secant_pair(after.theta - before.theta, after.gradient - before.gradient)
 
-    def expect_other_curvature(self) -> None:
-        """Take in that a step goes far, so that H will not be what it was; changes self."""
-        self._trusted = False
+    def path_state(self, point: Evaluation) -> PathState | None:
+        """Return what a fit with another penalty can start from.
 
-    def again(self, point: Evaluation) -> Step | None:
-        """Return the step by what is known so far, if that is of enough columns; takes no pass."""
-        subset, complete = self._working_set(point)
-        if not complete:
+        None if there is no path, or nothing by which to tell that the samples are the same.
+        """
+        reference = self.problem.samples_reference() if self._for_path else None
+        if reference is None:
             return None
-        if self._knows(subset):
-            return self._step(point, subset, self.model)
-        matrix, position = self.columns
-        places = None if matrix is None else position[self._features_of(subset)]
-        if places is None or (places < 0).any():
+        problem = self.problem
+        return PathState(
+            reference, problem.penalty, problem.coordinates, point, self.model, self.columns
+        )
+
+    def predict_start(self, state: PathState) -> Vector:
+        """Return where the minimum of this problem is expected, from a fit to the same samples."""
+        problem, p = self.problem, self.problem.n_features
+        theta, gradient = state.point.theta, state.point.gradient.copy()
+        gradient[:p] += problem.penalty.gradient(theta[:p]) - state.penalty.gradient(theta[:p])
+        self.columns = state.columns
+        if state.model is not None:
+            l2, l2_before = (q.curvature_diagonal(p) for q in (problem.penalty, state.penalty))
+            self.model = state.model.with_penalty_change(l2 - l2_before)
+        d = self.from_stale_curvature(replace(state.point, gradient=gradient))
+        return theta if d is None else theta + d.vector
+
+    def from_stale_curvature(self, point: Evaluation) -> SearchDirection | None:
+        """Return the direction by what is known so far; None if that is not of enough columns."""
+        working = self._working_set(point)
+        if not working.is_complete:
             return None
-        model = ColumnModel(self.problem, matrix, places, point.curvature, self.tol, self._care)
-        return self._step(point, subset, model)
+        if self._knows(working.subset):
+            return self._minimise(point, working, self.model)
+        features = self.problem.coordinates.features_of(working.subset)
+        places = None if self.columns is None else self.columns.places(features)
+        if places is None:
+            return None
+        return self._minimise(point, working, self._column_model(point, places))
 
-    def __call__(self, point: Evaluation) -> Step:
-        """Return the step from the point; changes self."""
-        subset, complete = self._working_set(point)
-        if point.hessian is not None:
-            self.take(point.hessian)
-        elif self._trusted and self._knows(subset):
-            step = self._step(point, subset, self.model)
-            self._trusted = step.decrement <= WORTH_ANOTHER * self._last_decrement
-            self._last_decrement = step.decrement
-            if self._trusted:
-                return step._replace(complete=complete and step.complete)
-        model = self._new_model(point, subset) if point.hessian is None else self.model
-        step = self._step(point, subset, model)
-        if step.decrement / 2 > point.value:  # more than there is: samples known too surely
-            point = point._replace(curvature=self.problem.majorising_curvature(point.z))
-            step = self._step(point, subset, self._new_model(point, subset))
-        return step._replace(n_products=np.inf, complete=complete and step.complete)
+    def find(self, point: Evaluation) -> SearchDirection:
+        """Return the direction from a point; changes self."""
+        working = self._working_set(point)
+        hessian = point.take_hessian()
+        if hessian is not None:
+            self.set_curvature(hessian)
+            model = self.model
+        else:
+            if self._is_trusted and self._knows(working.subset):
+                d = self._minimise(point, working, self.model)
+                if self._still_trusts(d.decrement):
+                    return d
+            model = self._new_model(point, working.subset)
+        d = self._minimise(point, working, model)
+        if d.decrement / 2 > point.value:  # more than F: the curvature of the losses is too small
+            curvature = self.problem.majorising_curvature(point.z)
+            point = replace(point, curvature=curvature)
+            d = self._minimise(point, working, self._new_model(point, working.subset))
+        return d._replace(n_products=np.inf)
 
-    def _new_model(self, point: Evaluation, subset: NDArray[np.intp]) -> MatrixModel | ColumnModel:
+    def _new_model(
+        self, point: Evaluation, subset: NDArray[np.intp]
+    ) -> GramQuadratic | ColumnQuadratic:
         """Return the model of a working set; changes self."""
-        features = self._features_of(subset)
-        few = len(features) <= (MOST_COLUMNS if self._columns_are_hard else LEAST_COLUMNS)
-        if self.problem.has_columns and not few:
-            n_stored = float(np.sum(self._n_stored[features]))
-            if columns_are_less_work(n_stored, len(features), self.problem.n_samples):
-                self._take(None)
-                matrix, columns = self._columns_of(features, n_stored)
-                h = point.curvature
-                return ColumnModel(self.problem, matrix, columns, h, self.tol, self._care)
-        self._take(MatrixModel(self.problem.curvature_matrix(point, subset), subset, self.tol))
+        problem = self.problem
+        features = problem.coordinates.features_of(subset)
+        are_few = len(features) <= (MOST_COLUMNS if self._columns_are_hard else LEAST_COLUMNS)
+        if problem.has_columns and not are_few:
+            n_stored = float(np.sum(problem.n_stored_in_columns[features]))
+            if columns_are_less_work(n_stored, len(features), problem.n_samples):
+                self._set_model(None)
+                return self._column_model(point, self._take_columns(features, n_stored))
+        matrix = problem.curvature_matrix(point, subset)
+        self._set_model(GramQuadratic(matrix, subset, self.tol))
         return self.model
 
-    @cached_property
-    def _n_stored(self) -> NDArray[np.intp]:
-        """How many values of each column of sparse X are stored."""
-        return np.bincount(self.problem.X.indices, minlength=self.problem.n_features)
+    def _column_model(self, point: Evaluation, places: NDArray[np.intp]) -> ColumnQuadratic:
+        """Return the model by columns that have been taken from X."""
+        matrix = self.columns.matrix
+        return ColumnQuadratic(self.problem, matrix, places, point, self.tol, self._care)
 
-    def _columns_of(
-        self, features: NDArray[np.intp], n_stored: float
-    ) -> tuple[Any, NDArray[np.intp]]:
-        """Return a CSC matrix in units of the columns' scale, and which of its columns to take.
+    def _take_columns(self, features: NDArray[np.intp], n_stored: float) -> NDArray[np.intp]:
+        """Return the places of columns among those taken from X, which are then all; changes self.
 
-        It is of the given columns alone as long as they are few, and then of all. It changes self.
+        The first time, columns are taken by themselves if they hold few of the values.
         """
-        matrix, position = self.columns
-        if matrix is None or (position[features] < 0).any():
-            X = self.problem.X
-            few = matrix is None and n_stored < FEW * X.nnz
-            known = features if few else np.arange(X.shape[1])
-            matrix = (X[:, features] if few else X).tocsc()
-            unit = 1 / self.problem.coordinates.scale[known]
-            matrix.data = matrix.data * np.repeat(unit, np.diff(matrix.indptr))
-            position = np.full(X.shape[1], -1)
-            position[known] = np.arange(len(known))
-            self.columns = matrix, position
-            self.problem.n_passes += 1
-        return matrix, position[features]
+        places = None if self.columns is None else self.columns.places(features)
+        if places is not None:
+            return places
+        problem = self.problem
+        are_few = self.columns is None and n_stored < FEW_VALUES * problem.data_size.n_stored
+        position = np.arange(problem.n_features)
+        if are_few:
+            position = np.full(problem.n_features, -1)
+            position[features] = np.arange(len(features))
+        self.columns = ColumnCache(problem.scaled_columns(features if are_few else None), position)
+        return position[features]
 
     def _knows(self, subset: NDArray[np.intp]) -> bool:
         """Return whether the curvature known so far is of all of the subset."""
@@ -177,30 +237,40 @@ class ProximalStepFinder:
         known[self.model.subset] = True
         return bool(known[subset].all())
 
-    def _working_set(self, point: Evaluation) -> tuple[NDArray[np.intp], bool]:
-        """Return the coordinates that are not 0 or should not be, and whether they are all."""
+    def _working_set(self, point: Evaluation) -> WorkingSet:
+        """Return the coordinates that are not 0 or should not be, as far as there is room."""
         p = self.problem.n_features
         l1, gradient = self._l1[:p], np.abs(point.gradient[:p])
         is_zero = point.theta[:p] == 0
         inside = ~is_zero
-        rounding = ROUNDING[self.problem.data_size.dtype]
+        # At the C where all weights are 0 a gradient equals κ up to rounding.
+        rounding = SUM_ROUNDING[self.problem.data_size.dtype]
         wrong = np.flatnonzero(is_zero & (gradient > l1 * (1 + rounding)))
         least = LEAST_SPARSE_COLUMNS if self.problem.has_columns else LEAST_COLUMNS
         n_others = np.count_nonzero(inside)
         room = max(least, COLUMNS_PER_WEIGHT * n_others) - n_others
-        complete = len(wrong) <= room
-        if not complete:
+        is_complete = len(wrong) <= room
+        if not is_complete:
             excess = gradient[wrong] - l1[wrong]
             wrong = wrong[np.argpartition(-excess, room)[:room]]
         inside[wrong] = True
-        return np.append(np.flatnonzero(inside), np.arange(p, len(self._l1))), complete
+        subset = np.append(np.flatnonzero(inside), np.arange(p, len(self._l1)))
+        return WorkingSet(subset, is_complete)
 
-    def _step(
-        self, point: Evaluation, subset: NDArray[np.intp], model: MatrixModel | ColumnModel
-    ) -> Step:
-        """Return the step that minimises the model over the working set."""
+    def _minimise(
+        self, point: Evaluation, working: WorkingSet, model: GramQuadratic | ColumnQuadratic
+    ) -> SearchDirection:
+        """Return the direction to the minimum of a model over the working set; changes self."""
         vector = np.zeros(len(point.theta))
-        to, gained, solved = model.minimum(point, subset, self._l1[subset])
-        self._columns_are_hard |= isinstance(model, ColumnModel) and not solved
-        vector[subset] = to - point.theta[subset]
-        return Step(vector, 2 * gained, complete=solved)
+        minimum = model.minimum(point, working.subset, self._l1[working.subset])
+        self._columns_are_hard |= isinstance(model, ColumnQuadratic) and not minimum.is_solved
+        vector[working.subset] = minimum.theta - point.theta[working.subset]
+        is_complete = working.is_complete and minimum.is_solved
+        return SearchDirection(vector, 2 * minimum.gained, complete=is_complete)
+
+
+def direction_rule(problem: Objective, tol: float, for_path: bool = False) -> Direction:
+    """Return the rule that finds directions for a problem, as its penalty has it."""
+    if problem.penalty.is_smooth:
+        return NewtonDirection(problem, tol)
+    return ProximalNewtonDirection(problem, tol, for_path)

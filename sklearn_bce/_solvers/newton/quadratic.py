@@ -1,10 +1,10 @@
 """The quadratic model gᵀd + ½dᵀHd + Σ κᵢ|uᵢ + dᵢ| of a working set, and its minimum.
 
 Coordinate descent finds out which coordinates are 0. It goes by the curvature of the working set,
-formed, or by the columns themselves, whichever is less work: a sweep over few columns of many rows
-costs nothing once their curvature is known, while a column of a text has a handful of values. With
-the curvature at hand Newton's step in the coordinates that are not 0 comes to its aid, which no
-correlation between columns slows down.
+formed (`GramQuadratic`), or by the columns themselves (`ColumnQuadratic`), whichever is less work:
+a sweep over few columns of many rows costs nothing once their curvature is known, while a column of
+a text has a handful of values. With the curvature at hand, Newton's step in the coordinates that
+are not 0 finds the rest (`feature_sign_search`), which no correlation between columns slows down.
 
 References
 ----------
@@ -14,51 +14,78 @@ Coordinate Descent", Journal of Statistical Software 33 (2010), section 2.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector, kernels
-from sklearn_bce._objective.base import Evaluation
-from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._solvers.newton.direction import positive_solver
+from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation, Objective
+from sklearn_bce._solvers.base import NEGLIGIBLE
+from sklearn_bce._solvers.newton.direction import regularised_cholesky
 
 # A model is solved when no more than a share of what it has gained is left to gain: some root of
-# that, within these limits. The more it gains, the farther away the minimum of F is, and the less
-# is missed by a point that is not quite the minimum of the model. With the matrix at hand the last
-# digits are cheap, by sweeps over columns they are not.
-SHARE, LARGEST_SHARE = 1e-4, 0.1
-ROOT_OF_MATRIX, ROOT_OF_COLUMNS = 2, 4
+# the gain in nats, within these two limits. The more the model gains, the farther away the minimum
+# of F is, and the less is missed by a point that is not quite the minimum of the model.
+LEAST_INNER_SHARE = 1e-4
+MOST_INNER_SHARE = 0.1
+# Which root: with the matrix at hand the last digits are cheap, by sweeps over columns they are not
+# (``python -m benchmarks.tuning INNER_ROOT_OF_COLUMNS``).
+INNER_ROOT_OF_GRAM = 2
+INNER_ROOT_OF_COLUMNS = 4
+# Sweeps of coordinate descent between two searches among the signs.
 SWEEPS = 10
-# A step that gains more than this times tol is not the last one: its model may be left before the
-# end. No tol is tighter than the other, for that matter.
-FAR, TIGHTEST = 10.0, 1e-10
-FAR_ROUNDS, FAR_FACES = 3, 4
-# Where columns repeat each other and the penalty hardly says which to take, there is no waiting for
-# the end of it: the minimum of F comes nearer all the same.
-MAX_ROUNDS, MAX_FACES, MAX_SWEEPS = 100, 100, 200
-NEGLIGIBLE = 0.01  # of tol
-ROUNDING_OF_GAIN = 1e-16  # of the gain so far
-# The curvature of a column below this share of its square sum is rounding.
-ROUNDING = 1e-12
+# A step that gains more than this multiple of ``tol`` is not the last one: its model may be left
+# before the end.
+FAR = 10.0
+# Nats: the least ``tol`` by which a step counts as far, so that tol=0 does not make every step so.
+TIGHTEST_TOL = 1e-10
+# Rounds of sweeps, and signs per round, after which a model far from the end is left.
+FAR_ROUNDS = 3
+FAR_SIGNS = 4
+# The same near the end. If columns repeat each other and the penalty hardly says which to take
+# there is no waiting for the end: the minimum of F comes nearer all the same.
+MAX_ROUNDS = 100
+MAX_SIGNS = 100
+# Sweeps over columns after which a model is left for unsolved.
+MAX_SWEEPS = 200
+# Relative rounding error of one operation in float64: a gain below this share of all gains is none.
+UNIT_ROUNDOFF = float(np.finfo(np.float64).epsneg)
 
 
-def may_be_missed(gained: float, root: int) -> float:
-    """Return what a model that has gained so much may still have left to gain."""
-    share = np.clip(max(gained, 0.0) ** (1 / root), SHARE, LARGEST_SHARE)
+def inner_tolerance(gained: float, root: int) -> float:
+    """Return what a model that has gained so much may still have left to gain, in nats."""
+    share = np.clip(max(gained, 0.0) ** (1 / root), LEAST_INNER_SHARE, MOST_INNER_SHARE)
     return float(share) * gained
 
 
-class MatrixModel:
+class ModelMinimum(NamedTuple):
+    """The minimum of a model over a working set, or a point on the way there.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (n,)
+        The entries of θ in the working set.
+    gained : float
+        What the model gains from there, in nats.
+    is_solved : bool
+        False if no end was in sight, so that θ is only on the way to the minimum.
+    """
+
+    theta: Vector
+    gained: float
+    is_solved: bool
+
+
+class GramQuadratic:
     """The model by its curvature, formed.
 
     Parameters
     ----------
-    matrix : ndarray of shape (size, size)
-        H of the subset; changed by `learn`.
+    matrix : ndarray of shape (size, size), float64
+        H of the subset; changed by `add_secant_pair`.
     subset : ndarray of shape (size,)
-        Entries of θ, ascending.
+        Indices of the entries of θ, ascending.
     tol : float, default=0.0
         Distance from the minimum, in nats, that is to be told for certain.
     """
@@ -68,37 +95,33 @@ class MatrixModel:
     ) -> None:
         self.matrix, self.subset, self.tol = matrix, subset, tol
 
-    def with_more(self, of_features: Vector) -> MatrixModel:
-        """Return the model with so much more of curvature in each of the features."""
-        matrix, features = self.matrix.copy(), self.subset[self.subset < len(of_features)]
-        matrix.ravel()[:: len(matrix) + 1][: len(features)] += of_features[features]
-        return MatrixModel(matrix, self.subset, self.tol)
+    def with_penalty_change(self, l2_change: Vector) -> GramQuadratic:
+        """Return the model under another penalty, given the change of λ, (n_features,)."""
+        matrix, features = self.matrix.copy(), self.subset[self.subset < len(l2_change)]
+        matrix.ravel()[:: len(matrix) + 1][: len(features)] += l2_change[features]
+        return GramQuadratic(matrix, self.subset, self.tol)
 
-    def learn(self, step: Vector, change: Vector) -> None:
-        """Take in by how much the gradient has changed along a step; changes self.
+    def add_secant_pair(self, step: Vector, change: Vector) -> None:
+        """Correct H by the change of the gradient along a step, both (size of θ,); changes self.
 
-        It is the BFGS formula (Nocedal and Wright, "Numerical Optimization", equation 6.19).
+        This is the BFGS formula (Nocedal and Wright, "Numerical Optimization", equation 6.19).
         """
         step, change = step[self.subset], change[self.subset]
         expected = self.matrix @ step
-        bend, expected_bend = float(step @ change), float(step @ expected)
-        if bend > 0 and expected_bend > 0:
-            self.matrix += np.outer(change, change / bend)
-            self.matrix -= np.outer(expected, expected / expected_bend)
+        curvature_along, expected_curvature = float(step @ change), float(step @ expected)
+        if curvature_along > 0 and expected_curvature > 0:
+            self.matrix += np.outer(change, change / curvature_along)
+            self.matrix -= np.outer(expected, expected / expected_curvature)
 
-    def minimum(
-        self, point: Evaluation, subset: NDArray[np.intp], l1: Vector
-    ) -> tuple[Vector, float, bool]:
-        """Return where the model is least over some of its coordinates, and what that gains.
-
-        The third item is False if it was hard to tell, and the first is only on the way there.
+    def minimum(self, point: Evaluation, subset: NDArray[np.intp], l1: Vector) -> ModelMinimum:
+        """Return the minimum of the model over some of its coordinates.
 
         Parameters
         ----------
-        point : Point
+        point : Evaluation
             Where the model is made.
         subset : ndarray of shape (n,)
-            Entries of θ, among those of the model; the others stay.
+            Indices of entries of θ, among those of the model; the others stay.
         l1 : ndarray of shape (n,)
             κ.
         """
@@ -106,32 +129,50 @@ class MatrixModel:
         if len(subset) < len(self.subset):
             at = np.searchsorted(self.subset, subset)
             matrix = matrix[np.ix_(at, at)]
-        v, slope = point.theta[subset], point.gradient[subset]
+        v, derivative = point.theta[subset], point.gradient[subset]
         gained = 0.0
         for k in range(MAX_ROUNDS):
-            gain, last = kernels().coordinate_descent(matrix, l1, v, slope, SWEEPS, SHARE)
-            gained += gain
-            if not last * SWEEPS > SHARE * gained:
-                return v, gained, True
-            far = gained > FAR * max(self.tol, TIGHTEST)
-            swept = not last * SWEEPS > may_be_missed(gained, ROOT_OF_MATRIX)
-            if far and (swept or k == FAR_ROUNDS):
-                return v, gained, False
-            of_faces = minimise_on_faces(matrix, slope, v, l1, FAR_FACES if far else MAX_FACES)
-            gained += of_faces
-            if not gain + of_faces > may_be_missed(gained, ROOT_OF_MATRIX):
-                return v, gained, True
-        return v, gained, False
+            swept, last = kernels().coordinate_descent(
+                matrix, l1, v, derivative, SWEEPS, LEAST_INNER_SHARE
+            )
+            gained += swept
+            if not last * SWEEPS > LEAST_INNER_SHARE * gained:
+                return ModelMinimum(v, gained, True)
+            is_far = gained > FAR * max(self.tol, TIGHTEST_TOL)
+            is_near_enough = not last * SWEEPS > inner_tolerance(gained, INNER_ROOT_OF_GRAM)
+            if is_far and (is_near_enough or k == FAR_ROUNDS):
+                return ModelMinimum(v, gained, False)
+            most = FAR_SIGNS if is_far else MAX_SIGNS
+            by_signs = feature_sign_search(matrix, derivative, v, l1, most)
+            gained += by_signs
+            if not swept + by_signs > inner_tolerance(gained, INNER_ROOT_OF_GRAM):
+                return ModelMinimum(v, gained, True)
+        return ModelMinimum(v, gained, False)
 
 
-def minimise_on_faces(
-    matrix: NDArray[np.float64], slope: Vector, v: Vector, l1: Vector, most: int
+def feature_sign_search(
+    matrix: NDArray[np.float64], derivative: Vector, v: Vector, l1: Vector, most: int
 ) -> float:
-    """Move v, and the slope with it, to where the model is least among those of its signs.
+    """Move v to where the model is least among the points with its signs, and to other signs.
 
     Coordinates that the way there leads past 0 are set to 0, or the way is left where the model is
-    least on it: in either case there are other signs, and the search goes on among them, ``most``
-    times altogether. Return what has been gained.
+    least on it: in either case there are other signs, and the search goes on among them.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n, n)
+        H.
+    derivative, v : ndarray of shape (n,)
+        Gradient of the smooth part at v, and v; both are changed.
+    l1 : ndarray of shape (n,)
+        κ.
+    most : int
+        Number of sets of signs that are searched at most.
+
+    Returns
+    -------
+    gained : float
+        What the model has gained, in nats.
 
     References
     ----------
@@ -143,133 +184,188 @@ def minimise_on_faces(
         free = np.flatnonzero((v != 0) | (l1 == 0))
         if not len(free):
             break
-        rows, kappa, at = matrix[free], l1[free], v[free]
-        square = np.ascontiguousarray(rows[:, free])
-        downhill = -(slope[free] + kappa * np.sign(at))
-        step = positive_solver(square.copy(), may_be_singular=True)(downhill)
-        crossing = (kappa > 0) & ((at + step) * at < 0)
-        trials = [np.where(crossing, 0.0, at + step)]
-        if np.any(crossing):
-            trials.append(_least_on_the_way(at, step, kappa, slope[free], square))
-        gains = [_gain(to - at, at, kappa, slope[free], square) for to in trials]
-        best = int(np.argmax(gains))
-        if not gains[best] > 0:
+        rows = matrix[free]
+        face = _Face(np.ascontiguousarray(rows[:, free]), derivative[free], v[free], l1[free])
+        to, gain, is_crossing = face.search()
+        if not gain > 0:
             break
-        v[free] = trials[best]
-        slope += (trials[best] - at) @ rows
-        gained += gains[best]
-        if not np.any(crossing):
+        derivative += (to - v[free]) @ rows
+        v[free] = to
+        gained += gain
+        if not is_crossing:
             break
     return gained
 
 
-def _gain(
-    d: Vector, at: Vector, kappa: Vector, slope: Vector, matrix: NDArray[np.float64]
-) -> float:
-    """Return by how much the model falls along d."""
-    of_l1 = float(kappa @ (np.abs(at + d) - np.abs(at)))
-    return -float((slope + 0.5 * (matrix @ d)) @ d) - of_l1
+class _Face(NamedTuple):
+    """The model in the coordinates that are not 0 (or have no L1 norm), as far as signs hold.
 
-
-def _least_on_the_way(
-    at: Vector, step: Vector, kappa: Vector, slope: Vector, matrix: NDArray[np.float64]
-) -> Vector:
-    """Return where the model is least on the way along the step, all of it at most.
-
-    The derivative there rises steadily, and by 2κ|d| at every 0 that is passed.
+    Attributes
+    ----------
+    matrix : ndarray of shape (n, n)
+        H.
+    derivative, v, l1 : ndarray of shape (n,)
+        Gradient of the smooth part at v, v, and κ.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        zeros = np.where((kappa > 0) & (step * at < 0), -at / step, np.inf)
-    order = np.argsort(zeros)
-    order = order[zeros[order] < 1]
-    passed = zeros[order]
-    bend = float(step @ (matrix @ step))
-    first = float((slope + kappa * np.sign(at)) @ step)
-    jumps = 2 * kappa[order] * np.abs(step[order])
-    before = first + bend * passed + np.cumsum(jumps) - jumps
-    after = before + jumps
-    k = int(np.argmax(after >= 0)) if np.any(after >= 0) else len(order)
-    if k == len(order):
-        slope_there = first + float(np.sum(jumps))
-        length = min(1.0, -slope_there / bend) if bend > 0 else 1.0
-        return at + length * step
-    if before[k] > 0 and bend > 0:  # the least is before that zero
-        return at + (passed[k] - before[k] / bend) * step
-    to = at + passed[k] * step
-    to[order[k]] = 0.0
-    return to
+
+    matrix: NDArray[np.float64]
+    derivative: Vector
+    v: Vector
+    l1: Vector
+
+    def search(self) -> tuple[Vector, float, bool]:
+        """Return the best point found, its gain, and whether the way there crosses a 0."""
+        downhill = -(self.derivative + self.l1 * np.sign(self.v))
+        step = regularised_cholesky(self.matrix.copy(), may_be_singular=True)(downhill)
+        crossing = (self.l1 > 0) & ((self.v + step) * self.v < 0)
+        trials = [np.where(crossing, 0.0, self.v + step)]
+        if np.any(crossing):
+            trials.append(self._minimum_on_segment(step))
+        gains = [self._gain(to - self.v) for to in trials]
+        best = int(np.argmax(gains))
+        return trials[best], gains[best], bool(np.any(crossing))
+
+    def _gain(self, d: Vector) -> float:
+        """Return by how much the model falls along d."""
+        of_l1 = float(self.l1 @ (np.abs(self.v + d) - np.abs(self.v)))
+        return -float((self.derivative + 0.5 * (self.matrix @ d)) @ d) - of_l1
+
+    def _minimum_on_segment(self, step: Vector) -> Vector:
+        """Return where the model is least on the segment from v to v + step.
+
+        Its derivative on the segment rises steadily, and by 2κ|d| at every 0 that is passed.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            crosses = (self.l1 > 0) & (step * self.v < 0)
+            zeros = np.where(crosses, -self.v / step, np.inf)
+        order = np.argsort(zeros)
+        order = order[zeros[order] < 1]
+        curvature_along = float(step @ (self.matrix @ step))
+        first = float((self.derivative + self.l1 * np.sign(self.v)) @ step)
+        jumps = 2 * self.l1[order] * np.abs(step[order])
+        before = first + curvature_along * zeros[order] + np.cumsum(jumps) - jumps
+        rising = np.flatnonzero(before + jumps >= 0)
+        if not len(rising):
+            last = first + float(np.sum(jumps))
+            length = min(1.0, -last / curvature_along) if curvature_along > 0 else 1.0
+            return self.v + length * step
+        k = rising[0]
+        if before[k] > 0 and curvature_along > 0:  # the minimum is before that zero
+            return self.v + (zeros[order[k]] - before[k] / curvature_along) * step
+        to = self.v + zeros[order[k]] * step
+        to[order[k]] = 0.0
+        return to
 
 
-class ColumnModel:
+class ColumnQuadratic:
     """The model by the columns of sparse samples.
 
     Parameters
     ----------
     problem : Objective
         Whose model it is.
-    matrix : CSC of shape (n_samples, n_columns)
-        Columns in units of their scale, float64.
+    matrix : CSC of shape (n_samples, n_columns), float64
+        Columns divided by their scale.
     columns : ndarray of shape (n,)
-        Which of them are those of the working set.
-    curvature : ndarray of shape (n_samples,)
-        h, of the samples.
+        Indices of the columns of the working set in the matrix.
+    point : Evaluation
+        Whose curvature the model has.
     tol : float
-        What sweeps may miss, in nats.
+        Distance from the minimum, in nats, that is to be told for certain.
     care : float, default=1.0
-        Share of what they might miss else that they may miss.
+        Factor of what sweeps may miss, at most 1.
     """
 
     def __init__(
         self,
-        problem: InMemoryObjective,
+        problem: Objective,
         matrix: Any,
         columns: NDArray[np.intp],
-        curvature: Vector,
+        point: Evaluation,
         tol: float,
         care: float = 1.0,
     ) -> None:
-        self._problem, self._curvature, self._tol, self._care = problem, curvature, tol, care
-        self._columns = matrix.data, matrix.indices, matrix.indptr, columns, curvature
-        self._first, self._second = np.empty((2, len(columns)))
-        kernels().csc_column_moments(*self._columns, self._first, self._second)
+        self._problem, self._tol, self._care = problem, tol, care
+        self.columns = matrix.data, matrix.indices, matrix.indptr, columns, point.curvature
+        self.first, self._second = np.empty((2, len(columns)))
+        kernels().csc_column_moments(*self.columns, self.first, self._second)
+        # Σ h; without curvature the intercept stays
+        total = problem.total_curvature(point) or np.inf
+        self.total = total if problem.coordinates.fit_intercept else np.inf
 
-    def minimum(
-        self, point: Evaluation, subset: NDArray[np.intp], l1: Vector
-    ) -> tuple[Vector, float, bool]:
-        """Do as that of `MatrixModel`, over the whole of the working set."""
-        coordinates = self._problem.coordinates
-        fit_intercept = coordinates.fit_intercept
-        features = coordinates.features_of(subset)
-        shift = coordinates.shift[features] / coordinates.scale[features]
-        of_intercept = point.gradient[-1] if fit_intercept else 0.0
-        total = float(np.sum(self._curvature)) or np.inf  # without curvature it stays
-        total = total if fit_intercept else np.inf
-        # Here a step of a weight leaves alone the intercept of the user, not c.
-        gradient = point.gradient[features] + shift * of_intercept
-        l2 = np.broadcast_to(self._problem.penalty.l2, coordinates.scale.shape)[features]
-        bend = self._second - self._first / total * self._first
-        bend[bend <= ROUNDING * self._second] = 0.0
-        bend += l2
-        start = point.theta[features]
-        u, moved = start.copy(), np.zeros(len(self._curvature))
-        state = np.array([-of_intercept / total, of_intercept])
-        gained, last, every, left = of_intercept**2 / total / 2, np.inf, True, 0.0
+    def minimum(self, point: Evaluation, subset: NDArray[np.intp], l1: Vector) -> ModelMinimum:
+        """Return the minimum of the model over the whole working set; see `GramQuadratic`."""
+        sweeps = _ColumnSweeps(self, self._problem, point, subset, l1)
+        gained, left = sweeps.gained_by_intercept, 0.0
+        last, is_every_column = np.inf, True
         for _ in range(MAX_SWEEPS):
-            gain = kernels().csc_coordinate_descent(
-                *self._columns, self._first, bend, l2, l1[: len(features)], gradient, start, total,
-                every, u, moved, state,
-            )  # fmt: skip
+            gain = sweeps.sweep(is_every_column)
             gained += gain
             # Sweeps to come gain as much less each as this one did than the last.
             left = gain**2 / (last - gain) if gain < last < np.inf else np.inf
-            left = left if gain > ROUNDING_OF_GAIN * gained else 0.0
-            share = self._care * may_be_missed(gained, ROOT_OF_COLUMNS)
-            negligible = max(share, NEGLIGIBLE * self._tol)
-            small = not left > negligible
-            if small and every:
+            left = left if gain > UNIT_ROUNDOFF * gained else 0.0
+            allowed = self._care * inner_tolerance(gained, INNER_ROOT_OF_COLUMNS)
+            is_small = not left > max(allowed, NEGLIGIBLE * self._tol)
+            if is_small and is_every_column:
                 left = 0.0
                 break
-            last, every = gain, small
-        if fit_intercept:
-            u = np.append(u, point.theta[-1] + state[0] + float(shift @ (u - start)))
-        return u, gained + (left if np.isfinite(left) else gained), left == 0.0
+            last, is_every_column = gain, is_small
+        gained += left if np.isfinite(left) else gained
+        return ModelMinimum(sweeps.theta(point), gained, left == 0.0)
+
+    @property
+    def curvature_along(self) -> Vector:
+        """Curvature of the loss along each column, where the intercept follows; 0 for rounding."""
+        along = self._second - self.first / self.total * self.first
+        along[along <= SUM_ROUNDING[np.dtype(np.float64)] * self._second] = 0.0
+        return along
+
+
+class _ColumnSweeps:
+    """Coordinate descent over the columns of a working set, from a point.
+
+    A step of a weight leaves alone the intercept of the user here, not that of centred columns.
+    """
+
+    def __init__(
+        self,
+        model: ColumnQuadratic,
+        problem: Objective,
+        point: Evaluation,
+        subset: NDArray[np.intp],
+        l1: Vector,
+    ) -> None:
+        coordinates = problem.coordinates
+        features = coordinates.features_of(subset)
+        self._fit_intercept = coordinates.fit_intercept
+        self._shift = coordinates.shift[features] / coordinates.scale[features]
+        of_intercept = point.gradient[-1] if self._fit_intercept else 0.0
+        l2 = problem.penalty.curvature_diagonal(problem.n_features)[features]
+        self._start = point.theta[features]
+        self._u = self._start.copy()
+        self._state = np.array([-of_intercept / model.total, of_intercept])
+        self.gained_by_intercept = of_intercept**2 / model.total / 2
+        gradient = point.gradient[features] + self._shift * of_intercept
+        # Arguments of the kernel before and after the one that changes from sweep to sweep.
+        self._before = (
+            *model.columns,
+            model.first,
+            model.curvature_along + l2,
+            l2,
+            l1[: len(features)],
+            gradient,
+            self._start,
+            model.total,
+        )
+        self._after = self._u, problem.zero_outputs(), self._state
+
+    def sweep(self, is_every_column: bool) -> float:
+        """Visit each column, or each whose weight is not 0; return what that gains, in nats."""
+        return kernels().csc_coordinate_descent(*self._before, is_every_column, *self._after)
+
+    def theta(self, point: Evaluation) -> Vector:
+        """Return the entries of θ in the working set."""
+        if not self._fit_intercept:
+            return self._u
+        moved = float(self._shift @ (self._u - self._start))
+        return np.append(self._u, point.theta[-1] + self._state[0] + moved)

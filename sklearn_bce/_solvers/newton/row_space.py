@@ -2,12 +2,12 @@
 
 At the minimum the weights are a combination of the centred samples, w = Xᵀα. With the matrix of
 their products K = XXᵀ = LLᵀ and v = Lᵀα, the outputs are Xw = Lv, and the penalty is that of v, for
-‖w‖² = αᵀKα = ‖v‖². So F of (v, b) over the rows of L is F of (w, b) over those of X, penalty and
-all, and L is square.
+‖w‖² = αᵀKα = ‖v‖². So F of (v, b) over the rows of L is F of (w, b) over the rows of X, the penalty
+included, and L is square.
 
-Of large data K is a sum of products of single precision: a relative error ε of K moves F at its
-minimum by ε² of itself. Whether that was enough is told by the gradient with respect to w, once v
-is found.
+For large data K is a sum of products in single precision: a relative error ε of K moves F at its
+minimum by ε² of itself. Once v is found, the gradient with respect to w shows whether that was
+enough: see `suboptimality_bound`.
 
 References
 ----------
@@ -27,7 +27,7 @@ from scipy.linalg.lapack import dpstrf
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._kernels.threads import sum_in_threads, thread_ranges
-from sklearn_bce._objective.base import Evaluation
+from sklearn_bce._objective.base import Evaluation, Objective
 from sklearn_bce._objective.in_memory import LARGE_ELEMENTS, InMemoryObjective
 from sklearn_bce._objective.rows import BLOCK_ELEMENTS, raise_unless_finite
 
@@ -41,11 +41,11 @@ class RowSpace:
     X : ndarray of shape (n_samples, n_features)
         Samples.
     mean : ndarray of shape (n_features,)
-        What they are centred by.
+        The mean that they are centred by; zeros without an intercept.
     factor : ndarray of shape (n_samples, rank)
         L, its rows in the order of the samples.
     basis : ndarray of shape (rank,)
-        Samples of which the others are combinations; those rows of L are triangular.
+        Indices of samples of which the others are combinations; those rows of L are triangular.
     """
 
     X: NDArray[Any]
@@ -55,9 +55,9 @@ class RowSpace:
 
     @classmethod
     def of(cls, objective: InMemoryObjective) -> RowSpace | None:
-        """Return that of X, centred if there is an intercept to take up the mean.
+        """Return the row space of X, in one pass; centred if there is an intercept for the mean.
 
-        None if its products are beyond the range of numbers, or the samples are all the same.
+        None if products of samples overflow, or the samples are all the same.
         """
         X = objective.X
         n_samples, n_features = X.shape
@@ -76,9 +76,9 @@ class RowSpace:
                     block = block.astype(precision)
                     gram += block @ block.T
 
-        # Of large data single precision takes half the time, and is exact enough: see the module.
+        # Single precision takes half the time for large data, and is exact enough: see the module.
         precision = np.float32 if X.size > LARGE_ELEMENTS else np.float64
-        objective.n_passes += 1
+        objective.passes.add()
         ranges = thread_ranges(X.T, objective.n_threads)
         gram = np.zeros((n_samples, n_samples))
         sum_in_threads(add, ranges, [gram])
@@ -105,13 +105,14 @@ class RowSpace:
         return w, b - float(self.mean @ w)
 
 
-def bound(objective: InMemoryObjective, point: Evaluation) -> float:
-    """Return a bound on F − min F, by the gradient and the curvature of the penalty alone.
+def suboptimality_bound(objective: Objective, point: Evaluation) -> float:
+    """Return a bound on F − min F, in nats, by the gradient and the penalty's curvature alone.
 
     The intercept is not penalised; its own curvature has to do for it.
     """
     of_weights, of_intercept = np.split(point.gradient, [objective.n_features])
+    l2 = objective.penalty.curvature_diagonal(objective.n_features)
     with np.errstate(divide="ignore", invalid="ignore"):
-        bound = np.sum(np.square(of_weights) / objective.penalty.l2) / 2
-        bound += np.sum(np.square(of_intercept) / np.sum(point.curvature)) / 2
+        bound = np.sum(np.square(of_weights) / l2) / 2
+        bound += np.sum(np.square(of_intercept) / objective.total_curvature(point)) / 2
     return float(np.nan_to_num(bound, nan=np.inf))

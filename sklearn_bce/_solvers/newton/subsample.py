@@ -1,9 +1,11 @@
-"""Many samples: most of the way on a few of them, the rest with their curvature on all.
+"""How many rows to sample, and what the curvature of a sample is good for.
 
 The minimum on m random samples is about size/(2m) nats above that on all n (half the expectation of
 a χ² of as many degrees of freedom), and their curvature is that of all to √(size/m) of itself. So
-Newton's method on a sample, which is itself solved so, leaves little to do for the n: each step
+Newton's method on a sample, which is itself solved so, leaves little to do on all rows: each step
 by the sample's curvature takes a pass, and leaves about size/m of what was left before it.
+
+Samples in parts are drawn in their first pass, before their cost is known: see `summary`.
 
 References
 ----------
@@ -14,108 +16,70 @@ J. Nocedal and S. J. Wright, "Numerical Optimization", 2nd edition, 2006, algori
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._objective.rows import row_blocks, squared
-from sklearn_bce._objective.scaling import Coordinates
-from sklearn_bce._solvers.newton.cost import LARGEST_CURVATURE, Costs
-from sklearn_bce.chain_rule import sigmoid
+from sklearn_bce._objective.base import Objective
+from sklearn_bce._solvers.newton.cost import CostModel
 
-# Rows that tell the deviation of a column to some percent.
-ROWS_FOR_UNITS = 256
-
-STANDARD_ERRORS = 5.0  # beyond which nothing is due to chance
-# By how much the diagonal of a sample's curvature may be off that of all, and the samples of a
-# column, in effect, on which that is five standard errors.
+# Rows of a sample for each coordinate, at least: its minimum is then 1/20 nats above that of all.
+LEAST_ROWS_PER_COORDINATE = 10
+# Fraction of the rows that a sample is at most: its own minimum takes as many passes as that of
+# all.
+LARGEST_FRACTION = 0.25
+# Fraction of its sampling error to which a sample is solved: better would be lost on all rows
+# (``python -m benchmarks.tuning FRACTION_OF_SAMPLING_ERROR``).
+FRACTION_OF_SAMPLING_ERROR = 0.1
+# Newton steps that a sample may take; twenty would do, and none is an error.
+STEPS_ON_SAMPLE = 100
+# Passes over all rows beside those that reduce the distance: the first evaluation and the last.
+PASSES_BESIDE = 2
+# Factor by which the diagonals of the curvatures of a sample and of all differ in a column that the
+# sample knows too little of.
 UNLIKE = 2.0
-ENOUGH_SAMPLES = 30
 
 
-def sample_of(
-    problem: InMemoryObjective, tol: float, random_state: Any
-) -> InMemoryObjective | None:
-    """Return the problem on random rows, for it to be solved there first; None if that is no use.
+def sample_size(problem: Objective, tol: float) -> int:
+    """Return the size of the random sample that is worth being solved first; 0 if none is.
 
-    Half of the rows are of either class, as far as it has them, and weigh as much as all of it:
-    where one class is rare, it is the number of its samples that limits what is known (J. Fithian
-    and T. Hastie, "Local Case-Control Sampling", Annals of Statistics 42 (2014), section 2). Of
-    soft targets, those above their mean are one class.
+    A sample of m rows costs its own way from 0, and leaves as many passes with its curvature as it
+    takes to come from size/(2m) to ``tol`` by a factor of size/m each.
     """
-    if not problem.caches_outputs:
-        return problem.sample()
-    n_rows = Costs.of(problem).sample_size(problem.n_samples, tol)
-    if not n_rows:
-        return None
-    positive, counts = problem.y > np.mean(problem.y), problem.sample_weight > 0
-    drawn, factors = [], []
-    for of_class in (np.flatnonzero(counts & ~positive), np.flatnonzero(counts & positive)):
-        some = of_class
-        if len(of_class) > n_rows // 2:
-            some = of_class[np.unique(random_state.randint(len(of_class), size=n_rows // 2))]
-        if len(some) <= problem.coordinates.size:
-            return None  # on so few there may be no minimum, or one that is far away
-        drawn.append(some)
-        factors.append(np.full(len(some), len(of_class) / len(some)))
-    rows = np.concatenate(drawn)
-    order = np.argsort(rows)  # as they lie in memory
-    return problem.of_rows(rows[order], np.concatenate(factors)[order])
+    costs, n_samples = CostModel.of(problem), problem.n_samples
+    best, cheapest = 0, costs.from_zero
+    m = LEAST_ROWS_PER_COORDINATE * costs.size
+    while m <= LARGEST_FRACTION * n_samples:
+        on_sample = costs.of_sample(m / n_samples).from_zero
+        distance, factor = costs.size / (2 * m), costs.size / m
+        passes = PASSES_BESIDE + max(0.0, np.log(tol / distance) / np.log(factor))
+        total = on_sample + passes * costs.one_pass
+        if total < cheapest:
+            best, cheapest = m, total
+        m *= 2
+    return best
 
 
-def penalty_prevails(problem: InMemoryObjective, random_state: Any) -> Coordinates | None:
-    """Return near standard coordinates if in them the L2 penalty outweighs the loss, else None.
-
-    Its curvature is then at least that of the loss in every coordinate, and conjugate gradients
-    need no more than a few products, however large the data: less than any preparation takes.
-    """
-    if not (problem.penalty.is_smooth and problem.caches_outputs):
-        return None
-    rows = np.unique(random_state.randint(problem.n_samples, size=ROWS_FOR_UNITS))
-    coordinates = problem.of_rows(rows, np.ones(len(rows))).standardised().coordinates
-    strength = problem.penalty.in_units(coordinates.scale).l2
-    return coordinates if np.min(strength) >= LARGEST_CURVATURE else None
+def sample_tol(sample: Objective, tol: float) -> float:
+    """Return the ``tol``, in nats, to which a sample is solved that stands for all rows."""
+    sampling_error = sample.coordinates.size / (2 * sample.n_samples)
+    return max(FRACTION_OF_SAMPLING_ERROR * sampling_error, tol)
 
 
-def may_leave_no_weight(sample: InMemoryObjective) -> bool:
-    """Return whether, for all the sample knows, all weights may be 0 at the minimum on all rows.
-
-    The gradient there is a sum over the samples; its standard error is the root of that of squares,
-    for a feature that is in standard coordinates.
-    """
-    p = sample.n_features
-    point = sample.evaluate(sample.coordinates.from_user(np.zeros(p), sample.log_odds))
-    slope = sample.normalised_weight * (sigmoid(point.z) - sample.y)
-    error = STANDARD_ERRORS * float(np.linalg.norm(slope))
-    return bool(np.max(np.abs(point.gradient[:p]) - sample.penalty.l1) <= error)
-
-
-def knows_every_column(sample: InMemoryObjective, curvature: Vector) -> bool:
-    """Return whether the diagonal of the sample's curvature is near that of all, in every entry.
-
-    Its relative standard error is √(Σ h²z⁴)/Σ hz²: of a column that is 0 but for k samples, 1/√k.
-    One that is constant in the sample may be so by chance.
-    """
-    second, fourth = np.zeros((2, sample.n_features))
-    for rows in row_blocks(sample.X):
-        h, X = curvature[rows], sample.X[rows]
-        squares = squared(X) if issparse(X) else np.square(X - sample.coordinates.shift)
-        second += squares.T @ h
-        fourth += (squared(squares) if issparse(X) else np.square(squares)).T @ np.square(h)
-    return bool(np.all((second > 0) & (fourth * ENOUGH_SAMPLES <= np.square(second))))
-
-
-def with_diagonal(matrix: NDArray[np.float64], diagonal: Vector) -> NDArray[np.float64]:
+def rescale_diagonal(matrix: NDArray[np.float64], diagonal: Vector) -> NDArray[np.float64]:
     """Return the curvature of a sample with the diagonal of that of all, its correlations kept.
 
-    A column that is rare in the sample, or all but missing, would else be thought flat. That is
-    done to no others: what columns that nearly repeat each other differ by is in the last digits of
-    a sample's curvature, which is that of all to √(size/m) in every direction as long as nobody
-    scales it.
+    Otherwise a column that is rare in the sample, or all but missing, would seem flat. Other
+    columns stay as they are: what columns that nearly repeat each other differ by is in the last
+    digits of a sample's curvature, which is that of all to √(size/m) in every direction as long as
+    nobody scales it.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (size, size), float64
+        Curvature of the sample; not changed.
+    diagonal : ndarray of shape (size,), float64
+        Diagonal of the curvature of all rows.
     """
     own = np.diag(matrix)
     rare = (diagonal > UNLIKE * own) | (own > UNLIKE * diagonal)
