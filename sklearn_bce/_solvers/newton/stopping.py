@@ -12,8 +12,8 @@ import numpy as np
 
 from sklearn_bce._solvers.newton.direction import SearchDirection
 
-# A point is accepted without a step if this multiple of half its squared decrement is below ``tol``,
-# the curvature being that at the point itself: the curvature may fall on the way to the minimum.
+# A point is accepted without a step if this multiple of half its squared decrement is at most
+# ``tol``, by the curvature at the point itself: the curvature may fall on the way to the minimum.
 MARGIN = 2.0
 # The same if the curvature is that of a point before, and that at this point may be less.
 STALE_MARGIN = 4.0
