@@ -19,5 +19,8 @@ __all__ = [
     "l1_min_c",
 ]
 
+for function in (fit_from_chunks, l1_min_c):
+    function.__module__ = __name__  # the path that it is imported from; classes state theirs
+
 # Pickles of version 0.1.0 name the class by the module that it was in then.
 sys.modules["sklearn_bce._neuron"] = classifier

@@ -1,4 +1,4 @@
-"""The per-sample rule, compiled, against its NumPy twin and the rule written out in Python."""
+"""The per-sample rule, compiled, against its NumPy reference and the rule written out in Python."""
 
 import math
 import runpy
@@ -8,12 +8,10 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from covering import pairwise
 
-import sklearn_bce
-from sklearn_bce import BCENeuronClassifier
-from sklearn_bce import _kernels as _kernel_choice
-from sklearn_bce._kernels import reference as _kernel_twins
-from sklearn_bce._kernels import sgd as _kernels
+from sklearn_bce import BCENeuronClassifier, _kernels
+from sklearn_bce._kernels import reference, sgd
 
 N_SAMPLES = 40
 WIDTHS = [1, 3, 63, 64, 65, 200]  # the kernel calls BLAS from 64 on
@@ -29,6 +27,9 @@ STRENGTHS = {"none": 0.0, "moderate": 0.02, "large": 7.0, "overshooting": 9.0, "
 L1_STRENGTHS = {"no L1": 0.0, "moderate L1": 0.05, "large L1": 20.0}
 ETA = 0.125
 CSR = ["csr-int32", "csr-int64"]
+LAYOUTS = ["dense", *CSR]
+MODULES = [sgd, reference]
+DTYPES = [np.float64, np.float32]
 
 
 class Problem:
@@ -97,37 +98,43 @@ def _unscaled(result):
     return w * scale, b, loss
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("layout", ["dense", *CSR])
-@pytest.mark.parametrize("weights", WEIGHTS)
-@pytest.mark.parametrize("strength", STRENGTHS)
-def test_kernel_and_twin_and_rule_agree(width, dtype, layout, weights, strength):
+@pytest.mark.parametrize(
+    *pairwise(width=WIDTHS, strength=STRENGTHS, layout=LAYOUTS, weights=WEIGHTS, dtype=DTYPES)
+)
+def test_compiled_pass_and_reference_and_rule_agree(width, dtype, layout, weights, strength):
     problem, l2 = Problem(width, dtype, layout, weights), STRENGTHS[strength]
     for fit_intercept in (True, False):
-        compiled = problem.learned(_kernels, l2, fit_intercept)
-        twin = problem.learned(_kernel_twins, l2, fit_intercept)
-        _assert_close(_unscaled(compiled), _unscaled(twin))
+        compiled = problem.learned(sgd, l2, fit_intercept)
+        in_numpy = problem.learned(reference, l2, fit_intercept)
+        _assert_close(_unscaled(compiled), _unscaled(in_numpy))
         # The scale is folded back by the same rule at the same sample.
-        assert compiled[1][1] == pytest.approx(twin[1][1], rel=1e-12)
+        assert compiled[1][1] == pytest.approx(in_numpy[1][1], rel=1e-12)
         _assert_close(_unscaled(compiled), problem.by_the_rule(l2, fit_intercept))
         if not fit_intercept:
             assert compiled[1][0] == problem.start[1]
 
 
-@pytest.mark.parametrize("width", [1, 3, 65])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("layout", ["dense", *CSR])
-@pytest.mark.parametrize("weights", WEIGHTS)
-@pytest.mark.parametrize("strength", STRENGTHS)
-@pytest.mark.parametrize("l1_strength", ["moderate L1", "large L1"])
-def test_with_an_l1_norm_too(width, dtype, layout, weights, strength, l1_strength):
-    """And the same weights are 0: what is done later for a feature a row lacks is no less done."""
+@pytest.mark.parametrize(
+    *pairwise(
+        layout_and_norm=[
+            (layout, norm) for layout in LAYOUTS for norm in ("moderate L1", "large L1")
+        ],
+        strength=STRENGTHS,
+        width=[1, 3, 65],
+        weights=WEIGHTS,
+        dtype=DTYPES,
+    )
+)
+def test_with_an_l1_norm_the_rule_holds_and_the_same_weights_are_zero(
+    width, dtype, layout_and_norm, weights, strength
+):
+    """A CSR pass shrinks the weight of a feature when a row stores it, and at the end."""
+    layout, l1_strength = layout_and_norm
     problem = Problem(width, dtype, layout, weights)
     l2, l1 = STRENGTHS[strength], L1_STRENGTHS[l1_strength]
     for fit_intercept in (True, False):
         expected = problem.by_the_rule(l2, fit_intercept, l1)
-        for module in (_kernels, _kernel_twins):
+        for module in MODULES:
             w, b, loss = _unscaled(problem.learned(module, l2, fit_intercept, l1=l1))
             _assert_close((w, b, loss), expected)
             np.testing.assert_array_equal(w == 0, expected[0] == 0)
@@ -135,7 +142,7 @@ def test_with_an_l1_norm_too(width, dtype, layout, weights, strength, l1_strengt
             assert not w.any()
 
 
-@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
+@pytest.mark.parametrize("module", MODULES)
 def test_the_scale_is_folded_back_before_it_is_too_small(module):
     problem = Problem(3, np.float64)
     scales = []
@@ -148,34 +155,37 @@ def test_the_scale_is_folded_back_before_it_is_too_small(module):
     assert erased[1][1] == 1.0
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("layout", ["dense", *CSR])
-@pytest.mark.parametrize("weights", WEIGHTS)
-@pytest.mark.parametrize("eta", [1.0, 0.125])  # a power of two commutes with rounding
-def test_bit_for_bit_where_there_is_only_one_order_of_summation(dtype, layout, weights, eta):
+@pytest.mark.parametrize(  # a power of two as η commutes with rounding
+    *pairwise(layout=LAYOUTS, weights=WEIGHTS, dtype=DTYPES, eta=[1.0, 0.125])
+)
+def test_bits_are_those_of_the_reference_where_sums_have_one_term(dtype, layout, weights, eta):
     problem = Problem(1 if layout == "dense" else 7, dtype, layout, weights)
     if layout != "dense":  # one stored value a row
         column = np.arange(N_SAMPLES) % 7
         only = np.zeros_like(problem.X)
         only[np.arange(N_SAMPLES), column] = np.linspace(-2, 3, N_SAMPLES)
         problem.X = only
-    w, state, _ = problem.learned(_kernels, 0.0, eta=eta)
-    twin_w, twin_state, _ = problem.learned(_kernel_twins, 0.0, eta=eta)
-    np.testing.assert_array_equal(w, twin_w)
-    np.testing.assert_array_equal(state, twin_state)
+    w, state, _ = problem.learned(sgd, 0.0, eta=eta)
+    expected_w, expected_state, _ = problem.learned(reference, 0.0, eta=eta)
+    np.testing.assert_array_equal(w, expected_w)
+    np.testing.assert_array_equal(state, expected_state)
 
 
-@pytest.mark.parametrize("layout", ["dense", *CSR])
-@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
-@pytest.mark.parametrize("strength", ["none", "moderate", "large"])
-@pytest.mark.parametrize("l1_strength", ["no L1", "moderate L1"])
+@pytest.mark.parametrize(
+    *pairwise(
+        layout=LAYOUTS,
+        strength=["none", "moderate", "large"],
+        module=MODULES,
+        l1_strength=["no L1", "moderate L1"],
+    )
+)
 def test_a_pass_in_pieces_is_the_pass(layout, module, strength, l1_strength):
     problem, l2 = Problem(65, np.float64, layout, "random"), STRENGTHS[strength]
     l1 = L1_STRENGTHS[l1_strength]
     pieces = np.split(problem.order, [1, 2, 2, 50, 119])  # one of them empty
     whole = problem.learned(module, l2, l1=l1)
     cut = problem.learned(module, l2, orders=pieces, l1=l1)
-    if l1 and layout != "dense":  # one sum of what is taken off, or one for each piece
+    if l1 and layout != "dense":  # what the norm takes off is one sum, or a sum for each piece
         _assert_close(_unscaled(cut), _unscaled(whole))
         np.testing.assert_array_equal(cut[0] == 0, whole[0] == 0)
     else:
@@ -184,11 +194,9 @@ def test_a_pass_in_pieces_is_the_pass(layout, module, strength, l1_strength):
     assert cut[2] == pytest.approx(whole[2], rel=1e-13)
 
 
-@pytest.mark.parametrize("layout", ["dense", *CSR])
-@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
-@pytest.mark.parametrize("l1", L1_STRENGTHS.values(), ids=L1_STRENGTHS)
-def test_an_empty_order_changes_nothing(layout, module, l1):
-    problem = Problem(3, np.float64, layout)
+@pytest.mark.parametrize(*pairwise(layout=LAYOUTS, l1_strength=L1_STRENGTHS, module=MODULES))
+def test_an_empty_order_changes_nothing(layout, module, l1_strength):
+    problem, l1 = Problem(3, np.float64, layout), L1_STRENGTHS[l1_strength]
     w, state, loss = problem.learned(module, 0.1, orders=[problem.order[:0]], l1=l1)
     np.testing.assert_array_equal(w, problem.start[0])
     np.testing.assert_array_equal(state, [problem.start[1], 1.0])
@@ -196,8 +204,8 @@ def test_an_empty_order_changes_nothing(layout, module, l1):
 
 
 @pytest.mark.parametrize("layout", CSR)
-@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
-def test_rows_without_stored_values_teach_the_intercept_alone(layout, module):
+@pytest.mark.parametrize("module", MODULES)
+def test_rows_without_stored_values_change_the_intercept_alone(layout, module):
     problem = Problem(3, np.float64, layout, "random")
     problem.X[:] = 0.0
     w, state, loss = problem.learned(module, 0.0)
@@ -205,11 +213,9 @@ def test_rows_without_stored_values_teach_the_intercept_alone(layout, module):
     _assert_close((w, state[0], loss), problem.by_the_rule(0.0, True))
 
 
-@pytest.mark.parametrize("layout", CSR)
-@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
-@pytest.mark.parametrize("strength", STRENGTHS)
-def test_but_the_penalty_is_on_all_weights_whatever_is_stored(layout, module, strength):
-    """Of each coordinate by itself, as z is b and b is not to move."""
+@pytest.mark.parametrize(*pairwise(layout=CSR, module=MODULES, strength=STRENGTHS))
+def test_the_penalty_moves_weights_of_features_that_no_row_stores(layout, module, strength):
+    """Without an intercept, each coordinate by itself."""
     problem, l2 = Problem(3, np.float64, layout, "random"), STRENGTHS[strength]
     problem.X[:] = 0.0
     w, *_ = _unscaled(problem.learned(module, l2, False, l1=0.05, orders=[problem.order[:9]]))
@@ -221,18 +227,16 @@ def test_but_the_penalty_is_on_all_weights_whatever_is_stored(layout, module, st
     np.testing.assert_allclose(w, expected, rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize("layout", ["dense", *CSR])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("l1", [0.0, 0.05])
+@pytest.mark.parametrize(*pairwise(layout=LAYOUTS, dtype=DTYPES, l1=[0.0, 0.05]))
 def test_everything_but_weights_and_state_may_be_read_only(layout, dtype, l1):
     problem = Problem(65, dtype, layout, "random")
-    expected = problem.learned(_kernels, 0.02, l1=l1)
+    expected = problem.learned(sgd, 0.02, l1=l1)
     rows = problem.rows
     arrays = [*rows, problem.y, problem.weight, problem.order]
     copies = [array.copy() for array in arrays]
     for array in arrays:
         array.flags.writeable = False
-    visit = _kernels.dense_pass if layout == "dense" else _kernels.csr_pass
+    visit = sgd.dense_pass if layout == "dense" else sgd.csr_pass
     w, state = problem.start[0].copy(), np.array([problem.start[1], 1.0])
     loss = visit(*arrays, w, state, ETA, 0.02, l1, True)
     np.testing.assert_array_equal(w, expected[0])
@@ -242,11 +246,13 @@ def test_everything_but_weights_and_state_may_be_read_only(layout, dtype, l1):
         np.testing.assert_array_equal(array, copy)
 
 
-@pytest.mark.parametrize("z", [-800.0, -700.0, -30.0, 0.0, 30.0, 700.0, 800.0])
-@pytest.mark.parametrize("y", [0.0, 0.25, 1.0])
-@pytest.mark.parametrize("module", [_kernels, _kernel_twins])
+@pytest.mark.parametrize(
+    *pairwise(
+        z=[-800.0, -700.0, -30.0, 0.0, 30.0, 700.0, 800.0], y=[0.0, 0.25, 1.0], module=MODULES
+    )
+)
 def test_the_loss_is_exact_in_the_tails(z, y, module):
-    """And before the update; 600 of one sample, more than the kernel puts through one logarithm."""
+    """The loss before the update, of one sample 600 times: more than one logarithm is taken of."""
     order = np.zeros(600, dtype=np.intp)
     w, state = np.array([z]), np.array([0.0, 1.0])
     arguments = np.ones((1, 1)), np.array([y]), np.ones(1), order, w, state, 0.0, 0.0, 0.0, True
@@ -256,24 +262,24 @@ def test_the_loss_is_exact_in_the_tails(z, y, module):
     assert w[0] == z
 
 
-def test_without_the_kernels_it_is_imported_all_the_same(monkeypatch):
-    monkeypatch.delattr(sklearn_bce, "_sparse_kernels")
-    monkeypatch.setitem(sys.modules, "sklearn_bce._sparse_kernels", None)  # as if not built
-    choice = runpy.run_path(_kernel_choice.__file__)
-    assert choice["COMPILED"] is None
+def test_where_a_loop_is_not_compiled_the_package_is_imported_and_warns(monkeypatch):
+    monkeypatch.delattr(_kernels, "csr")
+    monkeypatch.setitem(sys.modules, "sklearn_bce._kernels.csr", None)  # as if not built
+    package = runpy.run_path(_kernels.__file__)
+    assert package["COMPILED"] is None
     with pytest.warns(RuntimeWarning, match="without its compiled kernels"):
-        assert choice["kernels"]() is _kernel_twins
+        assert package["kernels"]() is reference
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-def test_without_the_kernels_one_warning_and_the_same_result(monkeypatch, sparse):
+def test_without_compiled_loops_a_fit_warns_once_and_has_the_same_result(monkeypatch, sparse):
     problem = Problem(5, np.float64, "csr-int32", "random")
     X, y = sp.csr_array(problem.X) if sparse else problem.X, problem.y > 0.5
     neuron = BCENeuronClassifier(solver="sgd", tol=0, max_iter=20, random_state=3)
     compiled = neuron.fit(X, y, problem.weight).coef_
     try:
-        monkeypatch.setattr(_kernel_choice, "COMPILED", None)
-        _kernel_choice.kernels.cache_clear()
+        monkeypatch.setattr(_kernels, "COMPILED", None)
+        _kernels.kernels.cache_clear()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             in_numpy = neuron.fit(X, y, problem.weight).coef_
@@ -283,6 +289,6 @@ def test_without_the_kernels_one_warning_and_the_same_result(monkeypatch, sparse
         assert "without its compiled kernels" in str(warning.message)
     finally:
         monkeypatch.undo()
-        _kernel_choice.kernels.cache_clear()
+        _kernels.kernels.cache_clear()
     np.testing.assert_allclose(in_numpy, compiled, rtol=1e-12)
-    assert _kernel_choice.kernels().dense_pass is _kernels.dense_pass
+    assert _kernels.kernels().dense_pass is sgd.dense_pass

@@ -7,8 +7,9 @@ import mpmath as mp
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from covering import pairwise
 
-from sklearn_bce._objective import scaling as _coordinates
+from sklearn_bce._objective import rows as rows_module
 from sklearn_bce._objective.design import Design, design_of
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.penalty import ElasticNet
@@ -95,21 +96,21 @@ def _assert_vectors_close(got, expected, rtol):
     np.testing.assert_allclose(got, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
 
 
-def _everywhere(test):
-    for name, values in {
-        "container": CONTAINERS,
-        "dtype": [np.float64, np.float32],
-        "standardised": [False, True],
-        "fit_intercept": [True, False],
-    }.items():
-        test = pytest.mark.parametrize(name, values)(test)
-    return test
+BOTH = [True, False]
+DTYPES = [np.float64, np.float32]
+
+
+def over(**axes):
+    """Parametrise a test by pairs of containers, types, coordinates and other values."""
+    return pytest.mark.parametrize(
+        *pairwise(container=CONTAINERS, dtype=DTYPES, standardised=BOTH, fit_intercept=BOTH, **axes)
+    )
 
 
 # ----- value and derivatives --------------------------------------------------------------------
 
 
-@_everywhere
+@over()
 def test_value_gradient_and_curvature(container, dtype, standardised, fit_intercept):
     objective, theta, reference = _problem(container, dtype, standardised, fit_intercept)
     rtol = RTOL[dtype]
@@ -154,8 +155,7 @@ SAME = {  # weights and C, and weights and C and the rows they belong to, of one
 }
 
 
-@pytest.mark.parametrize("same", SAME)
-@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize(*pairwise(container=CONTAINERS, same=SAME))
 def test_a_weight_is_a_number_of_copies_and_only_the_penalty_minds_the_scale(container, same):
     X, y, _ = _data()
     theta = np.array([0.3, -0.2, 0.1, 0.05, -0.4])
@@ -170,7 +170,7 @@ def test_a_weight_is_a_number_of_copies_and_only_the_penalty_minds_the_scale(con
     _assert_vectors_close(one.hessian, two.hessian, 1e-12)
 
 
-@_everywhere
+@over()
 def test_known_outputs_are_used_and_lead_to_the_same(container, dtype, standardised, fit_intercept):
     objective, theta, reference = _problem(container, dtype, standardised, fit_intercept)
     first = objective.evaluate(theta, hessian=True)
@@ -189,8 +189,7 @@ def test_known_outputs_are_used_and_lead_to_the_same(container, dtype, standardi
 # ----- of some coordinates, above, and with an L1 norm -------------------------------------------
 
 
-@_everywhere
-@pytest.mark.parametrize("features", [[0, 1, 2, 3], [0, 2], [3], []], ids=str)
+@over(features=[[0, 1, 2, 3], [0, 2], [3], []])
 def test_curvature_of_some_coordinates(container, dtype, standardised, fit_intercept, features):
     objective, theta, reference = _problem(container, dtype, standardised, fit_intercept)
     subset = np.array([*features, 4] if fit_intercept else features, dtype=np.intp)
@@ -218,7 +217,7 @@ def _of_outputs(y):
     return objective, weight / weight.sum()
 
 
-def test_curvature_above_is_that_of_the_parabola():
+def test_majorising_curvature_is_that_of_the_parabola():
     """(σ(z) − ½)/z, and ¼ at 0."""
     objective, share = _of_outputs(1.0)
     got = objective.majorising_curvature(np.array(Z_TO_TOUCH))
@@ -267,10 +266,9 @@ def _with_l1_norm(standardised, l1_ratio=0.6, fit_intercept=True):
 THETAS = [np.array([0.3, 0.0, -0.1, 0.0, -0.4]), np.array([0.0, 0.0, 0.0, 0.0, 0.5])]
 
 
-@pytest.mark.parametrize("theta", THETAS, ids=str)
-@pytest.mark.parametrize("standardised", [False, True])
-@pytest.mark.parametrize("fit_intercept", [False, True])
-@pytest.mark.parametrize("l1_ratio", [0.25, 1.0])
+@pytest.mark.parametrize(
+    *pairwise(theta=THETAS, standardised=BOTH, fit_intercept=BOTH, l1_ratio=[0.25, 1.0])
+)
 def test_the_l1_norm_is_in_f_and_in_no_derivative(theta, standardised, fit_intercept, l1_ratio):
     objective, smooth, value = _with_l1_norm(standardised, l1_ratio, fit_intercept)
     theta = theta[: 4 + fit_intercept]
@@ -282,10 +280,8 @@ def test_the_l1_norm_is_in_f_and_in_no_derivative(theta, standardised, fit_inter
     _assert_vectors_close(point.hessian, hessian, 1e-11)
 
 
-@pytest.mark.parametrize("theta", THETAS, ids=str)
-@pytest.mark.parametrize("standardised", [False, True])
-@pytest.mark.parametrize("seed", range(4))
-def test_slope_at_is_the_one_sided_one(theta, standardised, seed):
+@pytest.mark.parametrize(*pairwise(theta=THETAS, standardised=BOTH, seed=range(2)))
+def test_directional_derivative_is_that_from_the_right(theta, standardised, seed):
     """By differences from the right, of two steps so that what the curvature adds cancels."""
     objective, _, value = _with_l1_norm(standardised)
     direction = np.random.default_rng(seed).standard_normal(5)
@@ -304,7 +300,7 @@ def test_slope_at_is_the_one_sided_one(theta, standardised, seed):
 
 
 @pytest.mark.parametrize("fit_intercept", [False, True])
-def test_log_odds(fit_intercept):
+def test_log_odds_are_those_of_the_weights_of_the_classes(fit_intercept):
     X, y, weight = np.zeros((4, 1)), np.array([0.0, 1.0, 0.25, 1.0]), np.array([3.0, 1, 2, 0])
     for targets in (y, np.zeros(4), np.ones(4)):
         objective = InMemoryObjective.in_user_units(X, targets, weight, C, 1.0, fit_intercept)
@@ -326,7 +322,7 @@ def test_a_part_of_others_is_its_share_of_the_mean_in_any_coordinates():
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
-def test_typical_diagonal_is_the_diagonal_where_all_outputs_are_one(fit_intercept):
+def test_diagonal_preconditioner_is_the_diagonal_where_all_outputs_are_one(fit_intercept):
     """Columns have a mean square of 1 then: Σ hz² = Σ h = a(1−a)."""
     X, y, weight = _data()
     problem = InMemoryObjective.in_user_units(X, y, weight, C, 0.0, fit_intercept).standardised()
@@ -343,8 +339,7 @@ def test_typical_diagonal_is_the_diagonal_where_all_outputs_are_one(fit_intercep
 # ----- blocks and passes ------------------------------------------------------------------------
 
 
-@_everywhere
-@pytest.mark.parametrize("elements", [1, 28])  # a row a block, and 7 rows: 4 blocks and 2 rows
+@over(elements=[1, 28])  # a row a block, and 7 rows: 4 blocks and 2 rows
 def test_blocks_change_nothing(
     monkeypatch, container, dtype, standardised, fit_intercept, elements
 ):
@@ -357,13 +352,13 @@ def test_blocks_change_nothing(
         yield from objective.curvature_product(point, 1 / (1 + theta**2))
 
     whole = list(results())
-    monkeypatch.setattr(_coordinates, "BLOCK_ELEMENTS", elements)
+    monkeypatch.setattr(rows_module, "BLOCK_ELEMENTS", elements)
     for in_blocks, at_once in zip(results(), whole, strict=True):
         _assert_vectors_close(in_blocks, at_once, 1e-12 if dtype is np.float64 else 2e-6)
 
 
 def test_row_blocks_cover_each_row_once(monkeypatch):
-    monkeypatch.setattr(_coordinates, "BLOCK_ELEMENTS", 10)
+    monkeypatch.setattr(rows_module, "BLOCK_ELEMENTS", 10)
     for shape, lengths in (((7, 4), [2, 2, 2, 1]), ((3, 11), [1, 1, 1]), ((2, 5), [2])):
         X = np.arange(np.prod(shape)).reshape(shape)
         blocks = [X[rows] for rows in row_blocks(X)]
@@ -374,7 +369,7 @@ def test_row_blocks_cover_each_row_once(monkeypatch):
 
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_passes_are_counted(monkeypatch, container):
-    monkeypatch.setattr(_coordinates, "BLOCK_ELEMENTS", 28)
+    monkeypatch.setattr(rows_module, "BLOCK_ELEMENTS", 28)
     objective, theta, _ = _problem(container)
     assert objective.n_passes == 0
     point = objective.evaluate(theta)
@@ -394,7 +389,7 @@ def test_passes_are_counted(monkeypatch, container):
 def test_data_are_left_alone(standardised):
     objective, theta, _ = _problem("F order", standardised=standardised)
     for part in (objective.X, objective.y, objective.sample_weight, theta):
-        part.flags.writeable = False  # whoever writes, raises
+        part.flags.writeable = False  # writing raises
     point = objective.standardised().evaluate(theta, hessian=True)
     objective.curvature_diagonal(point)
     objective.curvature_product(point, theta)
@@ -414,8 +409,7 @@ def _hard_data():
     return X, rng.random(12), rng.uniform(0.2, 2, 12)
 
 
-@pytest.mark.parametrize("fit_intercept", [True, False])
-@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize(*pairwise(container=CONTAINERS, fit_intercept=BOTH))
 def test_columns_are_standardised(container, fit_intercept):
     """To mean 0 (but without an intercept to take it up) and mean square 1."""
     X, _, weight = _hard_data()
@@ -449,9 +443,9 @@ def test_a_constant_column_is_left_at_scale_one(value):
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.1, 3.3, 1e5 + 0.1])
-@pytest.mark.parametrize("share", [1 / 49, np.arange(49) / 1176], ids=["equal", "rising"])
-def test_so_is_a_sparse_one_whatever_its_sums_are_rounded_to(value, share):
-    got = standard_coordinates(sp.csr_array(np.full((49, 1), value)), share, True)
+@pytest.mark.parametrize("weights", [1 / 49, np.arange(49) / 1176], ids=["equal", "rising"])
+def test_a_constant_sparse_column_is_left_at_scale_one_despite_rounding(value, weights):
+    got = standard_coordinates(sp.csr_array(np.full((49, 1), value)), weights, True)
     assert got.scale[0] == 1.0
 
 
@@ -490,8 +484,7 @@ def test_hard_columns_lose_no_digits(C, sparse):
     assert np.all(np.abs(along - Z.sum(axis=1)) <= 1e-12 * np.abs(Z).sum(axis=1))
 
 
-@pytest.mark.parametrize("deviations", [0.0, 5.0, 1e2, 1e4])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(*pairwise(deviations=[0.0, 5.0, 1e2, 1e4], dtype=DTYPES))
 def test_off_centre_columns_are_the_same_function_of_the_user(deviations, dtype):
     """F(θ) is F at (w, b) = to_user(θ), of the very numbers that X holds."""
     X = np.random.default_rng(1).normal([0, deviations], 1.0, (40, 2)).astype(dtype)
@@ -509,7 +502,7 @@ def test_off_centre_columns_are_the_same_function_of_the_user(deviations, dtype)
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
-def test_to_user_and_from_user_are_inverse(fit_intercept):
+def test_to_user_is_the_inverse_of_from_user(fit_intercept):
     shift = np.array([3.0, -2.0, 0.0]) * fit_intercept
     there = Coordinates(shift, np.array([2.0, 0.5, 1e-9]), fit_intercept)
     assert there.size == 3 + fit_intercept

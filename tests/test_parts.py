@@ -1,4 +1,4 @@
-"""Samples in parts: what their answers add up to, against an objective of all and plain NumPy."""
+"""F over samples in parts, against F over all of them in memory and plain NumPy."""
 
 import pickle
 from functools import partial, reduce
@@ -7,6 +7,7 @@ from operator import add
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from covering import pairwise
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from small_data import F, random_data, with_ones
@@ -46,7 +47,7 @@ KINDS = {
 
 
 class Listed:
-    """Parts in a list. What is asked, and answered, goes by pickle as between processes."""
+    """Parts in a list; questions and answers are pickled, as they are between processes."""
 
     def __init__(self, parts):
         self.parts = list(parts)
@@ -64,14 +65,14 @@ def split(rows_of_parts, kinds=(DENSE,), data=(X, Y, WEIGHT)):
     return Listed((container(X[rows]), y[rows], weight[rows]) for container, rows in pairs)
 
 
-def as_they_are(y, weight):
+def unchanged(y, weight):
     return y, weight
 
 
 def of_parts(parts, fit_intercept=True, l1_ratio=0.0):
     coordinates = Coordinates.of_user(P, fit_intercept)
     data_size = reduce(add, (DataSize.of(X) for X, _, _ in parts.parts))
-    encoding = Encoding(as_they_are, coordinates, WEIGHT.sum())
+    encoding = Encoding(unchanged, coordinates, WEIGHT.sum())
     return PartitionedObjective(
         parts, data_size, encoding, ElasticNet.of(C, l1_ratio, WEIGHT.sum())
     )
@@ -95,14 +96,22 @@ def assert_near(actual, desired, parts):
     assert_allclose(actual, desired, rtol=0, atol=100 * unit * np.max(np.abs(desired)))
 
 
-@pytest.fixture(params=SPLITS)
-def rows_of_parts(request):
-    return SPLITS[request.param]
+@pytest.fixture
+def rows_of_parts(split_name):
+    return SPLITS[split_name]
 
 
-@pytest.fixture(params=KINDS)
-def parts(request, rows_of_parts):
-    return split(rows_of_parts, KINDS[request.param])
+@pytest.fixture
+def parts(kind, rows_of_parts):
+    return split(rows_of_parts, KINDS[kind])
+
+
+def over(kinds=KINDS, **axes):
+    """Parametrise a test by pairs of splits, kinds of parts and other values."""
+    return pytest.mark.parametrize(*pairwise(split_name=SPLITS, kind=kinds, **axes))
+
+
+BOTH = [False, True]
 
 
 def test_data_have_what_their_names_say():
@@ -115,9 +124,8 @@ def test_data_have_what_their_names_say():
 # --- F and its derivatives ---
 
 
-@pytest.mark.parametrize("standard", [False, True])
-@pytest.mark.parametrize("fit_intercept", [False, True])
-def test_evaluate_is_that_of_all(parts, fit_intercept, standard):
+@over(standard=BOTH, fit_intercept=BOTH)
+def test_value_and_derivatives_are_those_of_all_samples(parts, fit_intercept, standard):
     outside, inside = both(parts, standard, fit_intercept, l1_ratio=0.4)
     theta = THETA[: P + fit_intercept]
     for wanted in ({"hessian": True}, {"diagonal": True}, {}):
@@ -137,9 +145,8 @@ def test_evaluate_is_that_of_all(parts, fit_intercept, standard):
     )
 
 
-@pytest.mark.parametrize("standard", [False, True])
-@pytest.mark.parametrize("fit_intercept", [False, True])
-def test_curvatures_are_those_of_all(parts, fit_intercept, standard):
+@over(standard=BOTH, fit_intercept=BOTH)
+def test_curvatures_are_those_of_all_samples(parts, fit_intercept, standard):
     outside, inside = both(parts, standard, fit_intercept)
     theta = THETA[: P + fit_intercept]
     point, expected = outside.evaluate(theta), inside.evaluate(theta)
@@ -161,9 +168,8 @@ def test_curvatures_are_those_of_all(parts, fit_intercept, standard):
             assert_near(outside.curvature_matrix(here, subset), matrix, parts)
 
 
-@pytest.mark.parametrize("kinds", [[DENSE], [DENSE, CSR]])
-def test_all_of_it_by_the_textbook(rows_of_parts, kinds):
-    parts = split(rows_of_parts, kinds)
+@over(kinds=["dense", "dense and CSR"])
+def test_value_and_derivatives_are_those_written_out(parts):
     outside = of_parts(parts)
     point = outside.evaluate(THETA, hessian=True)
     Z, share = with_ones(X), WEIGHT / WEIGHT.sum()
@@ -179,7 +185,7 @@ def test_all_of_it_by_the_textbook(rows_of_parts, kinds):
     assert_near(outside.curvature_diagonal(at_most), np.diag(gram) + strength, parts)
 
 
-def test_each_answer_is_one_pass():
+def test_each_question_takes_one_pass():
     problem = of_parts(split(SPLITS["thirds"]))
     point = problem.evaluate(THETA)
     problem.value_at(THETA, None)
@@ -228,13 +234,11 @@ def by_hand(X, weight, centre):
     return mean.astype(float) * UNIT, deviation.astype(float) * np.abs(UNIT)
 
 
-@pytest.mark.parametrize("centre", [False, True])
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("kinds", [[DENSE], [CSR], [FORTRAN, CSR]])
-def test_moments_add_up(rows_of_parts, kinds, weighted, centre):
+@over(kinds=["dense", "CSR", "dense and CSR"], weighted=BOTH, centre=BOTH)
+def test_moments_of_parts_add_up_to_those_of_all_samples(rows_of_parts, kind, weighted, centre):
     columns = deviating_columns()
     weight = WEIGHT if weighted else np.ones(N)
-    parts = split(rows_of_parts, kinds, (columns, Y, weight)).parts
+    parts = split(rows_of_parts, KINDS[kind], (columns, Y, weight)).parts
     mean, deviation = by_hand(columns, weight, centre)
     for order in (parts, parts[::-1]):
         moments = reduce(add, (Moments.of(X, weight, centre) for X, _, weight in order))
@@ -248,7 +252,7 @@ def test_moments_add_up(rows_of_parts, kinds, weighted, centre):
 @pytest.mark.parametrize("kinds", [[DENSE], [CSR], [DENSE, CSR]])
 @pytest.mark.parametrize("weight", [np.ones(N), WEIGHT], ids=["unweighted", "weighted"])
 def test_a_constant_column_keeps_its_scale(weight, kinds):
-    """What rounding makes the means of parts differ by is no deviation."""
+    """A difference between means of parts that is rounding is no deviation."""
     for name, rows_of_parts in SPLITS.items():
         parts = split(rows_of_parts, kinds, (deviating_columns(), Y, weight)).parts
         moments = reduce(add, (Moments.of(X, weight, True) for X, _, weight in parts))
@@ -264,8 +268,8 @@ def test_moments_may_be_added_in_any_order():
     assert_allclose(left.deviation, right.deviation, rtol=1e-14 * FAR)
 
 
-@pytest.mark.parametrize("fit_intercept", [False, True])
-def test_standard_coordinates_are_those_of_all(parts, fit_intercept):
+@over(fit_intercept=BOTH)
+def test_standard_coordinates_are_those_of_all_samples(parts, fit_intercept):
     outside, inside = (each.standardised() for each in both(parts, fit_intercept=fit_intercept))
     scale = inside.coordinates.scale
     assert_near(outside.coordinates.scale / scale, np.ones(P), parts)
@@ -288,7 +292,7 @@ def test_weightless_parts_have_no_moments():
     assert_array_equal(both.mean, Moments.of(X, WEIGHT, True).mean)
 
 
-# --- the survey ---
+# --- the summary ---
 
 
 def numbered(n_samples, positive):
@@ -307,7 +311,8 @@ def numbers_of(few):
 MOST = ROWS_PER_COORDINATE * 3  # of two features and the intercept
 
 
-def test_survey_counts(parts):
+@over()
+def test_summary_counts_samples_values_and_weights(parts):
     summary = summarise(parts, 0, soft=False)
     sparse = [sp.issparse(X) for X, _, _ in parts.parts]
     assert summary.n_features == P
@@ -335,7 +340,7 @@ def test_soft_targets_are_of_one_kind():
 
 @pytest.mark.parametrize("pieces", [1, 4, 7, 500])
 @pytest.mark.parametrize("kinds", [[DENSE], [CSR, DENSE]])
-def test_few_are_as_many_as_wanted_of_either_class(pieces, kinds):
+def test_sample_of_each_class_is_as_large_as_wanted_without_weightless_rows(pieces, kinds):
     data = numbered(500, positive=30)
     data[2][[3, 5, 11]] = 0
     parts = split(np.array_split(np.arange(500), pieces), kinds, data)
@@ -353,23 +358,23 @@ def test_few_are_as_many_as_wanted_of_either_class(pieces, kinds):
         assert_array_equal(rows, data[0][numbers])
 
 
-def test_few_are_bounded_in_elements():
+def test_sample_is_bounded_in_elements():
     X = sp.csr_array((np.ones(12), (np.arange(12), np.arange(12))), shape=(12, MOST_ELEMENTS // 4))
     summary = summarise(Listed([(X, np.arange(12) % 2, np.ones(12))]), 0, soft=False)
     assert {len(few.y) for few in summary.few.values()} == {1}
 
 
 @pytest.mark.parametrize("association", ["left", "right", "reversed", "pairs"])
-def test_surveys_may_be_added_in_any_order(association):
-    data, surveys = numbered(800, positive=300), []
+def test_summaries_may_be_added_in_any_order(association):
+    data, summaries = numbered(800, positive=300), []
 
     class Kept(Listed):
         def sum(self, ask):
-            surveys.extend(ask(k, *part)[0] for k, part in enumerate(self.parts))
-            return [reduce(add, surveys)]
+            summaries.extend(ask(k, *part)[0] for k, part in enumerate(self.parts))
+            return [reduce(add, summaries)]
 
     expected = summarise(Kept(split(np.array_split(np.arange(800), 4), data=data).parts), 3, False)
-    a, b, c, d = surveys
+    a, b, c, d = summaries
     added = {
         "left": ((a + b) + c) + d,
         "right": a + (b + (c + d)),
@@ -383,14 +388,14 @@ def test_surveys_may_be_added_in_any_order(association):
         assert added.few[label].n_samples == expected.few[label].n_samples
 
 
-def test_few_follow_from_the_seed():
+def test_sample_follows_from_the_seed():
     parts = split(np.array_split(np.arange(800), 5), data=numbered(800, positive=400))
     first, again, other = (summarise(parts, seed, False).few[1] for seed in (0, 0, 1))
     assert_array_equal(numbers_of(first), numbers_of(again))
     assert set(numbers_of(first)) != set(numbers_of(other))
 
 
-def test_few_are_drawn_alike_from_parts_of_any_size():
+def test_rows_are_as_likely_drawn_from_a_small_part_as_from_a_large_one():
     """Each sample of a class is as likely as each other: within 5 standard errors, 400 times."""
     data, times = numbered(330, positive=0), 400
     pieces = [np.arange(10), np.arange(10, 300), np.arange(300, 301), np.arange(301, 330)]
@@ -404,7 +409,7 @@ def test_few_are_drawn_alike_from_parts_of_any_size():
 
 
 @pytest.mark.parametrize("soft", [False, True])
-def test_the_mean_loss_of_few_is_that_of_all_on_average(soft):
+def test_mean_loss_of_a_sample_is_on_average_that_of_all_samples(soft):
     """Also where one class is rare, and weighs more: within 5 standard errors, of 200 draws."""
     data = numbered(600, positive=90)
     data[0][:, 0] = np.random.default_rng(5).normal(size=600) + data[1]
@@ -429,7 +434,7 @@ def test_the_mean_loss_of_few_is_that_of_all_on_average(soft):
 
 
 @pytest.mark.parametrize("positive", [3, 4])
-def test_too_few_of_a_class_are_no_start(positive):
+def test_three_samples_of_a_class_are_too_few_to_start_from(positive):
     """On as many samples as coordinates there may be no minimum."""
     data = numbered(100, positive)
     summary = summarise(split([np.arange(100)], data=data), 0, soft=False)

@@ -1,8 +1,9 @@
-"""Every way the cost model can choose leads to the same minimum, in whatever order rows come."""
+"""Every path that the cost model can choose ends in the minimum, in any order of the rows."""
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from covering import pairwise
 from scipy.special import expit
 from small_data import F, minimum, objective, random_data, solved, theta_of
 
@@ -47,23 +48,23 @@ PATHS = {
 }
 
 
-@pytest.fixture(params=PATHS)
-def path(request, monkeypatch):
-    _force(monkeypatch, **PATHS[request.param])
-    return request.param
-
-
-@pytest.mark.parametrize("kind", ["dense", "sparse", "float32", "F order"])
-@pytest.mark.parametrize("C", [0.01, 1.0, np.inf])
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(
+    *pairwise(
+        path=PATHS,
+        kind=["dense", "sparse", "float32", "F order"],
+        C=[0.01, 1.0, np.inf],
+        threads=[1, 3],
+    )
+)
 def test_every_path_ends_in_the_minimum(path, kind, C, threads, monkeypatch):
+    _force(monkeypatch, **PATHS[path])
     X, y, weight = random_data(900, 6, sparse=kind == "sparse")
     if kind == "float32":
         X = X.astype(np.float32).astype(np.float64)
     expected = minimum((X, y, weight), C)
     rows = {"float32": np.float32, "F order": np.asfortranarray}.get(kind, lambda X: X)(X)
-    monkeypatch.setattr("sklearn_bce._threads.WORTH_A_THREAD", 1000)
-    monkeypatch.setattr("sklearn_bce._objective.LARGE_ELEMENTS", 0)
+    monkeypatch.setattr("sklearn_bce._kernels.threads.WORTH_A_THREAD", 1000)
+    monkeypatch.setattr("sklearn_bce._objective.in_memory.LARGE_ELEMENTS", 0)
     problem = objective((rows, y, weight), C)
     problem.n_threads = threads
     tol, exact = (1e-12, 1e-5) if kind == "float32" else (1e-22, 1e-9)
@@ -73,9 +74,11 @@ def test_every_path_ends_in_the_minimum(path, kind, C, threads, monkeypatch):
     np.testing.assert_allclose(theta_of(result), expected, rtol=exact, atol=exact)
 
 
-@pytest.mark.parametrize("fit_intercept", [True, False])
-def test_more_features_than_samples(path, fit_intercept):
-    """Without an intercept too, and with rows that are combinations of each other."""
+@pytest.mark.parametrize(*pairwise(path=PATHS, fit_intercept=[True, False]))
+def test_every_path_ends_in_the_minimum_of_dependent_rows_fewer_than_features(
+    path, fit_intercept, monkeypatch
+):
+    _force(monkeypatch, **PATHS[path])
     rng = np.random.default_rng(0)
     X = np.repeat(rng.standard_normal((30, 80)), 2, axis=0) * np.geomspace(0.1, 10, 80) + 3
     y = (rng.random(60) < 0.5).astype(int)
@@ -87,8 +90,8 @@ def test_more_features_than_samples(path, fit_intercept):
     assert abs(slope.sum()) < 1e-11 if fit_intercept else b == 0
 
 
-def test_row_space_leaves_to_the_weights_what_their_units_hide(monkeypatch):
-    """Products of rows, dominated by one column, say nothing of the others; F does at large C."""
+def test_row_space_ends_in_the_minimum_where_one_column_dominates_the_products(monkeypatch):
+    """Products of rows lose what the other columns add; F at large C depends on it."""
     rng = np.random.default_rng(1)
     X = rng.standard_normal((40, 60))
     y = (rng.random(40) < expit(X[:, 1])).astype(float)
@@ -106,7 +109,7 @@ def test_row_space_leaves_to_the_weights_what_their_units_hide(monkeypatch):
 
 @pytest.fixture(params=["single", "double"])
 def precision(request, monkeypatch):
-    """What products of rows are made in: the former for large data."""
+    """The precision of products of rows, which is single for large data."""
     limit = 0 if request.param == "single" else 10**9
     monkeypatch.setattr(_row_space, "LARGE_ELEMENTS", limit)
     return {"single": 1e-5, "double": 1e-12}[request.param]
@@ -252,7 +255,7 @@ ORDERS = {
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_order_of_rows_costs_no_passes(order):
-    X, y, _ = _tall(200_000)
+    X, y, _ = _tall(100_000)
     rows = ORDERS[order](X, y)
     X, y = X[rows], y[rows]
     neuron = BCENeuronClassifier(random_state=0).fit(X, y)
@@ -321,11 +324,13 @@ def test_quasi_newton_is_the_inverse_that_bfgs_builds_up():
 # ----- costs --------------------------------------------------------------------------------------
 
 
-def _costs(n_samples, n_features, density=1.0):
-    if density == 1.0:
-        X = np.broadcast_to(np.float64(0), (n_samples, n_features))
-    else:
-        X = sp.random(n_samples, n_features, density, format="csr", random_state=0)
+def _costs(n_samples, n_features, values_in_row=None):
+    """Return the costs of dense samples, or of CSR ones of so many values a row."""
+    X = np.broadcast_to(np.float64(0), (n_samples, n_features))
+    if values_in_row is not None:
+        columns = np.tile(np.arange(values_in_row), n_samples)
+        ends = values_in_row * np.arange(n_samples + 1)
+        X = sp.csr_array((np.ones(len(columns)), columns, ends), shape=X.shape)
     problem = objective((X, np.zeros(n_samples), np.ones(n_samples)))
     return Costs.of(problem)
 
@@ -341,12 +346,12 @@ def test_a_sample_is_for_tall_data():
 
 def test_the_curvature_of_all_is_for_few_features():
     assert _costs(1000, 20).products < _newton_step.TYPICAL_PRODUCTS < _costs(1000, 1000).products
-    assert _costs(2000, 200_000, 1e-3).products == np.inf  # 300 GB
+    assert _costs(2000, 200_000, values_in_row=200).products == np.inf  # 300 GB
 
 
 def test_sparse_rows_of_few_values_make_a_cheap_curvature():
     """Ten values a row make fifty products of two, as much as five passes over ten."""
-    costs = _costs(50_000, 100, 0.1)
+    costs = _costs(50_000, 100, values_in_row=10)
     assert 1 < costs.curvature / costs.one_pass < 10
 
 

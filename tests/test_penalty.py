@@ -4,30 +4,40 @@ import math
 
 import numpy as np
 import pytest
+from covering import pairwise
 
 from sklearn_bce._objective.penalty import ElasticNet
 
 L2 = {"none": 0.0, "one": 0.5, "several": np.array([0.5, 2.0, 8.0, 0.25])}
 L1 = {"none": 0.0, "one": 0.75, "several": np.array([0.5, 0.0, 3.0, 0.125])}
 # Multiples of a power of two: what is added and multiplied below is exact.
-POINTS = [np.array([2.0, -1.0, 0.0, 0.5]), np.array([0.0, 0.0, 0.0, -3.0]), np.zeros(4)]
+POINTS = {
+    "few zeros": np.array([2.0, -1.0, 0.0, 0.5]),
+    "many zeros": np.array([0.0, 0.0, 0.0, -3.0]),
+    "all zero": np.zeros(4),
+}
 DIRECTIONS = [np.array([1.0, 2.0, -3.0, 0.0]), np.array([-1.0, 1.0, 0.5, 4.0])]
 STEP = 2.0**-10  # shorter than the way from any of the points to 0 along any of the directions
 
 
-@pytest.fixture(params=L2)
-def l2(request):
-    return L2[request.param]
+@pytest.fixture
+def l2(of_squares):
+    return L2[of_squares]
 
 
-@pytest.fixture(params=L1)
-def l1(request):
-    return L1[request.param]
+@pytest.fixture
+def l1(of_norm):
+    return L1[of_norm]
 
 
-@pytest.fixture(params=POINTS, ids=str)
-def u(request):
-    return request.param
+@pytest.fixture
+def u(point):
+    return POINTS[point]
+
+
+def over(**axes):
+    """Parametrise a test by pairs of strengths, points and other values."""
+    return pytest.mark.parametrize(*pairwise(of_squares=L2, of_norm=L1, point=POINTS, **axes))
 
 
 def _value(u, l2, l1):
@@ -36,7 +46,7 @@ def _value(u, l2, l1):
     return math.fsum(lam * ui * ui / 2 + kappa * abs(ui) for ui, lam, kappa in terms)
 
 
-def test_by_hand():
+def test_a_small_example_by_hand():
     u = np.array([2.0, -1.0, 0.0])
     single, several = ElasticNet(0.5), ElasticNet(np.array([0.5, 2.0, 8.0]), 3.0)
     assert (single.value(u), several.value(u)) == (1.25, 11.0)
@@ -46,10 +56,12 @@ def test_by_hand():
     assert several.l1_slope(u, np.array([1.0, 1.0, -1.0])) == 3.0
 
 
-def test_value(u, l2, l1):
+@over()
+def test_value_is_the_sum_written_out(u, l2, l1):
     assert ElasticNet(l2, l1).value(u) == _value(u, l2, l1)
 
 
+@over()
 def test_gradient_is_of_the_smooth_part(u, l2, l1):
     """Central differences of a square are exact."""
     steps = STEP * np.eye(len(u))
@@ -57,17 +69,17 @@ def test_gradient_is_of_the_smooth_part(u, l2, l1):
     np.testing.assert_array_equal(ElasticNet(l2, l1).gradient(u), np.array(differences) / 2 / STEP)
 
 
-@pytest.mark.parametrize("du", DIRECTIONS, ids=str)
-def test_l1_slope_is_the_one_sided_one(u, l2, l1, du):
-    """The norm is straight as far as the next sign changes: a difference is exact."""
+@over(direction=range(len(DIRECTIONS)))
+def test_l1_slope_is_the_derivative_from_the_right(u, l2, l1, direction):
+    """The norm is linear up to the next change of a sign: a difference is exact."""
+    du = DIRECTIONS[direction]
     slope = (_value(u + STEP * du, 0.0, l1) - _value(u, 0.0, l1)) / STEP
     assert ElasticNet(l2, l1).l1_slope(u, du) == slope
     back = (_value(u - STEP * du, 0.0, l1) - _value(u, 0.0, l1)) / STEP
     assert ElasticNet(l2, l1).l1_slope(u, -du) == back
 
 
-@pytest.mark.parametrize("eta", [0.125, 1.0, 4.0])
-@pytest.mark.parametrize("kappa", [0.0, 0.25, 1.0, 3.0])
+@pytest.mark.parametrize(*pairwise(kappa=[0.0, 0.25, 1.0, 3.0], eta=[0.125, 1.0, 4.0]))
 def test_proximal_step_is_least_on_a_grid(eta, kappa):
     """Of κ|v| + (v − u)²/2η, which is exactly 0 at the end of a step that leads to 0 or past it."""
     u, spacing = np.linspace(-6, 6, 97), 2.0**-10
@@ -83,6 +95,7 @@ def test_proximal_step_is_least_on_a_grid(eta, kappa):
     np.testing.assert_array_equal(u, before)
 
 
+@pytest.mark.parametrize(*pairwise(point=POINTS, of_squares=L2))
 def test_proximal_step_has_a_threshold_for_each_coordinate(u, l2):
     kappa = L1["several"]
     got = ElasticNet(l2, kappa).prox(u, 0.5)
@@ -90,8 +103,8 @@ def test_proximal_step_has_a_threshold_for_each_coordinate(u, l2):
         assert of_all == ElasticNet(l2, float(kappa[k])).prox(np.array([ui]), 0.5)[0]
 
 
-@pytest.mark.parametrize("scale", [np.array([2.0, 0.5, 1.0, 64.0]), np.full(4, 2.0**-40)])
-def test_in_units(u, l2, l1, scale):
+@over(scale=[np.array([2.0, 0.5, 1.0, 64.0]), np.full(4, 2.0**-40)])
+def test_in_units_the_penalty_is_the_same_function_of_the_weights(u, l2, l1, scale):
     """The same number at u = σw, and derivatives in w by the chain rule."""
     penalty = ElasticNet(l2, l1)
     there, du = penalty.in_units(scale), DIRECTIONS[1]
@@ -101,15 +114,20 @@ def test_in_units(u, l2, l1, scale):
     assert there.is_smooth == penalty.is_smooth
 
 
-def test_smooth_is_what_has_no_l1_norm(l2, l1):
+@pytest.mark.parametrize(*pairwise(of_squares=L2, of_norm=L1))
+def test_a_penalty_is_smooth_if_it_has_no_l1_norm(l2, l1):
     assert ElasticNet(l2, l1).is_smooth == (l1 is L1["none"])
     assert ElasticNet(l2).is_smooth
 
 
-@pytest.mark.parametrize("C", [1e-3, 1, np.float64(0.7), 1e200, np.inf])
-@pytest.mark.parametrize("l1_ratio", [0, 0.0, 0.25, np.float64(0.5), 1, 1.0])
-@pytest.mark.parametrize("total", [1.0, 30.5])
-def test_of_c_ratio_and_weight(C, l1_ratio, total):
+@pytest.mark.parametrize(
+    *pairwise(
+        C=[1e-3, 1, np.float64(0.7), 1e200, np.inf],
+        l1_ratio=[0, 0.25, np.float64(0.5), 1, 1.0],
+        total=[1.0, 30.5],
+    )
+)
+def test_strengths_are_those_of_c_l1_ratio_and_the_sum_of_weights(C, l1_ratio, total):
     u = np.array([2.0, -1.0, 0.0])
     penalty = ElasticNet.of(C, l1_ratio, total)
     strength = 0.0 if np.isinf(C) else 1 / (C * total)
@@ -120,8 +138,9 @@ def test_of_c_ratio_and_weight(C, l1_ratio, total):
         np.testing.assert_array_equal(penalty.gradient(u), 0.0)
 
 
-@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize(("C", "total"), [(1e-309, 1.0), (1e-300, 1e-10), (1e-200, 1e-200)])
+@pytest.mark.parametrize(
+    ("C", "total", "l1_ratio"), [(1e-309, 1.0, 0.0), (1e-300, 1e-10, 0.5), (1e-200, 1e-200, 1.0)]
+)
 def test_a_strength_beyond_the_range_of_numbers_is_an_error(C, total, l1_ratio):
     with pytest.raises(ValueError, match=r"C=.* is too small: the penalty 1/\(C·.*\) overflows"):
         ElasticNet.of(C, l1_ratio, total)

@@ -5,49 +5,53 @@ import math
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from covering import pairwise
 from scipy.special import expit
 
-from sklearn_bce._kernels import COMPILED
-from sklearn_bce._kernels import csr as _sparse_kernels
-from sklearn_bce._kernels import dense as _dense_kernels
-from sklearn_bce._kernels import reference as _kernel_twins
-from sklearn_bce._objective import rows as _rows
+from sklearn_bce._kernels import COMPILED, csr, dense, reference
+from sklearn_bce._objective import rows as rows_module
 from sklearn_bce._objective.rows import DenseRows, SparseRows, rows_of
 
 LAYOUTS = ["C", "F", "strided", "csr-int32", "csr-int64"]
-# A chunk of the dense kernels is 2¹⁸ bytes: several chunks, a part of one, and rows that are longer
-# than a chunk.
-SHAPES = [(5000, 17), (40, 3), (1, 1), (30, 5000)]
+SHAPES = {  # a chunk of the dense loops is 2¹⁸ bytes, and eight rows at least
+    "several chunks": (5000, 17),
+    "part of a chunk": (40, 3),
+    "one value": (1, 1),
+    "chunks of eight rows": (30, 5000),
+    "30 x 700": (30, 700),
+}
+SMALL_GRAM = ["several chunks", "part of a chunk", "one value", "30 x 700"]
+ANY = [shape for shape in SHAPES if shape != "30 x 700"]
+DTYPES = [np.float64, np.float32]
+# Every loop with every layout, and each of these with any dtype, and with any shape.
+LOOPS = [f"{kernels} {layout}" for kernels in ("compiled", "NumPy") for layout in LAYOUTS]
+every_loop = pytest.mark.parametrize(*pairwise(loop=LOOPS, shape=ANY, dtype=DTYPES))
 
 
-@pytest.fixture(params=["compiled", "NumPy"])
-def kernels(request, monkeypatch):
-    module = COMPILED if request.param == "compiled" else _kernel_twins
-    monkeypatch.setattr(_rows, "kernels", lambda: module)
+@pytest.fixture
+def kernels(loop, monkeypatch):
+    """The module of the loops that rows use: compiled, or the NumPy reference."""
+    module = COMPILED if loop.startswith("compiled") else reference
+    monkeypatch.setattr(rows_module, "kernels", lambda: module)
     return module
 
 
-@pytest.fixture(params=[np.float64, np.float32])
-def dtype(request):
-    return request.param
+@pytest.fixture
+def layout(loop):
+    return loop.split()[1]
 
 
-@pytest.fixture(params=LAYOUTS)
-def layout(request):
-    return request.param
-
-
-@pytest.fixture(params=SHAPES, ids=str)
-def data(request, dtype, layout):
-    """X as an array of float64, and as rows of the layout; weights; weights of the features."""
-    n_samples, n_features = request.param
+@pytest.fixture
+def data(shape, dtype, layout):
+    """X as an array of float64, X as rows of the layout, sample weights, feature weights."""
+    n_samples, n_features = shape = SHAPES[shape]
     rng = np.random.default_rng(n_features)
-    X = rng.standard_normal(request.param).astype(dtype)
+    X = rng.standard_normal(shape).astype(dtype)
     if layout.startswith("csr"):
         X *= rng.random(X.shape) < 0.3
         X[n_samples // 2 :: 7] = 0.0  # rows without a stored value
         csr, index = sp.csr_array(X), layout.removeprefix("csr-")
-        # A slice of a longer matrix, of which the first rows are others.
+        # A slice of a longer matrix, without its first two rows.
         first = rng.standard_normal((2, n_features)).astype(dtype)
         csr = sp.vstack([sp.csr_array(first), csr]).tocsr()
         csr.indices, csr.indptr = csr.indices.astype(index), csr.indptr.astype(index)
@@ -66,7 +70,7 @@ def data(request, dtype, layout):
 
 
 def _assert_close(got, expected, dtype, terms):
-    """To the rounding of a sum of so many terms of its size."""
+    """Compare to the rounding of a sum of ``terms`` terms of the size of the expected values."""
     tol = 1e-13 if dtype is np.float64 else 1e-6
     scale = np.max(np.abs(expected), initial=1.0) * math.sqrt(terms)
     np.testing.assert_allclose(got, expected, rtol=tol, atol=tol * scale)
@@ -76,24 +80,27 @@ def _sums(X, weight):
     return np.append(X.T @ weight, weight.sum())
 
 
+@every_loop
 @pytest.mark.usefixtures("kernels")
-def test_outputs(data, dtype):
+def test_outputs_are_x_w_plus_b(data, dtype):
     X, rows, _, v = data
     z = np.full(len(X), np.nan)
     rows.outputs(v, 0.75, z)
     _assert_close(z, X @ v + 0.75, dtype, X.shape[1])
 
 
+@every_loop
 @pytest.mark.usefixtures("kernels")
-def test_sums_are_added_to(data, dtype):
+def test_weighted_sums_of_rows_are_added_to_what_is_there(data, dtype):
     X, rows, weight, _ = data
     sums = np.ones(X.shape[1] + 1)
     rows.add_sums(weight, sums)
     _assert_close(sums, 1 + _sums(X, weight), dtype, len(X))
 
 
+@every_loop
 @pytest.mark.usefixtures("kernels")
-def test_product(data, dtype):
+def test_product_is_the_outputs_and_their_weighted_sum_of_rows(data, dtype):
     X, rows, weight, v = data
     z, sums = np.full(len(X), np.nan), np.ones(X.shape[1] + 1)
     rows.add_product(v, -0.5, weight, z, sums)
@@ -101,8 +108,9 @@ def test_product(data, dtype):
     _assert_close(sums, 1 + _sums(X, weight * (X @ v - 0.5)), dtype, len(X) * X.shape[1])
 
 
+@every_loop
 @pytest.mark.usefixtures("kernels")
-def test_squares(data, dtype):
+def test_sums_of_squares(data, dtype):
     X, rows, weight, _ = data
     first, second = np.ones((2, X.shape[1] + 1))
     rows.add_squares(weight, first, second)
@@ -110,7 +118,8 @@ def test_squares(data, dtype):
     _assert_close(second, 1 + _sums(X**2, weight), dtype, len(X))
 
 
-def test_squares_about_an_origin(kernels, data, dtype, layout):
+@every_loop
+def test_sums_of_squares_about_an_origin(kernels, data, dtype, layout):
     X, rows, weight, origin = data
     if layout.startswith("csr"):
         rows = DenseRows(X.astype(dtype))
@@ -120,11 +129,16 @@ def test_squares_about_an_origin(kernels, data, dtype, layout):
     _assert_close(second, 1 + _sums((X - origin) ** 2, weight), dtype, len(X))
 
 
-def test_standardised(kernels, data, dtype):
-    X, _, _, shift = data
-    Z = np.full((len(X), X.shape[1] + 1), np.nan, dtype=dtype)
-    shift, scale = shift.astype(dtype), np.linspace(0.5, 3, X.shape[1]).astype(dtype)
-    kernels.standardised(X.astype(dtype), shift, scale, Z)
+@pytest.mark.parametrize("module", [COMPILED, reference])
+@pytest.mark.parametrize(*pairwise(shape=ANY, dtype=DTYPES))
+def test_standardised_is_x_minus_shift_by_scale_and_leaves_the_last_column(module, shape, dtype):
+    n_samples, n_features = shape = SHAPES[shape]
+    rng = np.random.default_rng(n_features)
+    X, shift = rng.standard_normal(shape).astype(dtype), rng.standard_normal(n_features)
+    Z = np.full((n_samples, n_features + 1), np.nan, dtype=dtype)
+    shift, scale = shift.astype(dtype), np.linspace(0.5, 3, n_features).astype(dtype)
+    module.standardised(X, shift, scale, Z)
+    X, shift, scale = (array.astype(np.float64) for array in (X, shift, scale))
     np.testing.assert_allclose(Z[:, :-1], (X - shift) / scale, rtol=1e-6, atol=1e-6)
     assert np.isnan(Z[:, -1]).all()
 
@@ -138,12 +152,11 @@ SUBSETS = {
 
 
 @pytest.mark.usefixtures("kernels")
-@pytest.mark.parametrize("data", [*SHAPES[:3], (30, 700)], ids=str, indirect=True)
-@pytest.mark.parametrize("subset", SUBSETS.values(), ids=SUBSETS)
-def test_gram(data, subset):
-    """Of some columns and a last one of ones; what lies above the diagonal is nobody's."""
+@pytest.mark.parametrize(*pairwise(loop=LOOPS, shape=SMALL_GRAM, dtype=DTYPES, subset=SUBSETS))
+def test_gram_of_some_columns_and_a_column_of_ones(data, subset):
+    """Below the diagonal and on it: what lies above is not to be read."""
     X, rows, weight, _ = data
-    columns = subset(X.shape[1])
+    columns = SUBSETS[subset](X.shape[1])
     Z = np.column_stack([X[:, columns], np.ones(len(X))])
     gram = np.tril(np.ones((len(columns) + 1, len(columns) + 1)))
     rows.add_gram(weight, columns, gram)
@@ -152,11 +165,18 @@ def test_gram(data, subset):
 
 
 @pytest.mark.usefixtures("kernels")
-@pytest.mark.parametrize("known", [False, True])
-@pytest.mark.parametrize("uniform", [False, True])
-@pytest.mark.parametrize("spread", [0.1, 3.0, 300.0])
-def test_loss_and_what_follows_from_it(data, dtype, known, uniform, spread):
-    """Long enough for several logarithms of products, and with targets between 0 and 1."""
+@pytest.mark.parametrize(
+    *pairwise(
+        loop=LOOPS,
+        shape=ANY,
+        dtype=DTYPES,
+        spread=[0.1, 3.0, 300.0],
+        known=[False, True],
+        uniform=[False, True],
+    )
+)
+def test_loss_its_derivatives_and_their_sums(data, dtype, known, uniform, spread):
+    """Of so many samples that the product of their terms takes several logarithms."""
     X, rows, weight, v = data
     n_samples = len(X)
     rng = np.random.default_rng(0)
@@ -180,8 +200,8 @@ def test_loss_and_what_follows_from_it(data, dtype, known, uniform, spread):
     _assert_close(sums, 1 + _sums(X, slope), dtype, n_samples)
 
 
-@pytest.mark.parametrize("module", [COMPILED, _kernel_twins])
-def test_centred_gram(module):
+@pytest.mark.parametrize("module", [COMPILED, reference])
+def test_centred_gram_is_the_gram_matrix_of_standardised_columns(module):
     rng = np.random.default_rng(1)
     X, weight = rng.standard_normal((50, 4)) + 3, rng.random(50)
     shift, scale = np.array([3.0, 2.5, 0.0, -1.0]), np.array([1.0, 1e-3, 40.0, 2.0])
@@ -193,9 +213,9 @@ def test_centred_gram(module):
     np.testing.assert_allclose(sums, Z.T @ (Z * weight[:, np.newaxis]), rtol=1e-12)
 
 
-@pytest.mark.parametrize("module", [COMPILED, _kernel_twins])
+@pytest.mark.parametrize("module", [COMPILED, reference])
 @pytest.mark.parametrize("length", [0.0, 0.7, 1e4])
-def test_ray_pass(module, length):
+def test_ray_pass_is_the_first_and_second_derivative_along_a_ray(module, length):
     rng = np.random.default_rng(0)
     y, z, along, weight = rng.random(60), *rng.standard_normal((2, 60)), rng.random(60)
     first, second = module.ray_pass(y, z, along, weight, length)
@@ -219,8 +239,8 @@ def test_rows_are_not_copied():
     assert rows.indices is csr.indices
 
 
-def test_every_kernel_is_tested_here_against_its_twin():
-    compiled = {name for module in (_dense_kernels, _sparse_kernels) for name in vars(module)}
+def test_every_loop_over_rows_is_tested_here():
+    compiled = {name for module in (dense, csr) for name in vars(module)}
     public = {name for name in compiled if not name.startswith("_")}
     assert public == {
         *(f"dense_{name}" for name in ("outputs", "sums", "product", "loss", "squares", "gram")),

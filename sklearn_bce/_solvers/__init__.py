@@ -1,4 +1,11 @@
-"""The solvers, by name. To add one: a module with a ``SOLVER``, and a line in ``SOLVERS``."""
+"""The solvers, by name. To add one: a module with a ``SOLVER``, and a line in ``SOLVERS``.
+
+- ``base``: what every solver takes and returns.
+- ``step_size``: the largest step that cannot make F rise.
+- ``gd``: gradient descent.
+- ``sgd``: the per-sample rule, over samples in random order.
+- ``newton``: Newton's method.
+"""
 
 from __future__ import annotations
 
