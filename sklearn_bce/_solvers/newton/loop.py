@@ -81,7 +81,7 @@ class NewtonResult:
     direction: Direction
 
 
-def minimise(start: Start, settings: Settings) -> NewtonResult:
+def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (at most 12)
     """Minimise F by Newton's method; see the numbered steps of `newton`."""
     problem, tol = start.problem, settings.tol
     direction = direction_rule(problem, tol, for_path=settings.warm_start)
