@@ -116,9 +116,9 @@ class OnlineUpdater:
         self.objective = objective
         # A row must lie in one piece: the only copy of X, and none if X is in C order.
         self._X = X = objective.X if issparse(objective.X) else np.ascontiguousarray(objective.X)
-        self._pass, self._rows = kernels().dense_pass, (X,)
+        self._pass, self._rows = kernels().dense_sgd_pass, (X,)
         if issparse(X):
-            self._pass, self._rows = kernels().csr_pass, (X.data, X.indices, X.indptr)
+            self._pass, self._rows = kernels().csr_sgd_pass, (X.data, X.indices, X.indptr)
         coordinates = objective.coordinates
         w, b = coordinates.to_user(coordinates.from_user(w, b))  # b is 0 if it is not to be fitted
         self._w = np.array(w, dtype=np.float64)
