@@ -56,7 +56,7 @@ class Problem:
 
     def learned(self, module, l2, fit_intercept=True, eta=ETA, orders=None, l1=0.0):
         """Return w, (b, scale) and the loss that a module's pass over the order leaves behind."""
-        visit = module.dense_pass if self.layout == "dense" else module.csr_pass
+        visit = module.dense_sgd_pass if self.layout == "dense" else module.csr_sgd_pass
         w, state = self.start[0].copy(), np.array([self.start[1], 1.0])
         loss = sum(
             visit(*self.rows, self.y, self.weight, order, w, state, eta, l2, l1, fit_intercept)
@@ -232,7 +232,7 @@ def test_everything_but_weights_and_state_may_be_read_only(layout, dtype, l1):
     copies = [array.copy() for array in arrays]
     for array in arrays:
         array.flags.writeable = False
-    visit = _kernels.dense_pass if layout == "dense" else _kernels.csr_pass
+    visit = _kernels.dense_sgd_pass if layout == "dense" else _kernels.csr_sgd_pass
     w, state = problem.start[0].copy(), np.array([problem.start[1], 1.0])
     loss = visit(*arrays, w, state, ETA, 0.02, l1, True)
     np.testing.assert_array_equal(w, expected[0])
@@ -250,7 +250,7 @@ def test_the_loss_is_exact_in_the_tails(z, y, module):
     order = np.zeros(600, dtype=np.intp)
     w, state = np.array([z]), np.array([0.0, 1.0])
     arguments = np.ones((1, 1)), np.array([y]), np.ones(1), order, w, state, 0.0, 0.0, 0.0, True
-    loss = module.dense_pass(*arguments)
+    loss = module.dense_sgd_pass(*arguments)
     exact = math.log1p(math.exp(-abs(z))) + ((1 - y) * z if z > 0 else -y * z)
     assert loss == pytest.approx(600 * exact, rel=1e-12)
     assert w[0] == z
@@ -285,4 +285,4 @@ def test_without_the_kernels_one_warning_and_the_same_result(monkeypatch, sparse
         monkeypatch.undo()
         _kernel_choice.kernels.cache_clear()
     np.testing.assert_allclose(in_numpy, compiled, rtol=1e-12)
-    assert _kernel_choice.kernels().dense_pass is _kernels.dense_pass
+    assert _kernel_choice.kernels().dense_sgd_pass is _kernels.dense_sgd_pass
