@@ -90,7 +90,7 @@ def interrupted(neuron, key, finished, *data, error=KeyboardInterrupt, **argumen
     """Fit, and interrupt it in the pass after so many finished ones."""
     where = ON_CALL[key][1]
     if where == "kernel":
-        where = kernels(), "csr_pass" if sp.issparse(data[0]) else "dense_pass"
+        where = kernels(), "csr_sgd_pass" if sp.issparse(data[0]) else "dense_sgd_pass"
     k = ON_CALL[key][2](finished)
     with pytest.MonkeyPatch.context() as patch:
         calls = interrupt(patch, where, k, error)
@@ -477,8 +477,8 @@ print(json.dumps({
     ("parameters", "n_samples", "as_sparse", "kernel", "k", "most_after"),
     [
         # Three calls for a pass.
-        ({"solver": "sgd", "learning_rate": 1e-3}, 200_000, False, "dense_pass", 8, 1),
-        ({"solver": "sgd", "learning_rate": 1e-3}, 200_000, True, "csr_pass", 8, 1),
+        ({"solver": "sgd", "learning_rate": 1e-3}, 200_000, False, "dense_sgd_pass", 8, 1),
+        ({"solver": "sgd", "learning_rate": 1e-3}, 200_000, True, "csr_sgd_pass", 8, 1),
         # One for each 2¹⁸ elements, 20 by two threads; the other one finishes its half of a pass.
         ({"solver": "newton"}, 100_000, False, "dense_loss", 70, 10),
         ({"solver": "gd"}, 100_000, False, "dense_loss", 70, 10),

@@ -57,7 +57,7 @@ class Problem:
 
     def learned(self, module, l2, fit_intercept=True, eta=ETA, orders=None, l1=0.0):
         """Return w, (b, scale) and the loss that a module's pass over the order leaves behind."""
-        visit = module.dense_pass if self.layout == "dense" else module.csr_pass
+        visit = module.dense_sgd_pass if self.layout == "dense" else module.csr_sgd_pass
         w, state = self.start[0].copy(), np.array([self.start[1], 1.0])
         loss = sum(
             visit(*self.rows, self.y, self.weight, order, w, state, eta, l2, l1, fit_intercept)
@@ -236,7 +236,7 @@ def test_everything_but_weights_and_state_may_be_read_only(layout, dtype, l1):
     copies = [array.copy() for array in arrays]
     for array in arrays:
         array.flags.writeable = False
-    visit = sgd.dense_pass if layout == "dense" else sgd.csr_pass
+    visit = sgd.dense_sgd_pass if layout == "dense" else sgd.csr_sgd_pass
     w, state = problem.start[0].copy(), np.array([problem.start[1], 1.0])
     loss = visit(*arrays, w, state, ETA, 0.02, l1, True)
     np.testing.assert_array_equal(w, expected[0])
@@ -256,7 +256,7 @@ def test_the_loss_is_exact_in_the_tails(z, y, module):
     order = np.zeros(600, dtype=np.intp)
     w, state = np.array([z]), np.array([0.0, 1.0])
     arguments = np.ones((1, 1)), np.array([y]), np.ones(1), order, w, state, 0.0, 0.0, 0.0, True
-    loss = module.dense_pass(*arguments)
+    loss = module.dense_sgd_pass(*arguments)
     exact = math.log1p(math.exp(-abs(z))) + ((1 - y) * z if z > 0 else -y * z)
     assert loss == pytest.approx(600 * exact, rel=1e-12)
     assert w[0] == z
@@ -291,4 +291,4 @@ def test_without_compiled_loops_a_fit_warns_once_and_has_the_same_result(monkeyp
         monkeypatch.undo()
         _kernels.kernels.cache_clear()
     np.testing.assert_allclose(in_numpy, compiled, rtol=1e-12)
-    assert _kernels.kernels().dense_pass is sgd.dense_pass
+    assert _kernels.kernels().dense_sgd_pass is sgd.dense_sgd_pass

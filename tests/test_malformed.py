@@ -847,7 +847,7 @@ def test_start_whose_outputs_overflow(neuron):
 @pytest.mark.parametrize("element", [np.nan, np.inf])
 def test_what_is_not_finite_is_seen_though_scikit_learn_does_not_look(element, method):
     bad, arguments = with_entry(X, element, float), {"classes": [0, 1]} if method != "fit" else {}
-    message = "X has elements that are infinite or no numbers"
+    message = "X contains NaN or infinity"
     with config_context(assume_finite=True):
         raises_and_changes_nothing(
             BCENeuronClassifier(), ValueError, message, method, bad, Y, **arguments

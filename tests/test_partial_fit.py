@@ -553,7 +553,7 @@ def test_stream_goes_on_after_a_chunk_that_failed_as_if_it_had_not_been(error, m
     neuron.set_params(learning_rate=1e300)
     with monkeypatch.context() as patch:
         if error is KeyboardInterrupt:
-            patch.setattr(kernels(), "dense_pass", interrupted)
+            patch.setattr(kernels(), "dense_sgd_pass", interrupted)
         with pytest.raises(error):
             neuron.partial_fit(1e9 * X, Y)
     neuron.set_params(learning_rate=ETA)

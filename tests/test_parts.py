@@ -18,7 +18,7 @@ from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.partitioned import Encoding, PartitionedObjective
 from sklearn_bce._objective.penalty import ElasticNet
 from sklearn_bce._objective.scaling import Coordinates, Moments
-from sklearn_bce._objective.summary import MOST_ELEMENTS, ROWS_PER_COORDINATE, summarise
+from sklearn_bce._objective.summary import MAX_SAMPLE_ELEMENTS, ROWS_PER_COORDINATE, summarise
 
 N, P, C = 90, 5, 0.7
 RNG = np.random.default_rng(0)
@@ -242,7 +242,7 @@ def test_moments_of_parts_add_up_to_those_of_all_samples(rows_of_parts, kind, we
     mean, deviation = by_hand(columns, weight, centre)
     for order in (parts, parts[::-1]):
         moments = reduce(add, (Moments.of(X, weight, centre) for X, _, weight in order))
-        assert_allclose(moments.weight, weight.sum(), rtol=1e-14)
+        assert_allclose(moments.total_weight, weight.sum(), rtol=1e-14)
         # Each of them as a share of the size of the column, and of its deviation where it varies.
         size = np.abs(mean) + deviation + (deviation == 0)
         assert_allclose(moments.mean / size, mean / size, rtol=0, atol=1e-14)
@@ -286,7 +286,7 @@ def test_coordinates_of_single_precision_can_be_subtracted_exactly():
 
 def test_weightless_parts_have_no_moments():
     nothing = Moments.of(X, np.zeros(N), True) + Moments.of(2 * X, np.zeros(N), True)
-    assert nothing.weight == 0
+    assert nothing.total_weight == 0
     assert_array_equal(nothing.coordinates.scale, 1)
     both = nothing + Moments.of(X, WEIGHT, True)
     assert_array_equal(both.mean, Moments.of(X, WEIGHT, True).mean)
@@ -313,7 +313,7 @@ MOST = ROWS_PER_COORDINATE * 3  # of two features and the intercept
 
 @over()
 def test_summary_counts_samples_values_and_weights(parts):
-    summary = summarise(parts, 0, soft=False)
+    summary = summarise(parts, 0, soft_targets=False)
     sparse = [sp.issparse(X) for X, _, _ in parts.parts]
     assert summary.n_features == P
     assert summary.data_size.n_samples == N
@@ -326,14 +326,14 @@ def test_summary_counts_samples_values_and_weights(parts):
     assert summary.class_weight_sums == pytest.approx(
         {0: WEIGHT[Y == 0].sum(), 1: WEIGHT[Y == 1].sum()}
     )
-    assert sorted(summary.few) == [0, 1]
+    assert sorted(summary.samples) == [0, 1]
 
 
 def test_soft_targets_are_of_one_kind():
     y = np.round(np.random.default_rng(2).random(N), 3)
-    summary = summarise(split(SPLITS["thirds"], data=(X, y, WEIGHT)), 0, soft=True)
+    summary = summarise(split(SPLITS["thirds"], data=(X, y, WEIGHT)), 0, soft_targets=True)
     assert summary.class_weight_sums == pytest.approx({0: WEIGHT @ (1 - y), 1: WEIGHT @ y})
-    (few,) = summary.few.values()
+    (few,) = summary.samples.values()
     assert few.n_samples == np.count_nonzero(WEIGHT)
     assert_array_equal(np.sort(few.y), np.sort(y[WEIGHT > 0]))
 
@@ -344,10 +344,10 @@ def test_sample_of_each_class_is_as_large_as_wanted_without_weightless_rows(piec
     data = numbered(500, positive=30)
     data[2][[3, 5, 11]] = 0
     parts = split(np.array_split(np.arange(500), pieces), kinds, data)
-    summary = summarise(parts, 0, soft=False)
+    summary = summarise(parts, 0, soft_targets=False)
     for label in (0, 1):
         counting = np.flatnonzero((data[1] == label) & (data[2] > 0))
-        few = summary.few[label]
+        few = summary.samples[label]
         numbers = numbers_of(few)
         assert few.n_samples == len(counting)
         assert len(numbers) == min(MOST, len(counting))  # all of the rare class
@@ -359,9 +359,11 @@ def test_sample_of_each_class_is_as_large_as_wanted_without_weightless_rows(piec
 
 
 def test_sample_is_bounded_in_elements():
-    X = sp.csr_array((np.ones(12), (np.arange(12), np.arange(12))), shape=(12, MOST_ELEMENTS // 4))
-    summary = summarise(Listed([(X, np.arange(12) % 2, np.ones(12))]), 0, soft=False)
-    assert {len(few.y) for few in summary.few.values()} == {1}
+    X = sp.csr_array(
+        (np.ones(12), (np.arange(12), np.arange(12))), shape=(12, MAX_SAMPLE_ELEMENTS // 4)
+    )
+    summary = summarise(Listed([(X, np.arange(12) % 2, np.ones(12))]), 0, soft_targets=False)
+    assert {len(few.y) for few in summary.samples.values()} == {1}
 
 
 @pytest.mark.parametrize("association", ["left", "right", "reversed", "pairs"])
@@ -384,13 +386,13 @@ def test_summaries_may_be_added_in_any_order(association):
     assert added.data_size == expected.data_size
     assert added.class_weight_sums == expected.class_weight_sums
     for label in (0, 1):
-        assert set(numbers_of(added.few[label])) == set(numbers_of(expected.few[label]))
-        assert added.few[label].n_samples == expected.few[label].n_samples
+        assert set(numbers_of(added.samples[label])) == set(numbers_of(expected.samples[label]))
+        assert added.samples[label].n_samples == expected.samples[label].n_samples
 
 
 def test_sample_follows_from_the_seed():
     parts = split(np.array_split(np.arange(800), 5), data=numbered(800, positive=400))
-    first, again, other = (summarise(parts, seed, False).few[1] for seed in (0, 0, 1))
+    first, again, other = (summarise(parts, seed, False).samples[1] for seed in (0, 0, 1))
     assert_array_equal(numbers_of(first), numbers_of(again))
     assert set(numbers_of(first)) != set(numbers_of(other))
 
@@ -401,7 +403,7 @@ def test_rows_are_as_likely_drawn_from_a_small_part_as_from_a_large_one():
     pieces = [np.arange(10), np.arange(10, 300), np.arange(300, 301), np.arange(301, 330)]
     parts, drawn = split(pieces, data=data), np.zeros(330)
     for seed in range(times):
-        drawn[numbers_of(summarise(parts, seed, False).few[0])] += 1
+        drawn[numbers_of(summarise(parts, seed, False).samples[0])] += 1
     expected = MOST / 330
     for rows in pieces:
         error = np.sqrt(expected * (1 - expected) / (times * len(rows)))
@@ -437,7 +439,7 @@ def test_mean_loss_of_a_sample_is_on_average_that_of_all_samples(soft):
 def test_three_samples_of_a_class_are_too_few_to_start_from(positive):
     """On as many samples as coordinates there may be no minimum."""
     data = numbered(100, positive)
-    summary = summarise(split([np.arange(100)], data=data), 0, soft=False)
+    summary = summarise(split([np.arange(100)], data=data), 0, soft_targets=False)
     encode = partial(encoded_part, np.array([0, 1]), False, None)
     few = few_of(summary, encode, ElasticNet(0.1), Coordinates.of_user(2, True))
     assert (few is None) == (positive == 3)
@@ -446,4 +448,4 @@ def test_three_samples_of_a_class_are_too_few_to_start_from(positive):
 def test_parts_of_other_features_are_an_error():
     parts = Listed([(X, Y, WEIGHT), (X[:, 1:], Y, WEIGHT)])
     with pytest.raises(ValueError, match="X has 5 features in one part and 4 in another"):
-        summarise(parts, 0, soft=False)
+        summarise(parts, 0, soft_targets=False)

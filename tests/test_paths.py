@@ -63,7 +63,7 @@ def test_every_path_ends_in_the_minimum(path, kind, C, threads, monkeypatch):
         X = X.astype(np.float32).astype(np.float64)
     expected = minimum((X, y, weight), C)
     rows = {"float32": np.float32, "F order": np.asfortranarray}.get(kind, lambda X: X)(X)
-    monkeypatch.setattr("sklearn_bce._kernels.threads.WORTH_A_THREAD", 1000)
+    monkeypatch.setattr("sklearn_bce._kernels.threads.MIN_ELEMENTS_PER_THREAD", 1000)
     monkeypatch.setattr("sklearn_bce._objective.in_memory.LARGE_ELEMENTS", 0)
     problem = objective((rows, y, weight), C)
     problem.n_threads = threads

@@ -270,7 +270,9 @@ def test_warm_start_goes_on_after_ctrl_c(solver, penalty, monkeypatch):
     neuron = neuron_of(solver, max_iter=10, warm_start=True, **penalty)
     at_once = clone(neuron).fit(X, Y)
     # The fifth call: gd's first is for the start, sgd's are passes.
-    owner, name = (InMemoryObjective, "evaluate") if solver == "gd" else (kernels(), "dense_pass")
+    owner, name = InMemoryObjective, "evaluate"
+    if solver == "sgd":
+        owner, name = kernels(), "dense_sgd_pass"
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, on_call(5, getattr(owner, name)))
         with pytest.raises(KeyboardInterrupt):

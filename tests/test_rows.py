@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from sklearn_bce._kernels import COMPILED, csr, dense, reference
 from sklearn_bce._objective import rows as rows_module
-from sklearn_bce._objective.rows import DenseRows, SparseRows, rows_of
+from sklearn_bce._objective.rows import rows_of
 
 LAYOUTS = ["C", "F", "strided", "csr-int32", "csr-int64"]
 SHAPES = {  # a chunk of the dense loops is 2¹⁸ bytes, and eight rows at least
@@ -63,7 +63,8 @@ def data(shape, dtype, layout):
         if layout == "strided":
             stored = np.repeat(stored, 2, axis=1)[:, ::2]
         rows = rows_of(stored, slice(None))
-    v = rng.standard_normal(n_features).astype(dtype).astype(np.float64)
+    v = rng.standard_normal(n_features).astype(dtype)
+    v = v.astype(np.float64) if layout.startswith("csr") else v  # the dtype that the kernels take
     weight = rng.random(n_samples)
     weight[::5] = 0.0
     return X.astype(np.float64), rows, weight, v
@@ -121,10 +122,10 @@ def test_sums_of_squares(data, dtype):
 @every_loop
 def test_sums_of_squares_about_an_origin(kernels, data, dtype, layout):
     X, rows, weight, origin = data
-    if layout.startswith("csr"):
-        rows = DenseRows(X.astype(dtype))
+    origin = origin.astype(np.float64)
+    stored = X.astype(dtype) if layout.startswith("csr") else rows.outputs.args[0]
     first, second = np.ones((2, X.shape[1] + 1))
-    rows.add_squares(weight, first, second, origin)
+    rows_of(stored, origin=origin).add_squares(weight, first, second)
     _assert_close(first, 1 + _sums(X - origin, weight), dtype, len(X))
     _assert_close(second, 1 + _sums((X - origin) ** 2, weight), dtype, len(X))
 
@@ -137,7 +138,7 @@ def test_standardised_is_x_minus_shift_by_scale_and_leaves_the_last_column(modul
     X, shift = rng.standard_normal(shape).astype(dtype), rng.standard_normal(n_features)
     Z = np.full((n_samples, n_features + 1), np.nan, dtype=dtype)
     shift, scale = shift.astype(dtype), np.linspace(0.5, 3, n_features).astype(dtype)
-    module.standardised(X, shift, scale, Z)
+    module.standardise(X, shift, scale, Z)
     X, shift, scale = (array.astype(np.float64) for array in (X, shift, scale))
     np.testing.assert_allclose(Z[:, :-1], (X - shift) / scale, rtol=1e-6, atol=1e-6)
     assert np.isnan(Z[:, -1]).all()
@@ -181,7 +182,7 @@ def test_loss_its_derivatives_and_their_sums(data, dtype, known, uniform, spread
     n_samples = len(X)
     rng = np.random.default_rng(0)
     y = rng.choice([0.0, 0.3, 1.0], n_samples)
-    v = (v * spread / math.sqrt(len(v))).astype(dtype).astype(np.float64)
+    v = (v * spread / math.sqrt(len(v))).astype(dtype).astype(v.dtype)
     if uniform:
         weight = np.broadcast_to(0.25, n_samples)
     exact = np.linspace(-2, 2, n_samples) * spread if known else X @ v + 0.5
@@ -230,13 +231,12 @@ def test_rows_are_not_copied():
     X = np.arange(12.0).reshape(4, 3)
     for whole in (X, np.asfortranarray(X)):
         rows = rows_of(whole, slice(1, 3))
-        assert isinstance(rows, DenseRows)
-        assert np.shares_memory(rows.X, whole)
+        assert np.shares_memory(rows.outputs.args[0], whole)
     csr = sp.csr_array(X)
     rows = rows_of(csr, slice(1, 3))
-    assert isinstance(rows, SparseRows)
-    assert rows.data is csr.data
-    assert rows.indices is csr.indices
+    data, indices, _ = rows.outputs.args
+    assert data is csr.data
+    assert indices is csr.indices
 
 
 def test_every_loop_over_rows_is_tested_here():
@@ -245,7 +245,7 @@ def test_every_loop_over_rows_is_tested_here():
     assert public == {
         *(f"dense_{name}" for name in ("outputs", "sums", "product", "loss", "squares", "gram")),
         *(f"csr_{name}" for name in ("outputs", "sums", "product", "loss", "squares", "gram")),
-        "standardised",
+        "standardise",
         "centred_gram",
         "ray_pass",
     }

@@ -88,7 +88,7 @@ def test_a_fit_is_told_how_many_threads_it_may_use(monkeypatch):
 def test_ranges_cover_the_rows_once(monkeypatch, sparse):
     X = random_data(101, 4, sparse=sparse)[0]
     assert thread_ranges(X, 8) == [slice(0, 101)]  # too small to be worth a thread
-    monkeypatch.setattr(_threads, "WORTH_A_THREAD", 10)
+    monkeypatch.setattr(_threads, "MIN_ELEMENTS_PER_THREAD", 10)
     ranges = thread_ranges(X, 3)
     assert len(ranges) == 3
     rows = np.concatenate([np.arange(101)[part] for part in ranges])
@@ -97,7 +97,7 @@ def test_ranges_cover_the_rows_once(monkeypatch, sparse):
 
 @pytest.mark.parametrize("container", [np.asarray, np.asfortranarray, sp.csr_array])
 def test_threads_change_nothing_but_the_order_of_summation(monkeypatch, container):
-    monkeypatch.setattr(_threads, "WORTH_A_THREAD", 10)
+    monkeypatch.setattr(_threads, "MIN_ELEMENTS_PER_THREAD", 10)
     X, y, weight = random_data(301, 4)
     theta = np.array([0.3, -0.2, 0.1, 0.4, 0.5])
     points, others = [], []

@@ -224,7 +224,7 @@ def classes_of(neuron: BaseEstimator, summary: DataSummary) -> tuple[NDArray[Any
     """
     if neuron.soft_targets:
         return SOFT_CLASSES, np.array([summary.class_weight_sums[0], summary.class_weight_sums[1]])
-    kinds = [few.y.dtype for few in summary.few.values()]
+    kinds = [few.y.dtype for few in summary.samples.values()]
     classes = np.array(sorted(summary.class_weight_sums), dtype=np.result_type(*kinds))
     if len(classes) != 2:
         raise ValueError(f"{ONLY_BINARY} y has the labels {classes.tolist()}.")
@@ -246,13 +246,13 @@ def few_of(
     summary: DataSummary, encode: Any, penalty: ElasticNet, coordinates: Coordinates
 ) -> InMemoryObjective | None:
     """Return F on random samples of both classes, which weigh as much as all; None if too few."""
-    groups = list(summary.few.values())
+    groups = list(summary.samples.values())
     if any(len(few.y) <= coordinates.size for few in groups):
         return None  # on so few there may be no minimum, or one that is far away
     X = [few.X for few in groups]
     X = sp.vstack(X, format="csr") if any(map(sp.issparse, X)) else np.vstack(X)
     y, weight = encode(
         np.concatenate([few.y for few in groups]),
-        np.concatenate([few.weight * (few.n_samples / len(few.y)) for few in groups]),
+        np.concatenate([few.sample_weight * (few.n_samples / len(few.y)) for few in groups]),
     )
     return InMemoryObjective(X, y, weight, penalty, coordinates)

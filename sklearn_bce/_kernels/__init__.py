@@ -1,12 +1,14 @@
-"""Compiled loops over samples, and as many threads as the process was given.
+"""Compiled loops over samples, their NumPy reference, and the threads that run them.
+
+Modules, each of which may import those above it:
 
 - ``threads``: how many threads a fit may use, and ranges of rows for each.
-- ``reference``: the loops in NumPy: what the compiled ones are tested against, and the fallback.
-- ``dense, csr``: sums over rows of an array and of a CSR matrix.
-- ``coordinate_descent``: coordinate descent on a quadratic model with an L1 norm.
-- ``sgd``: the per-sample rule.
-- ``types``, ``soft_threshold``, ``log_sum``, ``sigmoid.h``: what the compiled loops share, which is
-  types, the L1 norm in one coordinate, sums of losses and the sigmoid of many samples at once.
+- ``reference``: all loops in NumPy, which tests compare with the compiled ones.
+- ``types``, ``soft_threshold``, ``log_sum``, ``sigmoid.h``: what compiled loops share: types of X,
+  the L1 norm in one coordinate, sums of losses, the sigmoid of many samples at once.
+- ``dense``, ``csr``: compiled sums over the rows of an array and of a CSR matrix.
+- ``coordinate_descent``: compiled coordinate descent on a quadratic model with an L1 norm.
+- ``sgd``: the compiled per-sample rule.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from numpy.typing import NDArray
 
 from sklearn_bce._kernels import reference
 
+# The functions of all compiled modules in one namespace; None where they were not compiled.
+COMPILED: SimpleNamespace | None
 try:
     from sklearn_bce._kernels import coordinate_descent, csr, dense, sgd
 except ImportError:
@@ -35,12 +39,20 @@ Vector = NDArray[np.float64]
 
 @cache
 def kernels() -> Any:
-    """Return the namespace of the loops to use; warn, once, if that is `reference`."""
+    """Return the namespace of the kernels: the compiled ones or, with a warning, `reference`.
+
+    Returns
+    -------
+    kernels : namespace
+        With the functions that `reference` has. The result is cached, so that the warning of
+        missing compiled kernels (a RuntimeWarning) is given once in a process.
+    """
     if COMPILED is not None:
         return COMPILED
     warnings.warn(
-        "sklearn_bce was installed without its compiled kernels and falls back to NumPy: "
-        "solver='sgd' is some hundred times slower. Reinstall with a C compiler at hand.",
+        "sklearn_bce was installed without its compiled kernels and uses NumPy instead: "
+        "solver='sgd' is about a hundred times slower. Reinstall sklearn_bce where a C compiler "
+        "is available.",
         RuntimeWarning,
         stacklevel=2,
     )

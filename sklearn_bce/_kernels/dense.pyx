@@ -1,14 +1,15 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, freethreading_compatible=True
-"""Sums over the rows of an array; ``_kernel_twins.py`` says the same in NumPy.
+"""Sums over the rows of an array; ``reference.py`` has them in NumPy.
 
-Arrays are allocated by the caller; which ones are changed is said of each function. None holds the
-GIL. Common to all:
+All arrays are allocated by the caller; those marked "changed", z and the sums, are changed in
+place. The loops run without the GIL. Arguments that all functions have in common:
 
-X : (n_samples, n_features) of which each row, or each column, lies in one piece
-v, c : (n_features,) weights of the dtype of X, and intercept
-weight : (n_samples,) weights h
-z : (n_samples,) outputs
+X : (n_samples, n_features) float32 or float64, whose rows, or whose columns, are contiguous
+w : (n_features,) weights, of the dtype of X
+b : intercept
+row_weight : (n_samples,) one weight h for each row
+z : (n_samples,) linear outputs z = Xw + b
 sums : (n_features + 1,) to which Σ hx is added and, in the last entry, Σ h
 """
 from libc.math cimport exp, fabs, sqrt
@@ -19,110 +20,116 @@ from scipy.linalg.cython_blas cimport dgemv, dsyrk, sgemv
 from sklearn_bce._kernels.types cimport real
 
 cdef extern from "sigmoid.h" nogil:
-    double bce_activate(const double *y, const double *z, const double *s, int64_t step,
-                        double *slope, double *curvature, int64_t n)
+    double bce_loss(const double *y, const double *z, const double *weight, int64_t stride,
+                    double *slope, double *curvature, int64_t n)
 
-# Dense rows are taken this many bytes at a time: read for z = Xw they are then still in the
-# second-level cache for Xᵀ(a−y) (measured flat from 2¹⁷ to 2¹⁹).
 cdef enum:
+    # Bytes of X in a chunk of rows: a chunk that has been read for z = Xw is still in the
+    # second-level cache when it is read for Xᵀ(a−y). Passes take the same time from 2¹⁷ to 2¹⁹
+    # bytes: python -m benchmarks.tuning chunk_bytes
     CHUNK_BYTES = 262144
+    # Rows of a chunk, at least, however long a row is: fewer would leave BLAS a product of a vector
+    # for each row. python -m benchmarks.tuning chunk_rows
+    MIN_CHUNK_ROWS = 8
 
 
-cdef struct Rows:
-    # a range of rows of a matrix, in Fortran's terms
-    int n_features, stride
-    bint by_rows       # each row in one piece: the matrix is then the transpose of Fortran's
+cdef struct Layout:
+    int n_features
+    int stride       # from one row (or column) to the next, in elements: BLAS's leading dimension
+    bint by_rows     # whether rows are contiguous: for BLAS the matrix is then transposed
 
 
-cdef inline Rows rows_of(const real[:, :] X) noexcept nogil:
+cdef inline Layout layout_of(const real[:, :] X) noexcept nogil:
+    """Return the layout of X in memory."""
     cdef bint by_rows = X.strides[1] == sizeof(real) or X.shape[1] == 1
     cdef Py_ssize_t stride = X.strides[0] if by_rows else X.strides[1]
-    return Rows(<int> X.shape[1], <int> (stride // <Py_ssize_t> sizeof(real)), by_rows)
+    return Layout(<int> X.shape[1], <int> (stride // <Py_ssize_t> sizeof(real)), by_rows)
 
 
 cdef inline Py_ssize_t rows_per_chunk(const real[:, :] X) noexcept nogil:
+    """Return the number of rows of X in a chunk."""
     cdef Py_ssize_t rows = CHUNK_BYTES // (X.shape[1] * <Py_ssize_t> sizeof(real))
-    return min(max(rows, 8), X.shape[0])
+    return min(max(rows, MIN_CHUNK_ROWS), X.shape[0])
 
 
-cdef inline void multiply(bint transposed, const real *X, Rows rows, int n, real *operand,
+cdef inline void multiply(bint transposed, const real *X, Layout layout, int n, real *vector,
                           real *result) noexcept nogil:
-    """Set result to X·operand of n rows, or Xᵀ·operand."""
-    cdef char trans = c"T" if transposed == (not rows.by_rows) else c"N"
-    cdef int height = rows.n_features if rows.by_rows else n
-    cdef int width = n if rows.by_rows else rows.n_features
+    """Set result to X·vector or, if transposed, to Xᵀ·vector, X being n rows."""
+    cdef char trans = c"T" if transposed == (not layout.by_rows) else c"N"
+    cdef int height = layout.n_features if layout.by_rows else n
+    cdef int width = n if layout.by_rows else layout.n_features
     cdef int one = 1
     cdef real unit = 1, nothing = 0
     if real is float:
-        sgemv(&trans, &height, &width, &unit, <real *> X, &rows.stride, operand, &one, &nothing,
+        sgemv(&trans, &height, &width, &unit, <real *> X, &layout.stride, vector, &one, &nothing,
               result, &one)
     else:
-        dgemv(&trans, &height, &width, &unit, <real *> X, &rows.stride, operand, &one, &nothing,
+        dgemv(&trans, &height, &width, &unit, <real *> X, &layout.stride, vector, &one, &nothing,
               result, &one)
 
 
-cdef inline void chunk_outputs(const real *X, Rows rows, int n, real *v, double c, real *buffer,
+cdef inline void chunk_outputs(const real *X, Layout layout, int n, real *w, double b, real *buffer,
                                double *z) noexcept nogil:
-    """Set z to Xv + c of n rows."""
+    """Set z to Xw + b of n rows."""
     cdef int i
-    multiply(False, X, rows, n, v, buffer)
+    multiply(False, X, layout, n, w, buffer)
     for i in range(n):
-        z[i] = buffer[i] + c
+        z[i] = buffer[i] + b
 
 
-cdef inline void chunk_sums(const real *X, Rows rows, int n, const double *weight, real *buffer,
-                            double *sums) noexcept nogil:
+cdef inline void chunk_sums(const real *X, Layout layout, int n, const double *row_weight,
+                            real *buffer, double *sums) noexcept nogil:
     """Add Σ hx and Σ h of n rows."""
     cdef int i
     cdef double total = 0.0
     for i in range(n):
-        buffer[i] = <real> weight[i]
-        total += weight[i]
-    sums[rows.n_features] += total
-    multiply(True, X, rows, n, buffer, buffer + n)
-    for i in range(rows.n_features):
+        buffer[i] = <real> row_weight[i]
+        total += row_weight[i]
+    sums[layout.n_features] += total
+    multiply(True, X, layout, n, buffer, buffer + n)
+    for i in range(layout.n_features):
         sums[i] += buffer[n + i]
 
 
 cdef inline real *new_buffer(Py_ssize_t chunk, const real[:, :] X) except NULL:
-    """Return room for an entry for each row of a chunk, and one for each feature."""
+    """Allocate an element for each row of a chunk and for each feature; the caller frees it."""
     cdef real *buffer = <real *> malloc((chunk + X.shape[1]) * sizeof(real))
     if buffer == NULL:
         raise MemoryError
     return buffer
 
 
-def dense_outputs(const real[:, :] X, const real[::1] v, double c, double[::1] z):
-    """Set z to Xv + c."""
+def dense_outputs(const real[:, :] X, const real[::1] w, double b, double[::1] z):
+    """Set z to Xw + b."""
     cdef Py_ssize_t start = 0, n, chunk = rows_per_chunk(X)
-    cdef Rows rows = rows_of(X)
+    cdef Layout layout = layout_of(X)
     cdef real *buffer = new_buffer(chunk, X)
     with nogil:
         while start < X.shape[0]:
             n = min(chunk, X.shape[0] - start)
-            chunk_outputs(&X[start, 0], rows, <int> n, <real *> &v[0], c, buffer, &z[start])
+            chunk_outputs(&X[start, 0], layout, <int> n, <real *> &w[0], b, buffer, &z[start])
             start += n
         free(buffer)
 
 
-def dense_sums(const real[:, :] X, const double[::1] weight, double[::1] sums):
+def dense_sums(const real[:, :] X, const double[::1] row_weight, double[::1] sums):
     """Add Σ hx and Σ h to sums."""
     cdef Py_ssize_t start = 0, n, chunk = rows_per_chunk(X)
-    cdef Rows rows = rows_of(X)
+    cdef Layout layout = layout_of(X)
     cdef real *buffer = new_buffer(chunk, X)
     with nogil:
         while start < X.shape[0]:
             n = min(chunk, X.shape[0] - start)
-            chunk_sums(&X[start, 0], rows, <int> n, &weight[start], buffer, &sums[0])
+            chunk_sums(&X[start, 0], layout, <int> n, &row_weight[start], buffer, &sums[0])
             start += n
         free(buffer)
 
 
-def dense_product(const real[:, :] X, const real[::1] v, double c, const double[::1] weight,
+def dense_product(const real[:, :] X, const real[::1] w, double b, const double[::1] row_weight,
                   double[::1] z, double[::1] sums):
-    """Set z to Xv + c, and add Σ hzx and Σ hz to sums, reading X once."""
+    """Set z to Xw + b, and add Σ hzx and Σ hz to sums, reading X once."""
     cdef Py_ssize_t i, start = 0, n, chunk = rows_per_chunk(X)
-    cdef Rows rows = rows_of(X)
+    cdef Layout layout = layout_of(X)
     cdef real *buffer = new_buffer(chunk, X)
     cdef double *weighted = <double *> malloc(chunk * sizeof(double))
     if weighted == NULL:
@@ -131,53 +138,62 @@ def dense_product(const real[:, :] X, const real[::1] v, double c, const double[
     with nogil:
         while start < X.shape[0]:
             n = min(chunk, X.shape[0] - start)
-            chunk_outputs(&X[start, 0], rows, <int> n, <real *> &v[0], c, buffer, &z[start])
+            chunk_outputs(&X[start, 0], layout, <int> n, <real *> &w[0], b, buffer, &z[start])
             for i in range(n):
-                weighted[i] = weight[start + i] * z[start + i]
-            chunk_sums(&X[start, 0], rows, <int> n, weighted, buffer, &sums[0])
+                weighted[i] = row_weight[start + i] * z[start + i]
+            chunk_sums(&X[start, 0], layout, <int> n, weighted, buffer, &sums[0])
             start += n
         free(buffer)
         free(weighted)
 
 
-def dense_loss(const real[:, :] X, const real[::1] v, double c, bint known,
-               const double[::1] y, const double[:] weight, double[::1] z,
+def dense_loss(const real[:, :] X, const real[::1] w, double b, bint z_is_known,
+               const double[::1] y, const double[:] normalised_weight, double[::1] z,
                double[::1] slope, double[::1] curvature, double[::1] sums):
-    """Return Σ sL at z = Xv + c, with all that follows from it, reading X once.
+    """Return Σ pL(y, σ(z)) at z = Xw + b, in nats, with its derivatives, reading X once.
 
     Parameters
     ----------
-    X, v, c : see the module
-    known : whether z is given
-    y, weight : (n_samples,) targets, and weights s
-    z : changed unless it is known
-    slope, curvature : (n_samples,) set to s∂L/∂z = s(a−y) and s∂²L/∂z² = sa(1−a)
+    X, w, b : see the module
+    z_is_known : whether z is given; w and b are then not read
+    y : (n_samples,) targets in [0, 1]
+    normalised_weight : (n_samples,) weights p; a stride of 0 is allowed
+    z : (n_samples,) linear outputs; changed unless they are given
+    slope : (n_samples,) set to p ∂L/∂z = p(a−y)
+    curvature : (n_samples,) set to p ∂²L/∂z² = pa(1−a)
     sums : (n_features + 1,) to which Σ slope·x and Σ slope are added
     """
     cdef Py_ssize_t start = 0, n, chunk = rows_per_chunk(X)
-    cdef Rows rows = rows_of(X)
-    cdef Py_ssize_t step = weight.strides[0] // <Py_ssize_t> sizeof(double)
+    cdef Layout layout = layout_of(X)
+    cdef Py_ssize_t stride = normalised_weight.strides[0] // <Py_ssize_t> sizeof(double)
     cdef double loss = 0.0
     cdef real *buffer = new_buffer(chunk, X)
     with nogil:
         while start < X.shape[0]:
             n = min(chunk, X.shape[0] - start)
-            if not known:
-                chunk_outputs(&X[start, 0], rows, <int> n, <real *> &v[0], c, buffer, &z[start])
-            loss += bce_activate(&y[start], &z[start], &weight[start], step, &slope[start],
-                                 &curvature[start], n)
-            chunk_sums(&X[start, 0], rows, <int> n, &slope[start], buffer, &sums[0])
+            if not z_is_known:
+                chunk_outputs(&X[start, 0], layout, <int> n, <real *> &w[0], b, buffer, &z[start])
+            loss += bce_loss(&y[start], &z[start], &normalised_weight[start], stride,
+                             &slope[start], &curvature[start], n)
+            chunk_sums(&X[start, 0], layout, <int> n, &slope[start], buffer, &sums[0])
             start += n
         free(buffer)
     return loss
 
 
-def dense_squares(const real[:, :] X, const double[::1] origin, const double[::1] weight,
+def dense_squares(const real[:, :] X, const double[::1] origin, const double[::1] row_weight,
                   double[::1] first, double[::1] second):
-    """Add Σ h(x−o) to first and Σ h(x−o)² to second, sums both, with the origin o."""
+    """Add Σ h(x−o) to first and Σ h(x−o)² to second.
+
+    Parameters
+    ----------
+    X, row_weight : see the module
+    origin : (n_features,) o; a row of zeros for the moments of x itself
+    first, second : (n_features + 1,) sums, as in the module, of x−o and of its square
+    """
     cdef Py_ssize_t i, j, start = 0, n, chunk = rows_per_chunk(X)
     cdef int n_features = <int> X.shape[1]
-    cdef Rows rows = Rows(n_features, n_features, True)
+    cdef Layout layout = Layout(n_features, n_features, True)
     cdef real *buffer = new_buffer(chunk, X)
     cdef real *offsets = <real *> malloc(chunk * n_features * sizeof(real))
     if offsets == NULL:
@@ -189,17 +205,24 @@ def dense_squares(const real[:, :] X, const double[::1] origin, const double[::1
             for i in range(n):
                 for j in range(n_features):
                     offsets[i * n_features + j] = <real> (X[start + i, j] - origin[j])
-            chunk_sums(offsets, rows, <int> n, &weight[start], buffer, &first[0])
+            chunk_sums(offsets, layout, <int> n, &row_weight[start], buffer, &first[0])
             for i in range(n * n_features):
                 offsets[i] *= offsets[i]
-            chunk_sums(offsets, rows, <int> n, &weight[start], buffer, &second[0])
+            chunk_sums(offsets, layout, <int> n, &row_weight[start], buffer, &second[0])
             start += n
         free(buffer)
         free(offsets)
 
 
-def standardised(const real[:, :] X, const real[::1] shift, const real[::1] scale, real[:, ::1] Z):
-    """Set the first columns of Z to (X − shift)/scale."""
+def standardise(const real[:, :] X, const real[::1] shift, const real[::1] scale, real[:, ::1] Z):
+    """Set the first n_features columns of Z to (X − μ)/σ.
+
+    Parameters
+    ----------
+    X : see the module
+    shift, scale : (n_features,) μ and σ, of the dtype of X
+    Z : (n_samples, n_features or more); changed
+    """
     cdef Py_ssize_t i, j
     with nogil:
         for i in range(X.shape[0]):
@@ -207,22 +230,23 @@ def standardised(const real[:, :] X, const real[::1] shift, const real[::1] scal
                 Z[i, j] = (X[i, j] - shift[j]) / scale[j]
 
 
-def dense_gram(const real[:, :] X, const double[::1] weight, const Py_ssize_t[::1] columns,
+def dense_gram(const real[:, :] X, const double[::1] row_weight, const Py_ssize_t[::1] columns,
                double[:, ::1] gram):
-    """Add Σ h zzᵀ to the lower triangle of gram, with z the given columns of x and a last 1.
+    """Add Σ h vvᵀ to the lower triangle of gram, v being the given columns of x and a last 1.
 
     Parameters
     ----------
-    columns : (n,) ascending
-    gram : (n + 1, n + 1)
+    X, row_weight : see the module
+    columns : (n,) indices of columns, ascending
+    gram : (n + 1, n + 1) of which the lower triangle is changed
     """
     cdef Py_ssize_t i, j, start = 0, chunk = rows_per_chunk(X)
     cdef int n, m = <int> columns.shape[0], size = <int> columns.shape[0] + 1
     cdef double root, one = 1.0
-    cdef Rows rows = rows_of(X)
-    cdef bint whole_rows = rows.by_rows and columns.shape[0] == X.shape[1]
+    cdef Layout layout = layout_of(X)
+    cdef bint rows_are_whole = layout.by_rows and columns.shape[0] == X.shape[1]
     cdef const real *row
-    cdef double *to
+    cdef double *scaled
     cdef double *scratch = <double *> malloc(chunk * size * sizeof(double))
     if scratch == NULL:
         raise MemoryError
@@ -230,30 +254,31 @@ def dense_gram(const real[:, :] X, const double[::1] weight, const Py_ssize_t[::
         while start < X.shape[0]:
             n = <int> min(chunk, X.shape[0] - start)
             for i in range(n):
-                root = sqrt(weight[start + i])
-                to = scratch + i * size
-                if whole_rows:  # the compiler makes this loop a fast one
+                root = sqrt(row_weight[start + i])
+                scaled = scratch + i * size
+                if rows_are_whole:  # contiguous, which the compiler vectorises
                     row = &X[start + i, 0]
                     for j in range(m):
-                        to[j] = root * row[j]
+                        scaled[j] = root * row[j]
                 else:
                     for j in range(m):
-                        to[j] = root * X[start + i, columns[j]]
-                to[m] = root
-            # in Fortran's order scratch is its transpose, and the upper triangle the lower one
+                        scaled[j] = root * X[start + i, columns[j]]
+                scaled[m] = root
+            # BLAS is column-major: it sees scratch transposed, and the lower triangle as the upper
             dsyrk("U", "N", &size, &n, &one, scratch, &size, &one, &gram[0, 0], &size)
             start += n
         free(scratch)
 
 
 def centred_gram(double[:, ::1] sums, const double[::1] shift, const double[::1] scale):
-    """Turn sums over x into Σ h zzᵀ, of z = [(x − μ)/σ, 1], in place.
+    """Turn sums over x into Σ h vvᵀ over v = [(x − μ)/σ, 1], in place.
 
     Σ h(x−μ)(x−μ)ᵀ = Σ hxxᵀ − (Σ hx)μᵀ − μ(Σ h(x−μ))ᵀ
 
     Parameters
     ----------
-    sums : (size, size) lower triangle of Σ hxxᵀ, with Σ hx and Σ h in the last row; changed
+    sums : (size, size) the lower triangle of Σ hxxᵀ, with Σ hx and Σ h in the last row; changed
+        to both triangles of the result
     shift, scale : (size - 1,) μ and σ
     """
     cdef Py_ssize_t i, j, last = sums.shape[0] - 1
@@ -272,23 +297,27 @@ def centred_gram(double[:, ::1] sums, const double[::1] shift, const double[::1]
                 sums[j, i] = sums[i, j]
 
 
-def ray_pass(const double[::1] y, const double[::1] z, const double[::1] along,
-             const double[:] sample_weight, double length):
-    """Return first and second derivative of Σ sL(y, z + t·along) in t, at t = length.
+def ray_pass(const double[::1] y, const double[::1] z, const double[::1] z_direction,
+             const double[:] normalised_weight, double step_length):
+    """Return first and second derivative of Σ pL(y, σ(z + t·z_direction)) in t, in nats.
 
     Parameters
     ----------
-    y, z, along, sample_weight : (n,) targets, linear outputs, their direction, and weights s
-    length : t
+    y : (n_samples,) targets in [0, 1]
+    z : (n_samples,) linear outputs at t = 0
+    z_direction : (n_samples,) derivative of the outputs in t
+    normalised_weight : (n_samples,) weights p
+    step_length : t
     """
     cdef Py_ssize_t i
-    cdef double there, tail, nearer, farther, first = 0.0, second = 0.0
+    cdef double z_i, tail, larger, smaller, first = 0.0, second = 0.0
     with nogil:
         for i in range(z.shape[0]):
-            there = z[i] + length * along[i]
-            tail = exp(-fabs(there))
-            nearer = 1.0 / (1.0 + tail)
-            farther = tail * nearer
-            first += sample_weight[i] * ((nearer if there >= 0 else farther) - y[i]) * along[i]
-            second += sample_weight[i] * nearer * farther * along[i] * along[i]
+            z_i = z[i] + step_length * z_direction[i]
+            tail = exp(-fabs(z_i))
+            larger = 1.0 / (1.0 + tail)   # of a and 1 − a
+            smaller = tail * larger
+            first += (normalised_weight[i] * ((larger if z_i >= 0 else smaller) - y[i])
+                      * z_direction[i])
+            second += normalised_weight[i] * larger * smaller * z_direction[i] * z_direction[i]
     return first, second

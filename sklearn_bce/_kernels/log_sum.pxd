@@ -1,34 +1,39 @@
 # cython: language_level=3, cdivision=True
-"""A sum of losses in which one logarithm serves many samples; for the per-sample rule."""
+"""A sum of binary cross-entropies that takes one logarithm for many samples.
+
+The loss of a sample is log(1 + e⁻|ᶻ|) plus a part that is linear in z. The factors 1 + e⁻|ᶻ| of
+many samples are multiplied, and the logarithm is taken of the product.
+"""
 from libc.math cimport log, log1p
 
-# Factors 1 + e⁻|ᶻ| <= 2 that may be multiplied before their product is put through one logarithm.
+# Factors in one product: each is at most 2, so a product is at most 2⁵¹², the square root of what a
+# double can hold (2¹⁰²⁴).
 cdef enum:
     FACTORS_PER_LOG = 512
 
 
-cdef struct Tally:
-    double linear    # sum of the parts of the loss that are no logarithm, and of finished logarithms
-    double product   # running product of factors 1 + e⁻|ᶻ| of samples with weight 1
-    int factors
+cdef struct LogSum:
+    double value       # sum of the linear parts of the losses, and of the logarithms taken
+    double product     # product of the factors 1 + e⁻|ᶻ| whose logarithm is not yet in value
+    int n_factors      # number of factors in product
 
 
-cdef inline void count_loss(double z, double tail, double y, double weight,
-                            Tally *tally) noexcept nogil:
-    """Add the weighted loss of a sample to the tally, given e⁻|ᶻ|."""
-    cdef double missed = (1.0 - y) * z if z >= 0 else -y * z
-    tally.linear += weight * missed
-    if weight == 1.0:
-        tally.product *= 1.0 + tail
-        tally.factors += 1
-        if tally.factors == FACTORS_PER_LOG:
-            tally.linear += log(tally.product)
-            tally.product = 1.0
-            tally.factors = 0
+cdef inline void add_loss(double z, double tail, double y, double sample_weight,
+                          LogSum *losses) noexcept nogil:
+    """Add sample_weight · L(y, σ(z)), in nats, given tail = e⁻|ᶻ|."""
+    cdef double linear = (1.0 - y) * z if z >= 0 else -y * z
+    losses.value += sample_weight * linear
+    if sample_weight == 1.0:
+        losses.product *= 1.0 + tail
+        losses.n_factors += 1
+        if losses.n_factors == FACTORS_PER_LOG:
+            losses.value += log(losses.product)
+            losses.product = 1.0
+            losses.n_factors = 0
     else:
-        tally.linear += weight * log1p(tail)
+        losses.value += sample_weight * log1p(tail)
 
 
-cdef inline double total(Tally *tally) noexcept nogil:
-    """Return the sum of all losses counted."""
-    return tally.linear + log(tally.product)
+cdef inline double total(LogSum *losses) noexcept nogil:
+    """Return the sum of all losses added."""
+    return losses.value + log(losses.product)

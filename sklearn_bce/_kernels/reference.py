@@ -1,7 +1,8 @@
-"""The loops of the modules of kernels in NumPy, through the functions of the derivation.
+"""NumPy reference of the compiled kernels, written with the functions of the derivation.
 
-They are the reference that the kernels are tested against, and the fallback where no C compiler was
-at hand when the package was installed. Arguments and results are those of the kernels.
+Tests compare the kernels with the functions here, and the package uses these functions where it
+was installed without a C compiler. Arguments and results are those of the kernel of the same name;
+the docstrings of the kernels describe them.
 """
 
 from __future__ import annotations
@@ -20,10 +21,203 @@ from sklearn_bce.chain_rule import (
     loss_and_derivatives,
 )
 
-SMALLEST_SCALE = 1e-9  # as in the kernel: the scale is multiplied into w before it underflows
+# As in sgd.pyx, where its origin is given.
+SMALLEST_SCALE = 1e-9
 
 
-def _visit(
+# ----- soft_threshold -----------------------------------------------------------------------------
+
+
+def soft_threshold(x, threshold):
+    """NumPy reference of `soft_threshold.soft_threshold`: sign(x)·max(|x| − threshold, 0)."""
+    return np.sign(x) * np.maximum(np.abs(x) - threshold, 0.0)
+
+
+def _prox_coordinate_step(u, derivative, curvature, l1):
+    """NumPy reference of `soft_threshold.prox_coordinate_step`; return the new u and the decrease.
+
+    The decrease is that of derivative·d + ½ curvature·d² + κ|u + d| from d = 0 to its minimum.
+    """
+    if curvature > 0:
+        new = soft_threshold(u - derivative / curvature, l1 / curvature)
+    elif abs(derivative) <= l1:
+        new = 0.0
+    else:
+        return u, 0.0
+    step = new - u
+    return new, -(step * (derivative + curvature * step / 2) + l1 * (abs(new) - abs(u)))
+
+
+# ----- dense --------------------------------------------------------------------------------------
+
+
+def dense_outputs(X, w, b, z):
+    """NumPy reference of `dense.dense_outputs`: set z to Xw + b."""
+    z[:] = linear_output(X, w, b)
+
+
+def dense_sums(X, row_weight, sums):
+    """NumPy reference of `dense.dense_sums`: add Σ hx and Σ h."""
+    of_x, of_one = gradient(X, row_weight)
+    sums[:-1] += of_x
+    sums[-1] += of_one
+
+
+def dense_product(X, w, b, row_weight, z, sums):
+    """NumPy reference of `dense.dense_product`: set z to Xw + b, and add Σ hzx and Σ hz."""
+    dense_outputs(X, w, b, z)
+    dense_sums(X, row_weight * z, sums)
+
+
+def dense_loss(X, w, b, z_is_known, y, normalised_weight, z, slope, curvature, sums):
+    """NumPy reference of `dense.dense_loss`: return Σ pL and set its derivatives."""
+    if not z_is_known:
+        dense_outputs(X, w, b, z)
+    loss, slope[:], curvature[:] = loss_and_derivatives(y, z)
+    slope *= normalised_weight
+    curvature *= normalised_weight
+    dense_sums(X, slope, sums)
+    return float(np.sum(normalised_weight * loss))
+
+
+def dense_squares(X, origin, row_weight, first, second):
+    """NumPy reference of `dense.dense_squares`: add Σ h(x−o) and Σ h(x−o)²."""
+    offset = (X - origin).astype(X.dtype)
+    dense_sums(offset, row_weight, first)
+    dense_sums(np.square(offset), row_weight, second)
+
+
+def standardise(X, shift, scale, Z):
+    """NumPy reference of `dense.standardise`: set the first columns of Z to (X − μ)/σ."""
+    Z[:, : X.shape[1]] = (X - shift) / scale
+
+
+def dense_gram(X, row_weight, columns, gram):
+    """NumPy reference of `dense.dense_gram`: add the lower triangle of Σ h vvᵀ, v = [x, 1]."""
+    V = np.column_stack([X[:, columns].astype(np.float64), np.ones(len(X))])
+    V *= np.sqrt(row_weight)[:, np.newaxis]
+    gram += np.tril(V.T @ V)
+
+
+def centred_gram(sums, shift, scale):
+    """NumPy reference of `dense.centred_gram`: turn Σ hxxᵀ into Σ h vvᵀ, v = [(x − μ)/σ, 1]."""
+    first, total = sums[-1, :-1].copy(), sums[-1, -1]
+    centred = first - total * shift
+    matrix = np.tril(sums[:-1, :-1] - np.outer(first, shift) - np.outer(shift, centred))
+    matrix = matrix / scale[:, np.newaxis] / scale
+    sums[:-1, :-1] = matrix + np.tril(matrix, -1).T
+    sums[:-1, -1] = sums[-1, :-1] = centred / scale
+
+
+def ray_pass(y, z, z_direction, normalised_weight, step_length):
+    """NumPy reference of `dense.ray_pass`: return both derivatives of Σ pL(y, σ(z + t·z′)) in t."""
+    _, slope, curvature = loss_and_derivatives(y, z + step_length * z_direction)
+    weighted = normalised_weight * z_direction
+    return float(weighted @ slope), float((weighted * z_direction) @ curvature)
+
+
+# ----- csr ----------------------------------------------------------------------------------------
+
+
+def _csr(data, indices, indptr, n_features):
+    """Return the CSR matrix of these arrays; indptr may be a slice of that of a larger matrix."""
+    rows = slice(indptr[0], indptr[-1])
+    shape = (len(indptr) - 1, n_features)
+    return csr_array((data[rows], indices[rows], indptr - indptr[0]), shape=shape)
+
+
+def csr_outputs(data, indices, indptr, w, b, z):
+    """NumPy reference of `csr.csr_outputs`: set z to Xw + b."""
+    dense_outputs(_csr(data, indices, indptr, len(w)), w, b, z)
+
+
+def csr_sums(data, indices, indptr, row_weight, sums):
+    """NumPy reference of `csr.csr_sums`: add Σ hx and Σ h."""
+    dense_sums(_csr(data, indices, indptr, len(sums) - 1), row_weight, sums)
+
+
+def csr_product(data, indices, indptr, w, b, row_weight, z, sums):
+    """NumPy reference of `csr.csr_product`: set z to Xw + b, and add Σ hzx and Σ hz."""
+    dense_product(_csr(data, indices, indptr, len(w)), w, b, row_weight, z, sums)
+
+
+def csr_loss(data, indices, indptr, w, *arguments):
+    """NumPy reference of `csr.csr_loss`: return Σ pL and set its derivatives."""
+    return dense_loss(_csr(data, indices, indptr, len(w)), w, *arguments)
+
+
+def csr_squares(data, indices, indptr, row_weight, first, second):
+    """NumPy reference of `csr.csr_squares`: add Σ hx and Σ hx²."""
+    X = _csr(data, indices, indptr, len(first) - 1)
+    dense_sums(X, row_weight, first)
+    dense_sums(X.multiply(X), row_weight, second)
+
+
+def csr_gram(data, indices, indptr, row_weight, position, gram):
+    """NumPy reference of `csr.csr_gram`: add the lower triangle of Σ h vvᵀ, v = [x, 1]."""
+    columns = np.flatnonzero(position >= 0)
+    X = _csr(data, indices, indptr, len(position))[:, columns]
+    gram[:-1, :-1] += np.tril((X.T @ X.multiply(row_weight[:, np.newaxis])).toarray())
+    dense_sums(X, row_weight, gram[-1])
+
+
+# ----- coordinate_descent -------------------------------------------------------------------------
+
+
+def coordinate_descent(matrix, l1, u, gradient, n_sweeps, tolerance):
+    """NumPy reference of `coordinate_descent.coordinate_descent`: sweeps by the Hessian, formed."""
+    decrease = last_decrease = 0.0
+    for _ in range(n_sweeps):
+        last_decrease = 0.0
+        for j, curvature in enumerate(np.diag(matrix)):
+            new, gain = _prox_coordinate_step(u[j], gradient[j], curvature, l1[j])
+            last_decrease += gain
+            gradient += (new - u[j]) * matrix[j]
+            u[j] = new
+        decrease += last_decrease
+        if last_decrease <= tolerance * decrease:
+            break
+    return decrease, last_decrease
+
+
+def csc_column_moments(data, indices, indptr, columns, row_weight, first, second):
+    """NumPy reference of `coordinate_descent.csc_column_moments`: Σ hx and Σ hx² of columns."""
+    for k, column in enumerate(columns):
+        stored = slice(indptr[column], indptr[column + 1])
+        first[k] = row_weight[indices[stored]] @ data[stored]
+        second[k] = row_weight[indices[stored]] @ np.square(data[stored])
+
+
+def csc_coordinate_descent(
+    data, indices, indptr, columns, row_weight, first, curvature_along, l2, l1, gradient, start,
+    total, visit_zeros, u, weighted_z, state,
+):  # fmt: skip
+    """NumPy reference of `coordinate_descent.csc_coordinate_descent`: one sweep over columns."""
+    decrease = 0.0
+    for k, column in enumerate(columns):
+        if not visit_zeros and u[k] == 0:
+            continue
+        stored = slice(indptr[column], indptr[column + 1])
+        rows, x = indices[stored], data[stored]
+        derivative = (
+            gradient[k] + state[0] * first[k] + l2[k] * (u[k] - start[k]) + weighted_z[rows] @ x
+        )
+        new, gain = _prox_coordinate_step(u[k], derivative, curvature_along[k], l1[k])
+        step = new - u[k]
+        if step == 0:
+            continue
+        decrease += gain
+        u[k] = new
+        weighted_z[rows] += step * row_weight[rows] * x
+        state[1] += step * first[k]
+        state[0] = -state[1] / total
+    return decrease
+
+
+# ----- sgd ----------------------------------------------------------------------------------------
+
+
+def _update(
     x: NDArray[Any],
     features: NDArray[np.integer[Any]] | slice,
     y: float,
@@ -35,7 +229,7 @@ def _visit(
     l1: float,
     fit_intercept: bool,
 ) -> float:
-    """Update ``w[features]`` and ``state`` by one sample; return its loss before the update."""
+    """Update w and state in place by one sample; return its loss s·L before the update, in nats."""
     b, scale = state
     x = x.astype(np.float64)  # as the kernel does; NumPy 1 would round the weights to x's dtype
     z = linear_output(x, scale * w[features], b)
@@ -47,194 +241,30 @@ def _visit(
             scale = 1.0
     w[features] -= eta * gradient_w / scale
     if l1 != 0.0:
-        w[:] = np.sign(w) * np.maximum(np.abs(w) - eta * sample_weight * l1 / abs(scale), 0.0)
+        w[:] = soft_threshold(w, eta * sample_weight * l1 / abs(scale))
     if fit_intercept:
         b -= eta * gradient_b
     state[:] = b, scale
     return float(sample_weight * binary_cross_entropy(y, z))
 
 
-def dense_pass(X, y, sample_weight, order, w, state, eta, l2, l1, fit_intercept):
-    """Do as the kernel of this name."""
+def dense_sgd_pass(X, y, sample_weight, order, w, state, eta, l2, l1, fit_intercept):
+    """NumPy reference of `sgd.dense_sgd_pass`: update w and b by each sample in turn."""
     every = slice(None)
     return sum(
-        _visit(X[i], every, y[i], sample_weight[i], w, state, eta, l2, l1, fit_intercept)
+        _update(X[i], every, y[i], sample_weight[i], w, state, eta, l2, l1, fit_intercept)
         for i in order
     )
 
 
-def csr_pass(data, indices, indptr, y, sample_weight, order, w, state, eta, l2, l1, fit_intercept):
-    """Do as the kernel of this name."""
+def csr_sgd_pass(
+    data, indices, indptr, y, sample_weight, order, w, state, eta, l2, l1, fit_intercept
+):
+    """NumPy reference of `sgd.csr_sgd_pass`: update w and b by each sample in turn."""
     loss = 0.0
     for i in order:
         row = slice(indptr[i], indptr[i + 1])
-        loss += _visit(
+        loss += _update(
             data[row], indices[row], y[i], sample_weight[i], w, state, eta, l2, l1, fit_intercept
         )
     return loss
-
-
-def _csr(data, indices, indptr, n_features):
-    """Return the CSR matrix of which indptr may be a slice."""
-    rows = slice(indptr[0], indptr[-1])
-    shape = (len(indptr) - 1, n_features)
-    return csr_array((data[rows], indices[rows], indptr - indptr[0]), shape=shape)
-
-
-def dense_outputs(X, v, c, z):
-    """Do as the kernel of this name."""
-    z[:] = linear_output(X, v, c)
-
-
-def dense_sums(X, weight, sums):
-    """Do as the kernel of this name."""
-    of_x, of_one = gradient(X, weight)
-    sums[:-1] += of_x
-    sums[-1] += of_one
-
-
-def dense_product(X, v, c, weight, z, sums):
-    """Do as the kernel of this name."""
-    dense_outputs(X, v, c, z)
-    dense_sums(X, weight * z, sums)
-
-
-def dense_loss(X, v, c, known, y, weight, z, slope, curvature, sums):
-    """Do as the kernel of this name."""
-    if not known:
-        dense_outputs(X, v, c, z)
-    loss, slope[:], curvature[:] = loss_and_derivatives(y, z)
-    slope *= weight
-    curvature *= weight
-    dense_sums(X, slope, sums)
-    return float(np.sum(weight * loss))
-
-
-def dense_squares(X, origin, weight, first, second):
-    """Do as the kernel of this name."""
-    offset = (X - origin).astype(X.dtype)
-    dense_sums(offset, weight, first)
-    dense_sums(np.square(offset), weight, second)
-
-
-def standardised(X, shift, scale, Z):
-    """Do as the kernel of this name."""
-    Z[:, : X.shape[1]] = (X - shift) / scale
-
-
-def dense_gram(X, weight, columns, gram):
-    """Do as the kernel of this name."""
-    Z = np.column_stack([X[:, columns].astype(np.float64), np.ones(len(X))])
-    Z *= np.sqrt(weight)[:, np.newaxis]
-    gram += np.tril(Z.T @ Z)
-
-
-def csr_outputs(data, indices, indptr, v, c, z):
-    """Do as the kernel of this name."""
-    dense_outputs(_csr(data, indices, indptr, len(v)), v, c, z)
-
-
-def csr_sums(data, indices, indptr, weight, sums):
-    """Do as the kernel of this name."""
-    dense_sums(_csr(data, indices, indptr, len(sums) - 1), weight, sums)
-
-
-def csr_product(data, indices, indptr, v, *arguments):
-    """Do as the kernel of this name."""
-    dense_product(_csr(data, indices, indptr, len(v)), v, *arguments)
-
-
-def csr_loss(data, indices, indptr, v, *arguments):
-    """Do as the kernel of this name."""
-    return dense_loss(_csr(data, indices, indptr, len(v)), v, *arguments)
-
-
-def csr_squares(data, indices, indptr, weight, first, second):
-    """Do as the kernel of this name."""
-    X = _csr(data, indices, indptr, len(first) - 1)
-    dense_sums(X, weight, first)
-    dense_sums(X.multiply(X), weight, second)
-
-
-def csr_gram(data, indices, indptr, weight, position, gram):
-    """Do as the kernel of this name."""
-    columns = np.flatnonzero(position >= 0)
-    X = _csr(data, indices, indptr, len(position))[:, columns]
-    gram[:-1, :-1] += np.tril((X.T @ X.multiply(weight[:, np.newaxis])).toarray())
-    dense_sums(X, weight, gram[-1])
-
-
-def centred_gram(sums, shift, scale):
-    """Do as the kernel of this name."""
-    first, total = sums[-1, :-1].copy(), sums[-1, -1]
-    centred = first - total * shift
-    matrix = np.tril(sums[:-1, :-1] - np.outer(first, shift) - np.outer(shift, centred))
-    matrix = matrix / scale[:, np.newaxis] / scale
-    sums[:-1, :-1] = matrix + np.tril(matrix, -1).T
-    sums[:-1, -1] = sums[-1, :-1] = centred / scale
-
-
-def ray_pass(y, z, along, sample_weight, length):
-    """Do as the kernel of this name."""
-    _, slope, curvature = loss_and_derivatives(y, z + length * along)
-    along_share = sample_weight * along
-    return float(along_share @ slope), float((along_share * along) @ curvature)
-
-
-def coordinate_descent(matrix, l1, u, gradient, n_sweeps, share):
-    """Do as the kernel of this name."""
-    gained = last = 0.0
-    for _ in range(n_sweeps):
-        last = 0.0
-        for j, bend in enumerate(np.diag(matrix)):
-            if bend > 0:
-                to = u[j] - gradient[j] / bend
-                moved = np.sign(to) * max(abs(to) - l1[j] / bend, 0.0)
-            elif abs(gradient[j]) <= l1[j]:
-                moved = 0.0
-            else:
-                continue
-            step = moved - u[j]
-            last -= step * (gradient[j] + bend * step / 2) + l1[j] * (abs(moved) - abs(u[j]))
-            u[j] = moved
-            gradient += step * matrix[j]
-        gained += last
-        if last <= share * gained:
-            break
-    return gained, last
-
-
-def csc_column_moments(data, indices, indptr, columns, weight, first, second):
-    """Do as the kernel of this name."""
-    for k, column in enumerate(columns):
-        stored = slice(indptr[column], indptr[column + 1])
-        first[k] = weight[indices[stored]] @ data[stored]
-        second[k] = weight[indices[stored]] @ np.square(data[stored])
-
-
-def csc_coordinate_descent(
-    data, indices, indptr, columns, weight, first, bend, l2, l1, gradient, start, total, every, u,
-    moved, state,
-):  # fmt: skip
-    """Do as the kernel of this name."""
-    gained = 0.0
-    for k, column in enumerate(columns):
-        if not every and u[k] == 0:
-            continue
-        stored = slice(indptr[column], indptr[column + 1])
-        rows, x = indices[stored], data[stored]
-        slope = gradient[k] + state[0] * first[k] + l2[k] * (u[k] - start[k]) + moved[rows] @ x
-        if bend[k] > 0:
-            to = u[k] - slope / bend[k]
-            to = np.sign(to) * max(abs(to) - l1[k] / bend[k], 0.0)
-        elif abs(slope) <= l1[k]:
-            to = 0.0
-        else:
-            continue
-        step = to - u[k]
-        gained -= step * (slope + bend[k] * step / 2) + l1[k] * (abs(to) - abs(u[k]))
-        u[k] = to
-        moved[rows] += step * weight[rows] * x
-        state[1] += step * first[k]
-        state[0] = -state[1] / total
-    return gained

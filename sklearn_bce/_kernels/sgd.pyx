@@ -1,22 +1,22 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, freethreading_compatible=True
-"""The per-sample rule, which must be a compiled loop; ``_kernel_twins.py`` says it in NumPy.
+"""The per-sample rule, one pass over rows in a given order; ``reference.py`` has it in NumPy.
 
-Arrays are allocated by the caller; which ones are changed is said of each function. None holds the
-GIL or raises.
+All arrays are allocated by the caller; those marked "changed" are changed in place. The loops run
+without the GIL.
 
-The weights are kept as ``scale * w``: shrinking them by the L2 penalty is then one multiplication.
-What the L1 norm has taken off all weights is kept as one number too, in units of the scale, and
-taken off the weight of a feature when that is next needed. So a pass over sparse rows costs nothing
-for the features a row does not have (B. Carpenter, "Lazy Sparse Stochastic Gradient Descent for
-Regularized Multinomial Logistic Regression", 2008).
+The weights are kept as scale · w, so that shrinking all of them by the L2 penalty is one
+multiplication. What the L1 norm takes off every weight is summed in one number, in units of the
+scale, and taken off the weight of a feature before a row that stores the feature reads that weight.
+A pass over sparse rows therefore takes O(nnz) operations (B. Carpenter, "Lazy Sparse Stochastic
+Gradient Descent for Regularized Multinomial Logistic Regression", 2008).
 """
 from libc.math cimport exp, fabs
 from libc.stdlib cimport calloc, free
 from scipy.linalg.cython_blas cimport daxpy, ddot
 
-from sklearn_bce._kernels.soft_threshold cimport soft
-from sklearn_bce._kernels.log_sum cimport Tally, count_loss, total
+from sklearn_bce._kernels.log_sum cimport LogSum, add_loss, total
+from sklearn_bce._kernels.soft_threshold cimport soft_threshold
 from sklearn_bce._kernels.types cimport index, real
 
 cdef extern from *:
@@ -29,32 +29,48 @@ cdef extern from *:
     """
     void BCE_PREFETCH(const void *address) noexcept nogil
 
-# Below this many features a plain loop beats the call of a BLAS routine (measured crossing: 50-80).
 cdef enum:
+    # Features from which on a call of BLAS takes less time than a loop; the two cross between 50
+    # and 80 features: python -m benchmarks.tuning blas_width
     BLAS_WIDTH = 64
+    # Bytes that one prefetch brings: the cache line of x86-64 and of most ARM processors.
     CACHE_LINE = 64
-    FETCH_BYTES = 4096   # rows longer than this are fetched by the hardware once it sees the stride
+    # Bytes of a row that are prefetched, at most: a page of memory. Beyond that the hardware has
+    # seen the stride and prefetches by itself: python -m benchmarks.tuning prefetch
+    PREFETCH_BYTES = 4096
+    # Rows between the one in use and the one that is prefetched, so that the memory has answered
+    # before the row is needed: python -m benchmarks.tuning prefetch
+    DENSE_ROWS_AHEAD = 2
+    SPARSE_ROWS_AHEAD = 4
 
+# The least |scale|, below which the scale is multiplied into w; the value of scikit-learn for
+# float64 (utils/_weight_vector.pyx). reference.py has the same number.
 cdef double SMALLEST_SCALE = 1e-9
 
 
-cdef inline double output_error(double z, double y, double weight, Tally *tally) noexcept nogil:
-    """Return y − a and add the weighted loss of the sample to the tally."""
+cdef inline double output_error(double z, double y, double sample_weight,
+                                LogSum *losses) noexcept nogil:
+    """Return y − a, and add the loss of the sample, times its weight, to the losses."""
     cdef double growth = exp(-z)
-    count_loss(z, growth if z >= 0 else 1.0 / growth, y, weight, tally)
+    add_loss(z, growth if z >= 0 else 1.0 / growth, y, sample_weight, losses)
     return y - 1.0 / (1.0 + growth)
 
 
-cdef inline void fetch(const void *start, Py_ssize_t n_bytes) noexcept nogil:
+cdef inline void prefetch(const void *start, Py_ssize_t n_bytes) noexcept nogil:
+    """Ask for the first bytes, PREFETCH_BYTES at most, to be brought into the cache."""
     cdef Py_ssize_t offset = 0
-    cdef Py_ssize_t end = n_bytes if n_bytes < FETCH_BYTES else FETCH_BYTES
+    cdef Py_ssize_t end = n_bytes if n_bytes < PREFETCH_BYTES else PREFETCH_BYTES
     while offset < end:
         BCE_PREFETCH(<const char *> start + offset)
         offset += CACHE_LINE
 
 
 cdef inline double dot(const real *x, const double *w, int n) noexcept nogil:
-    # four sums at a time: one would wait for each addition before the next
+    """Return Σ wx of a dense row of n features.
+
+    It is the sum of four independent sums: an addition has a latency of 3 to 5 cycles on current
+    x86-64 processors (A. Fog, "Instruction tables"), which one sum would wait at each term.
+    """
     cdef double first = 0.0, second = 0.0, third = 0.0, fourth = 0.0
     cdef int j, one = 1, whole = n - n % 4
     if real is double:
@@ -72,6 +88,7 @@ cdef inline double dot(const real *x, const double *w, int n) noexcept nogil:
 
 cdef inline double sparse_dot(const real *x, const index *j, Py_ssize_t n,
                               const double *w) noexcept nogil:
+    """Return Σ wx of a sparse row that stores n values x of the features j; see `dot`."""
     cdef double first = 0.0, second = 0.0, third = 0.0, fourth = 0.0
     cdef Py_ssize_t e, whole = n - n % 4
     for e in range(0, whole, 4):
@@ -85,6 +102,7 @@ cdef inline double sparse_dot(const real *x, const index *j, Py_ssize_t n,
 
 
 cdef inline void add_scaled(double factor, const real *x, double *w, int n) noexcept nogil:
+    """Add factor · x to w, both of n features."""
     cdef int j, one = 1
     if real is double:
         if n >= BLAS_WIDTH:
@@ -94,16 +112,26 @@ cdef inline void add_scaled(double factor, const real *x, double *w, int n) noex
         w[j] += factor * x[j]
 
 
-cdef inline void settle(double *w, double *seen, double taken, Py_ssize_t n) noexcept nogil:
-    """Take off all weights what has been taken since each was last seen; `taken` is then 0."""
+cdef inline void apply_l1(double *w, double *l1_applied, double l1_sum,
+                          Py_ssize_t n_features) noexcept nogil:
+    """Take off every weight what the L1 norm has still to take; set l1_applied to 0.
+
+    The caller then sets l1_sum to 0.
+
+    Parameters
+    ----------
+    w : (n_features,) weights divided by the scale; changed
+    l1_applied : (n_features,) the value of l1_sum up to which each weight is thresholded; changed
+    l1_sum : sum of all thresholds so far, in units of the scale
+    """
     cdef Py_ssize_t j
-    for j in range(n):
-        w[j] = soft(w[j], taken - seen[j])
-        seen[j] = 0.0
+    for j in range(n_features):
+        w[j] = soft_threshold(w[j], l1_sum - l1_applied[j])
+        l1_applied[j] = 0.0
 
 
-cdef inline double shrunk(double scale, double factor, double[::1] w) noexcept nogil:
-    """Return scale·factor, multiplied into w (and so 1) before it is too small to divide by."""
+cdef inline double rescaled(double scale, double factor, double[::1] w) noexcept nogil:
+    """Return scale · factor; 1 if that is below SMALLEST_SCALE, after multiplying it into w."""
     cdef Py_ssize_t j
     scale *= factor
     if fabs(scale) < SMALLEST_SCALE:
@@ -113,12 +141,12 @@ cdef inline double shrunk(double scale, double factor, double[::1] w) noexcept n
     return scale
 
 
-def dense_pass(const real[:, ::1] X, const double[::1] y, const double[:] sample_weight,
-               const Py_ssize_t[::1] order, double[::1] w, double[::1] state,
-               double eta, double l2, double l1, bint fit_intercept):
-    """Apply wᵢ ← wᵢ + ηs((y−a)xᵢ − λwᵢ), b ← b + ηs(y−a) for each sample in turn.
+def dense_sgd_pass(const real[:, ::1] X, const double[::1] y, const double[:] sample_weight,
+                   const Py_ssize_t[::1] order, double[::1] w, double[::1] state,
+                   double eta, double l2, double l1, bint fit_intercept):
+    """Apply wᵢ ← wᵢ + ηs((y−a)xᵢ − λwᵢ), b ← b + ηs(y−a) for each sample of the order in turn.
 
-    With an L1 norm every wᵢ is then moved to 0 by ηsκ, and not past it.
+    After each sample the L1 norm moves every wᵢ towards 0 by ηsκ, and not past 0.
 
     Parameters
     ----------
@@ -126,88 +154,100 @@ def dense_pass(const real[:, ::1] X, const double[::1] y, const double[:] sample
     y : (n_samples,) targets in [0, 1]
     sample_weight : (n_samples,) weights s
     order : (n,) rows to visit, each below n_samples
-    w : (n_features,) weights divided by the scale; changed in place
-    state : (2,) intercept and scale; changed in place
-    eta, l2, l1 : step η and strengths λ and κ of the penalty
-    fit_intercept : whether b moves
+    w : (n_features,) weights divided by the scale; changed
+    state : (2,) intercept b and scale; changed
+    eta : step η
+    l2, l1 : strengths λ and κ of the penalty
+    fit_intercept : whether b is updated
 
     Returns
     -------
     loss : float
-        Sum over the pass of s·L, each loss taken before its own update, in nats.
+        Sum over the pass of s·L, in nats, each loss taken before its own update.
     """
     cdef Py_ssize_t k, i, j, n = order.shape[0]
     cdef int n_features = <int> X.shape[1]
     cdef Py_ssize_t row_bytes = X.shape[1] * sizeof(real)
     cdef double b = state[0], scale = state[1], step
-    cdef Tally tally = Tally(0.0, 1.0, 0)
+    cdef LogSum losses = LogSum(0.0, 1.0, 0)
     with nogil:
         for k in range(n):
             i = order[k]
-            if k + 2 < n:
-                fetch(&X[order[k + 2], 0], row_bytes)
+            if k + DENSE_ROWS_AHEAD < n:
+                prefetch(&X[order[k + DENSE_ROWS_AHEAD], 0], row_bytes)
             step = eta * sample_weight[i] * output_error(
-                scale * dot(&X[i, 0], &w[0], n_features) + b, y[i], sample_weight[i], &tally)
+                scale * dot(&X[i, 0], &w[0], n_features) + b, y[i], sample_weight[i], &losses)
             if l2 != 0.0:
-                scale = shrunk(scale, 1.0 - eta * sample_weight[i] * l2, w)
+                scale = rescaled(scale, 1.0 - eta * sample_weight[i] * l2, w)
             add_scaled(step / scale, &X[i, 0], &w[0], n_features)
             if l1 != 0.0:
                 for j in range(n_features):
-                    w[j] = soft(w[j], eta * sample_weight[i] * l1 / fabs(scale))
+                    w[j] = soft_threshold(w[j], eta * sample_weight[i] * l1 / fabs(scale))
             if fit_intercept:
                 b += step
     state[0] = b
     state[1] = scale
-    return total(&tally)
+    return total(&losses)
 
 
-def csr_pass(const real[::1] data, const index[::1] indices, const index[::1] indptr,
-             const double[::1] y, const double[:] sample_weight,
-             const Py_ssize_t[::1] order, double[::1] w, double[::1] state,
-             double eta, double l2, double l1, bint fit_intercept):
-    """Do as `dense_pass`, over the rows of a CSR matrix (data, indices, indptr) in O(nnz)."""
+def csr_sgd_pass(const real[::1] data, const index[::1] indices, const index[::1] indptr,
+                 const double[::1] y, const double[:] sample_weight,
+                 const Py_ssize_t[::1] order, double[::1] w, double[::1] state,
+                 double eta, double l2, double l1, bint fit_intercept):
+    """Apply the rule of `dense_sgd_pass` to rows of a CSR matrix, in O(nnz) operations.
+
+    Parameters
+    ----------
+    data, indices, indptr : the CSR matrix, of shape (n_samples, n_features), float32 or float64
+    y, sample_weight, order, w, state, eta, l2, l1, fit_intercept : as for `dense_sgd_pass`
+
+    Returns
+    -------
+    loss : float
+        As of `dense_sgd_pass`.
+    """
     cdef Py_ssize_t k, i, e, start, stop, n = order.shape[0], n_features = w.shape[0]
-    cdef double b = state[0], scale = state[1], step, scaled, taken = 0.0, factor
-    cdef double *seen = NULL
+    cdef double b = state[0], scale = state[1], step, scaled, l1_sum = 0.0, factor
+    cdef double *l1_applied = NULL
     if l1 != 0.0:
-        seen = <double *> calloc(n_features, sizeof(double))
-        if seen == NULL:
+        l1_applied = <double *> calloc(n_features, sizeof(double))
+        if l1_applied == NULL:
             raise MemoryError
     cdef const real *x = &data[0] if data.shape[0] else NULL
     cdef const index *j = &indices[0] if indices.shape[0] else NULL
-    cdef double *v = &w[0]
-    cdef Tally tally = Tally(0.0, 1.0, 0)
+    cdef double *weights = &w[0]
+    cdef LogSum losses = LogSum(0.0, 1.0, 0)
     with nogil:
         for k in range(n):
             i = order[k]
-            if k + 4 < n:
-                e = indptr[order[k + 4]]
-                fetch(j + e, (indptr[order[k + 4] + 1] - e) * sizeof(index))
-                fetch(x + e, (indptr[order[k + 4] + 1] - e) * sizeof(real))
+            if k + SPARSE_ROWS_AHEAD < n:
+                e = indptr[order[k + SPARSE_ROWS_AHEAD]]
+                prefetch(j + e, (indptr[order[k + SPARSE_ROWS_AHEAD] + 1] - e) * sizeof(index))
+                prefetch(x + e, (indptr[order[k + SPARSE_ROWS_AHEAD] + 1] - e) * sizeof(real))
             start, stop = indptr[i], indptr[i + 1]
             if l1 != 0.0:
                 for e in range(start, stop):
-                    v[j[e]] = soft(v[j[e]], taken - seen[j[e]])
-                    seen[j[e]] = taken
+                    weights[j[e]] = soft_threshold(weights[j[e]], l1_sum - l1_applied[j[e]])
+                    l1_applied[j[e]] = l1_sum
             step = eta * sample_weight[i] * output_error(
-                scale * sparse_dot(x + start, j + start, stop - start, v) + b,
-                y[i], sample_weight[i], &tally)
+                scale * sparse_dot(x + start, j + start, stop - start, weights) + b,
+                y[i], sample_weight[i], &losses)
             if l2 != 0.0:
                 factor = 1.0 - eta * sample_weight[i] * l2
                 if l1 != 0.0 and fabs(scale * factor) < SMALLEST_SCALE:
-                    settle(v, seen, taken, n_features)
-                    taken = 0.0
-                scale = shrunk(scale, factor, w)
+                    apply_l1(weights, l1_applied, l1_sum, n_features)
+                    l1_sum = 0.0
+                scale = rescaled(scale, factor, w)
             scaled = step / scale
             for e in range(start, stop):
-                v[j[e]] += scaled * x[e]
+                weights[j[e]] += scaled * x[e]
             if l1 != 0.0:
-                taken += eta * sample_weight[i] * l1 / fabs(scale)
+                l1_sum += eta * sample_weight[i] * l1 / fabs(scale)
             if fit_intercept:
                 b += step
         if l1 != 0.0:
-            settle(v, seen, taken, n_features)
-    free(seen)
+            apply_l1(weights, l1_applied, l1_sum, n_features)
+    free(l1_applied)
     state[0] = b
     state[1] = scale
-    return total(&tally)
+    return total(&losses)

@@ -1,10 +1,11 @@
-/* The activation of many samples at once, in loops that a compiler turns into vector instructions.
+/* Loss, slope and curvature of many samples at once, in loops that a compiler vectorises.
 
-   Written out in C because exp() of the C library takes one number at a time. On x86-64 the loops
-   are compiled for several kinds of processor, and the one at hand picks its own; there is no fused
-   multiply-add among them, so that all round alike. */
-#ifndef BCE_ACTIVATION_H
-#define BCE_ACTIVATION_H
+   They are written in C because exp() of the C library takes one number at a time. On x86-64 Linux,
+   GCC compiles each loop for several instruction sets, and the loader picks the one that the
+   processor supports. The build forbids fused multiply-add (-ffp-contract=off), so that all
+   instruction sets round alike. */
+#ifndef BCE_SIGMOID_H
+#define BCE_SIGMOID_H
 
 #include <math.h>
 #include <stdint.h>
@@ -16,24 +17,47 @@
 #define BCE_FOR_EACH_PROCESSOR
 #endif
 
+/* Independent sums in a loop. An addition or multiplication has a latency of 3 to 5 cycles on
+   current x86-64 processors (A. Fog, "Instruction tables"): one sum would wait that long for each
+   term. */
 #define BCE_LANES 4
-#define BCE_BATCH 256  /* factors 1 + e^-|z| <= 2 that are multiplied before one logarithm */
 
-/* Set tail to e^-|z|, to an ulp or two; e^-708, the least there is room for, below that.
+/* Samples handled together. Factors 1 + e^-|z| are at most 2, so that their product is at most
+   2^256, within the range of a double (2^1024), and takes one logarithm; the three buffers of so
+   many doubles take 6 KiB of the first-level cache (32 KiB or more). */
+#define BCE_BATCH 256
 
-   With k the nearest integer to x/ln 2 and r = x - k ln 2, the exponential is 2^k e^r, and e^r its
-   Taylor series to r^13 (W. J. Cody and W. Waite, "Software Manual for the Elementary Functions",
-   1980, chapter 6). Adding 1.5 * 2^52 rounds to an integer, and leaves it in the lowest bits. */
+/* exp(-BCE_LARGEST_EXPONENT) is the least exponential: -708 is the last integer above
+   log(DBL_MIN) = -708.396, below which a double is subnormal. */
+#define BCE_LARGEST_EXPONENT 708.0
+
+/* Adding 1.5 * 2^52 to |x| < 2^51 rounds x to an integer, and leaves that integer in the lowest bits
+   of the significand. */
+#define BCE_ROUNDING_SHIFT 6755399441055744.0
+
+#define BCE_EXPONENT_BIAS 1023        /* of an IEEE 754 double, ... */
+#define BCE_SIGNIFICAND_BITS 52       /* ... whose exponent stands above so many bits */
+
+/* 1/ln 2, and ln 2 = BCE_LN2_HIGH + BCE_LN2_LOW, where the product of BCE_LN2_HIGH and an integer
+   below 2^20 is exact (fdlibm, e_exp.c). */
+#define BCE_INVERSE_LN2 1.4426950408889634
+#define BCE_LN2_HIGH 6.93147180369123816490e-01
+#define BCE_LN2_LOW 1.90821492927058770002e-10
+
+/* Set tail to e^-|z| of n samples, with an error of an ulp or two; to e^-708 where |z| > 708.
+
+   With k the integer nearest to x/ln 2 and r = x - k ln 2, e^x is 2^k e^r, and e^r is its Taylor
+   series to r^13, whose remainder at |r| <= ln(2)/2 is 5e-18 of it (W. J. Cody and W. Waite,
+   "Software Manual for the Elementary Functions", 1980, chapter 6). */
 BCE_FOR_EACH_PROCESSOR
 static void bce_tails(const double *z, double *tail, int n)
 {
-    const double magic = 6755399441055744.0;
     for (int i = 0; i < n; i++) {
         double x = -fabs(z[i]);
-        x = x < -708.0 ? -708.0 : x;
-        double shifted = x * 1.4426950408889634 + magic;
-        double k = shifted - magic;
-        double r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
+        x = x < -BCE_LARGEST_EXPONENT ? -BCE_LARGEST_EXPONENT : x;
+        double shifted = x * BCE_INVERSE_LN2 + BCE_ROUNDING_SHIFT;
+        double k = shifted - BCE_ROUNDING_SHIFT;
+        double r = (x - k * BCE_LN2_HIGH) - k * BCE_LN2_LOW;
         double p = 1.0 / 6227020800.0;
         p = p * r + 1.0 / 479001600.0;
         p = p * r + 1.0 / 39916800.0;
@@ -51,71 +75,71 @@ static void bce_tails(const double *z, double *tail, int n)
         int64_t bits;
         double power;
         memcpy(&bits, &shifted, sizeof bits);
-        bits = (int64_t)((uint64_t)(bits + 1023) << 52);
+        bits = (int64_t)((uint64_t)(bits + BCE_EXPONENT_BIAS) << BCE_SIGNIFICAND_BITS);
         memcpy(&power, &bits, sizeof power);
         tail[i] = p * power;
     }
 }
 
-/* Set slope to a - y and curvature to a(1 - a), factor to 1 + e^-|z| and missed to the part of the
-   loss that is no logarithm, max(z, 0) - yz. */
+/* Of n samples, given tail = e^-|z|, set slope to a - y, curvature to a(1 - a), factor to
+   1 + e^-|z|, and linear to max(z, 0) - yz. The loss is log(factor) + linear. */
 BCE_FOR_EACH_PROCESSOR
 static void bce_parts(const double *y, const double *z, const double *tail, double *slope,
-                      double *curvature, double *factor, double *missed, int n)
+                      double *curvature, double *factor, double *linear, int n)
 {
     for (int i = 0; i < n; i++) {
-        double nearer = 1.0 / (1.0 + tail[i]);
-        double farther = tail[i] * nearer;
-        double a = z[i] >= 0.0 ? nearer : farther;
+        double larger = 1.0 / (1.0 + tail[i]);   /* of a and 1 - a */
+        double smaller = tail[i] * larger;
+        double a = z[i] >= 0.0 ? larger : smaller;
         double positive = z[i] > 0.0 ? z[i] : 0.0;
         slope[i] = a - y[i];
-        curvature[i] = nearer * farther;
+        curvature[i] = larger * smaller;
         factor[i] = 1.0 + tail[i];
-        missed[i] = positive - y[i] * z[i];
+        linear[i] = positive - y[i] * z[i];
     }
 }
 
-/* Set slope to s(a - y) and curvature to sa(1 - a) of n samples, and return the sum of sL. The
-   weights are s[0], s[step], ...; a step of 0 stands for one weight for all. */
-static double bce_activate(const double *y, const double *z, const double *s, int64_t step,
-                           double *slope, double *curvature, int64_t n)
+/* Of n samples, set slope to p(a - y) and curvature to pa(1 - a), and return the sum of pL in nats.
+   The weights p are weight[0], weight[stride], ...; a stride of 0 stands for one weight for all
+   samples. */
+static double bce_loss(const double *y, const double *z, const double *weight, int64_t stride,
+                       double *slope, double *curvature, int64_t n)
 {
-    double tail[BCE_BATCH], factor[BCE_BATCH], missed[BCE_BATCH], total = 0.0;
+    double tail[BCE_BATCH], factor[BCE_BATCH], linear[BCE_BATCH], total = 0.0;
     for (int64_t start = 0; start < n; start += BCE_BATCH) {
         int m = (int)(n - start < BCE_BATCH ? n - start : BCE_BATCH);
         double *slopes = slope + start, *curvatures = curvature + start;
         bce_tails(z + start, tail, m);
-        bce_parts(y + start, z + start, tail, slopes, curvatures, factor, missed, m);
-        if (step == 0) {
-            /* several sums and products at a time: one would wait for each before the next */
+        bce_parts(y + start, z + start, tail, slopes, curvatures, factor, linear, m);
+        if (stride == 0) {
             double sum[BCE_LANES] = {0.0}, product[BCE_LANES];
             int whole = m - m % BCE_LANES;
             for (int lane = 0; lane < BCE_LANES; lane++) product[lane] = 1.0;
             for (int i = 0; i < whole; i += BCE_LANES)
                 for (int lane = 0; lane < BCE_LANES; lane++) {
-                    sum[lane] += missed[i + lane];
+                    sum[lane] += linear[i + lane];
                     product[lane] *= factor[i + lane];
                 }
             for (int i = whole; i < m; i++) {
-                sum[0] += missed[i];
+                sum[0] += linear[i];
                 product[0] *= factor[i];
             }
             total += (sum[0] + sum[1]) + (sum[2] + sum[3])
                      + log((product[0] * product[1]) * (product[2] * product[3]));
             for (int i = 0; i < m; i++) {
-                slopes[i] *= s[0];
-                curvatures[i] *= s[0];
+                slopes[i] *= weight[0];
+                curvatures[i] *= weight[0];
             }
         } else {
-            const double *weight = s + start * step;
+            const double *weights = weight + start * stride;
             for (int i = 0; i < m; i++) {
-                total += weight[i * step] * (missed[i] + log1p(tail[i]));
-                slopes[i] *= weight[i * step];
-                curvatures[i] *= weight[i * step];
+                total += weights[i * stride] * (linear[i] + log1p(tail[i]));
+                slopes[i] *= weights[i * stride];
+                curvatures[i] *= weights[i * stride];
             }
         }
     }
-    return step == 0 ? s[0] * total : total;
+    return stride == 0 ? weight[0] * total : total;
 }
 
 #endif

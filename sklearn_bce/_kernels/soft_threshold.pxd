@@ -1,10 +1,14 @@
 # cython: language_level=3, cdivision=True
-"""The L1 norm in one coordinate."""
+"""The L1 norm in one coordinate: soft-thresholding, and the proximal step of coordinate descent.
+
+All kernels that handle the L1 norm take it from here; ``reference.py`` has the same two functions
+in NumPy.
+"""
 from libc.math cimport fabs
 
 
-cdef inline double soft(double x, double threshold) noexcept nogil:
-    """Return x moved to 0 by the threshold, and not past it."""
+cdef inline double soft_threshold(double x, double threshold) noexcept nogil:
+    """Return sign(x)·max(|x| − threshold, 0), the minimiser over u of ½(u − x)² + threshold·|u|."""
     if x > threshold:
         return x - threshold
     if x < -threshold:
@@ -12,21 +16,28 @@ cdef inline double soft(double x, double threshold) noexcept nogil:
     return 0.0
 
 
-cdef inline double prox_coordinate_step(double *u, double slope, double bend, double l1,
-                            double *gained) noexcept nogil:
-    """Move u to where slope·d + ½ bend·d² + κ|u + d| is least, and return the step d.
+cdef inline double prox_coordinate_step(double *u, double derivative, double curvature, double l1,
+                                        double *decrease) noexcept nogil:
+    """Move u to u + d, where derivative·d + ½ curvature·d² + κ|u + d| is least; return d.
 
-    What that takes off is added to what has been gained. Where the model knows no curvature, u is
-    0 if κ holds it there, and else stays.
+    The decrease of that expression is added to ``decrease``. If the curvature is not positive, u
+    is set to 0 where |derivative| <= κ, and is not moved elsewhere (d is 0).
+
+    Parameters
+    ----------
+    u : pointer to one coordinate; changed
+    derivative, curvature : of the smooth part in that coordinate, at u
+    l1 : κ, the strength of the L1 norm in that coordinate
+    decrease : pointer to one number, to which the decrease is added
     """
-    cdef double to, step
-    if bend > 0.0:
-        to = soft(u[0] - slope / bend, l1 / bend)
-    elif fabs(slope) <= l1:
-        to = 0.0
+    cdef double new, step
+    if curvature > 0.0:
+        new = soft_threshold(u[0] - derivative / curvature, l1 / curvature)
+    elif fabs(derivative) <= l1:
+        new = 0.0
     else:
         return 0.0
-    step = to - u[0]
-    gained[0] -= step * (slope + 0.5 * bend * step) + l1 * (fabs(to) - fabs(u[0]))
-    u[0] = to
+    step = new - u[0]
+    decrease[0] -= step * (derivative + 0.5 * curvature * step) + l1 * (fabs(new) - fabs(u[0]))
+    u[0] = new
     return step

@@ -1,9 +1,10 @@
-"""As many threads as the process was given, and where it has use for them.
+"""Threads of a fit: how many the process may use, and sums over ranges of rows in each of them.
 
-BLAS's own threads are of no use to a fit: a block of rows is too small for them, and where another
-process wants the cores they wait for each other. A fit holds BLAS to one thread, and where data
-are large hands ranges of rows to as many of its own as BLAS was allowed before: that is what
-`threadpoolctl` and joblib set for the process. While another fit does so, it is one.
+A fit does not use the threads of BLAS: a block of rows is too small for them, and where other
+processes use the cores they wait for each other. A fit limits BLAS to one thread and, where the
+data are large, starts threads of its own, each for a range of rows. Their number is at most the
+number of threads that BLAS was allowed before, which `threadpoolctl` and joblib set for the
+process; it is one while another fit runs in the same process.
 """
 
 from __future__ import annotations
@@ -21,47 +22,62 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from threadpoolctl import ThreadpoolController
 
-# Elements of a dense pass that a thread is started for: a quarter of a millisecond, several times
-# what its start takes. (Measured on 2 cores: 2.0 times as fast with two threads at 5·10⁷ elements,
-# 1.5 at 4·10⁶, no faster below 10⁶.)
-WORTH_A_THREAD = 2**19
-# In elements of a pass: the work on a stored value of sparse X, on an element for the curvature.
+# Elements of X for each thread, at least: a dense pass over so many takes a quarter of a
+# millisecond, several times what the start of a thread takes. Two threads are 2.0 times as fast as
+# one at 5e7 elements, 1.5 times at 4e6, and no faster below 1e6:
+# python -m benchmarks.tuning elements_per_thread
+MIN_ELEMENTS_PER_THREAD = 2**19
+
+# Work on a stored value of sparse X in a pass, in units of the work on an element of dense X:
+# python -m benchmarks.tuning sparse_work
 SPARSE_WORK = 3
+
+# Work on an element for the curvature matrix Σ hxxᵀ, in units of the work of a pass:
+# python -m benchmarks.tuning curvature_work
 CURVATURE_WORK = 8
-# Sums that every thread has of its own are at most this many numbers (16 MB).
+
+# Numbers in the sums that a thread has of its own, at most: 16 MB of float64 for each thread.
+# python -m benchmarks.tuning own_sums
 MAX_OWN_SUMS = 2**21
 
-_lock = threading.Lock()
-_fits = 0  # that hold BLAS to one thread at the moment
-_allowed: list[int] = []  # what each of the libraries may use otherwise
+_lock = threading.Lock()  # held while the two variables below, or the threads of BLAS, are changed
+_n_fits = 0  # number of fits that limit BLAS to one thread at present
+_allowed: list[int] = []  # number of threads of each BLAS library before the first of these fits
 
 
-def _forget_other_fits() -> None:
-    """Take in that the process is a fork, in which no fit goes on."""
-    global _fits, _lock
+def _reset_after_fork() -> None:
+    """Lift the limit on BLAS in a forked process, which has no fit in progress."""
+    global _n_fits, _lock
     _lock = threading.Lock()
-    if _fits:
-        _fits = 0
+    if _n_fits:
+        _n_fits = 0
         _set(_allowed)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_other_fits)
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 @cache
 def _libraries() -> list:
-    """Return the BLAS libraries that are loaded, found once: that takes as long as a small fit."""
+    """Return the BLAS libraries of the process, cached: a search takes as long as a small fit."""
     return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[int]:
-    """Hold BLAS to one thread in the block; yield how many threads the block may use itself."""
-    global _fits
+    """Limit BLAS to one thread within the context.
+
+    Yields
+    ------
+    n_threads : int
+        Number of threads that the code in the context may use itself; 1 if another fit in this
+        process has entered the context before and not left it.
+    """
+    global _n_fits
     with _lock:
-        _fits += 1
-        alone = _fits == 1
+        _n_fits += 1
+        alone = _n_fits == 1
         if alone:
             _allowed[:] = [library.num_threads for library in _libraries()]
         _set([1] * len(_allowed))
@@ -70,82 +86,117 @@ def one_blas_thread() -> Iterator[int]:
         yield threads
     finally:
         with _lock:
-            _fits = max(0, _fits - 1)  # it is 0 where this is a fork in the middle of a fit
-            if not _fits:
+            _n_fits = max(0, _n_fits - 1)  # 0 in a process forked within the context
+            if not _n_fits:
                 _set(_allowed)
 
 
 @contextmanager
 def all_blas_threads() -> Iterator[None]:
-    """Let BLAS use all its threads in the block, unless another fit holds it to one as well."""
+    """Lift the limit of `one_blas_thread` within the context.
+
+    BLAS keeps one thread if more than one fit is in progress, and is not changed if none is.
+    """
     with _lock:
-        if _fits == 1:
+        if _n_fits == 1:
             _set(_allowed)
     try:
         yield
     finally:
         with _lock:
-            if _fits:
+            if _n_fits:
                 _set([1] * len(_allowed))
 
 
 def _set(numbers: list[int]) -> None:
+    """Set the number of threads of each BLAS library; the caller holds the lock."""
     for library, number in zip(_libraries(), numbers, strict=True):
         if library.num_threads != number:
-            # Of OpenBLAS, threadpoolctl lets only the thread that has first set it do so again.
-            free = getattr(library, "clear_controlling_thread", lambda force: None)
-            free(force=True)
+            # threadpoolctl lets only the thread that first set the number of OpenBLAS set it again,
+            # unless that thread is cleared before and after.
+            clear = getattr(library, "clear_controlling_thread", lambda force: None)
+            clear(force=True)
             library.set_num_threads(number)
-            free(force=True)
+            clear(force=True)
 
 
 def thread_ranges(X: Any, n_threads: int, work: float = 1.0) -> list[slice]:
-    """Return ranges of the rows of X, one for each thread that is worth its start.
+    """Return one range of rows of X for each thread that is worth its start.
+
+    The ranges cover all rows in order, each row once. They depend on the arguments alone, so that
+    a repeated fit sums in the same order.
 
     Parameters
     ----------
     X : ndarray or CSR of shape (n_samples, n_features)
+        Samples.
     n_threads : int
-        The most that there may be.
+        Largest number of ranges.
     work : float, default=1.0
-        What is done with an element, in elements of a dense pass.
+        Work on an element of X, in units of the work of a dense pass.
     """
     work *= SPARSE_WORK * X.nnz if issparse(X) else X.size
-    ranges = int(max(1, min(n_threads, work // WORTH_A_THREAD)))
-    if ranges == 1:
+    n_ranges = int(max(1, min(n_threads, work // MIN_ELEMENTS_PER_THREAD)))
+    if n_ranges == 1:
         return [slice(0, X.shape[0])]
-    edges = [X.shape[0] * k // ranges for k in range(ranges + 1)]
+    edges = [X.shape[0] * k // n_ranges for k in range(n_ranges + 1)]
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def sum_in_threads(
     add: Callable[..., None], ranges: list[slice], sums: Sequence[NDArray[np.float64]]
 ) -> None:
-    """Call add(range, *sums) for every range, each in a thread of its own with sums of its own.
+    """Call ``add(rows, *sums)`` for every range of rows, the first here, each other in a thread.
 
-    It adds to the sums, all of which end up in those given. Where they are so large that a thread
-    should have none of its own, the threads are left to BLAS: it has enough to do for them then.
+    The sums of all ranges are added to ``sums`` in the order of the ranges, however the threads are
+    timed: the result depends on the ranges alone. With one range no thread is started. Where the
+    sums have more than MAX_OWN_SUMS elements together, the ranges follow one another in this
+    thread and BLAS uses all its threads.
+
+    Parameters
+    ----------
+    add : callable (rows, *sums)
+        Adds the sums over a range of rows to arrays of the shapes of ``sums``, in place. It may be
+        called from several threads at once, with arrays that no other call has.
+    ranges : list of slice
+        Ranges of rows.
+    sums : sequence of ndarray, float64
+        Changed in place.
+
+    Raises
+    ------
+    BaseException
+        What ``add`` raises; if several calls raise, one of their exceptions. The sums are then
+        incomplete.
     """
     first, *others = ranges
     if not others:
-        return add(first, *sums)
-    if sum(of_all.size for of_all in sums) > MAX_OWN_SUMS:
+        add(first, *sums)
+        return
+    if sum(array.size for array in sums) > MAX_OWN_SUMS:
         with all_blas_threads():
             for rows in ranges:
                 add(rows, *sums)
-        return None
-    own_sums = [[np.zeros_like(of_all) for of_all in sums] for _ in others]
-    in_threads(
-        [partial(add, first, *sums)]
-        + [partial(add, rows, *own) for rows, own in zip(others, own_sums, strict=True)]
-    )
+        return
+    own_sums = [[np.zeros_like(array) for array in sums] for _ in others]
+    calls = [partial(add, rows, *own) for rows, own in zip(others, own_sums, strict=True)]
+    in_threads([partial(add, first, *sums), *calls])
     for own in own_sums:
-        for of_all, of_range in zip(sums, own, strict=True):
-            of_all += of_range
+        for total, part in zip(sums, own, strict=True):
+            total += part
 
 
 def in_threads(tasks: list[Callable[[], None]]) -> None:
-    """Run the first task in this thread and each other in one of its own; raise what one raises."""
+    """Run the first task in this thread and each other in a thread of its own; wait for all.
+
+    A task whose thread cannot be started, as the process may have no more threads, runs in this
+    thread.
+
+    Raises
+    ------
+    BaseException
+        What a task raises; if several do, one of their exceptions. All tasks end before.
+    """
     raised: list[BaseException] = []
 
     def run(task: Callable[[], None]) -> None:
@@ -154,19 +205,19 @@ def in_threads(tasks: list[Callable[[], None]]) -> None:
         except BaseException as error:
             raised.append(error)
 
-    mine, others = tasks[:1], []
+    here, threads = tasks[:1], []
     try:
         for task in tasks[1:]:
             thread = threading.Thread(target=run, args=(task,))
             try:
                 thread.start()
-                others.append(thread)
-            except RuntimeError:  # the process may have no more
-                mine.append(task)
-        for task in mine:
+                threads.append(thread)
+            except RuntimeError:
+                here.append(task)
+        for task in here:
             task()
     finally:
-        for thread in others:
+        for thread in threads:
             thread.join()
     if raised:
         raise raised[0]

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Types of stored values and of their indices."""
+"""Types of the stored values of X, and of the indices of a CSR or CSC matrix."""
 from libc.stdint cimport int32_t, int64_t
 
 ctypedef fused real:

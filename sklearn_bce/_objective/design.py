@@ -1,7 +1,7 @@
 """Products with Z = [(X − μ)/σ, 1], the samples in the working coordinates, by blocks of rows.
 
-Two kinds: a view, which leaves X alone and applies shift and scale to the products, whatever X is;
-and a copy, for data that fit into the cache.
+`Design` has two kinds of Z: X itself, where shift and scale are applied to the products, and a
+standardised copy of dense data that fit into the cache (`design_of`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from scipy.sparse import issparse
 from sklearn_bce._kernels import Vector, kernels
 from sklearn_bce._objective.rows import (
     BLOCK_ELEMENTS,
-    DenseRows,
+    Rows,
+    dense_rows,
     divided_by,
     full_columns,
     row_blocks,
@@ -25,28 +26,32 @@ from sklearn_bce._objective.rows import (
 )
 from sklearn_bce._objective.scaling import MAX_OFF_CENTRE, Coordinates
 
-# By how many deviations a mean may be off 0 for it to be removed from products, not from rows.
-OFF_CENTRE = {np.dtype(np.float64): MAX_OFF_CENTRE, np.dtype(np.float32): 10.0}
-# Scales whose squares, summed, stay within the range of the dtype.
+# Least and largest scale σ of a column for which products, and not rows, are divided by σ. Their
+# squares are then within two thirds of the exponents of the dtype (10**±308, 10**±38), which leaves
+# one third for the weights and the number of the samples that are summed.
 SAFE_SCALES = {np.dtype(np.float64): (1e-100, 1e100), np.dtype(np.float32): (1e-12, 1e12)}
 
 
 def design_of(X: Any, coordinates: Coordinates) -> Design:
-    """Return the samples X in the given coordinates: a copy of small data, which is faster."""
-    small = not issparse(X) and X.dtype == np.float64 and X.size <= BLOCK_ELEMENTS
-    if not small or coordinates.are_of_user:
+    """Return Z of the samples X: by a copy of X if X is dense, float64 and small, else by X itself.
+
+    Products with the copy take less time than products that are shifted and scaled.
+    """
+    is_small = not issparse(X) and X.dtype == np.float64 and X.size <= BLOCK_ELEMENTS
+    if not is_small or coordinates.are_of_user:
         return Design(X, coordinates)
     Z = np.empty((len(X), coordinates.size))
-    kernels().standardised(X, coordinates.shift, coordinates.scale, Z)
-    Z[:, X.shape[1] :] = 1.0  # the intercept is one feature more
+    kernels().standardise(X, coordinates.shift, coordinates.scale, Z)
+    Z[:, X.shape[1] :] = 1.0  # the intercept is a feature of Z
     return Design(Z, Coordinates.of_user(coordinates.size, fit_intercept=False))
 
 
 class Design:
-    """Z by way of X: blocks are rows of X, and products with them are shifted and scaled.
+    """Z = [(X − μ)/σ, 1] by way of X: products with blocks of X, which are shifted and scaled.
 
-    Where a mean is so far from 0, or a scale so extreme, that this would cost the result its
-    digits, blocks are standardised one by one (dense), or the columns in question in a copy (CSR).
+    Where a mean is so many deviations from 0, or a scale so extreme, that the products would lose
+    precision or overflow, dense blocks are standardised one by one, and the columns of a sparse X
+    are standardised in a copy.
 
     Parameters
     ----------
@@ -60,23 +65,26 @@ class Design:
         self.X, self.coordinates = X, coordinates
         low, high = SAFE_SCALES[X.dtype]
         shift, scale = coordinates.shift, coordinates.scale
-        far = np.abs(shift) > OFF_CENTRE[X.dtype] * scale
+        far = np.abs(shift) > MAX_OFF_CENTRE[X.dtype] * scale
         unsafe = bool(np.any(far) or scale.min() < low or scale.max() > high)
         self._standardise_blocks = unsafe and not issparse(X)
-        # What blocks are taken from, and the shift and scale still to be applied to products.
+        # The samples of the blocks; the shift and scale that products with blocks still need.
         self._source, self._shift, self._scale = X, shift, scale
         if unsafe:
             self._shift, self._scale = np.zeros_like(shift), np.ones_like(scale)
         if unsafe and issparse(X):
             self._source = divided_by(with_columns_centred(X, shift, far), scale)
             self._shift = np.where(full_columns(X, far), 0.0, shift) / scale
-        self._unit = 1 / self._scale
-        self._blocks: dict[tuple[int | None, int | None], list[tuple[slice, Any]]] = {}
+        self._inverse_scale = 1 / self._scale
+        # Sparse kernels take weights of float64, whatever the dtype of X.
+        self._weight_dtype = np.dtype(np.float64) if issparse(X) else X.dtype
+        self._blocks: dict[tuple[int | None, int | None], list[tuple[slice, Rows]]] = {}
 
-    def blocks(self, rows: slice) -> Iterator[tuple[slice, Any]]:
-        """Yield slices of the given rows, and each one's samples.
+    def blocks(self, rows: slice) -> Iterator[tuple[slice, Rows]]:
+        """Yield each block of the given rows: a slice of the rows, and the products with them.
 
-        A standardised block is overwritten by the next.
+        The products of a block must be made before the next block is taken, which may overwrite
+        the samples of the block.
         """
         if self._standardise_blocks:
             yield from self._standardised_blocks(rows)
@@ -87,37 +95,39 @@ class Design:
             self._blocks[key] = [(block, rows_of(self._source, block)) for block in slices]
         yield from self._blocks[key]
 
-    def _standardised_blocks(self, rows: slice) -> Iterator[tuple[slice, Any]]:
+    def _standardised_blocks(self, rows: slice) -> Iterator[tuple[slice, Rows]]:
+        """Yield blocks as `blocks` does, each standardised in a buffer that all blocks share."""
         slices = row_blocks(self.X, rows)
         shift = self.coordinates.shift.astype(self.X.dtype)
         scale = self.coordinates.scale.astype(self.X.dtype)
         buffer = np.empty((slices[0].stop - slices[0].start, self.X.shape[1]), self.X.dtype)
         for block in slices:
             Z = buffer[: block.stop - block.start]
-            kernels().standardised(self.X[block], shift, scale, Z)
-            yield block, DenseRows(Z)
+            kernels().standardise(self.X[block], shift, scale, Z)
+            yield block, dense_rows(Z)
 
-    def raw_weights(self, theta: Vector) -> tuple[Vector, float]:
-        """Return (v, c) with Xv + c = Zθ."""
-        v = theta[: self.X.shape[1]] * self._unit
-        return v, float(theta[-1] - self._shift @ v) if self.coordinates.fit_intercept else 0.0
+    def raw_weights(self, theta: Vector) -> tuple[NDArray[Any], float]:
+        """Return (w, b) with Xw + b = Zθ for the blocks X, w in the dtype that `Rows` takes."""
+        w = theta[: self.X.shape[1]] * self._inverse_scale
+        b = float(theta[-1] - self._shift @ w) if self.coordinates.fit_intercept else 0.0
+        return w.astype(self._weight_dtype, copy=False), b
 
     def sums(self) -> Vector:
-        """Return an empty sum of Xᵀ weight, and Σ weight."""
+        """Return zeros for the sums Σ hx and Σ h of `Rows`."""
         return np.zeros(self.X.shape[1] + 1)
 
     def to_theta_gradient(self, sums: Vector) -> Vector:
-        """Return Zᵀ weight, given the sums over all blocks."""
-        of_z = np.empty(self.coordinates.size)
-        of_features = of_z[: self.X.shape[1]]
+        """Return Zᵀh, of shape (size,), given Σ hx and Σ h over all blocks."""
+        of_theta = np.empty(self.coordinates.size)
+        of_features = of_theta[: self.X.shape[1]]
         np.multiply(self._shift, -sums[-1], out=of_features)
         of_features += sums[:-1]
-        of_features *= self._unit
-        of_z[self.X.shape[1] :] = sums[-1]
-        return of_z
+        of_features *= self._inverse_scale
+        of_theta[self.X.shape[1] :] = sums[-1]
+        return of_theta
 
     def gram_sums(self, subset: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return an empty sum of hxxᵀ over coordinates, with a last row for Σ hx and Σ h.
+        """Return zeros for Σ hxxᵀ of some features, with a last row for Σ hx and Σ h.
 
         Parameters
         ----------
@@ -129,26 +139,29 @@ class Design:
 
     def add_gram(
         self,
-        block: Any,
-        weight: Vector,
+        block: Rows,
+        row_weight: Vector,
         subset: NDArray[np.intp],
         sums: NDArray[np.float64],
     ) -> None:
-        """Add to the sums, in place; of Σ hxxᵀ only the lower triangle counts."""
-        block.add_gram(weight, self.coordinates.features_of(subset), sums)
+        """Add Σ hxxᵀ, Σ hx and Σ h of a block to the lower triangle of the sums, in place."""
+        block.add_gram(row_weight, self.coordinates.features_of(subset), sums)
 
     def gram(self, sums: NDArray[np.float64], subset: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return those entries of Zᵀ diag(h) Z, given the sums over all blocks; these change."""
+        """Return the entries of Zᵀ diag(h) Z in the subset, given the sums over all blocks.
+
+        The sums are changed, and may be the result.
+        """
         features = self.coordinates.features_of(subset)
         kernels().centred_gram(sums, self._shift[features], self._scale[features])
         return sums if self.coordinates.fit_intercept else sums[:-1, :-1].copy()
 
     def square_sums(self) -> NDArray[np.float64]:
-        """Return empty sums of hx and of hx², each with Σ h as its last entry."""
+        """Return zeros, of shape (2, n_features + 1), for Σ hx and Σ hx², each with a last Σ h."""
         return np.zeros((2, self.X.shape[1] + 1))
 
     def gram_diagonal(self, first: Vector, second: Vector) -> Vector:
-        """Return the diagonal of Zᵀ diag(h) Z, given the sums over all blocks."""
+        """Return the diagonal of Zᵀ diag(h) Z, given Σ hx and Σ hx² over all blocks."""
         n_features, total = self.X.shape[1], first[-1]
         diagonal = np.empty(self.coordinates.size)
         centred = second[:-1] - self._shift * (2 * first[:-1] - self._shift * total)

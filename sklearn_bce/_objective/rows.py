@@ -1,13 +1,14 @@
-"""Products with rows of X: all that dense and sparse data differ in.
+"""Products with rows of X: all that dense and sparse samples differ in.
 
-Both kinds have the same methods. Sums are added to in place; those with an entry for each feature
-and one more hold Σ hx and, in the last entry, Σ h.
+`Rows` has the products with some rows of X, dense or sparse; `rows_of` makes them. `row_blocks`
+divides X into blocks of rows. The functions at the end take and return sparse matrices.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,177 +16,191 @@ from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector, kernels
 
+# Elements of a block of rows of dense X, 2 MB of float64: a block that has been read for z = Xw is
+# still in the cache when it is read for Xᵀ(a−y). Passes take the same time from 2**16 to 2**19
+# elements: python -m benchmarks.tuning block_elements
+BLOCK_ELEMENTS = 2**18
 
-@dataclass(frozen=True, slots=True)
-class DenseRows:
-    """Rows of an array.
+
+class NotFiniteError(ValueError):
+    """X has an element that is infinite or NaN."""
+
+
+def raise_unless_finite(X: NDArray[Any]) -> None:
+    """Raise NotFiniteError if an element of X is infinite or NaN."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(X.sum()) or np.isfinite(X).all()
+    if not finite:
+        raise NotFiniteError("X contains NaN or infinity.")
+
+
+class Rows(NamedTuple):
+    """Products with some rows of X; each attribute is a kernel whose first arguments are the rows.
+
+    The arguments are float64 arrays, which the caller allocates; w has the dtype of X where X is
+    dense (see `Design.raw_weights`). Sums are added to in place. Those of shape (n_features + 1,)
+    hold Σ hx and, in the last entry, Σ h, for weights h of the rows.
+
+    Attributes
+    ----------
+    outputs : callable (w, b, z)
+        Sets z to Xw + b.
+    add_sums : callable (row_weight, sums)
+        Adds Σ hx and Σ h to the sums.
+    add_product : callable (w, b, row_weight, z, sums)
+        Sets z to Xw + b, and adds Σ hzx and Σ hz to the sums.
+    add_loss : callable (w, b, z_is_known, y, normalised_weight, z, slope, curvature, sums) -> float
+        Returns Σ pL(y, σ(z)) in nats, sets z to Xw + b unless z is known, slope to p(a−y) and
+        curvature to pa(1−a), and adds Σ slope·x and Σ slope to the sums.
+    add_squares : callable (row_weight, first, second)
+        Adds the sums of h(x−o) to first and those of h(x−o)² to second, with the origin o.
+    add_gram : callable (row_weight, columns, gram)
+        Adds Σ h vvᵀ to the lower triangle of gram, v being the given columns of x and a last 1.
+    """
+
+    outputs: Callable[..., None]
+    add_sums: Callable[..., None]
+    add_product: Callable[..., None]
+    add_loss: Callable[..., float]
+    add_squares: Callable[..., None]
+    add_gram: Callable[..., None]
+
+
+def rows_of(X: Any, rows: slice = slice(None), origin: Vector | None = None) -> Rows:
+    """Return the products with the rows of X in a slice.
+
+    X is not copied, except a dense X whose rows and columns are both not contiguous.
 
     Parameters
     ----------
-    X : ndarray of shape (n_rows, n_features), float32 or float64
-        In which each row, or each column, lies in one piece.
+    X : ndarray or CSR of shape (n_samples, n_features), float32 or float64
+        Samples; the indices of a CSR matrix are sorted within each row.
+    rows : slice, default=slice(None)
+        Rows of X, with a step of 1.
+    origin : ndarray of shape (n_features,), default=None
+        Origin of `Rows.add_squares`; None means 0, which it must be for sparse X.
     """
-
-    X: NDArray[Any]
-
-    def outputs(self, v: Vector, c: float, z: Vector) -> None:
-        """Set z to Xv + c."""
-        kernels().dense_outputs(self.X, v.astype(self.X.dtype, copy=False), c, z)
-
-    def add_sums(self, weight: Vector, sums: Vector) -> None:
-        """Add Σ hx and Σ h."""
-        kernels().dense_sums(self.X, weight, sums)
-
-    def add_product(self, v: Vector, c: float, weight: Vector, z: Vector, sums: Vector) -> None:
-        """Set z to Xv + c, and add Σ hzx and Σ hz."""
-        v = v.astype(self.X.dtype, copy=False)
-        kernels().dense_product(self.X, v, c, weight, z, sums)
-
-    def add_loss(self, v: Vector, c: float, known: bool, *samples: Any) -> float:
-        """Return Σ sL at z = Xv + c, and set what follows from it: see the kernel."""
-        v = v.astype(self.X.dtype, copy=False)
-        return kernels().dense_loss(self.X, v, c, known, *samples)
-
-    def add_squares(
-        self, weight: Vector, first: Vector, second: Vector, origin: Vector | None = None
-    ) -> None:
-        """Add Σ hx and Σ hx², of offsets from an origin where that is given."""
-        origin = np.zeros(self.X.shape[1]) if origin is None else origin
-        kernels().dense_squares(self.X, origin, weight, first, second)
-
-    def add_gram(
-        self, weight: Vector, columns: NDArray[np.intp], gram: NDArray[np.float64]
-    ) -> None:
-        """Add Σ h zzᵀ to the lower triangle, with z the given columns of x and a last 1."""
-        kernels().dense_gram(self.X, weight, columns, gram)
-
-
-@dataclass(frozen=True, slots=True)
-class SparseRows:
-    """Rows of a CSR matrix.
-
-    Parameters
-    ----------
-    data, indices, indptr : ndarray
-        The matrix, indices sorted within each row; indptr may be a slice of that of a larger one.
-    n_features : int
-        Number of columns.
-    """
-
-    data: NDArray[Any]
-    indices: NDArray[Any]
-    indptr: NDArray[Any]
-    n_features: int
-
-    @property
-    def _csr(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        return self.data, self.indices, self.indptr
-
-    def outputs(self, v: Vector, c: float, z: Vector) -> None:
-        """Set z to Xv + c."""
-        kernels().csr_outputs(*self._csr, v, c, z)
-
-    def add_sums(self, weight: Vector, sums: Vector) -> None:
-        """Add Σ hx and Σ h."""
-        kernels().csr_sums(*self._csr, weight, sums)
-
-    def add_product(self, v: Vector, c: float, weight: Vector, z: Vector, sums: Vector) -> None:
-        """Set z to Xv + c, and add Σ hzx and Σ hz."""
-        kernels().csr_product(*self._csr, v, c, weight, z, sums)
-
-    def add_loss(self, v: Vector, c: float, known: bool, *samples: Any) -> float:
-        """Return Σ sL at z = Xv + c, and set what follows from it: see the kernel."""
-        return kernels().csr_loss(*self._csr, v, c, known, *samples)
-
-    def add_squares(self, weight: Vector, first: Vector, second: Vector) -> None:
-        """Add Σ hx and Σ hx²."""
-        kernels().csr_squares(*self._csr, weight, first, second)
-
-    def add_gram(
-        self, weight: Vector, columns: NDArray[np.intp], gram: NDArray[np.float64]
-    ) -> None:
-        """Add Σ h zzᵀ to the lower triangle, with z the given columns of x and a last 1."""
-        position = np.full(self.n_features, -1)
-        position[columns] = np.arange(len(columns))
-        kernels().csr_gram(*self._csr, weight, position, gram)
-
-
-def rows_of(X: Any, rows: slice) -> DenseRows | SparseRows:
-    """Return the rows of X in a slice: no copy where each row, or column, lies in one piece."""
     if issparse(X):
-        stop = X.shape[0] if rows.stop is None else rows.stop
-        indptr = X.indptr[rows.start or 0 : stop + 1]
-        return SparseRows(X.data, X.indices, indptr, X.shape[1])
+        return _sparse_rows(X, rows)
     block = X[rows]
-    return DenseRows(block if blas_takes(block) else np.ascontiguousarray(block))
+    return dense_rows(block if is_blas_layout(block) else np.ascontiguousarray(block), origin)
 
 
-def blas_takes(X: NDArray[Any]) -> bool:
+def dense_rows(X: NDArray[Any], origin: Vector | None = None) -> Rows:
+    """Return the products with an array whose rows, or whose columns, are contiguous."""
+    loops = kernels()
+    return Rows(
+        outputs=partial(loops.dense_outputs, X),
+        add_sums=partial(loops.dense_sums, X),
+        add_product=partial(loops.dense_product, X),
+        add_loss=partial(loops.dense_loss, X),
+        add_squares=partial(
+            loops.dense_squares, X, np.zeros(X.shape[1]) if origin is None else origin
+        ),
+        add_gram=partial(loops.dense_gram, X),
+    )
+
+
+def _sparse_rows(X: Any, rows: slice) -> Rows:
+    """Return the products with some rows of a CSR matrix."""
+    loops = kernels()
+    start, stop, _ = rows.indices(X.shape[0])
+    csr = X.data, X.indices, X.indptr[start : stop + 1]
+    return Rows(
+        outputs=partial(loops.csr_outputs, *csr),
+        add_sums=partial(loops.csr_sums, *csr),
+        add_product=partial(loops.csr_product, *csr),
+        add_loss=partial(loops.csr_loss, *csr),
+        add_squares=partial(loops.csr_squares, *csr),
+        add_gram=partial(_add_sparse_gram, partial(loops.csr_gram, *csr), X.shape[1]),
+    )
+
+
+def _add_sparse_gram(
+    csr_gram: Callable[..., None],
+    n_features: int,
+    row_weight: Vector,
+    columns: NDArray[np.intp],
+    gram: NDArray[np.float64],
+) -> None:
+    """Call the kernel with the place of each column of X among the given ones, −1 for no place."""
+    position = np.full(n_features, -1)
+    position[columns] = np.arange(len(columns))
+    csr_gram(row_weight, position, gram)
+
+
+def is_blas_layout(X: NDArray[Any]) -> bool:
     """Return whether BLAS can read the array as it lies in memory.
 
-    Each row, or each column, must lie in one piece, and one behind the other: not so in ``X[::-1]``
-    or a window that slides over a series.
+    Rows, or columns, must be contiguous, and must not overlap or run backwards: ``X[::-1]`` and a
+    window that slides over a series are no such arrays.
     """
-    (n_rows, n_columns), (to_next_row, to_next_column) = X.shape, X.strides
-    if to_next_column == X.itemsize or n_columns == 1:
-        leading, length = to_next_row, n_columns
-    elif to_next_row == X.itemsize:
-        leading, length = to_next_column, n_rows
+    (n_rows, n_columns), (row_stride, column_stride) = X.shape, X.strides
+    if column_stride == X.itemsize or n_columns == 1:
+        leading, length = row_stride, n_columns
+    elif row_stride == X.itemsize:
+        leading, length = column_stride, n_rows
     else:
         return False
     return leading % X.itemsize == 0 and leading >= length * X.itemsize
 
 
-class NotFiniteError(ValueError):
-    """X has an element that is infinite or no number."""
-
-
-def raise_unless_finite(X: NDArray[Any]) -> None:
-    """Raise NotFiniteError if an element of X is infinite or no number."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        finite = np.isfinite(X.sum()) or np.isfinite(X).all()
-    if not finite:
-        raise NotFiniteError("X has elements that are infinite or no numbers.")
-
-
-# Rows of a dense X are taken this many elements at a time: a block read for z = Xw is then still in
-# the cache for Xᵀ(a−y) (2 MB of float64; measured flat from 2¹⁶ to 2¹⁹).
-BLOCK_ELEMENTS = 2**18
-
-
 def row_blocks(X: Any, rows: slice = slice(None)) -> list[slice]:
-    """Return slices that cover the given rows of X, each fit for the cache; one if X is sparse."""
+    """Return slices that cover the given rows of X: one of sparse X, blocks of dense X.
+
+    A block has BLOCK_ELEMENTS elements at most, or one row.
+    """
     start, stop, _ = rows.indices(X.shape[0])
     length = stop - start if issparse(X) else max(1, BLOCK_ELEMENTS // X.shape[1])
     return [slice(at, min(at + length, stop)) for at in range(start, stop, max(length, 1))]
 
 
+# ----- sparse matrices ----------------------------------------------------------------------------
+
+
 def squared(X: Any) -> Any:
-    """Return the elementwise square of sparse X; X itself if its stored values are all one."""
+    """Return the elementwise square of sparse X; X itself if all its stored values are 1."""
     if np.all(X.data == 1):
         return X
     return type(X)((np.square(X.data), X.indices, X.indptr), shape=X.shape)
 
 
-def with_columns_centred(X: Any, shift: Vector, columns: NDArray[np.bool_]) -> Any:
-    """Return sparse X with the shift taken off those of the given columns that have no zeros.
-
-    A column whose mean is far from 0 in deviations has few zeros or none: with a share f of stored
-    values the mean is at most √(f/(1−f)) deviations. So this fills nothing in, and leaves nothing
-    to be desired.
-    """
-    columns = full_columns(X, columns)
-    data = X.data - np.where(columns, shift, 0.0).astype(X.dtype)[X.indices]
-    return type(X)((data, X.indices, X.indptr), shape=X.shape)
-
-
 def divided_by(X: Any, scale: Vector) -> Any:
-    """Return sparse X with its columns divided by the scale."""
+    """Return sparse X with its columns divided by the scale, a copy of the dtype of X."""
     data = X.data / scale.astype(X.dtype)[X.indices]
     return type(X)((data, X.indices, X.indptr), shape=X.shape)
 
 
 def full_columns(X: Any, columns: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which of the given columns of sparse X have a value stored in every row."""
+    """Return which of the given columns of sparse X have a value stored in every row.
+
+    Parameters
+    ----------
+    X : CSR of shape (n_samples, n_features)
+        Samples.
+    columns : ndarray of shape (n_features,), bool
+        Columns to look at; the result is False for all others.
+    """
     stored = np.bincount(X.indices, minlength=X.shape[1])
     return columns & (stored == X.shape[0])
+
+
+def with_columns_centred(X: Any, shift: Vector, columns: NDArray[np.bool_]) -> Any:
+    """Return sparse X with the shift subtracted from those of the given columns that are full.
+
+    A full column has a value stored in every row, so that no zero is filled in. A column with a
+    zero in one of n rows has a mean of at most √(n−1) deviations: of columns whose mean is many
+    deviations from 0, only those of very many rows are not full, and they keep their mean.
+
+    Parameters
+    ----------
+    X : CSR of shape (n_samples, n_features)
+        Samples; not changed.
+    shift : ndarray of shape (n_features,)
+        Number to subtract from each column.
+    columns : ndarray of shape (n_features,), bool
+        Columns whose mean is many deviations from 0.
+    """
+    columns = full_columns(X, columns)
+    data = X.data - np.where(columns, shift, 0.0).astype(X.dtype)[X.indices]
+    return type(X)((data, X.indices, X.indptr), shape=X.shape)

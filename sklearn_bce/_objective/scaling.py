@@ -1,11 +1,11 @@
-"""Coordinates in which columns are centred and have one scale, with X itself left alone.
+"""Coordinates θ in which columns are centred and scaled, while X itself is not changed.
 
-The neuron's output is the same number in the user's coordinates and in the working ones::
+The linear output is the same number in the user's coordinates (w, b) and in the working ones::
 
     z = b + Σ wᵢxᵢ = c + Σ uᵢ(xᵢ − μᵢ)/σᵢ        uᵢ = σᵢwᵢ,   c = b + Σ wᵢμᵢ
 
-A solver's parameters are one vector θ = (u, c), or θ = u without an intercept (then μ = 0, for
-there is no c to take up the shift).
+The vector of a solver's parameters is θ = (u, c); without an intercept it is θ = u, and μ = 0, as
+there is no c to hold Σ wᵢμᵢ.
 """
 
 from __future__ import annotations
@@ -20,9 +20,20 @@ from scipy.sparse import issparse
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.rows import divided_by, row_blocks, rows_of, with_columns_centred
 
-# A mean this many deviations from 0 costs that factor in precision when it is removed from a
-# product instead of from the rows (squared, in a curvature).
-MAX_OFF_CENTRE = 1e3
+# Largest |mean| of a column, in deviations, for which products are centred and not rows, by the
+# dtype of X. Centring a product loses that factor in precision, and centring a curvature its
+# square: of the rounding of 1e-16 and 6e-8, 1e-10 and 6e-6 is left.
+MAX_OFF_CENTRE = {np.dtype(np.float64): 1e3, np.dtype(np.float32): 10.0}
+
+# Range of a mean square Σ px² in which float64 loses nothing of the sum. Below it, terms of 1e-28
+# of the sum are subnormal (< 1e-308); above it, a term px² has overflowed in x² where p < 1e-28.
+SAFE_MEAN_SQUARES = 1e-280, 1e280
+
+# Difference, relative to the mean, by which the means of two parts of a constant column may differ
+# by rounding. A dense part gives the constant exactly. Over the n rows of a sparse part roundings
+# add up to some √n units in the last place: 64 of them in 4096 rows.
+# tests/test_parts.py::test_a_constant_column_keeps_its_scale
+ROUNDING_OF_MEANS = 64 * np.finfo(np.float64).eps
 
 
 @dataclass(frozen=True)
@@ -34,7 +45,7 @@ class Coordinates:
     shift, scale : ndarray of shape (n_features,), float64
         μ and σ; every σ is positive and finite.
     fit_intercept : bool
-        Whether θ ends with c.
+        Whether c is the last entry of θ.
     """
 
     shift: Vector
@@ -43,12 +54,12 @@ class Coordinates:
 
     @classmethod
     def of_user(cls, n_features: int, fit_intercept: bool) -> Coordinates:
-        """Return the user's own coordinates, μ = 0 and σ = 1."""
+        """Return the user's coordinates, μ = 0 and σ = 1."""
         return cls(np.zeros(n_features), np.ones(n_features), fit_intercept)
 
     @property
     def are_of_user(self) -> bool:
-        """Whether they are the user's own."""
+        """Whether these are the user's coordinates, μ = 0 and σ = 1."""
         return not np.any(self.shift) and bool(np.all(self.scale == 1))
 
     @property
@@ -57,16 +68,16 @@ class Coordinates:
         return len(self.scale) + self.fit_intercept
 
     def features_of(self, subset: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Return those of some entries of θ that are weights, the intercept's being the last."""
+        """Return the subset of entries of θ without that of c, the last one if there is a c."""
         return subset[:-1] if self.fit_intercept else subset
 
     def to_user(self, theta: Vector) -> tuple[Vector, float]:
-        """Return weights and intercept (w, b) of θ."""
+        """Return the weights and the intercept (w, b) of θ; b is 0.0 if there is none."""
         w = theta[: len(self.scale)] / self.scale
         return w, float(theta[-1] - self.shift @ w) if self.fit_intercept else 0.0
 
     def from_user(self, w: Vector, b: float) -> Vector:
-        """Return θ of weights and intercept (w, b)."""
+        """Return θ of the weights and the intercept (w, b); b is ignored if there is none."""
         if not self.fit_intercept:
             return self.scale * w
         return np.append(self.scale * w, b + self.shift @ w)
@@ -75,14 +86,15 @@ class Coordinates:
 def standard_coordinates(X: Any, normalised_weight: Any, fit_intercept: bool) -> Coordinates:
     """Return the coordinates in which the columns of X have mean 0 and mean square 1.
 
-    Without an intercept they are scaled and not centred. A constant column keeps the scale 1.
+    Without an intercept the columns are scaled and not centred. The scale of a constant column is
+    1.
 
     Parameters
     ----------
-    X : ndarray or CSR of shape (n_samples, n_features)
+    X : ndarray or CSR of shape (n_samples, n_features), float32 or float64
         Samples.
-    share : float or ndarray of shape (n_samples,)
-        Weight of each sample, summing to 1 over the samples.
+    normalised_weight : float or ndarray of shape (n_samples,)
+        Weight p of each sample, of sum 1 over the samples.
     fit_intercept : bool
         Whether there is an intercept.
     """
@@ -93,51 +105,56 @@ def standard_coordinates(X: Any, normalised_weight: Any, fit_intercept: bool) ->
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean and deviation of columns; those of two sets of samples add up to those of both.
+    """Mean and deviation of the columns of samples; moments of two sets of samples can be added.
 
     Attributes
     ----------
-    weight : float
-        Of the samples.
-    mean, deviation : ndarray of shape (n_features,)
-        If columns are not to be centred, 0 and the root of the mean square.
+    total_weight : float
+        Sum of the weights of the samples.
+    mean, deviation : ndarray of shape (n_features,), float64
+        Weighted mean and standard deviation; without an intercept 0 and the root of the mean
+        square.
     dtype : dtype
-        Of the samples.
+        Dtype of the samples.
     fit_intercept : bool
-        Whether columns are to be centred.
+        Whether there is an intercept.
     """
 
-    weight: float
+    total_weight: float
     mean: Vector
     deviation: Vector
     dtype: np.dtype
     fit_intercept: bool
 
     @classmethod
-    def of(cls, X: Any, weight: Vector, fit_intercept: bool) -> Moments:
-        """Return those of samples; weights are not negative."""
-        total = float(np.sum(weight))
+    def of(cls, X: Any, sample_weight: Vector, fit_intercept: bool) -> Moments:
+        """Return the moments of samples, whose weights are not negative."""
+        total = float(np.sum(sample_weight))
         mean = deviation = np.zeros(X.shape[1])
         if total > 0:
-            mean, deviation = _mean_and_deviation(X, weight / total, fit_intercept)
+            mean, deviation = _mean_and_deviation(X, sample_weight / total, fit_intercept)
         return cls(total, mean, deviation, X.dtype, fit_intercept)
 
     def __add__(self, other: Moments) -> Moments:
-        """Return those of both.
+        """Return the moments of both sets of samples together.
 
+        References
+        ----------
         T. F. Chan, G. H. Golub and R. J. LeVeque, "Algorithms for Computing the Sample Variance",
         The American Statistician 37 (1983), equation 2.1.
         """
-        total = self.weight + other.weight
-        p, q = (self.weight / total, other.weight / total) if total > 0 else (1.0, 0.0)
-        apart = other.mean - self.mean
-        rounding = 64 * np.finfo(np.float64).eps * np.abs(self.mean)
-        apart[np.abs(apart) <= rounding] = 0.0  # of a constant column
+        total = self.total_weight + other.total_weight
+        p, q = 1.0, 0.0
+        if total > 0:
+            p, q = self.total_weight / total, other.total_weight / total
+        difference = other.mean - self.mean
+        rounding = ROUNDING_OF_MEANS * np.abs(self.mean)
+        difference[np.abs(difference) <= rounding] = 0.0  # the column is constant
         within = np.hypot(np.sqrt(p) * self.deviation, np.sqrt(q) * other.deviation)
         return Moments(
             total,
-            self.mean + q * apart,
-            np.hypot(within, np.sqrt(p * q) * apart),
+            self.mean + q * difference,
+            np.hypot(within, np.sqrt(p * q) * difference),
             np.promote_types(self.dtype, other.dtype),
             self.fit_intercept,
         )
@@ -145,8 +162,8 @@ class Moments:
     @property
     def coordinates(self) -> Coordinates:
         """The coordinates in which these columns have mean 0 and mean square 1."""
-        # Any numbers near these do; ones that X's dtype can hold are subtracted and divided by
-        # exactly.
+        # Shift and scale need not be exact; numbers that the dtype of X can hold are subtracted
+        # and divided by without a further rounding.
         shift, scale = self.mean.astype(self.dtype), self.deviation.astype(self.dtype)
         usable = np.isfinite(scale) & (scale > np.finfo(self.dtype).tiny)
         scale = np.where(usable, scale, 1.0)
@@ -157,35 +174,49 @@ class Moments:
 def _mean_and_deviation(
     X: Any, normalised_weight: Vector, fit_intercept: bool
 ) -> tuple[Vector, Vector]:
-    """Return those of columns, as in `Moments`, given shares that add up to 1."""
+    """Return mean and deviation of columns, as in `Moments`, for weights p of sum 1."""
     origin = np.zeros(X.shape[1])
     if fit_intercept and not issparse(X):
-        # Moments are taken about a row of the data: at most √n deviations from the mean, it keeps
-        # the variance from cancelling, and a constant column gives an exact zero.
+        # Moments are taken about a row with weight. It is at most 1/√p deviations from the mean, so
+        # that the variance does not cancel, and the deviation of a constant column is exactly 0.
         origin += X[np.argmax(normalised_weight > 0)]
-    offset, scale = _moments(X, normalised_weight, origin, fit_intercept)
-    shift = origin + offset
+    offset, deviation = _moments(X, normalised_weight, origin, fit_intercept)
+    mean = origin + offset
     if issparse(X):
-        far = np.abs(shift) > MAX_OFF_CENTRE * scale
+        # The sums over sparse rows are of float64, whatever the dtype of X.
+        far = np.abs(mean) > MAX_OFF_CENTRE[np.dtype(np.float64)] * deviation
         if np.any(far):
-            centred = with_columns_centred(X, shift, far)
-            scale[far] = _moments(centred, normalised_weight, origin, fit_intercept)[1][far]
-            # What the mean of a constant column was rounded by is no deviation.
-            rounding = np.sqrt(X.shape[0]) * np.finfo(np.float64).eps * np.abs(shift)
-            scale[scale <= rounding] = 0.0
-    return shift, scale
+            centred = with_columns_centred(X, mean, far)
+            deviation[far] = _moments(centred, normalised_weight, origin, fit_intercept)[1][far]
+            # The mean of a constant column is rounded: its error, that of a random walk of n
+            # roundings, is not a deviation.
+            rounding = np.sqrt(X.shape[0]) * np.finfo(np.float64).eps * np.abs(mean)
+            deviation[deviation <= rounding] = 0.0
+    return mean, deviation
 
 
 def _moments(
     X: Any, normalised_weight: Vector, origin: Vector, centre: bool
 ) -> tuple[Vector, Vector]:
-    """Return mean and deviation of the columns of X − origin; about 0 if not to be centred.
+    """Return mean and deviation of the columns of X − origin.
 
-    For sparse X the origin must be 0.
+    Parameters
+    ----------
+    X : ndarray or CSR of shape (n_samples, n_features)
+        Samples.
+    normalised_weight : ndarray of shape (n_samples,)
+        Weights p of sum 1.
+    origin : ndarray of shape (n_features,)
+        Number to subtract from each column; 0 for sparse X.
+    centre : bool
+        Whether deviations are from the mean; if False, the mean returned is 0, and deviations are
+        the roots of the mean squares.
     """
     mean, mean_square = _sums(X, normalised_weight, origin)
-    # These squares may have left the range of numbers: the columns are summed again in other units.
-    lost = ~((mean_square > 1e-280) & (mean_square < 1e280))
+    # Columns whose squares may have left the range of float64 are divided by their largest value
+    # and summed again.
+    least, largest = SAFE_MEAN_SQUARES
+    lost = ~((mean_square > least) & (mean_square < largest))
     if issparse(X) and np.any(lost):
         lost &= np.bincount(X.indices, minlength=X.shape[1]) > 0
     unit = np.ones(X.shape[1])
@@ -202,12 +233,12 @@ def _moments(
 
 
 def _sums(X: Any, normalised_weight: Vector, origin: Vector) -> tuple[Vector, Vector]:
-    """Return Σ p(x − origin) and Σ p(x − origin)² of each column; of sparse X the origin is 0."""
+    """Return Σ p(x−o) and Σ p(x−o)² of each column, with the origin o, which is 0 for sparse X."""
     first, second = np.zeros((2, X.shape[1] + 1))
     normalised_weight = np.ascontiguousarray(normalised_weight)
     if issparse(X):
-        rows_of(X, slice(None)).add_squares(normalised_weight, first, second)
+        rows_of(X).add_squares(normalised_weight, first, second)
         return first[:-1], second[:-1]
     for rows in row_blocks(X):
-        rows_of(X, rows).add_squares(normalised_weight[rows], first, second, origin)
+        rows_of(X, rows, origin).add_squares(normalised_weight[rows], first, second)
     return first[:-1], second[:-1]

@@ -1,4 +1,4 @@
-"""What must be known of samples in parts before F can be told: one pass over them."""
+"""Summary of samples in parts, made in one pass before a fit: size, classes and random samples."""
 
 from __future__ import annotations
 
@@ -14,150 +14,176 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import DataSize
 from sklearn_bce._objective.partitioned import Parts
 
-# Random samples of either class that are kept, for each coordinate; of both, elements at most.
+# Random samples of each class that are kept, for each coordinate of θ. The curvature of m samples
+# differs from that of all by about √(size/m), here 0.16 for two classes of so many samples each:
+# python -m benchmarks.tuning rows_per_coordinate
 ROWS_PER_COORDINATE = 20
-MOST_ELEMENTS = 2**23
+
+# Elements of the random samples of both classes together, at most: 64 MB of float64.
+MAX_SAMPLE_ELEMENTS = 2**23
+
+# Labels that an error message lists.
+MAX_LABELS_LISTED = 5
 
 
 @dataclass(frozen=True)
 class BottomKSample:
-    """Random samples of a class, those with the least random numbers.
+    """A random sample of a set of samples: the k with the least ranks, which are random numbers.
+
+    Bottom-k samples of disjoint sets can be added: the k least ranks of both are the bottom-k
+    sample of the union (E. Cohen and H. Kaplan, "Summarizing Data using Bottom-k Sketches", PODC
+    2007).
 
     Attributes
     ----------
     n_samples : int
-        Of how many that have weight.
-    X, y, weight : array or CSR, ndarray, ndarray
-        They.
-    numbers : ndarray of shape (n,)
-        Theirs.
-    most : int
-        How many there may be.
+        Size of the set: the number of its samples with a positive weight.
+    X : ndarray or CSR of shape (n, n_features)
+        The samples drawn, n <= k.
+    y : ndarray of shape (n,)
+        Their targets, as given.
+    sample_weight : ndarray of shape (n,)
+        Their weights, as given.
+    ranks : ndarray of shape (n,)
+        Their ranks, uniform in [0, 1).
+    k : int
+        Largest number of samples drawn.
     """
 
     n_samples: int
     X: Any
     y: NDArray[Any]
-    weight: Vector
-    numbers: Vector
-    most: int
+    sample_weight: Vector
+    ranks: Vector
+    k: int
 
     def __add__(self, other: BottomKSample) -> BottomKSample:
-        """Return those of both."""
-        both = sp.issparse(self.X) or sp.issparse(other.X)
-        X = sp.vstack([self.X, other.X], format="csr") if both else np.vstack([self.X, other.X])
+        """Return the bottom-k sample of the union of both sets."""
+        is_sparse = sp.issparse(self.X) or sp.issparse(other.X)
+        X = [self.X, other.X]
+        X = sp.vstack(X, format="csr") if is_sparse else np.vstack(X)
         y = np.concatenate([self.y, other.y])
-        weight = np.concatenate([self.weight, other.weight])
-        numbers = np.concatenate([self.numbers, other.numbers])
-        return BottomKSample(
-            self.n_samples + other.n_samples, X, y, weight, numbers, self.most
-        ).least()
+        sample_weight = np.concatenate([self.sample_weight, other.sample_weight])
+        ranks = np.concatenate([self.ranks, other.ranks])
+        if len(ranks) > self.k:
+            rows = _least(ranks, self.k)
+            X, y, sample_weight, ranks = X[rows], y[rows], sample_weight[rows], ranks[rows]
+        return BottomKSample(self.n_samples + other.n_samples, X, y, sample_weight, ranks, self.k)
 
-    def least(self) -> BottomKSample:
-        """Return no more than there may be."""
-        if len(self.numbers) <= self.most:
-            return self
-        rows = np.sort(np.argpartition(self.numbers, self.most)[: self.most])
-        chosen = self.X[rows], self.y[rows], self.weight[rows], self.numbers[rows]
-        return BottomKSample(self.n_samples, *chosen, self.most)
+
+def _least(ranks: Vector, k: int) -> NDArray[np.intp]:
+    """Return the indices of the k least ranks, ascending; of all if there are no more than k."""
+    if len(ranks) <= k:
+        return np.arange(len(ranks))
+    return np.sort(np.argpartition(ranks, k)[:k])
 
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What is known of samples after one pass.
+    """Summary of samples; summaries of disjoint sets of samples can be added.
 
     Attributes
     ----------
-    extent : Extent
-        How much there is of them.
+    data_size : DataSize
+        Number of samples and of stored values, dtype and layout.
     n_features : int
-        How many features they have.
-    mass : dict
-        Σ s of each label; of soft targets, of 0 and of 1.
-    few : dict
-        Random samples of each label; of soft targets, of all together.
+        Number of features.
+    class_weight_sums : dict of float
+        Σ s for each label; with soft targets Σ s(1−y) for 0 and Σ sy for 1.
+    samples : dict of BottomKSample
+        Random samples of each label; with soft targets, of all samples under the key None.
     """
 
     data_size: DataSize
     n_features: int
     class_weight_sums: dict[Any, float]
-    few: dict[Any, BottomKSample]
+    samples: dict[Any, BottomKSample]
 
     def __add__(self, other: DataSummary) -> DataSummary:
-        """Return that of both.
+        """Return the summary of both sets of samples together.
 
         Raises
         ------
         ValueError
-            If they have not the same features.
+            If the numbers of features differ.
         """
         if self.n_features != other.n_features:
             raise ValueError(
-                f"X has {self.n_features} features in one part and {other.n_features} in another."
-            )
-        class_weight_sums, few = dict(self.class_weight_sums), dict(self.few)
-        for label in other.few:
-            few[label] = few[label] + other.few[label] if label in few else other.few[label]
-        for label in other.class_weight_sums:
-            class_weight_sums[label] = (
-                class_weight_sums.get(label, 0.0) + other.class_weight_sums[label]
+                f"X has {self.n_features} features in one part and {other.n_features} in another; "
+                "all parts must have the same features."
             )
         return DataSummary(
-            self.data_size + other.data_size, self.n_features, class_weight_sums, few
+            self.data_size + other.data_size,
+            self.n_features,
+            _added(self.class_weight_sums, other.class_weight_sums),
+            _added(self.samples, other.samples),
         )
 
 
-def summarise(parts: Parts, seed: int, soft: bool) -> DataSummary:
-    """Return what there is to know.
+def _added(first: dict[Any, Any], second: dict[Any, Any]) -> dict[Any, Any]:
+    """Return both dicts as one, values of the same key added."""
+    both = dict(first)
+    for key, value in second.items():
+        both[key] = both[key] + value if key in both else value
+    return both
+
+
+def summarise(parts: Parts, seed: int, soft_targets: bool) -> DataSummary:
+    """Return the summary of samples in parts, in one pass over them.
 
     Parameters
     ----------
     parts : Parts
         The samples.
     seed : int
-        What makes random numbers of the number of a part.
-    soft : bool
-        Whether y is.
+        Seed of the random numbers; the samples drawn depend on it and on the numbers of the parts.
+    soft_targets : bool
+        Whether y are targets in [0, 1]; else they are labels of two classes.
 
     Raises
     ------
     ValueError
-        If a part has more than two labels.
+        If one part has more than two labels, or parts differ in their number of features.
     """
-    return parts.sum(partial(_summarise_part, seed, soft))[0]
+    (summary,) = parts.sum(partial(_summarise_part, seed, soft_targets))
+    return summary
 
 
 def _summarise_part(
     seed: int,
-    soft: bool,
+    soft_targets: bool,
     number: int,
     X: Any,
     y: NDArray[Any],
-    weight: Vector,
+    sample_weight: Vector,
 ) -> list[DataSummary]:
-    """Return what there is to know of a part."""
-    random = np.random.default_rng([seed, number]).random(len(y))
+    """Return a list of one item, the summary of the part with this number."""
+    ranks = np.random.default_rng([seed, number]).random(len(y))
     size = X.shape[1] + 1
-    most = int(min(ROWS_PER_COORDINATE * size, MOST_ELEMENTS // (2 * size)))
-    labels = [None] if soft else np.unique(y).tolist()
-    if len(labels) > 2:
-        listed, more = labels[:5], " and more" if len(labels) > 5 else ""
-        raise ValueError(
-            f"Only binary classification is supported. y has the labels {listed}{more}. "
-            "Targets in [0, 1] need soft_targets=True."
-        )
-    class_weight_sums, few = {}, {}
-    if soft:
-        class_weight_sums = {0: float(weight @ (1 - y)), 1: float(weight @ y)}
+    k = int(min(ROWS_PER_COORDINATE * size, MAX_SAMPLE_ELEMENTS // (2 * size)))
+    labels = [None] if soft_targets else np.unique(y).tolist()
+    _raise_unless_binary(labels)
+    class_weight_sums, samples = {}, {}
+    if soft_targets:
+        class_weight_sums = {0: float(sample_weight @ (1 - y)), 1: float(sample_weight @ y)}
     for label in labels:
-        of_label = np.ones(len(y), dtype=bool) if soft else y == label
-        rows = np.flatnonzero(of_label & (weight > 0))
-        if not soft:
-            class_weight_sums[label] = float(np.sum(weight[of_label]))
-        least = rows
-        if len(rows) > most:  # not more are copied than are kept
-            least = rows[np.sort(np.argpartition(random[rows], most)[:most])]
-        few[label] = BottomKSample(
-            len(rows), X[least], y[least], weight[least], random[least], most
+        has_label = np.ones(len(y), dtype=bool) if soft_targets else y == label
+        if not soft_targets:
+            class_weight_sums[label] = float(np.sum(sample_weight[has_label]))
+        rows = np.flatnonzero(has_label & (sample_weight > 0))
+        drawn = rows[_least(ranks[rows], k)]
+        samples[label] = BottomKSample(
+            len(rows), X[drawn], y[drawn], sample_weight[drawn], ranks[drawn], k
         )
-    return [DataSummary(DataSize.of(X), X.shape[1], class_weight_sums, few)]
+    return [DataSummary(DataSize.of(X), X.shape[1], class_weight_sums, samples)]
+
+
+def _raise_unless_binary(labels: list[Any]) -> None:
+    """Raise ValueError if there are more than two labels."""
+    if len(labels) > 2:
+        more = " and more" if len(labels) > MAX_LABELS_LISTED else ""
+        raise ValueError(
+            "Only binary classification is supported: y must have two labels, and has "
+            f"{labels[:MAX_LABELS_LISTED]}{more}. Set soft_targets=True for targets that are "
+            "probabilities in [0, 1]."
+        )

@@ -136,12 +136,11 @@ class OnlineUpdater:
         # A row must lie in one piece: the only copy of X, and none if X is in C order.
         self._X = X = objective.X if issparse(objective.X) else np.ascontiguousarray(objective.X)
         penalty = objective.penalty
-        self._has_one_strength = (
-            np.ndim(penalty.l2) == np.ndim(penalty.l1) == 0
-        )  # as the loop needs
-        self._pass, self._rows = kernels().dense_pass, (X,)
+        # The loop over samples takes one strength for all weights.
+        self._has_one_strength = np.ndim(penalty.l2) == np.ndim(penalty.l1) == 0
+        self._pass, self._rows = kernels().dense_sgd_pass, (X,)
         if issparse(X):
-            self._pass, self._rows = kernels().csr_pass, (X.data, X.indices, X.indptr)
+            self._pass, self._rows = kernels().csr_sgd_pass, (X.data, X.indices, X.indptr)
         coordinates = objective.coordinates
         w, b = coordinates.to_user(coordinates.from_user(w, b))  # b is 0 if it is not to be fitted
         self._w = np.array(w, dtype=np.float64)
