@@ -15,7 +15,7 @@ the products with Z. Only this module divides by S.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import copy
 from functools import cached_property
 from typing import Any
@@ -38,7 +38,7 @@ from sklearn_bce._objective.base import (
 from sklearn_bce._objective.design import Design, design_of
 from sklearn_bce._objective.penalty import ElasticNet, Penalty
 from sklearn_bce._objective.ray import OutputRay
-from sklearn_bce._objective.rows import raise_unless_finite, row_blocks, squared
+from sklearn_bce._objective.rows import Rows, raise_unless_finite, row_blocks, squared
 from sklearn_bce._objective.scaling import Coordinates, standard_coordinates
 from sklearn_bce.chain_rule import binary_cross_entropy, sigmoid
 
@@ -278,7 +278,7 @@ class InMemoryObjective(BaseObjective):
 
     def raise_unless_finite(self) -> None:
         """Raise NotFiniteError for elements of X; for solvers that do not go over its blocks."""
-        self._over_blocks(lambda rows, block: None)
+        self._sum(lambda rows: list(self._blocks(rows)))
 
     @property
     def log_odds(self) -> float:
@@ -400,39 +400,36 @@ class InMemoryObjective(BaseObjective):
         diagonal : bool, default=False
             Whether to form the diagonal of that matrix.
         """
-        known = z is not None
-        z = z if known else np.empty(self.n_samples)
+        z_is_known = z is not None
+        z = z if z_is_known else np.empty(self.n_samples)
         curvature = np.empty(self.n_samples)
-        design, raw_weights = self._design, self._design.raw_weights(theta)
+        design = self._design
+        w, b = design.raw_weights(theta)
 
-        def add(rows: slice, block: Any, value: Vector, sums: Vector, *second: Any) -> None:
-            y, normalised_weight, outputs = self.y[rows], self.normalised_weight[rows], z[rows]
-            slope = np.empty(len(y))
-            value += block.add_loss(
-                *raw_weights, known, y, normalised_weight, outputs, slope, curvature[rows], sums
-            )
-            if hessian:
-                design.add_gram(block, curvature[rows], self._all, *second)
-            elif diagonal:
-                block.add_squares(curvature[rows], *second)
+        def add(all_rows: slice, value: Vector, sums: Vector, *second: Any) -> None:
+            for rows, block in self._blocks(all_rows):
+                y, p, h = self.y[rows], self.normalised_weight[rows], curvature[rows]
+                slope = np.empty(len(y))
+                value += block.add_loss(w, b, z_is_known, y, p, z[rows], slope, h, sums)
+                if hessian:
+                    design.add_gram(block, h, self._all, *second)
+                elif diagonal:
+                    block.add_squares(h, *second)
 
-        value, sums, second = np.zeros(1), design.sums(), ()
-        if hessian:
-            second = (design.gram_sums(self._all),)
-        elif diagonal:
-            second = design.square_sums()
-        self._over_blocks(add, value, sums, *second, work=CURVATURE_WORK if hessian else 1)
+        value, sums = np.zeros(1), design.sums()
+        second = self._second_sums(hessian, diagonal)
+        self._sum(add, value, sums, *second, work=CURVATURE_WORK if hessian else 1)
         u = theta[: self.n_features]
         total = float(value[0]) + self.penalty.value(u)
-        full_gradient = design.to_theta_gradient(sums)
-        full_gradient[: self.n_features] += self.penalty.gradient(u)
-        matrix = squares = None
+        gradient = design.to_theta_gradient(sums)
+        gradient[: self.n_features] += self.penalty.gradient(u)
+        evaluation = Evaluation(theta, total, gradient, z, curvature)
         if hessian:
-            matrix = self._curvature_of(*second, self._all)
-            squares = matrix.diagonal().copy()  # the matrix may be overwritten
+            evaluation.hessian = self._curvature_of(*second, self._all)
+            evaluation.diagonal = evaluation.hessian.diagonal().copy()  # it may be overwritten
         elif diagonal:
-            squares = self._add_penalty_curvature(design.gram_diagonal(*second))
-        return Evaluation(theta, total, full_gradient, z, curvature, matrix, squares)
+            evaluation.diagonal = self._diagonal_of(*second)
+        return evaluation
 
     def value_at(self, theta: Vector, z: Vector) -> float:
         """Return F at θ from its linear outputs z, without reading X."""
@@ -441,23 +438,26 @@ class InMemoryObjective(BaseObjective):
 
     def outputs(self, vector: Vector) -> Vector:
         """Return Z·vector, in one pass over X."""
-        z_direction, raw_weights = np.empty(self.n_samples), self._design.raw_weights(vector)
+        z_direction = np.empty(self.n_samples)
+        w, b = self._design.raw_weights(vector)
 
-        def fill(rows: slice, block: Any) -> None:
-            block.outputs(*raw_weights, z_direction[rows])
+        def fill(all_rows: slice) -> None:
+            for rows, block in self._blocks(all_rows):
+                block.outputs(w, b, z_direction[rows])
 
-        self._over_blocks(fill)
+        self._sum(fill)
         return z_direction
 
     def curvature_product(self, point: Evaluation, vector: Vector) -> tuple[Vector, Vector]:
         """Return ∂²F/∂θ²·vector at the point, and Z·vector, in one pass over X."""
         design, z_direction = self._design, np.empty(self.n_samples)
-        raw_weights, sums = design.raw_weights(vector), design.sums()
+        (w, b), sums = design.raw_weights(vector), design.sums()
 
-        def add(rows: slice, block: Any, sums: Vector) -> None:
-            block.add_product(*raw_weights, point.curvature[rows], z_direction[rows], sums)
+        def add(all_rows: slice, sums: Vector) -> None:
+            for rows, block in self._blocks(all_rows):
+                block.add_product(w, b, point.curvature[rows], z_direction[rows], sums)
 
-        self._over_blocks(add, sums)
+        self._sum(add, sums)
         product = design.to_theta_gradient(sums)
         product[: self.n_features] += self.penalty.gradient(vector[: self.n_features])
         return product, z_direction
@@ -488,12 +488,23 @@ class InMemoryObjective(BaseObjective):
         """
         design = self._design
 
-        def add(rows: slice, block: Any, sums: NDArray[np.float64]) -> None:
-            design.add_gram(block, point.curvature[rows], subset, sums)
+        def add(all_rows: slice, sums: NDArray[np.float64]) -> None:
+            for rows, block in self._blocks(all_rows):
+                design.add_gram(block, point.curvature[rows], subset, sums)
 
         sums = design.gram_sums(subset)
-        self._over_blocks(add, sums, work=CURVATURE_WORK)
+        self._sum(add, sums, work=CURVATURE_WORK)
         return self._curvature_of(sums, subset)
+
+    def _second_sums(self, hessian: bool, diagonal: bool) -> tuple[NDArray[np.float64], ...]:
+        """Return zeros for the sums of the matrix or of its diagonal; none if neither is wanted."""
+        if hessian:
+            return (self._design.gram_sums(self._all),)
+        return tuple(self._design.square_sums()) if diagonal else ()
+
+    def _diagonal_of(self, first: Vector, second: Vector) -> Vector:
+        """Return the diagonal of the curvature of F, given the sums over all blocks."""
+        return self._add_penalty_curvature(self._design.gram_diagonal(first, second))
 
     def _curvature_of(
         self, sums: NDArray[np.float64], subset: NDArray[np.intp]
@@ -506,30 +517,32 @@ class InMemoryObjective(BaseObjective):
 
     def curvature_diagonal(self, point: Evaluation) -> Vector:
         """Return the diagonal of ∂²F/∂θ² at the point, in one pass over X."""
-        weight = point.curvature
 
-        def add(rows: slice, block: Any, *squares: Vector) -> None:
-            block.add_squares(weight[rows], *squares)
+        def add(all_rows: slice, *squares: Vector) -> None:
+            for rows, block in self._blocks(all_rows):
+                block.add_squares(point.curvature[rows], *squares)
 
         squares = self._design.square_sums()
-        self._over_blocks(add, *squares)
-        return self._add_penalty_curvature(self._design.gram_diagonal(*squares))
+        self._sum(add, *squares)
+        return self._diagonal_of(*squares)
 
-    def _over_blocks(
-        self, add: Callable[..., None], *sums: NDArray[np.float64], work: float = 1.0
-    ) -> None:
-        """Call add(rows, block, *sums) for each block of rows, which adds to the sums in place.
+    def _blocks(self, rows: slice) -> Iterator[tuple[slice, Rows]]:
+        """Yield each block of some rows, checked for finite elements if it is read first."""
+        for block_rows, block in self._design.blocks(rows):
+            if not self._known_finite:
+                raise_unless_finite(self.X[block_rows])
+            yield block_rows, block
+
+    def _sum(self, add: Callable[..., None], *sums: NDArray[np.float64], work: float = 1.0) -> None:
+        """Call add(rows, *sums), which adds the sums over some rows in place, until all are done.
 
         That is one pass. If X is large, or ``work``, the work on an element in units of a dense
         pass, several threads go through a range of the rows each, with sums of their own.
         """
         self.passes.add()
-
-        def over(rows: slice, *sums: NDArray[np.float64]) -> None:
-            for block_rows, block in self._design.blocks(rows):
-                if not self._known_finite:
-                    raise_unless_finite(self.X[block_rows])  # now that it is being read
-                add(block_rows, block, *sums)
-
-        sum_in_threads(over, thread_ranges(self.X, self.n_threads, work), sums)
+        ranges = thread_ranges(self.X, self.n_threads, work)
+        if len(ranges) == 1:
+            add(*ranges, *sums)
+        else:
+            sum_in_threads(add, ranges, sums)
         self._known_finite = True

@@ -58,6 +58,10 @@ class Start(NamedTuple):
     to_user: Callable[[Vector], tuple[Vector, float]] | None = None
     loss_curve: tuple[float, ...] = ()
 
+    def at_zero(self) -> Start:
+        """Return the same start at θ = 0, without the curvature, which has been used up."""
+        return self._replace(theta=np.zeros_like(self.theta), matrix=None)
+
 
 @dataclass(frozen=True)
 class NewtonResult:
@@ -87,7 +91,7 @@ def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (a
     direction = direction_rule(problem, tol, for_path=settings.warm_start)
     search = LineSearch(problem, start.is_expected_minimum or direction.penalty_dominates)
     stop = StoppingTest(tol)
-    run = Run(start, direction, settings.monitor)
+    run = Run(start, direction, settings.monitor, initial_evaluation(start, direction))
     guard = Safeguards(problem, direction, search, stop, run.starts_at_zero)
     while run.n_iter < settings.max_iter:
         settings.monitor.begin()
@@ -113,7 +117,7 @@ def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (a
                 return run.finish(StopReason.CONVERGED)
             run.await_confirmation(probe)
         elif not new and guard.restart_at_zero(run.point, d):
-            run.restart()
+            run.restart(initial_evaluation(start.at_zero(), direction))
         elif not new and tol > 0:
             return run.finish(guard.rounding_floor(run.point, d, verdict))
     return run.finish(StopReason.MAX_ITER)
@@ -136,10 +140,12 @@ class Run:
         Whether the last step left a large share of the decrement before it.
     """
 
-    def __init__(self, start: Start, direction: Direction, monitor: Monitor) -> None:
+    def __init__(
+        self, start: Start, direction: Direction, monitor: Monitor, point: Evaluation
+    ) -> None:
         self._start, self._direction, self._monitor = start, direction, monitor
         self._to_user = start.to_user or start.problem.coordinates.to_user
-        self.point = self.before = initial_evaluation(start, direction)
+        self.point = self.before = point
         self.starts_at_zero = not np.any(self.point.theta)
         self.loss_curve: list[float] = []
         self.previous_decrement, self.is_slow = 0.0, False
@@ -172,13 +178,9 @@ class Run:
         """Go on from a probe, and keep the point for the minimum until then; changes self."""
         self._awaiting, self.point = self.point, probe
 
-    def restart(self) -> None:
-        """Go on from θ = 0, and keep the point in case that there are too few steps left."""
-        zero = np.zeros_like(self._start.theta)
-        self._before_restart = self.point
-        # The curvature of the start has been used up.
-        start = self._start._replace(theta=zero, matrix=None)
-        self.point = initial_evaluation(start, self._direction)
+    def restart(self, point: Evaluation) -> None:
+        """Go on from a point, and keep the present one in case that too few steps are left."""
+        self._before_restart, self.point = self.point, point
 
     def finish(self, reason: StopReason) -> NewtonResult:
         """Return the result: the point, or the lower one if the run is cut short."""
