@@ -26,10 +26,10 @@ cdef extern from "sigmoid.h" nogil:
 cdef enum:
     # Bytes of X in a chunk of rows: a chunk that has been read for z = Xw is still in the
     # second-level cache when it is read for Xᵀ(a−y). Passes take the same time from 2¹⁷ to 2¹⁹
-    # bytes: python -m benchmarks.tuning chunk_bytes
+    # bytes: python -m benchmarks.tuning CHUNK_BYTES
     CHUNK_BYTES = 262144
     # Rows of a chunk, at least, however long a row is: fewer would leave BLAS a product of a vector
-    # for each row. python -m benchmarks.tuning chunk_rows
+    # for each row. python -m benchmarks.tuning MIN_CHUNK_ROWS
     MIN_CHUNK_ROWS = 8
 
 

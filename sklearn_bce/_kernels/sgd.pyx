@@ -31,15 +31,15 @@ cdef extern from *:
 
 cdef enum:
     # Features from which on a call of BLAS takes less time than a loop; the two cross between 50
-    # and 80 features: python -m benchmarks.tuning blas_width
+    # and 80 features: python -m benchmarks.tuning BLAS_WIDTH
     BLAS_WIDTH = 64
     # Bytes that one prefetch brings: the cache line of x86-64 and of most ARM processors.
     CACHE_LINE = 64
     # Bytes of a row that are prefetched, at most: a page of memory. Beyond that the hardware has
-    # seen the stride and prefetches by itself: python -m benchmarks.tuning prefetch
+    # seen the stride and prefetches by itself: python -m benchmarks.tuning PREFETCH_BYTES
     PREFETCH_BYTES = 4096
     # Rows between the one in use and the one that is prefetched, so that the memory has answered
-    # before the row is needed: python -m benchmarks.tuning prefetch
+    # before the row is needed: python -m benchmarks.tuning DENSE_ROWS_AHEAD
     DENSE_ROWS_AHEAD = 2
     SPARSE_ROWS_AHEAD = 4
 

@@ -25,19 +25,19 @@ from threadpoolctl import ThreadpoolController
 # Elements of X for each thread, at least: a dense pass over so many takes a quarter of a
 # millisecond, several times what the start of a thread takes. Two threads are 2.0 times as fast as
 # one at 5e7 elements, 1.5 times at 4e6, and no faster below 1e6:
-# python -m benchmarks.tuning elements_per_thread
+# python -m benchmarks.tuning MIN_ELEMENTS_PER_THREAD
 MIN_ELEMENTS_PER_THREAD = 2**19
 
 # Work on a stored value of sparse X in a pass, in units of the work on an element of dense X:
-# python -m benchmarks.tuning sparse_work
+# python -m benchmarks.tuning SPARSE_WORK
 SPARSE_WORK = 3
 
 # Work on an element for the curvature matrix Σ hxxᵀ, in units of the work of a pass:
-# python -m benchmarks.tuning curvature_work
+# python -m benchmarks.tuning CURVATURE_WORK
 CURVATURE_WORK = 8
 
 # Numbers in the sums that a thread has of its own, at most: 16 MB of float64 for each thread.
-# python -m benchmarks.tuning own_sums
+# python -m benchmarks.tuning MAX_OWN_SUMS
 MAX_OWN_SUMS = 2**21
 
 _lock = threading.Lock()  # held while the two variables below, or the threads of BLAS, are changed

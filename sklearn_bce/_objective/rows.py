@@ -18,7 +18,7 @@ from sklearn_bce._kernels import Vector, kernels
 
 # Elements of a block of rows of dense X, 2 MB of float64: a block that has been read for z = Xw is
 # still in the cache when it is read for Xᵀ(a−y). Passes take the same time from 2**16 to 2**19
-# elements: python -m benchmarks.tuning block_elements
+# elements: python -m benchmarks.tuning BLOCK_ELEMENTS
 BLOCK_ELEMENTS = 2**18
 
 

@@ -16,7 +16,7 @@ from sklearn_bce._objective.partitioned import Parts
 
 # Random samples of each class that are kept, for each coordinate of θ. The curvature of m samples
 # differs from that of all by about √(size/m), here 0.16 for two classes of so many samples each:
-# python -m benchmarks.tuning rows_per_coordinate
+# python -m benchmarks.tuning ROWS_PER_COORDINATE
 ROWS_PER_COORDINATE = 20
 
 # Elements of the random samples of both classes together, at most: 64 MB of float64.

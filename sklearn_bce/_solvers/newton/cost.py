@@ -2,7 +2,7 @@
 
 Costs are in nanoseconds on one core of a 2.6 GHz Xeon with OpenBLAS; only their ratios matter. A
 pass is z = Xw and Xᵀr; a curvature is Σ hxxᵀ, formed; a factor is its Cholesky factorisation.
-``python -m benchmarks.tuning cost`` measures them anew.
+``python -m benchmarks.tuning NAME`` measures the constant of that name anew.
 """
 
 from __future__ import annotations
