@@ -1,4 +1,4 @@
-r"""The derivation, one function a row: what a logistic neuron computes and how it learns.
+r"""What a logistic neuron computes and how it learns: one function for each step of the derivation.
 
 For one sample ``x`` with target ``y``, weights ``w`` and intercept ``b``::
 
@@ -9,14 +9,14 @@ For one sample ``x`` with target ``y``, weights ``w`` and intercept ``b``::
     ∂L/∂wᵢ = ∂L/∂a · ∂a/∂z · ∂z/∂wᵢ = −(y−a)xᵢ          ∂L/∂b = −(y−a)
     wᵢ ← wᵢ + η(y−a)xᵢ                                   b ← b + η(y−a)
 
-What depends on the activation takes ``z`` rather than ``a``: near 0 and 1 the activation is rounded
-and has forgotten what ``z`` still knows. So every function is finite and free of overflow for any
-finite ``z``, and loss and activation are right to a few units in the last place down to the least
-normal number, below which they are 0. Losses are in nats.
+Functions of the activation take ``z`` and not ``a``, which is rounded near 0 and 1, where ``z`` is
+not. Every function is therefore finite and free of overflow for any finite ``z``. Loss and
+activation have an error of a few units in the last place; results below the least normal number may
+be 0. Losses are in nats.
 
-All functions are elementwise in ``y`` and ``z`` and broadcast; where ``X`` is an argument it is one
-sample of shape (n_features,) or a batch (n_samples, n_features), which may be sparse. Targets may
-be any number in [0, 1].
+All functions are elementwise in ``y`` and ``z`` and broadcast. The argument ``X`` is one sample of
+shape (n_features,) or a batch of shape (n_samples, n_features), which may be sparse. Targets may be
+any numbers in [0, 1].
 
 References
 ----------
@@ -73,7 +73,7 @@ def linear_output(X: Any, w: ArrayLike, b: float = 0.0) -> Floats:
 
 
 def dz_dw(X: Any) -> Any:
-    """Factor ∂z/∂wᵢ = xᵢ: the input itself, returned as it came and not copied.
+    """Factor ∂z/∂wᵢ = xᵢ: the input itself, which is returned and not copied.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def da_dz(z: ArrayLike) -> Floats:
 
 
 def loss_and_derivatives(y: ArrayLike, z: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """Loss with its first and second derivative in z, at the price of one exponential.
+    """Loss with its first and second derivative in z, from one exponential.
 
     Parameters
     ----------
@@ -159,16 +159,16 @@ def loss_and_derivatives(y: ArrayLike, z: ArrayLike) -> tuple[Floats, Floats, Fl
     z = np.asarray(z)
     distance = np.abs(z)
     tail = np.exp(-distance)  # in (0, 1]: e⁻|ᶻ| cannot overflow
-    nearer = 1 / (1 + tail)  # σ(|z|); the other side is σ(−|z|) = tail·σ(|z|)
-    farther = tail * nearer
+    larger = 1 / (1 + tail)  # σ(|z|), the larger of a and 1−a
+    smaller = tail * larger  # σ(−|z|)
     negative = z < 0
     # L = log(1 + e⁻|ᶻ|) + y·max(−z, 0) + (1−y)·max(z, 0): no term is negative, so nothing cancels.
     loss = np.log1p(tail) + np.where(negative, y, np.subtract(1, y)) * distance
-    return loss, np.where(negative, farther, nearer) - y, nearer * farther
+    return loss, np.where(negative, smaller, larger) - y, larger * smaller
 
 
 def binary_cross_entropy(y: ArrayLike, z: ArrayLike) -> Floats:
-    """Loss L = −(y log a + (1−y) log(1−a)) of each sample, from z rather than from a rounded a.
+    """Loss L = −(y log a + (1−y) log(1−a)) of each sample, computed from z and not from a = σ(z).
 
     Parameters
     ----------
@@ -188,9 +188,9 @@ def binary_cross_entropy(y: ArrayLike, z: ArrayLike) -> Floats:
 def dl_da(y: ArrayLike, z: ArrayLike) -> Floats:
     """Factor ∂L/∂a = −(y/a − (1−y)/(1−a)) at a = σ(z).
 
-    Where the target is missed by more than |z| ≈ 709 this factor exceeds the largest
-    floating-point number and is held there. The gradient does not pass through it: `dl_dz` is the
-    product of this factor and `da_dz`, taken before either of them is rounded.
+    Where y is 1 and z < −709, or y is 0 and z > 709 (float64), this factor exceeds the largest
+    floating-point number and is set to that number. The gradient is not computed from this factor:
+    `dl_dz` is the product of this factor and `da_dz`, simplified before either is rounded.
 
     Parameters
     ----------
@@ -208,13 +208,13 @@ def dl_da(y: ArrayLike, z: ArrayLike) -> Floats:
     largest = np.finfo(np.result_type(z.dtype, np.float32)).max
     with np.errstate(over="ignore"):
         # 1/a = 1 + e⁻ᶻ and 1/(1−a) = 1 + eᶻ
-        per_a = np.minimum(1 + np.exp(-z), largest)
-        per_rest = np.minimum(1 + np.exp(z), largest)
-    return np.subtract(1, y) * per_rest - np.multiply(y, per_a)
+        inverse_a = np.minimum(1 + np.exp(-z), largest)
+        inverse_rest = np.minimum(1 + np.exp(z), largest)
+    return np.subtract(1, y) * inverse_rest - np.multiply(y, inverse_a)
 
 
 def dl_dz(y: ArrayLike, z: ArrayLike) -> Floats:
-    """Product ∂L/∂a · ∂a/∂z = −(y−a): in it both denominators have cancelled.
+    """Product ∂L/∂a · ∂a/∂z = −(y−a), in which the denominators a and 1−a have cancelled.
 
     Parameters
     ----------
@@ -234,8 +234,8 @@ def dl_dz(y: ArrayLike, z: ArrayLike) -> Floats:
 def gradient(X: Any, slope: ArrayLike) -> tuple[Floats, Floats]:
     """Gradient of a summed loss by the last factor of the chain, Σ ∂L/∂z · ∂z/∂wᵢ.
 
-    With ``slope = dl_dz(y, z)`` it is Σ −(y−a)xᵢ and Σ −(y−a); a slope multiplied by sample
-    weights gives the gradient of the weighted sum.
+    With ``slope = dl_dz(y, z)`` the gradient is Σ −(y−a)xᵢ and Σ −(y−a). A slope multiplied by
+    sample weights gives the gradient of the weighted sum of losses.
 
     Parameters
     ----------
@@ -271,7 +271,7 @@ def update(X: Any, y: ArrayLike, w: ArrayLike, b: float, eta: float = 1.0) -> tu
     b : float
         Intercept.
     eta : float, default=1.0
-        Step η; 1 is the plain rule.
+        Step η; the rule of the derivation has η = 1.
 
     Returns
     -------
@@ -285,7 +285,7 @@ def update(X: Any, y: ArrayLike, w: ArrayLike, b: float, eta: float = 1.0) -> tu
 
 
 def squared_error(y: ArrayLike, y_hat: ArrayLike) -> Floats:
-    """Loss of a linear neuron ŷ = b + Σ wᵢxᵢ, for comparison: SE = (y−ŷ)² of each sample.
+    """Squared error SE = (y−ŷ)² of each sample, the loss of a linear neuron ŷ = b + Σ wᵢxᵢ.
 
     Parameters
     ----------
@@ -301,11 +301,11 @@ def squared_error(y: ArrayLike, y_hat: ArrayLike) -> Floats:
 
 
 def squared_error_slope(y: ArrayLike, y_hat: ArrayLike, *, half: bool = False) -> Floats:
-    """Return ∂SE/∂ŷ = −2(y−ŷ); with the customary ½(y−ŷ)² the factor 2 is gone.
+    """Slope ∂SE/∂ŷ = −2(y−ŷ), or −(y−ŷ) for the loss ½(y−ŷ)².
 
-    With ``half=True`` it is −(y−ŷ), the very form of `dl_dz`: a logistic neuron on the
+    With ``half=True`` the slope has the form of `dl_dz`, −(y−a): a logistic neuron on the
     cross-entropy and a linear neuron on half the squared error learn by the same update. The factor
-    2 is no different rule; it doubles η.
+    2 does not change the rule; it doubles η.
 
     Parameters
     ----------
@@ -325,7 +325,7 @@ def squared_error_slope(y: ArrayLike, y_hat: ArrayLike, *, half: bool = False) -
 def squared_error_gradient(
     X: Any, y: ArrayLike, w: ArrayLike, b: float, *, half: bool = False
 ) -> tuple[Floats, Floats]:
-    """Gradient of the summed squared error: Σ −2(y−ŷ)xᵢ and Σ −2(y−ŷ), without the 2 if half.
+    """Gradient of the summed squared error: Σ −2(y−ŷ)xᵢ and Σ −2(y−ŷ); if half, without the 2.
 
     Parameters
     ----------

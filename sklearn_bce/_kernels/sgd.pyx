@@ -68,8 +68,9 @@ cdef inline void prefetch(const void *start, Py_ssize_t n_bytes) noexcept nogil:
 cdef inline double dot(const real *x, const double *w, int n) noexcept nogil:
     """Return Σ wx of a dense row of n features.
 
-    It is the sum of four independent sums: an addition has a latency of 3 to 5 cycles on current
-    x86-64 processors (A. Fog, "Instruction tables"), which one sum would wait at each term.
+    Four independent sums are added at the end: an addition has a latency of 3 to 5 cycles on
+    current x86-64 processors (A. Fog, "Instruction tables"), which a single sum would wait for at
+    each term.
     """
     cdef double first = 0.0, second = 0.0, third = 0.0, fourth = 0.0
     cdef int j, one = 1, whole = n - n % 4

@@ -31,8 +31,8 @@
    log(DBL_MIN) = -708.396, below which a double is subnormal. */
 #define BCE_LARGEST_EXPONENT 708.0
 
-/* Adding 1.5 * 2^52 to |x| < 2^51 rounds x to an integer, and leaves that integer in the lowest bits
-   of the significand. */
+/* Adding 1.5 * 2^52 to |x| < 2^51 rounds x to an integer, and leaves that integer in the lowest
+   bits of the significand. */
 #define BCE_ROUNDING_SHIFT 6755399441055744.0
 
 #define BCE_EXPONENT_BIAS 1023        /* of an IEEE 754 double, ... */

@@ -21,7 +21,7 @@ cdef inline double prox_coordinate_step(double *u, double derivative, double cur
     """Move u to u + d, where derivative·d + ½ curvature·d² + κ|u + d| is least; return d.
 
     The decrease of that expression is added to ``decrease``. If the curvature is not positive, u
-    is set to 0 where |derivative| <= κ, and is not moved elsewhere (d is 0).
+    is set to 0 where |derivative| <= κ, and is not moved otherwise (d is 0).
 
     Parameters
     ----------

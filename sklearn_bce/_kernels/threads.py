@@ -156,8 +156,8 @@ def sum_in_threads(
     Parameters
     ----------
     add : callable (rows, *sums)
-        Adds the sums over a range of rows to arrays of the shapes of ``sums``, in place. It may be
-        called from several threads at once, with arrays that no other call has.
+        Adds the sums over a range of rows to arrays of the shapes of ``sums``, in place. Several
+        threads may call the function at once, each with other arrays.
     ranges : list of slice
         Ranges of rows.
     sums : sequence of ndarray, float64

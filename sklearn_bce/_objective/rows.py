@@ -190,7 +190,7 @@ def with_columns_centred(X: Any, shift: Vector, columns: NDArray[np.bool_]) -> A
 
     A full column has a value stored in every row, so that no zero is filled in. A column with a
     zero in one of n rows has a mean of at most √(n−1) deviations: of columns whose mean is many
-    deviations from 0, only those of very many rows are not full, and they keep their mean.
+    deviations from 0, only columns of very many rows are not full; their mean is not subtracted.
 
     Parameters
     ----------

@@ -183,7 +183,7 @@ def _raise_unless_binary(labels: list[Any]) -> None:
     if len(labels) > 2:
         more = " and more" if len(labels) > MAX_LABELS_LISTED else ""
         raise ValueError(
-            "Only binary classification is supported: y must have two labels, and has "
+            "Only binary classification is supported: y must have two labels, but has the labels "
             f"{labels[:MAX_LABELS_LISTED]}{more}. Set soft_targets=True for targets that are "
             "probabilities in [0, 1]."
         )
