@@ -128,7 +128,7 @@ def test_slope_in_the_activation_is_right_and_held_at_the_largest_number(y):
 
 
 @pytest.mark.parametrize(*pairwise(z=[-1e308, -1e4, 1e4, 1e308], y=[0.0, 0.25, 1.0]))
-def test_everything_is_finite_and_silent_far_out(y, z):
+def test_all_functions_are_finite_without_warnings_at_large_outputs(y, z):
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         numbers = [
             sigmoid(z),
@@ -255,7 +255,7 @@ def test_gradient_of_a_batch_is_the_sum_over_its_samples():
 
 @pytest.mark.parametrize("eta", [1.0, 0.3])
 @pytest.mark.parametrize("container", ["one", *CONTAINERS])
-def test_update_is_the_formula(container, eta):
+def test_update_is_w_plus_eta_y_minus_a_x(container, eta):
     X, y, w, b = _samples()
     if container == "one":
         X, y = X[:1], y[:1]
@@ -322,7 +322,7 @@ def test_functions_broadcast_and_take_lists():
     assert curvature.shape == (4,)
 
 
-def test_float32_stays_float32_and_is_as_right_as_it_can_be():
+def test_float32_stays_float32_to_its_rounding():
     z = np.array([-104.0, -88.0, -20.0, 0.0, 3.0, 88.0, 200.0], dtype=np.float32)
     y = np.array([0.0, 1.0, 0.5, 0.25, 1.0, 0.0, 1.0], dtype=np.float32)
     got = [sigmoid(z), da_dz(z), dl_da(y, z), dl_dz(y, z), dz_db(z), *loss_and_derivatives(y, z)]
@@ -338,7 +338,7 @@ def test_float32_stays_float32_and_is_as_right_as_it_can_be():
     assert gradient(X, slope)[0].dtype == gradient(X[0], slope[0])[0].dtype == np.float32
 
 
-def test_arguments_are_left_alone():
+def test_arguments_are_not_written_to():
     X, y, w, b = _samples()
     arrays = (X, y, w)
     copies = [array.copy() for array in arrays]

@@ -179,7 +179,7 @@ def test_bits_are_those_of_the_reference_where_sums_have_one_term(dtype, layout,
         l1_strength=["no L1", "moderate L1"],
     )
 )
-def test_a_pass_in_pieces_is_the_pass(layout, module, strength, l1_strength):
+def test_a_pass_cut_in_pieces_has_the_result_of_the_whole(layout, module, strength, l1_strength):
     problem, l2 = Problem(65, np.float64, layout, "random"), STRENGTHS[strength]
     l1 = L1_STRENGTHS[l1_strength]
     pieces = np.split(problem.order, [1, 2, 2, 50, 119])  # one of them empty

@@ -185,7 +185,7 @@ def test_coordinate_descent_stops_when_a_sweep_brings_little(kernels, share):
     assert last == pytest.approx(values[sweeps] - values[sweeps - 1], rel=1e-6, abs=1e-14)
 
 
-def test_coordinate_descent_without_curvature(kernels):
+def test_coordinate_descent_without_curvature_moves_to_0_or_not_at_all(kernels):
     """It goes to 0 where the gradient is no more than κ, and nowhere where it is more."""
     u, gradient = np.array([3.0, -2.0, 1.5, 0.0, 0.25]), np.array([0.5, -1.0, 2.0, 4.0, 0.0])
     l1, before = np.array([1.0, 1.0, 1.0, 1.0, 0.0]), u.copy()
@@ -197,7 +197,7 @@ def test_coordinate_descent_without_curvature(kernels):
     assert gained == last == -model.value(u)
 
 
-def test_coordinate_descent_of_nothing(kernels):
+def test_coordinate_descent_without_coordinates_gains_nothing(kernels):
     nothing = np.zeros(0)
     assert kernels.coordinate_descent(np.zeros((0, 0)), nothing, nothing, nothing, 3, 0.1) == (0, 0)
 
@@ -273,7 +273,7 @@ def test_csc_coordinate_descent_is_exact_with_the_best_intercept(
 
 
 @pytest.mark.parametrize("index", INDEX)
-def test_csc_coordinate_descent_without_curvature(kernels, index):
+def test_csc_coordinate_descent_without_curvature_moves_to_0_or_not_at_all(kernels, index):
     """In a column of no bend a weight goes to 0 where its gradient is no more than κ."""
     columns = Columns(True, index)
     for kappa, moves in ((0.0, False), (50.0, True)):
@@ -301,12 +301,12 @@ def _by_matrix(model, tol=np.inf):
 
 @pytest.mark.usefixtures("to_the_end")
 @over(kind=KINDS, kappa=KAPPA, fit_intercept=[True, False])
-def test_minimum_by_the_matrix(kernels, kind, fit_intercept, kappa):
+def test_minimum_by_the_matrix_is_the_least_of_all_faces(kernels, kind, fit_intercept, kappa):
     model = _model_of(kind, fit_intercept, kappa)
     u, gained, solved = _by_matrix(model)
     assert solved
     _assert_least(model, u, gained)
-    if kind == "well-conditioned":  # elsewhere there is more than one minimum, or all but
+    if kind == "well-conditioned":  # the other kinds have, almost, several minima
         best = model.minimum()
         np.testing.assert_allclose(u, best, rtol=0, atol=1e-6)
         np.testing.assert_array_equal(u == 0, best == 0)
@@ -354,7 +354,7 @@ def test_columns_that_repeat_each_other_are_solved_within_the_limit_of_rounds():
 
 
 @pytest.mark.usefixtures("kernels", "to_the_end")
-def test_minimum_over_some_of_its_coordinates():
+def test_minimum_by_the_matrix_over_a_subset_of_its_coordinates():
     model = _model_of("well-conditioned")
     known, asked = np.array([2, 3, 5, 7, 8, 11]), np.array([2, 5, 7, 11])
     theta, gradient, inside = np.full(12, 7.0), np.full(12, -3.0), [0, 2, 3, 5]
@@ -377,7 +377,7 @@ def test_sweeps_over_nan_and_infinity_come_to_an_end(kernels, broken, where):
     _by_matrix(model)
 
 
-def test_what_a_step_teaches_is_bfgs():
+def test_a_secant_pair_updates_the_matrix_by_bfgs():
     """B ← B + qqᵀ/qᵀs − Bs(Bs)ᵀ/sᵀBs, after which Bs = q; of a step that tells of no curvature,
     nothing."""
     rng = np.random.default_rng(0)
@@ -409,7 +409,7 @@ def test_another_l2_penalty_changes_the_diagonal_of_features_alone():
 
 
 @pytest.mark.parametrize(*pairwise(kind=KINDS, kappa=KAPPA, fit_intercept=[True, False]))
-def test_minimise_on_faces(kind, fit_intercept, kappa):
+def test_minimise_on_faces_ends_in_a_minimum_of_its_face(kind, fit_intercept, kappa):
     """What is 0 stays 0, and of the others none that is not 0 in the end could be better."""
     model = _model_of(kind, fit_intercept, kappa)
     v, slope = model.start.copy(), model.g.copy()
@@ -436,7 +436,7 @@ def test_minimise_on_faces_crosses_0_where_that_is_better():
 
 
 @pytest.mark.parametrize(("start", "slope"), [(0.0, 0.25), (1.0, 1.25)], ids=["before", "after"])
-def test_minimise_on_faces_of_no_coordinate_that_is_not_0(start, slope):
+def test_minimise_on_faces_ends_where_all_coordinates_are_0(start, slope):
     """The last face is a point."""
     v, slope = np.full(2, start), np.full(2, slope)
     model = Model(np.eye(2), slope.copy(), np.full(2, 0.5), v.copy())
@@ -473,7 +473,9 @@ class Sparse:
         rng = np.random.default_rng(6)
         A = rng.standard_normal((50, 8)) * (rng.random((50, 8)) < 0.4)
         A[:, WORKING] = _columns(kind, density=0.4)
-        if kind == "off-centre":  # full columns, one of them constant: their mean is all they have
+        if (
+            kind == "off-centre"
+        ):  # full columns, one of them constant: their mean is their only content
             A[:, 2], A[:, 4] = constant, 100 + A[:, 4]
         y, weight = (rng.random(50) < 0.6) * 1.0, rng.uniform(0.5, 2, 50)
         X = sp.csr_array(A * np.geomspace(0.01, 100, 8))
@@ -512,7 +514,9 @@ class Sparse:
     l1_ratio=[0.3, 1.0],
     index=INDEX,
 )
-def test_minimum_by_the_columns_and_by_the_matrix(kernels, kind, fit_intercept, l1_ratio, C, index):
+def test_minima_by_columns_and_by_matrix_are_the_least_of_all_faces(
+    kernels, kind, fit_intercept, l1_ratio, C, index
+):
     sparse = Sparse(kind, fit_intercept, l1_ratio, C)
     ends = sparse.by_columns(index), sparse.by_matrix()
     # what is 100 deviations off centre, squared, costs four digits

@@ -324,7 +324,7 @@ def test_newton_without_tolerance_runs_all_iterations_even_where_there_is_no_min
     assert result.loss_curve[-1] < 1e-15
 
 
-def test_the_cheaper_step_is_chosen():
+def test_a_hessian_is_needed_for_tall_data_and_not_for_wide():
     tall, wide = random_data(500, 5), random_data(300, 2000, sparse=True)
     assert StepFinder(objective(tall), 1e-6).needs_hessian
     assert not StepFinder(objective(wide), 1e-6).needs_hessian

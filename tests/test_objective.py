@@ -111,7 +111,9 @@ def over(**axes):
 
 
 @over()
-def test_value_gradient_and_curvature(container, dtype, standardised, fit_intercept):
+def test_value_gradient_and_curvature_are_those_of_the_reference(
+    container, dtype, standardised, fit_intercept
+):
     objective, theta, reference = _problem(container, dtype, standardised, fit_intercept)
     rtol = RTOL[dtype]
     point = objective.evaluate(theta, hessian=True)
@@ -156,7 +158,7 @@ SAME = {  # weights and C, and weights and C and the rows they belong to, of one
 
 
 @pytest.mark.parametrize(*pairwise(container=CONTAINERS, same=SAME))
-def test_a_weight_is_a_number_of_copies_and_only_the_penalty_minds_the_scale(container, same):
+def test_a_weight_counts_as_copies_and_its_scale_changes_only_the_penalty(container, same):
     X, y, _ = _data()
     theta = np.array([0.3, -0.2, 0.1, 0.05, -0.4])
     weight, C, other_weight, other_C, rows = SAME[same]
@@ -171,7 +173,7 @@ def test_a_weight_is_a_number_of_copies_and_only_the_penalty_minds_the_scale(con
 
 
 @over()
-def test_known_outputs_are_used_and_lead_to_the_same(container, dtype, standardised, fit_intercept):
+def test_known_outputs_are_used_and_change_no_result(container, dtype, standardised, fit_intercept):
     objective, theta, reference = _problem(container, dtype, standardised, fit_intercept)
     first = objective.evaluate(theta, hessian=True)
     again = objective.evaluate(theta, first.z, hessian=True)
@@ -190,7 +192,9 @@ def test_known_outputs_are_used_and_lead_to_the_same(container, dtype, standardi
 
 
 @over(features=[[0, 1, 2, 3], [0, 2], [3], []])
-def test_curvature_of_some_coordinates(container, dtype, standardised, fit_intercept, features):
+def test_curvature_of_a_subset_is_the_part_of_the_hessian(
+    container, dtype, standardised, fit_intercept, features
+):
     objective, theta, reference = _problem(container, dtype, standardised, fit_intercept)
     subset = np.array([*features, 4] if fit_intercept else features, dtype=np.intp)
     point = objective.evaluate(theta, hessian=True)
@@ -308,7 +312,7 @@ def test_log_odds_are_those_of_the_weights_of_the_classes(fit_intercept):
         assert objective.log_odds == pytest.approx(np.log(1.5 / 4.5) if both else 0.0, rel=1e-15)
 
 
-def test_a_part_of_others_is_its_share_of_the_mean_in_any_coordinates():
+def test_with_a_larger_total_weight_f_is_a_part_of_a_mean_in_any_coordinates():
     X, y, weight = _data()
     user, standard = Coordinates.of_user(4, True), Coordinates(X.mean(0), X.std(0), True)
     part = InMemoryObjective(X, y, weight, ElasticNet(0.5), user, total_weight=70.0)
@@ -340,7 +344,7 @@ def test_diagonal_preconditioner_is_the_diagonal_where_all_outputs_are_one(fit_i
 
 
 @over(elements=[1, 28])  # a row a block, and 7 rows: 4 blocks and 2 rows
-def test_blocks_change_nothing(
+def test_results_do_not_depend_on_the_length_of_blocks(
     monkeypatch, container, dtype, standardised, fit_intercept, elements
 ):
     def results():
@@ -386,7 +390,7 @@ def test_passes_are_counted(monkeypatch, container):
 
 
 @pytest.mark.parametrize("standardised", [False, True])
-def test_data_are_left_alone(standardised):
+def test_data_are_not_written_to(standardised):
     objective, theta, _ = _problem("F order", standardised=standardised)
     for part in (objective.X, objective.y, objective.sample_weight, theta):
         part.flags.writeable = False  # writing raises

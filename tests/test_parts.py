@@ -114,7 +114,7 @@ def over(kinds=KINDS, **axes):
 BOTH = [False, True]
 
 
-def test_data_have_what_their_names_say():
+def test_test_data_have_zeros_and_weightless_samples_of_both_classes():
     assert (Y[WEIGHT == 0] == 0).any()
     assert (Y[WEIGHT == 0] == 1).any()
     assert 0.3 < np.mean(X == 0) < 0.5
@@ -200,7 +200,7 @@ def test_each_question_takes_one_pass():
 
 
 @pytest.mark.parametrize("rows", [ROWS[:-1], np.append(ROWS, 0)])
-def test_other_samples_in_a_later_pass_are_an_error(rows):
+def test_another_number_of_samples_in_a_later_pass_is_an_error(rows):
     problem = of_parts(split(SPLITS["thirds"]))
     problem.evaluate(THETA)
     problem.parts = split([rows])
@@ -329,7 +329,7 @@ def test_summary_counts_samples_values_and_weights(parts):
     assert sorted(summary.samples) == [0, 1]
 
 
-def test_soft_targets_are_of_one_kind():
+def test_summary_of_soft_targets_has_one_sample_of_both_classes():
     y = np.round(np.random.default_rng(2).random(N), 3)
     summary = summarise(split(SPLITS["thirds"], data=(X, y, WEIGHT)), 0, soft_targets=True)
     assert summary.class_weight_sums == pytest.approx({0: WEIGHT @ (1 - y), 1: WEIGHT @ y})
@@ -445,7 +445,7 @@ def test_three_samples_of_a_class_are_too_few_to_start_from(positive):
     assert (few is None) == (positive == 3)
 
 
-def test_parts_of_other_features_are_an_error():
+def test_parts_of_different_numbers_of_features_are_an_error():
     parts = Listed([(X, Y, WEIGHT), (X[:, 1:], Y, WEIGHT)])
     with pytest.raises(ValueError, match="X has 5 features in one part and 4 in another"):
         summarise(parts, 0, soft_targets=False)

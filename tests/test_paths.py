@@ -205,7 +205,7 @@ def test_either_class_of_a_sample_weighs_as_much_as_all_of_it(monkeypatch, share
     np.testing.assert_array_equal(sample.y, y[places])
 
 
-def test_a_sample_is_drawn_by_the_random_state_and_without_what_weighs_nothing(monkeypatch):
+def test_a_sample_follows_from_the_random_state_and_has_no_weightless_rows(monkeypatch):
     X, y, weight = _tall()
     weight = weight * (np.arange(6000) % 3 > 0)
     one, same, other = (_draw((X, y, weight), 500, monkeypatch, seed) for seed in (0, 0, 1))
@@ -215,7 +215,7 @@ def test_a_sample_is_drawn_by_the_random_state_and_without_what_weighs_nothing(m
 
 
 @pytest.mark.parametrize(("errors", "expected"), [(4.5, True), (5.5, False)])
-def test_no_weight_is_seen_where_no_gradient_is_five_standard_errors_above_the_norm(
+def test_a_sample_may_leave_no_weight_where_gradients_are_within_five_standard_errors(
     errors, expected
 ):
     """A feature of −1 and 1: its gradient is a sum of ±s(a − y)/S, of that variance each."""
@@ -275,7 +275,7 @@ def test_same_seed_same_bits_and_other_seed_same_minimum():
         np.testing.assert_allclose(coefs[0], other, atol=3e-4)  # sqrt(2·1e-9/curvature)
 
 
-def test_a_sample_unlike_the_rest_does_no_harm(monkeypatch):
+def test_newton_converges_from_the_minimum_of_a_misleading_sample(monkeypatch):
     """It says that the sign of the weight is another one."""
     X, y, weight = _tall(20_000)
     liars = np.arange(0, 20_000, 40)
@@ -335,7 +335,7 @@ def _costs(n_samples, n_features, values_in_row=None):
     return Costs.of(problem)
 
 
-def test_a_sample_is_for_tall_data():
+def test_a_sample_is_drawn_from_tall_data_alone():
     for n_samples, n_features in ((569, 30), (2000, 500), (200, 5000)):
         assert _costs(n_samples, n_features).sample_size(n_samples, 1e-6) == 0
     sizes = [_costs(n, 20).sample_size(n, 1e-6) for n in (10_000, 100_000, 1_000_000)]
@@ -344,7 +344,7 @@ def test_a_sample_is_for_tall_data():
         assert 10 * 21 <= size <= n / 4
 
 
-def test_the_curvature_of_all_is_for_few_features():
+def test_the_full_curvature_is_chosen_for_few_features():
     assert _costs(1000, 20).products < _newton_step.TYPICAL_PRODUCTS < _costs(1000, 1000).products
     assert _costs(2000, 200_000, values_in_row=200).products == np.inf  # 300 GB
 
@@ -358,7 +358,7 @@ def test_sparse_rows_of_few_values_make_a_cheap_curvature():
 @pytest.mark.parametrize(
     ("shape", "expected"), [((200, 5000), True), ((2000, 500), False), ((3000, 3100), False)]
 )
-def test_row_space_is_for_few_samples_of_many_features(shape, expected):
+def test_row_space_is_chosen_for_few_samples_of_many_features(shape, expected):
     X = np.broadcast_to(np.float64(0), shape)
     problem = objective((X, np.zeros(shape[0]), np.ones(shape[0])))
     assert _cost.row_space_is_smaller(problem) is expected

@@ -132,7 +132,7 @@ def test_large_sums_are_made_once_and_by_the_threads_of_blas(monkeypatch):
 
 
 @pytest.mark.parametrize("raised", [KeyError, KeyboardInterrupt])
-def test_what_a_task_raises_is_raised(raised):
+def test_an_exception_of_a_task_is_raised_after_the_others_end(raised):
     done = []
 
     def fail():
