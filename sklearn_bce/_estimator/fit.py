@@ -19,7 +19,7 @@ from sklearn_bce._estimator.holdout import HeldOut, hold_out
 from sklearn_bce._estimator.monitor import Callbacks, FitMonitor
 from sklearn_bce._estimator.parameters import Parameters
 from sklearn_bce._estimator.samples import GivenSamples, encode_samples, encode_validation_samples
-from sklearn_bce._estimator.state import clear_fit_state, result_attributes, weight_attributes
+from sklearn_bce._estimator.state import replace_fit_state, result_attributes, weight_attributes
 from sklearn_bce._estimator.validation import InitialWeights, checked_samples
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import BaseObjective
@@ -191,12 +191,11 @@ def run_fit(
             name = type(estimator).__name__
             assert_all_finite(task.given.X, estimator_name=name, input_name="X")
         raise
-    clear_fit_state(estimator)
-    vars(estimator).update(attributes(result.w, result.b))
-    vars(estimator).update(result_attributes(solver, result) | monitor.validation_attributes())
-    estimator._total_weight = task.objective.total_weight
-    if result.path_state is not None:
-        estimator._path_state = result.path_state
+    fitted = attributes(result.w, result.b) | result_attributes(solver, result)
+    fitted |= monitor.validation_attributes()
+    fitted["_total_weight"] = task.objective.total_weight
+    fitted["_path_state"] = result.path_state
+    replace_fit_state(estimator, fitted)
     if callbacks is not None and interrupt is None:
         try:
             callbacks.end_fit()

@@ -17,7 +17,7 @@ from sklearn_bce._estimator.parameters import Parameters
 from sklearn_bce._estimator.samples import GivenSamples, Samples
 from sklearn_bce._estimator.state import (
     Stream,
-    clear_fit_state,
+    replace_fit_state,
     result_attributes,
     weight_attributes,
 )
@@ -83,9 +83,9 @@ def fit_chunk(estimator: BaseEstimator, given: GivenSamples, classes: Any, n_thr
         raise
     if not first_chunk:
         result = replace(result, loss_curve=estimator.loss_curve_ + result.loss_curve)
-    clear_fit_state(estimator)
-    vars(estimator).update(attributes | result_attributes("sgd", result))
-    estimator._stream, estimator._total_weight = stream, stream.total_weight
+    fitted = attributes | result_attributes("sgd", result)
+    fitted |= {"_stream": stream, "_total_weight": stream.total_weight}
+    replace_fit_state(estimator, fitted)
 
 
 def checked_classes(classes: Any, known: NDArray[Any] | None) -> NDArray[Any]:

@@ -163,6 +163,21 @@ def clear_fit_state(estimator: BaseEstimator) -> None:
             vars(estimator).pop(attribute.name, None)
 
 
+def replace_fit_state(estimator: BaseEstimator, fitted: dict[str, Any]) -> None:
+    """Replace the attributes of the previous fit by those of the present one.
+
+    Parameters
+    ----------
+    estimator : BCENeuronClassifier
+        Changed.
+    fitted : dict
+        Values of the attributes in `FITTED_ATTRIBUTES`, by name, without those of the features.
+        None leaves an attribute unset.
+    """
+    clear_fit_state(estimator)
+    vars(estimator).update({name: value for name, value in fitted.items() if value is not None})
+
+
 def weight_attributes(
     classes: NDArray[Any], dtype: np.dtype[Any], w: Vector, b: float
 ) -> dict[str, Any]:
