@@ -1,4 +1,12 @@
-"""A single logistic neuron trained on the binary cross-entropy, as a scikit-learn classifier."""
+"""A single logistic neuron trained on the binary cross-entropy, as a scikit-learn classifier.
+
+- `BCENeuronClassifier`: the classifier.
+- `fit_from_chunks`: fits it to samples that do not fit into memory.
+- `l1_min_c`: the largest C at which an L1 penalty makes all weights 0.
+- `LossCurveDisplay`: a plot of the loss curves of a fit.
+- `chain_rule`: the derivation of the gradient, as functions.
+- `sklearn_bce.dask.DaskBCENeuronClassifier`: the classifier for Dask collections.
+"""
 
 import sys
 
@@ -19,8 +27,5 @@ __all__ = [
     "l1_min_c",
 ]
 
-for function in (fit_from_chunks, l1_min_c):
-    function.__module__ = __name__  # the path that it is imported from; classes state theirs
-
-# Pickles of version 0.1.0 name the class by the module that it was in then.
+# Pickles of version 0.1.0 name `sklearn_bce._neuron`, the module that then defined the class.
 sys.modules["sklearn_bce._neuron"] = classifier

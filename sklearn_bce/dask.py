@@ -1,14 +1,14 @@
-"""The neuron on a cluster: Dask arrays and dataframes, by the same solver as in memory.
+"""`DaskBCENeuronClassifier`: the same objective and solvers for Dask arrays and dataframes.
 
-Each pass is one reduction: every block is asked for its sums, of the loss, its gradient or its
-curvature, which are added up as a tree. Besides some random samples to begin with, nothing leaves
-a worker but such sums; their size does not depend on how many samples there are.
+Each pass over the samples is one reduction: each block of rows computes its sums (of the loss, its
+gradient or its curvature), and a tree of tasks adds them up. Apart from a random sample of the
+rows, which the first pass draws, only such sums leave a worker; their size does not depend on the
+number of samples.
 
-What limits it is how fast each worker goes through its own samples, some 7 ns a number and pass on
-one core: 10⁹×100 on 32 machines of two would take one to two minutes, and 80 kB a pass come back
-(README, "When it does not fit in memory").
+The time of a pass is that in which each worker reads its own samples: about 7 ns for each number on
+one core ("When it does not fit in memory" in the README).
 
-Needs the extra ``dask``: ``pip install "sklearn-bce[dask]"``.
+This module needs the extra ``dask``: ``pip install "sklearn-bce[dask]"``.
 """
 
 from __future__ import annotations
@@ -26,52 +26,89 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_bce._estimator.chunks import train_on_parts
+from sklearn_bce._estimator.chunks import fit_parts
 from sklearn_bce._estimator.classifier import BCENeuronClassifier
 from sklearn_bce._estimator.dask_blocks import Blocks, in_blocks_of_rows
 from sklearn_bce._estimator.parameters import CONSTRAINTS
-from sklearn_bce._estimator.prediction import d2_of, loss_and_class_weight_sums
+from sklearn_bce._estimator.prediction import d2_from_sums, loss_and_class_weight_sums
 from sklearn_bce._estimator.sklearn_compat import fit_context
-from sklearn_bce._estimator.state import Persistent
+from sklearn_bce._estimator.state import PickleMixin, public_fitted_state
 from sklearn_bce._objective.partitioned import PartSums
 from sklearn_bce.chain_rule import linear_output
 
-# What makes no sense without all samples at hand, or is of the solver sgd alone.
-NOT_HERE = {"batch_size", "shuffle", "early_stopping", "validation_fraction"}
+# Parameters of `BCENeuronClassifier` that need access to single samples, which blocks on several
+# machines do not offer.
+UNSUPPORTED_PARAMETERS = {"batch_size", "shuffle", "early_stopping", "validation_fraction"}
 
 
-class DaskBCENeuronClassifier(Persistent, ClassifierMixin, BaseEstimator):
-    """`BCENeuronClassifier` for Dask collections: the same optimum, for any chunks.
+class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
+    """Logistic neuron for binary classification of samples in Dask collections.
+
+    It minimises the objective of `BCENeuronClassifier`: both end within ``tol`` of the same
+    minimum, whatever the blocks of the collections are.
 
     Parameters
     ----------
-    C, l1_ratio, fit_intercept, class_weight, tol, max_iter, soft_targets, warm_start, random_state
-        As of `BCENeuronClassifier`.
+    C : float, default=1.0
+        Inverse of the strength of the penalty, in (0, inf]. ``np.inf`` means no penalty.
+    l1_ratio : float, default=0.0
+        Proportion of the L1 norm in the penalty, in [0, 1].
+    fit_intercept : bool, default=True
+        Whether to learn the intercept b. If False, b is 0.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class, as ``{label: weight}``; it multiplies the sample weights. "balanced"
+        gives both classes the same total weight. None gives each class the weight 1.
     solver : {"auto", "newton", "gd"}, default="auto"
-        As there. "sgd" goes from sample to sample, which blocks on several machines cannot, and is
-        an error.
+        Newton's method or gradient descent; "auto" is "newton". "sgd", which goes from sample to
+        sample, raises an error.
     learning_rate : float or "auto", default="auto"
-        Of gd.
+        Constant step of "gd"; "auto" computes a safe step from the data. "newton" ignores it.
+    max_iter : int, default=100
+        Largest number of iterations.
+    tol : float, default=1e-6
+        Tolerance of the stopping test in nats, as of `BCENeuronClassifier`. With 0 the fit does all
+        ``max_iter`` iterations, and does not warn.
     n_iter_no_change : int, default=5
-        Of gd.
+        Number of iterations without an improvement after which "gd" stops.
+    soft_targets : bool, default=False
+        Whether y contains numbers in [0, 1] instead of labels.
+    warm_start : bool, default=False
+        Whether `fit` starts from the weights of the previous fit.
+    random_state : int, RandomState instance or None, default=None
+        Source of random numbers for the sample of the rows from which "newton" computes its
+        starting point, which does not change the minimum. None uses the global generator of NumPy.
     client : distributed.Client or None, default=None
-        Where to compute. None means the active client if there is one, else Dask's scheduler of
-        threads in this process, or whichever `dask.config` says.
+        Client that computes. None means the scheduler that Dask selects: the active client if there
+        is one, and else threads of this process or what `dask.config` says.
 
     Attributes
     ----------
-    classes_, coef_, intercept_, n_iter_, n_passes_, converged_, solver_, loss_curve_ : as there
-        As of `BCENeuronClassifier`; ``n_passes_`` is how many reductions there were, the first
-        being a survey of what there is.
+    classes_ : ndarray of shape (2,)
+        The two labels in sorted order.
+    coef_ : ndarray of shape (1, n_features), dtype of X
+        Weights w.
+    intercept_ : ndarray of shape (1,), dtype of X
+        Intercept b.
+    n_iter_ : int
+        Number of iterations.
+    n_passes_ : float
+        Number of passes over X, each of which is one reduction. The first one collects the classes,
+        sums and a random sample.
+    converged_ : bool
+        True if the stopping test of the solver ended the fit; False if ``max_iter`` did.
+    solver_ : str
+        Solver that was used: "newton" or "gd".
+    loss_curve_ : list of float
+        Value of the objective F in nats after each iteration.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns, of a dataframe.
+        Names of the columns. Set only if X is a dataframe whose names are all strings.
 
     See Also
     --------
-    BCENeuronClassifier : For samples that fit into memory, which it is faster for.
-    fit_from_chunks : For more of them, on one machine.
+    BCENeuronClassifier : For samples that fit into memory; faster there.
+    fit_from_chunks : For more samples than fit into memory, on one machine.
 
     Examples
     --------
@@ -90,7 +127,11 @@ class DaskBCENeuronClassifier(Persistent, ClassifierMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **{name: allowed for name, allowed in CONSTRAINTS.items() if name not in NOT_HERE},
+        **{
+            name: allowed
+            for name, allowed in CONSTRAINTS.items()
+            if name not in UNSUPPORTED_PARAMETERS
+        },
         "client": "no_validation",
     }
 
@@ -127,69 +168,71 @@ class DaskBCENeuronClassifier(Persistent, ClassifierMixin, BaseEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> DaskBCENeuronClassifier:
-        """Learn the weights and the intercept.
+        """Fit the weights and the intercept to samples.
 
         Parameters
         ----------
         X : dask array or dataframe of shape (n_samples, n_features)
-            Samples, in blocks of rows: arrays, or CSR. How many rows these have need not be known.
-            Worth persisting if it fits into the memory of the cluster: each pass asks for it.
+            Samples. The blocks of an array are NumPy arrays or CSR matrices; the number of their
+            rows need not be known. Each pass computes X anew: persist X on the cluster if it fits
+            into its memory.
         y : dask array or series of shape (n_samples,), or array-like
-            Labels of two classes, or soft targets, in as many blocks; an array is cut into blocks
-            where those of X are known.
+            Labels of two classes; numbers in [0, 1] if ``soft_targets=True``. A Dask collection has
+            as many blocks as X. Anything else is cut into blocks like those of X, whose numbers of
+            rows must then be known.
         sample_weight : dask array or series of shape (n_samples,), or array-like, default=None
-            Weights, not negative.
+            Weights, not negative, in the form of y; None means 1 for each sample.
 
         Returns
         -------
         self : DaskBCENeuronClassifier
-            Fitted.
+            The fitted estimator.
 
         Raises
         ------
+        TypeError
+            If X is not a Dask collection.
         ValueError
-            If a parameter or the samples are not what they must be, on whichever worker that is
-            found out. The estimator is then as it was before.
+            If a parameter is out of range or the samples are malformed, on any worker. The
+            estimator then keeps the attributes that it had before.
+        KeyboardInterrupt
+            If Ctrl-C is pressed. The estimator then keeps the attributes that it had before.
+
+        Warns
+        -----
+        ConvergenceWarning, UserWarning
+            As `BCENeuronClassifier.fit` does.
         """
-        neuron = self._as_local()
+        local = self._unfitted_local()
         if self.warm_start and hasattr(self, "coef_"):
-            vars(neuron).update(self._fitted())
+            vars(local).update(public_fitted_state(self))
         blocks = Blocks(X, y, sample_weight, self.client, self.soft_targets)
-        train_on_parts(neuron, blocks, n_threads=1)
-        neuron.n_features_in_ = neuron.coef_.shape[1]
+        fit_parts(local, blocks, n_threads=1)
+        local.n_features_in_ = local.coef_.shape[1]
         names = getattr(X, "columns", None)
         if names is not None and all(isinstance(name, str) for name in names):
-            neuron.feature_names_in_ = np.asarray(names, dtype=object)
-        fitted = {name: value for name, value in vars(neuron).items() if name.endswith("_")}
-        for name in self._fitted():
+            local.feature_names_in_ = np.asarray(names, dtype=object)
+        for name in public_fitted_state(self):
             delattr(self, name)
-        vars(self).update(fitted)
+        vars(self).update(public_fitted_state(local))
         return self
 
     def to_local(self) -> BCENeuronClassifier:
-        """Return a fitted `BCENeuronClassifier` with the same weights.
+        """Return a fitted `BCENeuronClassifier` that makes the same predictions.
 
         Returns
         -------
-        neuron : BCENeuronClassifier
-            With copies of the attributes.
+        local : BCENeuronClassifier
+            With copies of the fitted attributes, and with the same parameters.
         """
         check_is_fitted(self)
-        neuron = self._as_local()
-        vars(neuron).update(
-            {
-                name: value.copy() if hasattr(value, "copy") else value
-                for name, value in self._fitted().items()
-            }
-        )
-        return neuron
+        local = self._unfitted_local()
+        for name, value in public_fitted_state(self).items():
+            setattr(local, name, value.copy() if hasattr(value, "copy") else value)
+        return local
 
     def decision_function(self, X: Any) -> Any:
-        """Return the linear output z; see `predict`."""
-        return self._lazily("decision_function", X)
-
-    def predict(self, X: Any) -> Any:
-        """Return the likelier class of each sample.
+        """Return the linear output z of each sample: the log-odds of the second class.
 
         Parameters
         ----------
@@ -198,105 +241,179 @@ class DaskBCENeuronClassifier(Persistent, ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        labels : dask array or series of shape (n_samples,)
-            Not computed yet; an array if X is not of Dask.
+        z : dask array of shape (n_samples,), or ndarray
+            A Dask array, not computed yet, if X is a Dask collection; else an array.
+        """
+        return self._lazily("decision_function", X)
+
+    def predict(self, X: Any) -> Any:
+        """Return the more probable class of each sample.
+
+        Parameters
+        ----------
+        X : dask array or dataframe of shape (n_samples, n_features), or array-like
+            Samples.
+
+        Returns
+        -------
+        labels : dask array of shape (n_samples,), or ndarray
+            Elements of ``classes_``. A Dask array, not computed yet, if X is a Dask collection;
+            else an array.
         """
         return self._lazily("predict", X)
 
     def predict_proba(self, X: Any) -> Any:
-        """Return the probability of each class, (n_samples, 2); see `predict`."""
-        return self._lazily("predict_proba", X, columns=2)
-
-    def predict_log_proba(self, X: Any) -> Any:
-        """Return the logarithm of the probability of each class, (n_samples, 2); see `predict`."""
-        return self._lazily("predict_log_proba", X, columns=2)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy; of soft targets D², as `BCENeuronClassifier.score` does.
+        """Return the probability of each class for each sample.
 
         Parameters
         ----------
-        X, y, sample_weight : as of `fit`
+        X : dask array or dataframe of shape (n_samples, n_features), or array-like
+            Samples.
+
+        Returns
+        -------
+        probability : dask array of shape (n_samples, 2), or ndarray
+            Columns in the order of ``classes_``. A Dask array, not computed yet, if X is a Dask
+            collection; else an array.
+        """
+        return self._lazily("predict_proba", X, n_columns=2)
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """Return the logarithm of the probability of each class for each sample.
+
+        Parameters
+        ----------
+        X : dask array or dataframe of shape (n_samples, n_features), or array-like
+            Samples.
+
+        Returns
+        -------
+        log_probability : dask array of shape (n_samples, 2), or ndarray
+            Natural logarithms. Columns in the order of ``classes_``. A Dask array, not computed
+            yet, if X is a Dask collection; else an array.
+        """
+        return self._lazily("predict_log_proba", X, n_columns=2)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy for labels, and D² for soft targets; see `BCENeuronClassifier.score`.
+
+        Parameters
+        ----------
+        X : dask array or dataframe of shape (n_samples, n_features)
+            Samples.
+        y : dask array or series of shape (n_samples,), or array-like
+            Labels; numbers in [0, 1] if ``soft_targets=True``. In the form that `fit` accepts.
+        sample_weight : dask array or series of shape (n_samples,), or array-like, default=None
+            Weights, not negative; None means 1 for each sample.
 
         Returns
         -------
         score : float
-            Computed.
+            The score, computed in one pass.
         """
-        neuron = self.to_local()
-        _check_features(neuron, X)
+        local = self.to_local()
+        _check_features(local, X)
         blocks = Blocks(X, y, sample_weight, self.client, self.soft_targets)
-        explained, total = blocks.sum(partial(_score_sums, neuron))
-        return d2_of(explained, total) if self.soft_targets else explained / total
+        part, whole = blocks.sum(partial(_score_sums, local))
+        return d2_from_sums(part, whole) if self.soft_targets else part / whole
 
-    def _as_local(self) -> BCENeuronClassifier:
-        """Return an unfitted neuron with the same parameters."""
+    def _unfitted_local(self) -> BCENeuronClassifier:
+        """Return an unfitted `BCENeuronClassifier` with the same parameters."""
         parameters = self.get_params()
         del parameters["client"]
         return BCENeuronClassifier(**parameters)
 
-    def _fitted(self) -> dict[str, Any]:
-        """Return the attributes that `fit` has left."""
-        return {name: value for name, value in vars(self).items() if name.endswith("_")}
+    def _lazily(self, method: str, X: Any, n_columns: int | None = None) -> Any:
+        """Return what a method of the local estimator returns for X, block by block.
 
-    def _lazily(self, method: str, X: Any, columns: int | None = None) -> Any:
-        """Return what a method of the local neuron says of each block, so many columns of it."""
-        neuron = self.to_local()
+        Parameters
+        ----------
+        method : str
+            Name of the method.
+        X : dask array or dataframe of shape (n_samples, n_features), or array-like
+            Samples.
+        n_columns : int or None, default=None
+            Number of columns of the result; None means that it has one dimension.
+
+        Returns
+        -------
+        result : dask array or ndarray
+            A Dask array, not computed yet, if X is a Dask collection; else an array.
+        """
+        local = self.to_local()
         if not is_dask_collection(X):
-            return getattr(neuron, method)(X)
+            return getattr(local, method)(X)
         if isinstance(X, da.Array):
             X = in_blocks_of_rows(X)
-        _check_features(neuron, X)
+        _check_features(local, X)
         dtype = self.classes_.dtype if method == "predict" else _float_type(X, self.coef_.dtype)
-        wide = () if columns is None else (columns,)
-        call, meta = partial(_method, neuron, method), np.empty((0, *wide), dtype)
+        columns = () if n_columns is None else (n_columns,)
+        call, meta = partial(_method, local, method), np.empty((0, *columns), dtype)
         if isinstance(X, da.Array):
-            shape = {"drop_axis": 1} if columns is None else {"chunks": (X.chunks[0], wide)}
+            shape = {"drop_axis": 1} if n_columns is None else {"chunks": (X.chunks[0], columns)}
             return X.map_blocks(call, meta, dtype=dtype, meta=meta, **shape)
         blocks = [delayed(call)(block, meta) for block in X.to_delayed()]
         return da.concatenate(
-            [da.from_delayed(block, shape=(np.nan, *wide), meta=meta) for block in blocks],
+            [da.from_delayed(block, shape=(np.nan, *columns), meta=meta) for block in blocks],
             allow_unknown_chunksizes=True,
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what can be stored: without the client, which is of this process."""
+        """Return the attributes to pickle; ``client``, a connection of this process, as None."""
         return {**super().__getstate__(), "client": None}
 
     def __sklearn_clone__(self) -> DaskBCENeuronClassifier:
-        """Return an unfitted copy, with the same client."""
+        """Return an unfitted estimator with the same parameters and the same client object."""
         other = super(DaskBCENeuronClassifier, copy(self)).__sklearn_clone__()
         return other.set_params(client=self.client)
 
 
 def _score_sums(
-    neuron: BCENeuronClassifier, number: int, X: Any, y: Any, weight: NDArray[np.float64]
+    local: BCENeuronClassifier, number: int, X: Any, y: Any, sample_weight: NDArray[np.float64]
 ) -> PartSums:
-    """Return the weight of what is predicted rightly and of all; of soft targets, as `d2_of`."""
-    z = linear_output(X, neuron.coef_[0], neuron.intercept_[0])
-    if neuron.soft_targets:
-        return list(loss_and_class_weight_sums(y, z, weight))  # the only pass: y has been checked
-    is_right = (z > 0) == (y == neuron.classes_[1])
-    return [float(weight @ is_right), float(np.sum(weight))]
+    """Return the two sums over a block that the score is computed from.
+
+    Parameters
+    ----------
+    local : BCENeuronClassifier
+        Fitted estimator.
+    number : int
+        Number of the block; not used.
+    X : ndarray or CSR of shape (n_samples, n_features)
+        Samples.
+    y : ndarray of shape (n_samples,)
+        Labels, or checked soft targets.
+    sample_weight : ndarray of shape (n_samples,), float64
+        Weights s.
+
+    Returns
+    -------
+    sums : list of two
+        Σ s over the correct predictions and Σ s; for soft targets the arguments of `d2_from_sums`.
+    """
+    z = linear_output(X, local.coef_[0], local.intercept_[0])
+    if local.soft_targets:
+        return list(loss_and_class_weight_sums(y, z, sample_weight))
+    correct = (z > 0) == (y == local.classes_[1])
+    return [float(sample_weight @ correct), float(np.sum(sample_weight))]
 
 
-def _check_features(neuron: BCENeuronClassifier, X: Any) -> None:
-    """Raise ValueError unless X has the features that the neuron was fitted to."""
+def _check_features(local: BCENeuronClassifier, X: Any) -> None:
+    """Raise ValueError unless X has the features that the local estimator was fitted to."""
     columns = getattr(X, "columns", None)
     if columns is not None:
-        validate_data(neuron, pd.DataFrame(columns=columns), reset=False, skip_check_array=True)
+        validate_data(local, pd.DataFrame(columns=columns), reset=False, skip_check_array=True)
     elif np.ndim(X) == 2 and not np.isnan(X.shape[1]):
-        validate_data(neuron, np.empty((0, X.shape[1])), reset=False, skip_check_array=True)
+        validate_data(local, np.empty((0, X.shape[1])), reset=False, skip_check_array=True)
 
 
-def _float_type(X: Any, of_weights: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the type of outputs of samples X."""
-    of_x = {np.dtype(X.dtype)} if isinstance(X, da.Array) else set(X.dtypes)
-    return np.result_type(np.float32 if of_x == {np.dtype(np.float32)} else np.float64, of_weights)
+def _float_type(X: Any, weight_type: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of linear outputs, given the samples and the dtype of the weights."""
+    types = {np.dtype(X.dtype)} if isinstance(X, da.Array) else set(X.dtypes)
+    X_type = np.float32 if types == {np.dtype(np.float32)} else np.float64
+    return np.result_type(X_type, weight_type)
 
 
-def _method(
-    neuron: BCENeuronClassifier, method: str, X: Any, nothing: NDArray[Any]
-) -> NDArray[Any]:
-    """Return what a method of the neuron says of a block; nothing of an empty one."""
-    return getattr(neuron, method)(X) if X.shape[0] else nothing
+def _method(local: BCENeuronClassifier, method: str, X: Any, empty: NDArray[Any]) -> NDArray[Any]:
+    """Return what a method of the local estimator returns for a block; ``empty`` if it is empty."""
+    return getattr(local, method)(X) if X.shape[0] else empty

@@ -701,8 +701,8 @@ def sent(monkeypatch):
         passes[-1].append(("result", len(pickle.dumps(result))))
         return result
 
-    monkeypatch.setattr(_dask_blocks, "_answer", noted(_dask_blocks._answer, "answer"))
-    monkeypatch.setattr(_dask_blocks, "_total", noted(_dask_blocks._total, "total"))
+    monkeypatch.setattr(_dask_blocks, "_block_answer", noted(_dask_blocks._block_answer, "answer"))
+    monkeypatch.setattr(_dask_blocks, "_add_answers", noted(_dask_blocks._add_answers, "total"))
     monkeypatch.setattr(Blocks, "sum", sum_of)
     return passes
 

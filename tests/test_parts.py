@@ -1,7 +1,7 @@
 """F over samples in parts, against F over all of them in memory and plain NumPy."""
 
 import pickle
-from functools import partial, reduce
+from functools import reduce
 from operator import add
 
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from small_data import F, random_data, with_ones
 
-from sklearn_bce._estimator.chunks import encoded_part, few_of
+from sklearn_bce._estimator.chunks import subsample_objective
+from sklearn_bce._estimator.targets import TargetEncoder
 from sklearn_bce._objective.base import DataSize
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.partitioned import Encoding, PartitionedObjective
@@ -419,14 +420,14 @@ def test_mean_loss_of_a_sample_is_on_average_that_of_all_samples(soft):
         data = data[0], 0.9 * data[1] + 0.05, data[2]
     parts = split(np.array_split(np.arange(600), 3), data=data)
     of_class = np.array([1.0, 4.0])
-    encode = partial(encoded_part, np.array([0, 1]), soft, of_class)
+    encoder = TargetEncoder(np.array([0, 1]), of_class, soft)
     penalty, coordinates = ElasticNet(0.01), Coordinates.of_user(2, True)
     theta = np.array([0.7, -0.2, 0.3])
-    samples = encode(data[1], data[2])
+    samples = encoder.encode(data[1], data[2])
     expected = InMemoryObjective(data[0], *samples, penalty, coordinates).evaluate(theta).value
     values = []
     for seed in range(200):
-        few = few_of(summarise(parts, seed, soft), encode, penalty, coordinates)
+        few = subsample_objective(summarise(parts, seed, soft), encoder, penalty, coordinates)
         assert few.n_samples == MOST if soft else 2 * MOST
         values.append(few.evaluate(theta).value)
         assert soft or few.total_weight == pytest.approx(samples[1].sum())
@@ -440,8 +441,8 @@ def test_three_samples_of_a_class_are_too_few_to_start_from(positive):
     """On as many samples as coordinates there may be no minimum."""
     data = numbered(100, positive)
     summary = summarise(split([np.arange(100)], data=data), 0, soft_targets=False)
-    encode = partial(encoded_part, np.array([0, 1]), False, None)
-    few = few_of(summary, encode, ElasticNet(0.1), Coordinates.of_user(2, True))
+    encoder = TargetEncoder(np.array([0, 1]), None, soft_targets=False)
+    few = subsample_objective(summary, encoder, ElasticNet(0.1), Coordinates.of_user(2, True))
     assert (few is None) == (positive == 3)
 
 

@@ -64,7 +64,7 @@ KINDS = {
     ),
     "stream": stream,
 }
-LEFT_OUT = {"_memory"}  # of the last fit, for one of the same array
+LEFT_OUT = {"_path_state"}  # of the last fit, for one of the same array
 
 
 def samples_for(key):
@@ -129,7 +129,7 @@ def assert_same_attributes(loaded, neuron, but=()):
 @pytest.mark.parametrize("key", KINDS)
 def test_all_comes_back(key, through):
     neuron = KINDS[key]()
-    assert ("_memory" in vars(neuron)) == (key == "L1, on a path")
+    assert ("_path_state" in vars(neuron)) == (key == "L1, on a path")
     before = dict(vars(neuron))
     loaded = THROUGH[through](neuron)
     assert vars(neuron).keys() == before.keys()  # saving changes nothing
@@ -194,7 +194,7 @@ def test_what_is_saved_does_not_hold_the_samples():
         fitted(np.tile(X, (n, 1)), np.tile(Y, n), l1_ratio=1.0, C=0.1, warm_start=True)
         for n in (1, 10)
     )
-    assert "_memory" in vars(large)
+    assert "_path_state" in vars(large)
     size, of_large = (len(pickle.dumps(neuron)) for neuron in (small, large))
     assert of_large < size + 1000  # steps, in the loss curve
     assert size < 10_000

@@ -72,9 +72,9 @@ def test_a_fit_is_told_how_many_threads_it_may_use(monkeypatch):
     seen = []
     in_user_units = InMemoryObjective.in_user_units
 
-    def noting(*arguments):
-        seen.append(arguments[-1])
-        return in_user_units(*arguments)
+    def noting(*samples, **arguments):
+        seen.append(arguments["n_threads"])
+        return in_user_units(*samples, **arguments)
 
     monkeypatch.setattr(InMemoryObjective, "in_user_units", noting)
     X, y, _ = random_data(200, 3)

@@ -1,20 +1,22 @@
-"""All that knows scikit-learn: the estimator and what surrounds a fit.
+"""All that knows scikit-learn: the estimators, their fits and their predictions.
 
-- ``sklearn_compat``: every private name of scikit-learn in use.
-- ``parameters``: the values that parameters may have.
-- ``validation``: X, y and starting points, checked.
-- ``targets``: labels, soft targets and class weights as numbers.
-- ``samples``: the samples that a loss is a sum over.
-- ``holdout``: samples held out, and the loss on them.
-- ``state``: the attributes that a fit leaves, and what is pickled of them.
-- ``monitor``: how a fit is followed: early stopping, callbacks, Ctrl-C.
-- ``diagnostics``: the warnings and errors of a fit that has not ended at a minimum.
-- ``fit``: What ``fit`` does.
-- ``chunks``: What ``fit_from_chunks`` does.
-- ``partial_fit``: What ``partial_fit`` does.
-- ``prediction``: What a fitted estimator answers.
-- ``classifier``: the estimator.
-- ``l1_min_c``: the C at which an L1 norm leaves no weight.
-- ``display``: a picture of the loss curves.
-- ``dask_blocks``: blocks of Dask collections as parts of the samples.
+A module may import those listed above it:
+
+- ``sklearn_compat``: the private names of scikit-learn that the package uses.
+- ``parameters``: the estimator's parameters as one record, and the values allowed for them.
+- ``validation``: X, y and initial weights, checked and converted.
+- ``targets``: labels, soft targets and class weights, encoded as y in [0, 1] and sample weights.
+- ``samples``: X, y and sample_weight as one record, as given and as encoded.
+- ``holdout``: samples held out for validation, and the mean loss on them.
+- ``state``: the fitted attributes, and which of them a pickle contains.
+- ``monitor``: early stopping, callbacks and interruption while a solver runs.
+- ``diagnostics``: the warnings and the errors of a fit.
+- ``fit``: a fit to samples in memory, and the steps that it shares with a fit to parts.
+- ``chunks``: a fit to samples in parts, and `fit_from_chunks`.
+- ``partial_fit``: one pass over one chunk of a stream.
+- ``prediction``: predictions, the score and the conversion to scikit-learn's own class.
+- ``classifier``: `BCENeuronClassifier`.
+- ``l1_min_c``: the largest C at which an L1 penalty makes all weights 0.
+- ``display``: `LossCurveDisplay`.
+- ``dask_blocks``: Dask collections as samples in parts.
 """

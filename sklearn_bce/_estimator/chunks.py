@@ -1,9 +1,8 @@
-"""Fitting to more samples than fit into memory, by chunks that can be gone over again."""
+"""A fit to samples in parts: `fit_from_chunks`, and what it shares with the Dask estimator."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,25 +11,20 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_random_state
 
-from sklearn_bce._estimator.diagnostics import warn_of_ignored
-from sklearn_bce._estimator.fit import Task, run_fit
+from sklearn_bce._estimator.diagnostics import warn_of_ignored_l1_ratio
+from sklearn_bce._estimator.fit import Task, previous_weights, run_fit
 from sklearn_bce._estimator.monitor import Callbacks
+from sklearn_bce._estimator.parameters import Parameters
 from sklearn_bce._estimator.sklearn_compat import with_callbacks
 from sklearn_bce._estimator.targets import (
     ONLY_BINARY,
     SOFT_CLASSES,
-    checked_weights,
-    class_weights_from_sums,
-    encoded_as,
-    soft_targets,
-    with_class_weights,
+    TargetEncoder,
+    checked_sample_weight,
+    checked_soft_targets,
+    weight_of_class_from_sums,
 )
-from sklearn_bce._estimator.validation import (
-    checked_samples,
-    checked_start,
-    unchanged_on_error,
-    warm_start_of,
-)
+from sklearn_bce._estimator.validation import InitialWeights, checked_samples, unchanged_on_error
 from sklearn_bce._kernels import Vector
 from sklearn_bce._kernels.threads import one_blas_thread
 from sklearn_bce._objective.in_memory import InMemoryObjective
@@ -48,82 +42,104 @@ from sklearn_bce._objective.summary import DataSummary, summarise
 Chunks = Callable[[], Iterable[tuple[Any, ...]]]
 
 
-class ChunksOfSamples:
-    """Samples as parts that an iterator brings, one after the other.
+class IteratedChunks:
+    """Samples in parts that are the chunks of an iterator; implements `Parts`.
 
     Parameters
     ----------
-    neuron : BCENeuronClassifier
-        Which learns of the features from the first chunk.
-    chunks : callable () -> iterator of (X, y) or (X, y, sample_weight)
-        Brings the same chunks each time.
+    estimator : BCENeuronClassifier
+        Its ``n_features_in_`` and ``feature_names_in_`` are set to those of the first chunk.
+    chunks : callable () -> iterable of (X, y) or (X, y, sample_weight)
+        Returns the same chunks whenever it is called.
     """
 
-    def __init__(self, neuron: BaseEstimator, chunks: Chunks) -> None:
-        self._neuron, self._chunks = neuron, chunks
-        self._passes = 0
+    def __init__(self, estimator: BaseEstimator, chunks: Chunks) -> None:
+        self._estimator, self._chunks = estimator, chunks
+        self._n_passes = 0
 
-    def sum(self, ask: PartFunction) -> PartSums:
-        """Return the sums of what all chunks answer; see `Parts`."""
+    def sum(self, function: PartFunction) -> PartSums:
+        """Return the sums over all chunks, item by item; see `Parts.sum`.
+
+        Raises
+        ------
+        ValueError
+            If there is no chunk, or a chunk is malformed.
+        """
         total: PartSums = []
         chunks, number = iter(self._chunks()), 0
         while (chunk := next(chunks, None)) is not None:
-            answer = ask(number, *self._checked(number, chunk))
-            total = [a + b for a, b in zip(total, answer, strict=True)] if total else answer
-            number, chunk = number + 1, None  # not in memory together with the next
+            sums = function(number, *self._checked(number, chunk))
+            total = [a + b for a, b in zip(total, sums, strict=True)] if total else sums
+            number, chunk = number + 1, None  # free its memory before the next one is made
         if not total:
-            raise ValueError("chunks() has brought no chunk.")
-        self._passes += 1
+            raise ValueError("chunks() has returned no chunk.")
+        self._n_passes += 1
         return total
 
-    def _checked(self, number: int, chunk: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return the samples of a chunk, converted; as they are first gone over, checked."""
+    def _checked(self, number: int, chunk: tuple[Any, ...]) -> tuple[Any, NDArray[Any], Vector]:
+        """Return X, y and sample_weight of a chunk, converted; in the first pass also checked."""
         if not isinstance(chunk, tuple | list) or len(chunk) not in (2, 3):
             raise ValueError(
                 f"Chunk {number} is {type(chunk).__name__}; it must be a tuple (X, y) or "
                 "(X, y, sample_weight)."
             )
         X, y, sample_weight = (*chunk, None)[:3]
-        first = self._passes == 0
-        X, y = checked_samples(self._neuron, X, y, reset=first and number == 0)
-        if first:
+        first_pass = self._n_passes == 0
+        X, y = checked_samples(self._estimator, X, y, reset=first_pass and number == 0)
+        if first_pass:
             assert_all_finite(X, input_name="X")
-            y = soft_targets(y) if self._neuron.soft_targets else y  # later, encoding does
-        return X, y, np.asarray(checked_weights(X, sample_weight, may_be_nothing=True))
+            if self._estimator.soft_targets:  # `TargetEncoder` checks them in later passes
+                y = checked_soft_targets(y)
+        return X, y, np.asarray(checked_sample_weight(X, sample_weight, allow_all_zero=True))
 
 
 def fit_from_chunks(neuron: BaseEstimator, chunks: Chunks) -> BaseEstimator:
-    """Fit a neuron to samples that come in chunks, again and again.
+    """Fit a `BCENeuronClassifier` to chunks of samples that do not fit into memory together.
 
-    The chunks are gone over once to see what there is, and a few times more for the fit; no more
-    than one is in memory at a time, beside a curvature of n_features × n_features numbers and some
-    random samples. F, the parameters and what is left are those of `BCENeuronClassifier.fit` on all
-    samples at once, to within rounding.
+    One pass over the chunks collects the classes, sums and a random sample; the solver then takes
+    a few passes more. Only one chunk is in memory at a time, besides the random sample and, for
+    newton, a matrix of (n_features + 1)² numbers. The objective F, the parameters and the fitted
+    attributes are those of `BCENeuronClassifier.fit` on all samples at once: both fits end within
+    ``tol`` of the same minimum.
 
     Parameters
     ----------
     neuron : BCENeuronClassifier
-        With newton (or auto) or gd as its solver; changed as by `fit`.
-    chunks : callable () -> iterator of (X, y) or (X, y, sample_weight)
-        Called for each pass; brings the same chunks, X and y being what `fit` takes. Any of them
-        may lack one of the classes.
+        Estimator with ``solver`` "auto", "newton" or "gd" and ``early_stopping=False``. It is
+        fitted in place.
+    chunks : callable () -> iterable of (X, y) or (X, y, sample_weight)
+        Called once for each pass. Each call must return the same chunks in the same order. X, y and
+        sample_weight of a chunk are what `BCENeuronClassifier.fit` accepts, except that samples of
+        one of the classes may be missing in a chunk.
 
     Returns
     -------
     neuron : BCENeuronClassifier
-        Fitted. ``n_passes_`` tells how many times ``chunks`` was called.
+        The same estimator, fitted. Its attribute ``n_passes_`` is the number of calls of
+        ``chunks``.
 
     Raises
     ------
     TypeError
-        If ``chunks`` is not callable: an iterator can be gone over once only.
+        If ``chunks`` is not callable. An iterator is refused because only one pass over it is
+        possible.
     ValueError
-        If a chunk is malformed, the solver is sgd, ``early_stopping`` is set, or the chunks are not
-        the same each time. The neuron is then as it was before.
+        If a parameter is out of range, a chunk is malformed, ``solver`` is "sgd",
+        ``early_stopping`` is True, or the number of samples changes from pass to pass. The
+        estimator then keeps the attributes that it had before.
+    KeyboardInterrupt
+        If Ctrl-C is pressed. The estimator is then fitted with the weights after the last iteration
+        that has ended; if none has ended, it keeps the attributes that it had before.
+
+    Warns
+    -----
+    ConvergenceWarning, UserWarning
+        As `BCENeuronClassifier.fit` does.
 
     See Also
     --------
-    BCENeuronClassifier.partial_fit : One pass over a stream that cannot be gone over again.
+    BCENeuronClassifier.partial_fit : One pass over a stream of chunks that come only once.
+    sklearn_bce.dask.DaskBCENeuronClassifier : The same for Dask collections, on several machines.
 
     Examples
     --------
@@ -133,7 +149,7 @@ def fit_from_chunks(neuron: BaseEstimator, chunks: Chunks) -> BaseEstimator:
     >>> X = rng.normal(size=(5000, 3))
     >>> y = X[:, 0] > rng.logistic(size=5000)
     >>> def chunks():
-    ...     for start in range(0, 5000, 1000):  # of a file, a table or a query
+    ...     for start in range(0, 5000, 1000):  # in practice: parts of a file, a table or a query
     ...         yield X[start : start + 1000], y[start : start + 1000]
     >>> neuron = fit_from_chunks(BCENeuronClassifier(tol=1e-12), chunks)
     >>> bool(np.allclose(neuron.coef_, BCENeuronClassifier(tol=1e-12).fit(X, y).coef_))
@@ -145,114 +161,196 @@ def fit_from_chunks(neuron: BaseEstimator, chunks: Chunks) -> BaseEstimator:
             "(X, y) or (X, y, sample_weight), and is called once for each pass."
         )
     neuron._validate_params()
-    train_on_parts(neuron, ChunksOfSamples(neuron, chunks))
+    fit_parts(neuron, IteratedChunks(neuron, chunks))
     return neuron
 
 
+fit_from_chunks.__module__ = "sklearn_bce"  # the path it is imported from
+
+
 @with_callbacks
-def train_on_parts(neuron: BaseEstimator, parts: Parts, n_threads: int | None = None) -> None:
-    """Fit the neuron to samples in parts; changes it.
+def fit_parts(estimator: BaseEstimator, parts: Parts, n_threads: int | None = None) -> None:
+    """Fit the estimator to samples in parts.
 
     Parameters
     ----------
-    neuron : BCENeuronClassifier
-        Its solver is newton or gd.
+    estimator : BCENeuronClassifier
+        Its fitted attributes are replaced.
     parts : Parts
-        The samples; it tells the neuron of their features as they are first gone over.
-    n_threads : int, default=None
-        How many threads a part may use; None means as many as the process may.
+        The samples.
+    n_threads : int or None, default=None
+        Most threads that the computation for one part may use; None means as many as BLAS may use.
 
     Raises
     ------
     ValueError
-        If a parameter or the samples are not what they must be.
+        If a parameter is not supported, or samples are malformed. The estimator then keeps the
+        attributes that it had before.
+    KeyboardInterrupt
+        As for `BCENeuronClassifier.fit`.
     """
-    raise_for_unsupported(neuron)
-    callbacks = Callbacks.of(neuron)
-    warn_of_ignored(neuron)
-    with unchanged_on_error(neuron), one_blas_thread() as allowed:
-        random_state = check_random_state(neuron.random_state)
-        seed = int(random_state.randint(np.iinfo(np.int32).max))
-        summary = summarise(parts, seed, neuron.soft_targets)
-        classes, class_weight_sums = classes_of(neuron, summary)
-        of_class = class_weights_from_sums(
-            type(neuron).__name__, classes, class_weight_sums, neuron.class_weight
-        )
-        encode = partial(encoded_part, classes, neuron.soft_targets, of_class)
-        class_weight_sums = class_weight_sums if of_class is None else class_weight_sums * of_class
-        total_weight = float(np.sum(class_weight_sums))
-        coordinates = Coordinates.of_user(summary.n_features, neuron.fit_intercept)
-        penalty = ElasticNet.of(neuron.C, neuron.l1_ratio, total_weight)
-        few = few_of(summary, encode, penalty, coordinates)
+    parameters = Parameters.of(estimator)
+    raise_for_unsupported(parameters.solver, parameters.early_stopping)
+    callbacks = Callbacks.of(estimator)
+    warn_of_ignored_l1_ratio(parameters.C, parameters.l1_ratio)
+    with unchanged_on_error(estimator), one_blas_thread() as allowed:
         if n_threads is None:
             n_threads = allowed
-        encoding = Encoding(encode, coordinates, total_weight, n_threads)
-        log_odds = (
-            float(np.log(class_weight_sums[1] / class_weight_sums[0]))
-            if neuron.fit_intercept
-            else 0.0
+        random_state = check_random_state(parameters.random_state)
+        seed = int(random_state.randint(np.iinfo(np.int32).max))
+        summary = summarise(parts, seed, parameters.soft_targets)
+        name = type(estimator).__name__
+        objective, encoder = objective_of_parts(parts, summary, parameters, n_threads, name)
+        init, previous = InitialWeights(), previous_weights(estimator)
+        w, b = init.checked(summary.n_features, previous)
+        task = Task(
+            objective=objective,
+            w=w,
+            b=b,
+            parameters=parameters,
+            random_state=random_state,
+            classes=encoder.classes,
+            dtype=summary.data_size.dtype,
+            feature_names=getattr(estimator, "feature_names_in_", None),
+            path_state=getattr(estimator, "_path_state", None),
         )
-        objective = PartitionedObjective(parts, summary.data_size, encoding, penalty, log_odds, few)
-        start = checked_start(*warm_start_of(neuron, summary.n_features), summary.n_features)
-        objective.passes.add()  # that of the summary
-        if callbacks is not None:
-            callbacks.fit_begins(None, None, None)
-        task = Task(objective, classes, summary.data_size.dtype, start, None, random_state)
-        interrupt = run_fit(neuron, task, callbacks)
+        interrupt = run_fit(estimator, task, callbacks)
     if interrupt is not None:
         raise interrupt
 
 
-def raise_for_unsupported(neuron: BaseEstimator) -> None:
-    """Raise ValueError for parameters that need all samples at hand."""
-    if neuron.solver == "sgd":
+def raise_for_unsupported(solver: str, early_stopping: bool) -> None:
+    """Raise ValueError if the solver or early stopping needs access to single samples."""
+    if solver == "sgd":
         raise ValueError(
-            "solver='sgd' goes from sample to sample, and does not go over parts; use 'newton' or "
-            "'gd', or partial_fit for each of the parts."
+            "solver='sgd' goes from sample to sample, and cannot use samples in parts; use "
+            "'newton' or 'gd', or partial_fit for each of the parts."
         )
-    if neuron.early_stopping:
+    if early_stopping:
         raise ValueError("early_stopping=True is not supported for samples in parts.")
 
 
-def classes_of(neuron: BaseEstimator, summary: DataSummary) -> tuple[NDArray[Any], Vector]:
-    """Return the two classes, and the weight of the samples of each.
+def objective_of_parts(
+    parts: Parts,
+    summary: DataSummary,
+    parameters: Parameters,
+    n_threads: int,
+    estimator_name: str,
+) -> tuple[PartitionedObjective, TargetEncoder]:
+    """Return F in the user's units for samples in parts, and the encoder of their targets.
+
+    Parameters
+    ----------
+    parts : Parts
+        The samples.
+    summary : DataSummary
+        Classes, sums and random samples of all parts, collected in one pass; the objective counts
+        that pass.
+    parameters : Parameters
+        Parameters of the estimator.
+    n_threads : int
+        Most threads that the computation for one part may use.
+    estimator_name : str
+        Name of the estimator's class, for the message of an error.
+
+    Returns
+    -------
+    objective : PartitionedObjective
+    encoder : TargetEncoder
 
     Raises
     ------
     ValueError
-        If there are not two.
+        If there are not two classes, or one of them has no weight.
     """
-    if neuron.soft_targets:
-        return SOFT_CLASSES, np.array([summary.class_weight_sums[0], summary.class_weight_sums[1]])
-    kinds = [few.y.dtype for few in summary.samples.values()]
-    classes = np.array(sorted(summary.class_weight_sums), dtype=np.result_type(*kinds))
+    classes, sums = classes_and_weight_sums(summary, parameters.soft_targets)
+    weight_of_class = weight_of_class_from_sums(
+        classes, sums, parameters.class_weight, estimator_name
+    )
+    encoder = TargetEncoder(classes, weight_of_class, parameters.soft_targets)
+    sums = sums if weight_of_class is None else sums * weight_of_class
+    total_weight = float(np.sum(sums))
+    coordinates = Coordinates.of_user(summary.n_features, parameters.fit_intercept)
+    penalty = ElasticNet.of(parameters.C, parameters.l1_ratio, total_weight)
+    log_odds = float(np.log(sums[1] / sums[0])) if parameters.fit_intercept else 0.0
+    objective = PartitionedObjective(
+        parts,
+        summary.data_size,
+        Encoding(encoder.encode, coordinates, total_weight, n_threads),
+        penalty,
+        log_odds,
+        subsample_objective(summary, encoder, penalty, coordinates),
+    )
+    objective.passes.add()  # that of the summary
+    return objective, encoder
+
+
+def classes_and_weight_sums(
+    summary: DataSummary, soft_targets: bool
+) -> tuple[NDArray[Any], Vector]:
+    """Return the two classes in sorted order, and the sum of the sample weights of each.
+
+    Parameters
+    ----------
+    summary : DataSummary
+        Summary of all parts.
+    soft_targets : bool
+        Whether y contains numbers in [0, 1] instead of labels.
+
+    Returns
+    -------
+    classes : ndarray of shape (2,)
+        `SOFT_CLASSES` for soft targets.
+    class_weight_sums : ndarray of shape (2,), float64
+
+    Raises
+    ------
+    ValueError
+        If the number of labels is not two.
+    """
+    sums = summary.class_weight_sums
+    if soft_targets:
+        return SOFT_CLASSES, np.array([sums[0], sums[1]])
+    dtypes = [sample.y.dtype for sample in summary.samples.values()]
+    classes = np.array(sorted(sums), dtype=np.result_type(*dtypes))
     if len(classes) != 2:
         raise ValueError(f"{ONLY_BINARY} y has the labels {classes.tolist()}.")
-    return classes, np.array([summary.class_weight_sums[label] for label in classes.tolist()])
+    return classes, np.array([sums[label] for label in classes.tolist()])
 
 
-def encoded_part(
-    classes: NDArray[Any],
-    soft: bool,
-    of_class: Vector | None,
-    y: NDArray[Any],
-    weight: Vector,
-) -> tuple[Vector, Vector]:
-    """Return targets in [0, 1] and the weights of a part, those of the classes included."""
-    return with_class_weights(encoded_as("y", classes, y, soft), weight, of_class)
-
-
-def few_of(
-    summary: DataSummary, encode: Any, penalty: ElasticNet, coordinates: Coordinates
+def subsample_objective(
+    summary: DataSummary, encoder: TargetEncoder, penalty: ElasticNet, coordinates: Coordinates
 ) -> InMemoryObjective | None:
-    """Return F on random samples of both classes, which weigh as much as all; None if too few."""
-    groups = list(summary.samples.values())
-    if any(len(few.y) <= coordinates.size for few in groups):
-        return None  # on so few there may be no minimum, or one that is far away
-    X = [few.X for few in groups]
+    """Return an estimate of F from the random samples of the summary.
+
+    The sampled weights of each class are scaled up to the number of its samples in all parts, so
+    that the expectation of the estimate is F.
+
+    Parameters
+    ----------
+    summary : DataSummary
+        Contains random samples of each class.
+    encoder : TargetEncoder
+        Encodes their targets.
+    penalty : ElasticNet
+        Penalty in the units of the coordinates.
+    coordinates : Coordinates
+        Coordinates of θ.
+
+    Returns
+    -------
+    objective : InMemoryObjective or None
+        None if a class has no more random samples than θ has entries: the estimate may then have no
+        minimum, or one far from that of F.
+    """
+    samples = list(summary.samples.values())
+    if any(len(sample.y) <= coordinates.size for sample in samples):
+        return None
+    X = [sample.X for sample in samples]
     X = sp.vstack(X, format="csr") if any(map(sp.issparse, X)) else np.vstack(X)
-    y, weight = encode(
-        np.concatenate([few.y for few in groups]),
-        np.concatenate([few.sample_weight * (few.n_samples / len(few.y)) for few in groups]),
+    y = np.concatenate([sample.y for sample in samples])
+    sample_weight = np.concatenate(
+        [sample.sample_weight * (sample.n_samples / len(sample.y)) for sample in samples]
     )
-    return InMemoryObjective(X, y, weight, penalty, coordinates)
+    y, sample_weight = encoder.encode(y, sample_weight)
+    return InMemoryObjective(X, y, sample_weight, penalty, coordinates)

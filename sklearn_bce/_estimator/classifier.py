@@ -1,4 +1,4 @@
-"""The estimator: scikit-learn's conventions around the solvers."""
+"""`BCENeuronClassifier`: its parameters, documentation and methods that fit it."""
 
 from __future__ import annotations
 
@@ -9,139 +9,157 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 
-from sklearn_bce._estimator.fit import train
-from sklearn_bce._estimator.parameters import CONSTRAINTS, check_parameters
-from sklearn_bce._estimator.partial_fit import train_on_chunk
-from sklearn_bce._estimator.prediction import NeuronPredictions
+from sklearn_bce._estimator.diagnostics import warn_of_ignored_l1_ratio
+from sklearn_bce._estimator.fit import prepare_fit, run_fit
+from sklearn_bce._estimator.monitor import Callbacks
+from sklearn_bce._estimator.parameters import CONSTRAINTS, Parameters, check_parameters
+from sklearn_bce._estimator.partial_fit import fit_chunk
+from sklearn_bce._estimator.prediction import PredictionMixin
+from sklearn_bce._estimator.samples import GivenSamples
 from sklearn_bce._estimator.sklearn_compat import CallbackSupportMixin, fit_context
-from sklearn_bce._estimator.state import Persistent
+from sklearn_bce._estimator.state import PickleMixin
+from sklearn_bce._estimator.validation import InitialWeights, unchanged_on_error
+from sklearn_bce._kernels.threads import one_blas_thread
 
 
-def _learns_from_streams(neuron: BCENeuronClassifier) -> bool:
-    """Return whether the solver is one that takes samples as they come; raise if not."""
-    if neuron.solver not in {"auto", "sgd"}:
+def _supports_partial_fit(estimator: BCENeuronClassifier) -> bool:
+    """Return True if the solver can learn from a stream; raise AttributeError if it cannot."""
+    if estimator.solver not in {"auto", "sgd"}:
         raise AttributeError(
-            f"partial_fit is of solver='sgd' (or 'auto'); this one has solver={neuron.solver!r}."
+            "partial_fit is available with solver='sgd' or 'auto' only; this estimator has "
+            f"solver={estimator.solver!r}."
         )
     return True
 
 
 class BCENeuronClassifier(
-    CallbackSupportMixin, Persistent, NeuronPredictions, ClassifierMixin, BaseEstimator
+    CallbackSupportMixin, PickleMixin, PredictionMixin, ClassifierMixin, BaseEstimator
 ):
-    r"""A single logistic neuron, trained on the binary cross-entropy.
+    r"""Logistic neuron for binary classification, trained on the binary cross-entropy.
 
-    The neuron computes z = b + Σ wᵢxᵢ and a = 1/(1 + e⁻ᶻ); `fit` minimises over (w, b)::
+    The neuron computes the linear output z = b + Σⱼ wⱼxⱼ of a sample x, and the activation
+    a = 1/(1 + e⁻ᶻ), which is the probability of the second class. `fit` minimises, over the weights
+    w and the intercept b::
 
-        F(w, b) = (1/S) Σ sᵢ L(yᵢ, aᵢ) + 1/(C·S) · [(1−ρ)/2 ‖w‖₂² + ρ‖w‖₁]         S = Σ sᵢ
+        F(w, b) = (1/S) Σᵢ sᵢ L(yᵢ, aᵢ) + 1/(C·S) · [(1−ρ)/2 ‖w‖₂² + ρ‖w‖₁]         S = Σᵢ sᵢ
 
-    with ρ the ``l1_ratio``, the sample weights s and L = −(y log a + (1−y) log(1−a)), in nats. This
-    is the objective of `LogisticRegression`, divided by C·S. The intercept is not penalised. Every
-    solver is driven by the gradient of the chain rule, ∂L/∂wᵢ = −(y−a)xᵢ and ∂L/∂b = −(y−a).
+    Here L(y, a) = −(y log a + (1−y) log(1−a)) is the cross-entropy of a sample in nats, s are the
+    sample weights, and ρ is ``l1_ratio``. F is the objective of `LogisticRegression` divided by
+    C·S, so that equal parameters have the same minimum. The intercept is not penalised. All solvers
+    use the gradient that the chain rule gives: ∂L/∂wⱼ = −(y−a)xⱼ and ∂L/∂b = −(y−a).
 
-    Features need no scaling: the default solver finds the optimum whatever their units are.
+    The default solver needs no scaled features: it finds the minimum of F whatever their units are.
 
     Parameters
     ----------
     C : float, default=1.0
-        Inverse of the strength of the penalty, in (0, inf]; ``np.inf`` means no penalty.
+        Inverse of the strength of the penalty, in (0, inf]. ``np.inf`` means no penalty.
     l1_ratio : float, default=0.0
-        Share ρ of the L1 norm in the penalty, in [0, 1]. Above 0, weights of features that say
-        little are exactly 0; `l1_min_c` tells at which C all are. The penalty is on the weights as
-        they are: unlike the optimum without it, it depends on the features' units.
+        Proportion ρ of the L1 norm in the penalty, in [0, 1]. With a value above 0 the weights of
+        uninformative features become exactly 0; `l1_min_c` returns the C at which all are 0. The
+        penalty applies to the weights of the features in their own units. Therefore the minimum
+        depends on these units, unless C is infinite.
     fit_intercept : bool, default=True
-        Whether to learn b; otherwise it is 0.
+        Whether to learn the intercept b. If False, b is 0.
     class_weight : dict, "balanced" or None, default=None
-        Weight of each class, multiplied into the sample weights; "balanced" gives every class the
-        same total, as in `LogisticRegression`.
+        Weight of each class, as ``{label: weight}``; it multiplies the sample weights. "balanced"
+        gives both classes the same total weight. None gives each class the weight 1.
     solver : {"auto", "newton", "gd", "sgd"}, default="auto"
-        - "newton": the gradient multiplied by the inverse curvature, in coordinates in which every
-          column is centred and scaled; with an L1 norm the minimum of the quadratic model with it,
-          by coordinate descent;
-        - "gd": the update of the derivation with the mean gradient of all samples; with an L1 norm
-          the proximal step follows, accelerated;
-        - "sgd": the update of the derivation, w ← w + η(y−a)x, after every sample, or its mean over
-          mini-batches; with an L1 norm the proximal step follows each;
-        - "auto": the fastest that suits the data; ``solver_`` tells which.
+        - "newton": Newton's method on centred and scaled columns; with an L1 norm proximal Newton,
+          whose quadratic model is minimised by coordinate descent;
+        - "gd": gradient descent with the mean gradient of all samples; with an L1 norm accelerated
+          proximal gradient descent;
+        - "sgd": stochastic gradient descent. The update w ← w + η(y−a)x, b ← b + η(y−a) follows
+          each sample, or its mean each mini-batch; with an L1 norm a proximal step follows;
+        - "auto": "newton" in `fit`, "sgd" in `partial_fit`.
     learning_rate : float or "auto", default="auto"
-        Step η of gd and sgd, held constant. "auto" is a step proven safe from the data's row norms
-        and largest curvature; sgd then also lets the batch grow whenever the loss has stopped
-        falling, so that it comes to rest in the optimum. Ignored by newton.
+        Constant step η of "gd" and "sgd"; "newton" ignores it. "auto" computes a safe step from the
+        data: from the largest curvature for "gd", and from the norms of the samples for "sgd".
+        With "auto", "sgd" also enlarges its mini-batches whenever the loss stops falling, so that
+        it converges to the minimum.
     batch_size : int, default=1
-        Samples per update of sgd. 1 is the plain per-sample rule, in a compiled loop.
+        Number of samples in a mini-batch of "sgd". 1 updates the weights after each sample.
     shuffle : bool, default=True
-        Whether sgd visits the samples in a new random order in each pass.
+        Whether "sgd" visits the samples in a new random order in each pass. If False, it visits
+        them in the order of X.
     max_iter : int, default=100
-        Most steps of newton, or passes of gd and sgd.
+        Largest number of iterations: steps of "newton", passes over X of "gd" and "sgd".
     tol : float, default=1e-6
-        newton stops when F is estimated to be within ``tol`` nats of its minimum, by half the
-        squared Newton decrement; gd and sgd when ``n_iter_no_change`` passes have brought no
-        improvement larger than ``tol``. 0 runs all ``max_iter``, without a warning.
+        Tolerance of the stopping test, in nats. "newton" stops when F is estimated to be within
+        ``tol`` of its minimum, by half the squared Newton decrement. "gd" and "sgd" stop when
+        ``n_iter_no_change`` passes have not lowered ``loss_curve_`` by more than ``tol``. With 0
+        the fit does all ``max_iter`` iterations, and does not warn.
     early_stopping : bool, default=False
-        Whether to hold samples out, to stop when ``n_iter_no_change`` passes or steps have brought
-        no improvement larger than ``tol`` of the mean loss on them, and to keep the weights with
-        which it was least.
+        Whether to end the fit when the mean loss on samples held out has not improved by more than
+        ``tol`` for ``n_iter_no_change`` iterations. The fit then keeps the weights with the least
+        such loss.
     validation_fraction : float, default=0.1
-        Share of the samples that ``early_stopping`` sets aside, drawn by ``random_state``, of
-        either class alike, unless `fit` is given ``X_val`` and ``y_val``. They are not learned
-        from.
+        Fraction of the samples that ``early_stopping`` holds out, in (0, 1), if `fit` is called
+        without ``X_val`` and ``y_val``. They are drawn with ``random_state``, with both classes in
+        the proportion that they have in y, and are not used for learning.
     n_iter_no_change : int, default=5
-        Passes of gd and sgd without an improvement before they stop; with ``early_stopping`` of any
-        solver.
+        Number of iterations without an improvement after which "gd", "sgd" and, for each solver,
+        ``early_stopping`` end the fit.
     soft_targets : bool, default=False
-        Whether y is any number in [0, 1]: a probability that an expert, a crowd or another model
-        gave, a smoothed label, or a share of successes with the number of trials as
-        ``sample_weight``. Then ``classes_`` is [0, 1], and `score` is D². See the examples.
+        Whether y contains numbers in [0, 1] instead of labels: probabilities of class 1 (from
+        experts or another model), smoothed labels, or fractions of successes, with the number of
+        trials as ``sample_weight``. Then ``classes_`` is [0, 1], and `score` returns D². See the
+        examples.
     warm_start : bool, default=False
-        Whether `fit` starts from the weights of the fit before. Along a path of C, with an L1 norm
-        and newton, it also goes by what that fit knew of the same X, and stops as soon as F is
-        within ``tol``: two or three passes then do for a fit. For gd and sgd that are stopped by
-        ``max_iter`` it goes on as if they had not been, momentum, batch size and
-        ``random_state=int`` aside.
+        Whether `fit` starts from the weights of the previous fit. "newton" with an L1 norm also
+        keeps what it knows about X, so that further fits to the same X with other values of C take
+        two or three passes each. "gd" and "sgd" continue after ``max_iter`` as if they had not
+        stopped, except that momentum, batch size and an integer ``random_state`` start anew.
     random_state : int, RandomState instance or None, default=None
-        Order of the samples in sgd: each pass draws one permutation from it. Of newton, the samples
-        on which it starts where there are many; the optimum is the same with any. With
-        ``early_stopping``, first of all the samples that are set aside.
+        Source of random numbers: for the split of ``early_stopping``, the order of the samples in
+        "sgd" (one permutation for each pass), and the subsample of many rows from which "newton"
+        computes its starting point, which does not change the minimum. None uses the global
+        generator of NumPy.
 
     Attributes
     ----------
     classes_ : ndarray of shape (2,)
-        The two labels in sorted order; the neuron's activation is the probability of the second.
+        The two labels in sorted order. The activation a is the probability of the second label.
     coef_ : ndarray of shape (1, n_features), dtype of X
         Weights w.
     intercept_ : ndarray of shape (1,), dtype of X
         Intercept b.
     n_iter_ : int
-        Steps of newton, or passes of gd and sgd, that were done.
+        Number of iterations: steps of "newton", passes over X of "gd" and "sgd"; chunks of
+        `partial_fit`.
     n_passes_ : float
-        How many times X was read through, by whatever the solver did; where it read a sample of the
-        rows, that counts by its share.
+        Number of times that X was read, for any purpose. Reading some of its rows counts as their
+        fraction of all rows.
     converged_ : bool
-        Whether the solver met ``tol``, or ``early_stopping`` ended the fit; False if ``max_iter``,
-        a callback or Ctrl-C did.
+        True if the stopping test of the solver or of ``early_stopping`` ended the fit; False if
+        ``max_iter``, a callback or Ctrl-C ended it, and after `partial_fit`.
     solver_ : str
-        The solver that was used.
+        Solver that was used: "newton", "gd" or "sgd".
     loss_curve_ : list of float
-        F after each step or pass. For sgd the mean loss met during the pass, each sample's before
-        its own update, plus the penalty before the pass: it takes no further pass.
+        Value of F in nats after each iteration. For "sgd", which computes no such value, the mean
+        over the pass of the losses of the samples, each before its own update, plus the penalty
+        before the pass.
     validation_loss_curve_ : list of float
-        Mean loss on the samples held out, in nats, without the penalty, after each step or pass.
-        Only with ``early_stopping`` or ``X_val``, as the next.
+        Mean loss in nats, without the penalty, on the samples held out after each iteration. Set
+        only if there are such samples: by ``early_stopping`` or ``X_val``.
     best_iter_ : int
-        The step or pass after which it was least; the first is 1. With ``early_stopping`` the
-        weights are those of then.
+        Iteration with the least entry of ``validation_loss_curve_``, counted from 1. With
+        ``early_stopping`` the weights are those after this iteration. Set only with
+        ``validation_loss_curve_``.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, where X had names that are all strings.
+        Names of the features seen during `fit`. Set only if X has names that are all strings.
 
     See Also
     --------
-    sklearn.linear_model.LogisticRegression : The same optimum, where its solvers reach it.
-    sklearn.linear_model.SGDClassifier : The per-sample rule for other losses.
-    sklearn_bce.chain_rule : The derivation as functions.
-    LossCurveDisplay : A picture of the loss curves.
-    l1_min_c : The C at which an L1 norm leaves no weight.
+    fit_from_chunks : Fit to samples that do not fit into memory.
+    sklearn_bce.dask.DaskBCENeuronClassifier : Fit to Dask collections.
+    l1_min_c : The largest C at which an L1 penalty makes all weights 0.
+    LossCurveDisplay : Plot of the loss curves.
+    sklearn_bce.chain_rule : The derivation of the gradient as functions.
+    sklearn.linear_model.LogisticRegression : The same objective, with other solvers.
+    sklearn.linear_model.SGDClassifier : Stochastic gradient descent for other losses.
 
     References
     ----------
@@ -153,24 +171,24 @@ class BCENeuronClassifier(
     >>> from sklearn.datasets import load_breast_cancer
     >>> from sklearn_bce import BCENeuronClassifier
     >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> neuron = BCENeuronClassifier().fit(X, y)  # raw units: nothing is scaled
+    >>> neuron = BCENeuronClassifier().fit(X, y)  # features in their own units, not scaled
     >>> round(neuron.score(X, y), 3)
     0.958
     >>> neuron.solver_, neuron.converged_
     ('newton', True)
 
-    Soft targets: labels smoothed, a tenth of them being taken for wrong, or the probabilities of
-    a larger model, which the neuron distils.
+    Soft targets: smoothed labels, for labels of which a tenth is assumed to be wrong; or the
+    probabilities of a larger model, which the neuron learns to imitate (distillation).
 
     >>> smoothed = BCENeuronClassifier(soft_targets=True).fit(X, 0.9 * y + 0.1 * (1 - y))
     >>> from sklearn.ensemble import RandomForestClassifier
     >>> teacher = RandomForestClassifier(random_state=0, oob_score=True).fit(X, y)
-    >>> probability = teacher.oob_decision_function_[:, 1]  # on trees that have not seen a sample
+    >>> probability = teacher.oob_decision_function_[:, 1]  # by trees that did not see the sample
     >>> student = BCENeuronClassifier(soft_targets=True).fit(X, probability)
     >>> bool(np.mean((student.predict(X) == 1) == (y == 1)) > 0.95)
     True
 
-    Successes in a number of trials:
+    Fractions of successes, with the number of trials as weights (binomial regression):
 
     >>> dose = np.array([[0.0], [1.0], [2.0], [3.0]])
     >>> trials, successes = np.array([10, 20, 20, 10]), np.array([1, 6, 12, 9])
@@ -180,7 +198,7 @@ class BCENeuronClassifier(
     array([0.09, 0.29, 0.63, 0.87])
     """
 
-    __module__ = "sklearn_bce"  # where it is imported from: pickles and links name that
+    __module__ = "sklearn_bce"  # the path it is imported from, which pickles name
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
 
@@ -234,57 +252,70 @@ class BCENeuronClassifier(
         coef_init: ArrayLike | None = None,
         intercept_init: ArrayLike | float | None = None,
     ) -> BCENeuronClassifier:
-        """Learn the weights and the intercept.
+        """Fit the weights and the intercept to samples.
 
         Parameters
         ----------
         X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features)
-            Samples. float32 and float64 are used as they are, C- or F-ordered or CSR; all else is
-            converted. Never changed.
+            Samples. Arrays of float32 or float64 in C or F order and CSR matrices are used without
+            a copy; anything else is converted. X is not changed.
         y : array-like of shape (n_samples,)
-            Labels of two classes; with ``soft_targets`` numbers in [0, 1].
+            Labels of two classes; numbers in [0, 1] if ``soft_targets=True``.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights, not negative; None means 1 each.
+            Weights, not negative; None means 1 for each sample.
         X_val : {array-like, sparse matrix or array, dataframe} of shape (n_val, n_features), \
                 default=None
-            Samples to take the loss on after each pass, for ``validation_loss_curve_`` and
-            ``early_stopping``; they are not learned from.
+            Samples held out: the mean loss on them is recorded in ``validation_loss_curve_`` after
+            each iteration, and ``early_stopping`` uses it. They are not used for learning. None
+            means that there are none, unless ``early_stopping`` sets some of X aside.
         y_val : array-like of shape (n_val,), default=None
-            Their labels, or soft targets.
+            Labels or soft targets of ``X_val``; required if ``X_val`` is given.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights; None means 1 each.
+            Weights of ``X_val``, not negative; None means 1 for each sample.
         coef_init : array-like of shape (n_features,) or (1, n_features), default=None
-            Weights to start from; None means zeros, or those of the fit before if ``warm_start``.
+            Weights to start from. None means zeros, or the weights of the previous fit if
+            ``warm_start=True``.
         intercept_init : float or array-like of shape (1,), default=None
-            Intercept to start from; None means 0, or that of the fit before if ``warm_start``.
+            Intercept to start from. None means 0, or the intercept of the previous fit if
+            ``warm_start=True``.
 
         Returns
         -------
         self : BCENeuronClassifier
-            Fitted.
+            The fitted estimator.
 
         Raises
         ------
         ValueError
-            If a parameter or an argument is out of range, y has not two classes, or the loss
-            overflows. The estimator is then as it was before.
+            If a parameter is out of range, an argument is malformed, y does not have two classes,
+            or the loss overflows. The estimator then keeps the attributes that it had before.
         KeyboardInterrupt
-            If Ctrl-C is pressed. The estimator is then fitted with the weights after the last step
-            or pass that has ended; if none has, it is as it was before.
+            If Ctrl-C is pressed. The estimator is then fitted with the weights after the last
+            iteration that has ended; if none has ended, it keeps the attributes that it had before.
 
         Warns
         -----
         ConvergenceWarning
-            If ``max_iter`` was reached first; it says how far F is from its minimum. If C is
-            infinite and the classes are separated, so that there is none; it names the features.
-            Not if a callback has ended the fit, or ``tol`` is 0.
+            If ``max_iter`` ended the fit; the message says how far F is from its minimum where that
+            can be estimated. Also if C is infinite and the classes are separated, so that F has no
+            minimum; the message names the features that separate them. There is no such warning if
+            a callback ended the fit, or ``tol`` is 0.
         UserWarning
-            If ``l1_ratio`` is above 0 and C infinite: there is no penalty then.
+            If ``l1_ratio`` is above 0 and C is infinite: there is then no penalty.
         """
-        given = X_val, y_val, sample_weight_val
-        return train(self, X, y, sample_weight, given, (coef_init, intercept_init))
+        callbacks = Callbacks.of(self)
+        warn_of_ignored_l1_ratio(self.C, self.l1_ratio)
+        with unchanged_on_error(self), one_blas_thread() as n_threads:
+            given = GivenSamples(X, y, sample_weight)
+            given_validation = GivenSamples(X_val, y_val, sample_weight_val)
+            init = InitialWeights(coef_init, intercept_init)
+            task = prepare_fit(self, given, given_validation, init, n_threads)
+            interrupt = run_fit(self, task, callbacks)
+        if interrupt is not None:
+            raise interrupt
+        return self
 
-    @available_if(_learns_from_streams)
+    @available_if(_supports_partial_fit)
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
@@ -293,37 +324,54 @@ class BCENeuronClassifier(
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> BCENeuronClassifier:
-        """Pass once over a chunk of samples by the per-sample rule, from where the neuron is.
+        """Continue from the present weights with one pass of "sgd" over a chunk of samples.
 
-        With ``shuffle=False`` and a number as the ``learning_rate``, the chunks of a data set one
-        after the other give what `fit` with ``solver="sgd"``, ``max_iter=1`` gives at once: bit
-        for bit with ``C=inf`` and float64. The penalty is that of all samples so far; samples that
-        are passed again count again.
+        Available if ``solver`` is "auto" or "sgd". The strength of the penalty follows from the sum
+        of the sample weights of all chunks so far; samples that are passed again count again.
+
+        With ``shuffle=False`` and a number as ``learning_rate``, calls with all chunks of a data
+        set in turn give what one call of `fit` with ``solver="sgd"`` and ``max_iter=1`` gives; the
+        results are equal bit for bit with ``C=np.inf`` and float64.
 
         Parameters
         ----------
         X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features)
             Samples of the chunk.
         y : array-like of shape (n_samples,)
-            Their labels, or soft targets; they need not be of both classes.
+            Labels of the samples; numbers in [0, 1] if ``soft_targets=True``. Samples of one of the
+            classes may be missing.
         classes : array-like of shape (2,), default=None
-            The two labels. Required with the first chunk, unless targets are soft.
+            The two labels. Required in the first call, unless ``soft_targets=True``.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights, not negative; None means 1 each.
+            Weights, not negative; None means 1 for each sample. All may be 0.
 
         Returns
         -------
         self : BCENeuronClassifier
-            Fitted; ``n_iter_`` counts the chunks, and ``loss_curve_`` gets an entry more, of the
-            chunk alone.
+            The fitted estimator. ``n_iter_`` is the number of chunks so far, and ``loss_curve_``
+            has one entry for each.
 
         Raises
         ------
         ValueError
-            If an argument is malformed, the loss overflows, or ``early_stopping`` or
-            ``class_weight="balanced"`` is set. The estimator is then as it was before.
+            If a parameter is out of range, an argument is malformed, the loss overflows, or
+            ``early_stopping=True`` or ``class_weight="balanced"`` is set. The estimator then keeps
+            the attributes that it had before.
+
+        Warns
+        -----
+        UserWarning
+            If ``l1_ratio`` is above 0 and C is infinite: there is then no penalty.
         """
-        return train_on_chunk(self, X, y, classes, sample_weight)
+        if self.early_stopping:
+            raise ValueError(
+                "partial_fit does not support early_stopping=True: it does not see all samples at "
+                "once. Call it as long as a score on other samples improves."
+            )
+        warn_of_ignored_l1_ratio(self.C, self.l1_ratio)
+        with unchanged_on_error(self), one_blas_thread() as n_threads:
+            fit_chunk(self, GivenSamples(X, y, sample_weight), classes, n_threads)
+        return self
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -332,10 +380,16 @@ class BCENeuronClassifier(
         return tags
 
     def _validate_params(self) -> None:
-        """Check the parameters; those of an earlier fit are not checked again."""
-        if self._parameter_constraints is not CONSTRAINTS:  # of a subclass
+        """Check the parameters, unless the same values have passed before; see `check_parameters`.
+
+        Raises
+        ------
+        InvalidParameterError
+            If a value has a wrong type or is out of range.
+        """
+        if self._parameter_constraints is not CONSTRAINTS:  # a subclass has parameters of its own
             return super()._validate_params()
         try:
-            check_parameters(type(self).__name__, *(getattr(self, name) for name in CONSTRAINTS))
-        except TypeError:  # a dict is no key of a cache; it is also what InvalidParameterError is
+            check_parameters(type(self).__name__, *Parameters.of(self))
+        except TypeError:  # a value is not hashable, such as a dict, or invalid
             super()._validate_params()

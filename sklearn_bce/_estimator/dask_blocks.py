@@ -1,4 +1,4 @@
-"""Blocks of Dask collections as parts of the samples, and sums over them as a tree."""
+"""Dask collections as samples in parts: the parts are blocks of rows, summed up as a tree."""
 
 from __future__ import annotations
 
@@ -10,35 +10,36 @@ import numpy as np
 from dask.delayed import Delayed, delayed
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
 
-from sklearn_bce._estimator.targets import checked_weights, soft_targets
-from sklearn_bce._estimator.validation import ROWS, checked_array, without_duplicates
+from sklearn_bce._estimator.targets import checked_sample_weight, checked_soft_targets
+from sklearn_bce._estimator.validation import X_FORMAT, checked_array, without_duplicates
 from sklearn_bce._objective.partitioned import PartFunction, PartSums
 
-# PartSumss that are added up at a time.
-BRANCHES = 8
+# Sums that one task of the tree adds up. [the default of `split_every` in dask.bag]
+SUMS_PER_TASK = 8
 
 
 class Blocks:
-    """Samples as parts that are blocks of Dask collections.
+    """Samples in parts that are blocks of rows of Dask collections; implements `Parts`.
 
     Parameters
     ----------
-    X, y, sample_weight : as given to `DaskBCENeuronClassifier.fit`
+    X, y, sample_weight : dask collection, array-like or None
+        As given to `DaskBCENeuronClassifier.fit`.
     client : distributed.Client or None
-        Where to compute.
-    soft : bool
-        Whether y is.
+        Client that computes the sums; None means the scheduler that `dask.compute` selects.
+    soft_targets : bool
+        Whether y contains numbers in [0, 1] instead of labels.
 
     Raises
     ------
     TypeError
-        If X is not of Dask.
+        If X is not a Dask collection.
     ValueError
-        If they are not cut into as many blocks.
+        If X is not two-dimensional, or y or sample_weight does not have the blocks of X.
     """
 
-    def __init__(self, X: Any, y: Any, sample_weight: Any, client: Any, soft: bool) -> None:
-        self._client, self._soft, self._passes = client, soft, 0
+    def __init__(self, X: Any, y: Any, sample_weight: Any, client: Any, soft_targets: bool) -> None:
+        self._client, self._soft_targets, self._n_passes = client, soft_targets, 0
         rows = None
         if isinstance(X, da.Array):
             X = in_blocks_of_rows(X)
@@ -48,125 +49,163 @@ class Blocks:
                 f"X is {type(X).__name__}; it must be a Dask array or dataframe. For samples in "
                 "memory there is BCENeuronClassifier."
             )
-        self._blocks = list(
-            zip(
-                delayed_blocks_of("X", X, None, None),
-                delayed_blocks_of("y", y, rows, n := n_blocks_of(X)),
-                delayed_blocks_of("sample_weight", sample_weight, rows, n),
-                strict=True,
-            )
-        )
+        n_blocks = number_of_blocks(X)
+        X_blocks = _to_delayed(X)
+        y_blocks = delayed_blocks("y", y, rows, n_blocks)
+        weight_blocks = delayed_blocks("sample_weight", sample_weight, rows, n_blocks)
+        self._blocks = list(zip(X_blocks, y_blocks, weight_blocks, strict=True))
 
-    def sum(self, ask: PartFunction) -> PartSums:
-        """Return the sums of what all blocks answer; see `Parts`."""
-        asked = delayed(ask, pure=False)
-        check = self._passes == 0
+    def sum(self, function: PartFunction) -> PartSums:
+        """Return the sums over all blocks, item by item; see `Parts.sum`.
+
+        Raises
+        ------
+        ValueError
+            If all blocks are empty, or a block is malformed.
+        """
+        asked = delayed(function, pure=False)
+        first_pass = self._n_passes == 0
         level: list[Delayed] = [
-            delayed(_answer, pure=False)(asked, check, self._soft, number, *block)
+            delayed(_block_sums, pure=False)(asked, first_pass, self._soft_targets, number, *block)
             for number, block in enumerate(self._blocks)
         ]
         while len(level) > 1:
             level = [
-                delayed(_total, pure=False)(level[at : at + BRANCHES])
-                for at in range(0, len(level), BRANCHES)
+                delayed(_add_sums, pure=False)(level[first : first + SUMS_PER_TASK])
+                for first in range(0, len(level), SUMS_PER_TASK)
             ]
         if self._client is None:
             (total,) = dask.compute(level[0])
         else:
             total = self._client.compute(level[0]).result()
-        self._passes += 1
+        self._n_passes += 1
         if total is None:
             raise ValueError("X has no samples.")
         return total
 
 
 def in_blocks_of_rows(X: da.Array) -> da.Array:
-    """Return an array whose blocks are whole rows.
+    """Return the array, its blocks merged so that each contains all columns of its rows.
 
     Raises
     ------
     ValueError
-        If it has not two dimensions.
+        If the array does not have two dimensions.
     """
     if X.ndim != 2:
         raise ValueError(f"X must be a 2D array; it has {X.ndim} dimensions.")
     return X if X.numblocks[1] == 1 else X.rechunk({1: -1})
 
 
-def n_blocks_of(collection: Any) -> int:
-    """Return the number of blocks of rows."""
+def number_of_blocks(collection: Any) -> int:
+    """Return the number of blocks along the rows of a Dask collection."""
     return collection.numblocks[0] if isinstance(collection, da.Array) else collection.npartitions
 
 
-def delayed_blocks_of(
-    name: str, collection: Any, rows: tuple[int, ...] | None, n_blocks: int | None
-) -> list[Any]:
-    """Return the blocks of a collection, to be computed.
+def delayed_blocks(
+    name: str, values: Any, rows: tuple[float, ...] | None, n_blocks: int
+) -> list[Delayed | None]:
+    """Return one delayed object for each block of X: the targets or weights of its rows.
 
     Parameters
     ----------
     name : str
-        Of the argument.
-    collection : dask array, dataframe or series, array-like or None
-        It.
+        Name of the argument, for the message of an error.
+    values : dask array, series or dataframe, array-like or None
+        Targets or weights; None means that there are none.
     rows : tuple or None
-        Of how many rows the blocks of X are, NaN where that is not known; None if X is no array.
-    n_blocks : int or None
-        How many blocks there must be.
+        Number of rows of each block of X, NaN where it is not known; None if X is a dataframe,
+        whose numbers of rows are not known.
+    n_blocks : int
+        Number of blocks of X.
+
+    Returns
+    -------
+    blocks : list of Delayed
+        List of n_blocks times None if ``values`` is None.
 
     Raises
     ------
     ValueError
-        If there are others.
+        If values that are not a Dask collection cannot be cut into the blocks of X, or the number
+        of samples or of blocks is not that of X.
     """
-    if collection is None:
+    if values is None:
         return [None] * n_blocks
     known = rows is not None and not np.isnan(rows).any()
-    if not hasattr(collection, "to_delayed"):
-        collection = np.asarray(collection)
-        if not known or len(collection) != sum(rows):
+    if not hasattr(values, "to_delayed"):
+        values = np.asarray(values)
+        if not known or len(values) != sum(rows):
             raise ValueError(
-                f"{name} is an array of {len(collection)}, which cannot be cut into the blocks of "
+                f"{name} is an array of {len(values)}, which cannot be cut into the blocks of "
                 f"X, of {rows} rows; give a Dask collection in the same blocks."
             )
-        collection = da.from_array(collection, chunks=(rows,))
-    if isinstance(collection, da.Array):
-        if collection.ndim == 1 and known and not np.isnan(collection.chunks[0]).any():
-            if sum(collection.chunks[0]) != sum(rows):
-                raise ValueError(
-                    f"{name} has {sum(collection.chunks[0])} samples and X has {sum(rows)}."
-                )
-            collection = collection.rechunk((rows,))
-        blocks = list(collection.to_delayed().ravel())
-    else:
-        blocks = list(collection.to_delayed())
-    if n_blocks is not None and len(blocks) != n_blocks:
+        values = da.from_array(values, chunks=(rows,))
+    if isinstance(values, da.Array) and values.ndim == 1 and known:
+        n_samples = sum(values.chunks[0])  # NaN if it is not known
+        if not np.isnan(n_samples) and n_samples != sum(rows):
+            raise ValueError(f"{name} has {n_samples} samples and X has {sum(rows)}.")
+        values = values if np.isnan(n_samples) else values.rechunk((rows,))
+    blocks = _to_delayed(values)
+    if len(blocks) != n_blocks:
         raise ValueError(f"{name} is in {len(blocks)} blocks and X in {n_blocks}.")
     return blocks
 
 
-def _answer(
-    ask: PartFunction, check: bool, soft: bool, number: int, X: Any, y: Any, sample_weight: Any
+def _to_delayed(collection: Any) -> list[Delayed]:
+    """Return the blocks of a Dask array, series or dataframe as delayed objects, in order."""
+    blocks = collection.to_delayed()
+    return list(blocks.ravel() if isinstance(collection, da.Array) else blocks)
+
+
+def _block_sums(
+    function: PartFunction,
+    first_pass: bool,
+    soft_targets: bool,
+    number: int,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
 ) -> PartSums | None:
-    """Return what a block answers; None if it is empty."""
+    """Return the sums of one block, computed where the block is; None if it has no rows.
+
+    Parameters
+    ----------
+    function : callable
+        Returns the sums of a part; see `Parts.sum`.
+    first_pass : bool
+        Whether to check X and y; later passes read the same values.
+    soft_targets : bool
+        Whether y contains numbers in [0, 1] instead of labels.
+    number : int
+        Number of the block, from 0.
+    X, y, sample_weight : array, CSR, dataframe or series; sample_weight may be None
+        The samples of the block.
+
+    Raises
+    ------
+    ValueError
+        If the samples are malformed.
+    """
     if len(y) != X.shape[0]:
         raise ValueError(f"Block {number} has {X.shape[0]} rows of X and {len(y)} of y.")
     if not X.shape[0]:
         return None
-    X = check_array(checked_array(X, "X"), ensure_all_finite=False, **ROWS)
+    X = check_array(checked_array(X, "X"), ensure_all_finite=False, **X_FORMAT)
     X, y = without_duplicates(X), checked_array(y, "y")
     y = column_or_1d(y)
-    if check:
+    if first_pass:
         assert_all_finite(X, input_name="X")
-        y = soft_targets(y) if soft else y  # later, encoding does
-    weight = np.asarray(checked_weights(X, sample_weight, may_be_nothing=True))
-    return ask(number, X, y, weight)
+        if soft_targets:  # `TargetEncoder` checks them in later passes
+            y = checked_soft_targets(y)
+    sample_weight = checked_sample_weight(X, sample_weight, allow_all_zero=True)
+    return function(number, X, y, np.asarray(sample_weight))
 
 
-def _total(answers: list[PartSums | None]) -> PartSums | None:
-    """Return the sums, item by item; None if all are empty."""
+def _add_sums(all_sums: list[PartSums | None]) -> PartSums | None:
+    """Return the sums of several blocks, item by item; None if all are None."""
     total: PartSums | None = None
-    for answer in answers:
-        if answer is not None:
-            total = answer if total is None else [a + b for a, b in zip(total, answer, strict=True)]
+    for sums in all_sums:
+        if sums is not None:
+            total = sums if total is None else [a + b for a, b in zip(total, sums, strict=True)]
     return total

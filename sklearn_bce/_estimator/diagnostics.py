@@ -1,110 +1,164 @@
-"""What a fit leaves: the attributes of the neuron, and what is said if it has not ended well."""
+"""The warnings and the errors of a fit that does not end at a minimum."""
 
 from __future__ import annotations
 
 import sys
 import warnings
+from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._estimator.parameters import Parameters
+from sklearn_bce._kernels import Vector
+from sklearn_bce._objective.base import BaseObjective
 from sklearn_bce._solvers import SOLVERS, Result, direction_of_separation, distance_from_minimum
 
-# Features with this share of the largest part in a separation are named, so many at most.
-NOTICEABLE, MOST_NAMES = 1e-3, 5
-OURS = {"sklearn_bce", "sklearn"}  # between a caller and a warning
+# A feature is named in the warning of separated classes if its entry in the separating direction
+# is at least this fraction of the largest one; entries below are rounding. [a choice]
+NAMED_FRACTION = 1e-3
+# Most features that the warning of separated classes names, so that it stays legible. [a choice]
+MAX_NAMES = 5
+# Top-level packages whose frames lie between the user's code and a warning.
+OWN_PACKAGES = {"sklearn_bce", "sklearn"}
 
 
-def raise_for_overflow(neuron: BaseEstimator, solver: str, result: Result) -> None:
-    """Raise ValueError where a solver has ended beyond the range of numbers."""
+def raise_for_overflow(solver: str, result: Result, C: float, learning_rate: float | str) -> None:
+    """Raise ValueError if weights, intercept or loss curve are not finite.
+
+    Parameters
+    ----------
+    solver : str
+        Name of the solver.
+    result : Result
+        Its result.
+    C : float
+        As given to the estimator.
+    learning_rate : float or "auto"
+        As given to the estimator.
+    """
     if all(np.isfinite(part).all() for part in (result.w, result.b, result.loss_curve)):
         return
-    if solver == "newton" or neuron.learning_rate == "auto":
+    if solver == "newton" or learning_rate == "auto":
         raise ValueError(
             f"The objective overflowed in iteration {result.n_iter} of solver={solver!r}: the "
-            f"features, the weights, the start or 1/C = {1 / neuron.C:g} are too large."
+            f"features, the weights, the start or 1/C = {1 / C:g} are too large."
         )
     raise ValueError(
-        f"The loss overflowed in pass {result.n_iter}: learning_rate={neuron.learning_rate} is "
-        "too large for this data. Use a smaller one, or learning_rate='auto'."
+        f"The loss overflowed in pass {result.n_iter}: learning_rate={learning_rate} is "
+        "too large for this data. Use a smaller learning_rate, or learning_rate='auto'."
     )
 
 
 def warn_of_end(
-    neuron: BaseEstimator, solver: str, result: Result, objective: InMemoryObjective
+    solver: str,
+    result: Result,
+    objective: BaseObjective,
+    parameters: Parameters,
+    feature_names: NDArray[Any] | None,
 ) -> None:
-    """Warn of a fit that has not ended at a minimum."""
-    if not neuron.early_stopping and warn_if_separated(neuron, solver, result, objective):
-        return
-    if not result.converged:
-        warn_not_converged(neuron, solver, result, objective)
+    """Warn if the classes are separated, or else if the fit has not converged.
+
+    Parameters
+    ----------
+    solver : str
+        Name of the solver.
+    result : Result
+        Result of the fit.
+    objective : BaseObjective
+        F in the user's units.
+    parameters : Parameters
+        Parameters of the estimator.
+    feature_names : ndarray of shape (n_features,) or None
+        Names of the features; None means their numbers from 0.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Without a penalty and without early stopping, if F has no minimum. Otherwise, if
+        ``max_iter`` ended the fit.
+    """
+    direction = None
+    if np.isinf(parameters.C) and not parameters.early_stopping:
+        direction = direction_of_separation(objective, result.w, result.b)
+    if direction is not None:
+        _warn_of_separation(solver, result, direction, parameters, feature_names)
+    elif not result.converged:
+        _warn_of_no_convergence(solver, result, objective, parameters)
 
 
-def warn_not_converged(
-    neuron: BaseEstimator, solver: str, result: Result, objective: InMemoryObjective
+def _warn_of_no_convergence(
+    solver: str, result: Result, objective: BaseObjective, parameters: Parameters
 ) -> None:
-    """Warn that a fit has stopped early, and say how far from the minimum."""
-    if neuron.early_stopping:
-        state = "the loss on the samples held out still falling"
-        advice = f"Increase max_iter, or lower n_iter_no_change={neuron.n_iter_no_change}."
+    """Warn that ``max_iter`` ended the fit, and say how far F is from its minimum; see above."""
+    patience = parameters.n_iter_no_change
+    if parameters.early_stopping:
+        state = (
+            "before the loss on the samples held out had gone "
+            f"n_iter_no_change={patience} iterations without an improvement"
+        )
+        advice = "Increase max_iter, or lower n_iter_no_change."
     else:
-        state = "the objective not yet at its minimum"
+        state = "with the objective not yet at its minimum"
         distance = distance_from_minimum(objective, result.w, result.b)
         if distance is not None:
-            state = f"the objective about {distance:.2g} above its minimum"
+            state = f"with the objective about {distance:.2g} above its minimum"
         advice = SOLVERS[solver].advice
     warnings.warn(
         f"solver={solver!r} stopped after {result.n_iter} iterations of max_iter="
-        f"{neuron.max_iter} with {state} (tol={neuron.tol}). {advice}",
+        f"{parameters.max_iter} {state} (tol={parameters.tol}). {advice}",
         ConvergenceWarning,
         stacklevel=level_of_the_caller(),
     )
 
 
-def warn_if_separated(
-    neuron: BaseEstimator, solver: str, result: Result, objective: InMemoryObjective
-) -> bool:
-    """Warn that the classes are separated, by which features, and return whether they are.
+def _warn_of_separation(
+    solver: str,
+    result: Result,
+    direction: Vector,
+    parameters: Parameters,
+    feature_names: NDArray[Any] | None,
+) -> None:
+    """Warn that F has no minimum, and name the features with the largest entries of a direction.
 
-    Without a penalty F has then no minimum.
+    Along the direction, (n_features,), F decreases without end.
     """
-    if np.isfinite(neuron.C):
-        return False
-    direction = direction_of_separation(objective, result.w, result.b)
-    if direction is None:
-        return False
     size = np.abs(direction)
-    found = np.flatnonzero(size >= NOTICEABLE * np.max(size))
+    found = np.flatnonzero(size >= NAMED_FRACTION * np.max(size))
     found = found[np.argsort(-size[found], kind="stable")]
-    names = getattr(neuron, "feature_names_in_", np.arange(len(size)).astype(str))
-    listed = ", ".join(names[found[:MOST_NAMES]])
-    more = f" and {len(found) - MOST_NAMES} more" if len(found) > MOST_NAMES else ""
+    names = np.arange(len(size)).astype(str) if feature_names is None else feature_names
+    listed = ", ".join(names[found[:MAX_NAMES]])
+    more = f" and {len(found) - MAX_NAMES} more" if len(found) > MAX_NAMES else ""
+    end = f"its stopping test with tol={parameters.tol} held"
+    if not result.converged:
+        end = f"max_iter={parameters.max_iter} was reached"
     warnings.warn(
         "Without a penalty (C=inf) the objective has no minimum: the classes, or some samples of "
         "one and all of the other, are separated by a combination of these features, whose weights "
-        f"would grow for ever: {listed}{more}. solver={solver!r} has let them grow as far as "
-        f"tol={neuron.tol} asks for. Choose a finite C, or leave the features out.",
+        f"would grow for ever: {listed}{more}. solver={solver!r} has let them grow until {end}. "
+        "Choose a finite C, or leave the features out.",
         ConvergenceWarning,
         stacklevel=level_of_the_caller(),
     )
-    return True
 
 
-def level_of_the_caller() -> int:
-    """Return the stack level of a warning that is to point at whoever called this package."""
-    frame, level = sys._getframe(1), 1
-    while frame is not None and frame.f_globals["__name__"].split(".")[0] in OURS:
-        frame, level = frame.f_back, level + 1
-    return level
-
-
-def warn_of_ignored(neuron: BaseEstimator) -> None:
-    """Warn of a parameter that has no effect beside another."""
-    if neuron.l1_ratio > 0 and np.isinf(neuron.C):
+def warn_of_ignored_l1_ratio(C: float, l1_ratio: float) -> None:
+    """Warn with UserWarning if ``l1_ratio`` is above 0 and C is infinite: there is no penalty."""
+    if l1_ratio > 0 and np.isinf(C):
         warnings.warn(
-            f"l1_ratio={neuron.l1_ratio} is ignored: C=inf means no penalty.",
+            f"l1_ratio={l1_ratio} is ignored: C=inf means no penalty.",
             UserWarning,
             stacklevel=level_of_the_caller(),
         )
+
+
+def level_of_the_caller() -> int:
+    """Return the ``stacklevel`` with which a warning points at the line that called this package.
+
+    The level counts from the function that calls this one.
+    """
+    frame, level = sys._getframe(1), 1
+    while frame is not None and frame.f_globals["__name__"].split(".")[0] in OWN_PACKAGES:
+        frame, level = frame.f_back, level + 1
+    return level

@@ -1,4 +1,4 @@
-"""A picture of how the loss has fallen."""
+"""`LossCurveDisplay`: a plot of the loss curves of a fit."""
 
 from __future__ import annotations
 
@@ -11,37 +11,40 @@ from sklearn.utils.validation import check_is_fitted
 
 
 class LossCurveDisplay:
-    """Loss curves of a fit: of training, and of the samples held out where there were any.
+    """Plot of the loss curves of a fit: of training and, if there is one, of validation.
 
-    Use `from_estimator` to make one of a fitted neuron.
+    Use `from_estimator` to plot the curves of a fitted estimator.
 
     Parameters
     ----------
     loss_curve : sequence of float
-        F after each pass, in nats, the penalty included.
+        Objective F, the penalty included, after each iteration, in nats.
     validation_loss_curve : sequence of float, default=None
-        Mean loss of the samples held out after each pass, in nats.
+        Mean loss of the samples held out after each iteration, in nats. None means that no samples
+        were held out.
     best_iter : int, default=None
-        The pass after which that was least, to be marked; the first is 1.
+        Iteration with the least validation loss, counted from 1, to be marked by a vertical line.
+        None draws no line.
     estimator_name : str, default=None
-        For the legend.
+        Name of the estimator in the legend. None leaves the name out.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        What it has been drawn on.
+        Axes with the curves.
     figure_ : matplotlib Figure
-        Which that is in.
+        Figure that contains the axes.
     line_ : matplotlib Artist
         Loss curve of training.
     validation_line_ : matplotlib Artist or None
-        That of the samples held out.
+        Loss curve of validation; None if there is no such curve.
     best_line_ : matplotlib Artist or None
-        The mark of the best pass.
+        Vertical line at the best iteration; None if there is no such line.
 
     See Also
     --------
-    BCENeuronClassifier : Whose `loss_curve_`, `validation_loss_curve_` and `best_iter_` these are.
+    BCENeuronClassifier : Its attributes ``loss_curve_``, ``validation_loss_curve_`` and
+        ``best_iter_`` are plotted.
 
     Examples
     --------
@@ -54,7 +57,7 @@ class LossCurveDisplay:
     'pass'
     """
 
-    __module__ = "sklearn_bce"
+    __module__ = "sklearn_bce"  # the path it is imported from, which pickles name
 
     def __init__(
         self,
@@ -80,28 +83,32 @@ class LossCurveDisplay:
         validation_line_kw: dict[str, Any] | None = None,
         best_line_kw: dict[str, Any] | None = None,
     ) -> LossCurveDisplay:
-        """Draw the loss curves of a fitted neuron.
+        """Plot the loss curves of a fitted estimator.
 
         Parameters
         ----------
         estimator : BCENeuronClassifier
-            Fitted.
+            Fitted estimator.
         ax : matplotlib Axes, default=None
-            What to draw on; None means a new figure.
+            Axes to plot on; None means those of a new figure.
         name : str, default=None
-            For the legend; None means that of the class.
-        line_kw, validation_line_kw, best_line_kw : dict, default=None
-            For `matplotlib.axes.Axes.plot` of the two curves and `axvline` of the mark.
+            Name of the estimator in the legend; None means the name of its class.
+        line_kw : dict, default=None
+            Keyword arguments of `matplotlib.axes.Axes.plot` for the loss curve of training.
+        validation_line_kw : dict, default=None
+            Keyword arguments of `matplotlib.axes.Axes.plot` for the loss curve of validation.
+        best_line_kw : dict, default=None
+            Keyword arguments of `matplotlib.axes.Axes.axvline` for the line at the best iteration.
 
         Returns
         -------
         display : LossCurveDisplay
-            Drawn.
+            The display, plotted.
 
         Raises
         ------
         NotFittedError
-            If the neuron is not fitted.
+            If the estimator is not fitted.
         ImportError
             If matplotlib is not installed.
         """
@@ -125,21 +132,30 @@ class LossCurveDisplay:
         validation_line_kw: dict[str, Any] | None = None,
         best_line_kw: dict[str, Any] | None = None,
     ) -> LossCurveDisplay:
-        """Draw the curves; see `from_estimator`, too.
+        """Plot the loss curves.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            What to draw on; None means a new figure.
+            Axes to plot on; None means those of a new figure.
         name : str, default=None
-            For the legend; None means ``estimator_name``.
-        line_kw, validation_line_kw, best_line_kw : dict, default=None
-            For `matplotlib.axes.Axes.plot` of the two curves and `axvline` of the mark.
+            Name of the estimator in the legend; None means ``estimator_name``.
+        line_kw : dict, default=None
+            Keyword arguments of `matplotlib.axes.Axes.plot` for the loss curve of training.
+        validation_line_kw : dict, default=None
+            Keyword arguments of `matplotlib.axes.Axes.plot` for the loss curve of validation.
+        best_line_kw : dict, default=None
+            Keyword arguments of `matplotlib.axes.Axes.axvline` for the line at the best iteration.
 
         Returns
         -------
         self : LossCurveDisplay
-            With the attributes that hold what was drawn.
+            The display, with its attributes set.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
         """
         try:
             from matplotlib import pyplot
@@ -152,13 +168,13 @@ class LossCurveDisplay:
             _, ax = pyplot.subplots()
         name = self.estimator_name if name is None else name
         prefix = f"{name}, " if name else ""
-        # A point that stands alone would not be seen as a line.
-        alone = {"marker": "o"} if len(self.loss_curve) == 1 else {}
-        style = {"label": f"{prefix}training (with penalty)"} | alone
+        # A line through a single point is invisible: mark the point.
+        marker = {"marker": "o"} if len(self.loss_curve) == 1 else {}
+        style = {"label": f"{prefix}training (with penalty)"} | marker
         self.line_ = _curve(ax, self.loss_curve, style | (line_kw or {}))
         self.validation_line_ = self.best_line_ = None
         if self.validation_loss_curve is not None:
-            style = {"label": f"{prefix}validation"} | alone
+            style = {"label": f"{prefix}validation"} | marker
             self.validation_line_ = _curve(
                 ax, self.validation_loss_curve, style | (validation_line_kw or {})
             )
@@ -174,5 +190,5 @@ class LossCurveDisplay:
 
 
 def _curve(ax: Any, curve: Sequence[float], style: dict[str, Any]) -> Any:
-    """Draw values against the number of the pass, from 1 on."""
+    """Plot values against the number of the iteration, counted from 1; return the line."""
     return ax.plot(np.arange(1, len(curve) + 1), curve, **style)[0]

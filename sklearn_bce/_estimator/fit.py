@@ -1,4 +1,8 @@
-"""What `fit` does: check, train by a solver, and leave the attributes of a fitted neuron."""
+"""A fit to samples in memory, and the steps that it shares with a fit to samples in parts.
+
+`prepare_fit` turns what the user gives into a `Task`; `run_fit` has a solver do the task, and sets
+the fitted attributes.
+"""
 
 from __future__ import annotations
 
@@ -10,139 +14,223 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_random_state
 
-from sklearn_bce._estimator.diagnostics import raise_for_overflow, warn_of_end, warn_of_ignored
-from sklearn_bce._estimator.holdout import HeldOut, held_out
+from sklearn_bce._estimator.diagnostics import raise_for_overflow, warn_of_end
+from sklearn_bce._estimator.holdout import HeldOut, hold_out
 from sklearn_bce._estimator.monitor import Callbacks, FitMonitor
-from sklearn_bce._estimator.parameters import settings_of
-from sklearn_bce._estimator.samples import training_samples
-from sklearn_bce._estimator.state import clear_fit_state, fit_attributes, neuron_attributes
-from sklearn_bce._estimator.validation import (
-    checked_samples,
-    checked_start,
-    unchanged_on_error,
-    warm_start_of,
-)
-from sklearn_bce._kernels.threads import one_blas_thread
+from sklearn_bce._estimator.parameters import Parameters
+from sklearn_bce._estimator.samples import GivenSamples, encode_samples, encode_validation_samples
+from sklearn_bce._estimator.state import replace_fit_state, result_attributes, weight_attributes
+from sklearn_bce._estimator.validation import InitialWeights, checked_samples
+from sklearn_bce._kernels import Vector
+from sklearn_bce._objective.base import BaseObjective
 from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._objective.partitioned import PartitionedObjective
 from sklearn_bce._objective.rows import NotFiniteError
 from sklearn_bce._solvers import SOLVERS, Result, StopReason, choose
 
 
 class Task(NamedTuple):
-    """What a solver is to do, and what becomes of it.
+    """What a solver is to minimise, from where, and what the fitted attributes need besides.
 
     Attributes
     ----------
-    objective : Objective or ObjectiveOfParts
-        In the user's units.
+    objective : BaseObjective
+        F in the user's units.
+    w : ndarray of shape (n_features,), float64
+        Weights to start from; not changed.
+    b : float
+        Intercept to start from.
+    parameters : Parameters
+        Parameters of the estimator.
+    random_state : RandomState
+        Generator that the solver draws from.
     classes : ndarray of shape (2,)
         The two labels.
     dtype : dtype
-        Of the weights that are left.
-    start : tuple (w, b)
-        Where to start.
+        Type of the fitted weights: that of X, float32 or float64.
+    given : GivenSamples
+        The samples given to `fit`, X and y converted; None each for samples in parts.
     held_out : HeldOut or None
-        Samples to take the loss on.
-    random_state : RandomState
-        For the solver.
+        Samples on which the loss is recorded; None means that there are none.
+    feature_names : ndarray of shape (n_features,) or None
+        Names of the features; None if they have no names.
+    path_state : object or None
+        `Result.path_state` of the previous fit; None if there is none.
     """
 
-    objective: InMemoryObjective | PartitionedObjective
+    objective: BaseObjective
+    w: Vector
+    b: float
+    parameters: Parameters
+    random_state: Any
     classes: NDArray[Any]
     dtype: np.dtype[Any]
-    start: tuple[NDArray[np.float64], float]
-    held_out: HeldOut | None
-    random_state: Any
+    given: GivenSamples = GivenSamples(None, None)
+    held_out: HeldOut | None = None
+    feature_names: NDArray[Any] | None = None
+    path_state: Any = None
 
 
-def train(
-    neuron: BaseEstimator,
-    X: Any,
-    y: Any,
-    sample_weight: Any,
-    given: tuple[Any, Any, Any],
-    init: tuple[Any, Any],
-) -> BaseEstimator:
-    """Do as `BCENeuronClassifier.fit` says.
+def prepare_fit(
+    estimator: BaseEstimator,
+    given: GivenSamples,
+    given_validation: GivenSamples,
+    init: InitialWeights,
+    n_threads: int,
+) -> Task:
+    """Check what `BCENeuronClassifier.fit` is given, and return the task of the solver.
 
     Parameters
     ----------
-    neuron : BCENeuronClassifier
-        Changed, unless this raises something other than a KeyboardInterrupt after its first pass.
-    X, y, sample_weight : as given to `fit`
-    given : tuple (X_val, y_val, sample_weight_val)
-    init : tuple (coef_init, intercept_init)
+    estimator : BCENeuronClassifier
+        Its ``n_features_in_`` and ``feature_names_in_`` are set.
+    given : GivenSamples
+        Samples to learn from.
+    given_validation : GivenSamples
+        Samples to hold out; None each means that none are given.
+    init : InitialWeights
+        Weights and intercept to start from.
+    n_threads : int
+        Most threads that the objective may use.
+
+    Returns
+    -------
+    task : Task
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is malformed, or the arguments do not fit together.
     """
-    callbacks = Callbacks.of(neuron)
-    warn_of_ignored(neuron)
-    with unchanged_on_error(neuron), one_blas_thread() as n_threads:
-        X, y = checked_samples(neuron, X, y)
-        samples, classes, of_class = training_samples(neuron, X, y, sample_weight)
-        start = checked_start(*warm_start_of(neuron, X.shape[1], *init), X.shape[1])
-        random_state = check_random_state(neuron.random_state)
-        samples, others = held_out(neuron, samples, classes, of_class, given, random_state)
-        objective = InMemoryObjective.in_user_units(
-            *samples, neuron.C, neuron.l1_ratio, neuron.fit_intercept, n_threads
-        )
-        if callbacks is not None:
-            callbacks.fit_begins(X, y, sample_weight)
-        try:
-            task = Task(objective, classes, X.dtype, start, others, random_state)
-            interrupt = run_fit(neuron, task, callbacks)
-        except NotFiniteError:
-            assert_all_finite(X, estimator_name=type(neuron).__name__, input_name="X")
-            raise
-    if interrupt is not None:
-        raise interrupt
-    return neuron
+    parameters, name = Parameters.of(estimator), type(estimator).__name__
+    X, y = checked_samples(estimator, given.X, given.y)
+    given = GivenSamples(X, y, given.sample_weight)
+    samples, encoder = encode_samples(
+        given,
+        soft_targets=parameters.soft_targets,
+        class_weight=parameters.class_weight,
+        estimator_name=name,
+    )
+    w, b = init.checked(X.shape[1], previous_weights(estimator))
+    random_state = check_random_state(parameters.random_state)
+    validation = None
+    if any(argument is not None for argument in given_validation):
+        validation = encode_validation_samples(estimator, given_validation, encoder)
+    training, held_out = hold_out(samples, validation, parameters, random_state, name)
+    objective = InMemoryObjective.in_user_units(
+        training.X,
+        training.y,
+        training.sample_weight,
+        C=parameters.C,
+        l1_ratio=parameters.l1_ratio,
+        fit_intercept=parameters.fit_intercept,
+        n_threads=n_threads,
+    )
+    return Task(
+        objective=objective,
+        w=w,
+        b=b,
+        parameters=parameters,
+        random_state=random_state,
+        classes=encoder.classes,
+        dtype=X.dtype,
+        given=given,
+        held_out=held_out,
+        feature_names=getattr(estimator, "feature_names_in_", None),
+        path_state=getattr(estimator, "_path_state", None),
+    )
+
+
+def previous_weights(estimator: BaseEstimator) -> InitialWeights | None:
+    """Return the fitted weights of the estimator; None if it is unfitted or without warm_start."""
+    if estimator.warm_start and hasattr(estimator, "coef_"):
+        return InitialWeights(estimator.coef_, estimator.intercept_)
+    return None
 
 
 def run_fit(
-    neuron: BaseEstimator, task: Task, callbacks: Callbacks | None
+    estimator: BaseEstimator, task: Task, callbacks: Callbacks | None
 ) -> KeyboardInterrupt | None:
-    """Have the solver do its task and leave its result to the neuron; changes that.
+    """Have the solver do the task, and set the fitted attributes of the estimator.
 
-    Return the Ctrl-C that ended it. The neuron is then that of the last pass that had ended.
+    Parameters
+    ----------
+    estimator : BCENeuronClassifier
+        Its fitted attributes are replaced.
+    task : Task
+        What `prepare_fit` has returned.
+    callbacks : Callbacks or None
+        Callbacks to call; None means that there are none.
+
+    Returns
+    -------
+    interrupt : KeyboardInterrupt or None
+        The KeyboardInterrupt that ended the fit after at least one iteration; the fitted attributes
+        are then those after the last iteration that has ended. None if there was no such interrupt.
 
     Raises
     ------
     ValueError
-        If it overflows, or elements of X are not finite.
+        If the loss overflows, or X is not finite.
     KeyboardInterrupt
-        If it comes before a pass has ended.
+        If it comes before an iteration has ended.
     """
-    attributes = partial(neuron_attributes, task.classes, task.dtype)
-    solver, interrupt = choose(neuron.solver), None
+    solver, interrupt = choose(task.parameters.solver), None
+    attributes = partial(weight_attributes, task.classes, task.dtype)
     monitor = FitMonitor(task.held_out, callbacks, attributes)
+    if callbacks is not None:
+        callbacks.begin_fit(*task.given)
     try:
-        result = run_solver(neuron, solver, task, monitor)
+        result = run_solver(solver, task, monitor)
     except KeyboardInterrupt as error:
-        so_far, interrupt = monitor.result_so_far(), error
+        so_far, interrupt = monitor.interrupted_result(), error
         if so_far is None:
             raise
-        result = monitor.chosen(so_far)
-    clear_fit_state(neuron)
-    vars(neuron).update(attributes(result.w, result.b))
-    vars(neuron).update(fit_attributes(solver, result) | monitor.attributes())
-    neuron._total_weight = task.objective.total_weight
-    if result.path_state is not None:
-        neuron._memory = result.path_state
+        result = monitor.with_best_weights(so_far)
+    except NotFiniteError:
+        if task.given.X is not None:
+            name = type(estimator).__name__
+            assert_all_finite(task.given.X, estimator_name=name, input_name="X")
+        raise
+    fitted = attributes(result.w, result.b) | result_attributes(solver, result)
+    fitted |= monitor.validation_attributes()
+    fitted["_total_weight"] = task.objective.total_weight
+    fitted["_path_state"] = result.path_state
+    replace_fit_state(estimator, fitted)
     if callbacks is not None and interrupt is None:
         try:
-            callbacks.fit_ends()
+            callbacks.end_fit()
         except KeyboardInterrupt as error:
             interrupt = error
     return interrupt
 
 
-def run_solver(neuron: BaseEstimator, solver: str, task: Task, monitor: FitMonitor) -> Result:
-    """Return where the solver has led; warn if that is not the minimum."""
-    settings = settings_of(neuron, task.random_state, monitor)
-    with np.errstate(over="ignore", invalid="ignore"):  # told apart by the result
-        result = SOLVERS[solver].solve(task.objective, *task.start, settings)
-    raise_for_overflow(neuron, solver, result)
-    result = monitor.chosen(result)
-    if neuron.tol > 0 and result.stop_reason is not StopReason.STOPPED:
-        warn_of_end(neuron, solver, result, task.objective)
+def run_solver(solver: str, task: Task, monitor: FitMonitor) -> Result:
+    """Return the solver's result, with the weights to keep; warn if it is not the minimum.
+
+    Parameters
+    ----------
+    solver : str
+        Name of the solver.
+    task : Task
+        What it is to minimise, and from where.
+    monitor : FitMonitor
+        Receives the progress of the solver.
+
+    Returns
+    -------
+    result : Result
+
+    Raises
+    ------
+    ValueError
+        If the loss overflows.
+    """
+    parameters = task.parameters
+    settings = parameters.settings(task.random_state, monitor, task.path_state)
+    with np.errstate(over="ignore", invalid="ignore"):  # `raise_for_overflow` looks at the result
+        result = SOLVERS[solver].solve(task.objective, task.w, task.b, settings)
+    raise_for_overflow(solver, result, parameters.C, parameters.learning_rate)
+    result = monitor.with_best_weights(result)
+    if parameters.tol > 0 and result.stop_reason is not StopReason.STOPPED:
+        warn_of_end(solver, result, task.objective, parameters, task.feature_names)
     return result

@@ -1,93 +1,141 @@
-"""Samples held out from training: given, or set aside; and the loss on them, pass after pass."""
+"""Samples held out for validation: given to `fit` or set aside, and the mean loss on them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite
 
-from sklearn_bce._estimator.samples import Samples, given_samples
+from sklearn_bce._estimator.parameters import Parameters
+from sklearn_bce._estimator.samples import Samples
 from sklearn_bce._kernels import Vector
 from sklearn_bce._solvers import Plateau
 from sklearn_bce.chain_rule import binary_cross_entropy, linear_output
 
 
 class HeldOut:
-    """Samples that tell how good a neuron is on others than it learns from.
+    """Samples that the fit does not learn from, and the test whether the loss on them still falls.
 
     Parameters
     ----------
     samples : Samples
-        They.
+        The samples held out.
     plateau : Plateau or None
-        What tells when the loss on them has ceased to fall, if the fit is to end then, with the
-        best weights.
+        Detects that the mean loss has stopped falling, for early stopping; None means that the loss
+        is recorded but does not end the fit.
     """
 
     def __init__(self, samples: Samples, plateau: Plateau | None) -> None:
         self.samples, self.plateau = samples, plateau
-        self._normalised_weight = samples.weight / np.sum(samples.weight)
+        self._normalised_weight = samples.sample_weight / np.sum(samples.sample_weight)
 
     def loss(self, w: Vector, b: float) -> float:
-        """Return their mean loss, in nats, without the penalty."""
+        """Return the weighted mean loss of the samples in nats, without the penalty.
+
+        Parameters
+        ----------
+        w : ndarray of shape (n_features,), float64
+        b : float
+        """
         z = linear_output(self.samples.X, w, b)
         return float(self._normalised_weight @ binary_cross_entropy(self.samples.y, z))
 
 
-def set_aside(
-    neuron: BaseEstimator, samples: Samples, random_state: Any
-) -> tuple[Samples, Samples]:
-    """Return the samples in two parts, to train on and to be held out.
+def hold_out(
+    samples: Samples,
+    validation: Samples | None,
+    parameters: Parameters,
+    random_state: Any,
+    estimator_name: str,
+) -> tuple[Samples, HeldOut | None]:
+    """Separate the samples to learn from and the samples held out.
 
-    The second has ``validation_fraction`` of them: of labels, as many of either class as is its
-    share.
+    Parameters
+    ----------
+    samples : Samples
+        The samples given to `fit`.
+    validation : Samples or None
+        The validation samples given to `fit`; None means that none were given.
+    parameters : Parameters
+        ``early_stopping`` says whether to set samples aside if no validation samples were given.
+    random_state : RandomState
+        Draws the samples set aside.
+    estimator_name : str
+        Name of the estimator's class, for the message of an error.
+
+    Returns
+    -------
+    training : Samples
+        The samples to learn from.
+    held_out : HeldOut or None
+        None if no validation samples were given and none are set aside.
 
     Raises
     ------
     ValueError
-        If there are too few for that.
+        If samples are to be set aside and are too few, not finite or without weight.
+    """
+    plateau = None
+    if parameters.early_stopping:
+        plateau = Plateau(parameters.tol, parameters.n_iter_no_change)
+    if validation is not None:
+        return samples, HeldOut(validation, plateau)
+    if plateau is None:
+        return samples, None
+    training, other = set_aside(
+        samples,
+        fraction=parameters.validation_fraction,
+        stratify=not parameters.soft_targets,
+        random_state=random_state,
+        estimator_name=estimator_name,
+    )
+    return training, HeldOut(other, plateau)
+
+
+def set_aside(
+    samples: Samples, *, fraction: float, stratify: bool, random_state: Any, estimator_name: str
+) -> tuple[Samples, Samples]:
+    """Split the samples at random into samples to learn from and samples to hold out.
+
+    Parameters
+    ----------
+    samples : Samples
+        All samples.
+    fraction : float
+        Fraction of the samples to hold out, in (0, 1).
+    stratify : bool
+        Whether both parts contain the two classes in the proportion of all samples.
+    random_state : RandomState
+        Draws the split.
+    estimator_name : str
+        Name of the estimator's class, for the message of an error.
+
+    Returns
+    -------
+    training, other : Samples
+        Copies, each in the order of the given samples.
+
+    Raises
+    ------
+    ValueError
+        If there are too few samples for the split, all of a part have the weight 0, or X of the
+        samples to hold out is not finite.
     """
     rest, aside = train_test_split(
         np.arange(len(samples.y)),
-        test_size=neuron.validation_fraction,
-        stratify=None if neuron.soft_targets else samples.y,
+        test_size=fraction,
+        stratify=samples.y if stratify else None,
         random_state=random_state,
     )
     training, other = samples.of_rows(np.sort(rest)), samples.of_rows(np.sort(aside))
     if not issparse(other.X):
-        assert_all_finite(other.X, estimator_name=type(neuron).__name__, input_name="X")
-    if not (np.any(training.weight) and np.any(other.weight)):
+        assert_all_finite(other.X, estimator_name=estimator_name, input_name="X")
+    if not (np.any(training.sample_weight) and np.any(other.sample_weight)):
         raise ValueError(
-            f"validation_fraction={neuron.validation_fraction} leaves no weight to one of the two "
-            "parts; give X_val and y_val instead."
+            f"validation_fraction={fraction} leaves a total weight of 0 to the samples set aside "
+            "or to the others; give X_val and y_val instead."
         )
     return training, other
-
-
-def held_out(
-    neuron: BaseEstimator,
-    samples: Samples,
-    classes: NDArray[Any],
-    of_class: Vector | None,
-    given: tuple[Any, Any, Any],
-    random_state: Any,
-) -> tuple[Samples, HeldOut | None]:
-    """Return what to train on, and what is held out, if anything is.
-
-    Parameters
-    ----------
-    given : tuple (X_val, y_val, sample_weight_val)
-        What `fit` was given.
-    """
-    plateau = Plateau(neuron.tol, neuron.n_iter_no_change) if neuron.early_stopping else None
-    if any(argument is not None for argument in given):
-        return samples, HeldOut(given_samples(neuron, classes, of_class, *given), plateau)
-    if plateau is None:
-        return samples, None
-    training, other = set_aside(neuron, samples, random_state)
-    return training, HeldOut(other, plateau)

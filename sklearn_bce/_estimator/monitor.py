@@ -1,4 +1,4 @@
-"""How a fit is followed: samples held out, callbacks, and what is there if it is cut short."""
+"""What happens while a solver runs: early stopping, callbacks, and the state to keep on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,38 +15,39 @@ from sklearn_bce._solvers import Monitor, Result, StopReason, Weights
 
 
 @dataclass
-class Pass:
-    """What is known of a pass that has ended.
+class Iteration:
+    """What is known of an iteration that has ended: a pass of gd or sgd, or a step of newton.
 
     Attributes
     ----------
     value : float
-        The entry of the loss curve.
-    loss : float
-        On the samples held out, NaN if there are none.
+        Entry of the loss curve: F in nats per unit of sample weight.
+    validation_loss : float
+        Mean loss of the samples held out in nats; NaN if there are none.
     n_passes : float
-        As of `Result`.
-    weights : callable or None
-        Returns weights and intercept; None if they are neither the last nor the best.
+        Passes over X so far; see `Result`.
+    weights : callable () -> (ndarray of shape (n_features,), float), or None
+        Returns weights and intercept after the iteration; None after an iteration that is neither
+        the last one nor the best one, so that its memory is freed.
     """
 
     value: float
-    loss: float
+    validation_loss: float
     n_passes: float
     weights: Weights | None
 
 
 class FitMonitor(Monitor):
-    """Follows one fit.
+    """Records the iterations of one fit, and decides whether the fit ends after each of them.
 
     Parameters
     ----------
     held_out : HeldOut or None
-        Samples on which the loss is taken after each pass.
+        Samples whose loss is recorded after each iteration; None records NaN.
     callbacks : Callbacks or None
-        Whom to tell of it.
+        Callbacks to call; None means that there are none.
     attributes : callable (w, b) -> dict
-        The attributes that make a neuron of its weights.
+        Returns the fitted attributes that follow from weights and intercept.
     """
 
     def __init__(
@@ -56,123 +57,147 @@ class FitMonitor(Monitor):
         attributes: Callable[..., dict[str, Any]],
     ) -> None:
         self._held_out, self._callbacks, self._attributes = held_out, callbacks, attributes
-        self._passes: list[Pass] = []
-        self._best: Pass | None = None
-        self._has_ceased_to_fall = False
+        self._iterations: list[Iteration] = []
+        self._best: Iteration | None = None
+        self._on_plateau = False
 
     def begin(self) -> None:
-        """Take in that a pass begins."""
+        """Receive that an iteration begins; see `Monitor.begin`."""
         if self._callbacks is not None:
-            self._callbacks.pass_begins()
+            self._callbacks.begin_iteration()
 
     def end(self, value: float, weights: Weights, n_passes: float) -> bool:
-        """Take in that it has ended; see `Monitor`."""
+        """Receive that an iteration has ended; see `Monitor.end`.
+
+        Raises
+        ------
+        ValueError
+            If the loss of the samples held out overflows.
+        """
         loss = np.nan if self._held_out is None else self._held_out.loss(*weights())
         if self._held_out is not None and np.isfinite(value) and not np.isfinite(loss):
             raise ValueError(
-                f"The loss on the samples held out overflowed in pass {len(self._passes) + 1}: "
-                "their features are too large."
+                "The loss on the samples held out overflowed in pass "
+                f"{len(self._iterations) + 1}: their features are too large."
             )
-        last = self._passes[-1] if self._passes else None
-        # Ctrl-C finds all of a pass, or nothing of it.
-        self._passes.append(Pass(value, loss, n_passes, weights))
+        last = self._iterations[-1] if self._iterations else None
+        # One append, so that a KeyboardInterrupt finds all of an iteration or nothing of it.
+        self._iterations.append(Iteration(value, loss, n_passes, weights))
         if last is not None and last is not self._best:
             last.weights = None
-        return self._tell_best(loss) | self._tell_callbacks(weights)
+        # Not `or`: callbacks are called whether or not the loss is on a plateau.
+        return self._reaches_plateau(loss) | self._is_stopped_by_callback(weights)
 
-    def _tell_best(self, loss: float) -> bool:
-        """Return whether the loss has ceased to fall; else it may be the best."""
+    def _reaches_plateau(self, loss: float) -> bool:
+        """Return whether the loss of the samples held out has stopped falling; keep the best."""
         if self._held_out is None or self._held_out.plateau is None:
             return False
-        if self._best is None or loss < self._best.loss:
-            before, self._best = self._best, self._passes[-1]
-            if before is not None and before is not self._passes[-1]:
+        if self._best is None or loss < self._best.validation_loss:
+            before, self._best = self._best, self._iterations[-1]
+            if before is not None:
                 before.weights = None
-        self._has_ceased_to_fall = self._held_out.plateau.reached(loss)
-        return self._has_ceased_to_fall
+        self._on_plateau = self._held_out.plateau.reached(loss)
+        return self._on_plateau
 
-    def _tell_callbacks(self, weights: Weights) -> bool:
-        """Return whether a callback wants the fit to end."""
+    def _is_stopped_by_callback(self, weights: Weights) -> bool:
+        """Call the callbacks, and return whether one of them asks for the end of the fit."""
         if self._callbacks is None:
             return False
-        return self._callbacks.pass_ends(lambda: self._attributes(*weights()))
+        return self._callbacks.end_iteration(lambda: self._attributes(*weights()))
 
-    def result_so_far(self) -> Result | None:
-        """Return where the last pass that has ended has led; None if none has."""
-        if not self._passes:
+    def interrupted_result(self) -> Result | None:
+        """Return the result after the last iteration that has ended; None if none has ended."""
+        if not self._iterations:
             return None
-        passes = self._passes
-        curve = [each.value for each in passes]
-        return Result(*passes[-1].weights(), StopReason.STOPPED, curve, passes[-1].n_passes)
+        last = self._iterations[-1]
+        curve = [each.value for each in self._iterations]
+        return Result(*last.weights(), StopReason.STOPPED, curve, last.n_passes)
 
-    def chosen(self, result: Result) -> Result:
-        """Return the solver's result, with the best weights where the fit is to end with them.
+    def with_best_weights(self, result: Result) -> Result:
+        """Return the result with the weights to keep.
 
-        It counts as converged if the loss on the samples held out has ceased to fall.
+        With early stopping these are the weights with the least loss on the samples held out, and
+        the stop reason is `StopReason.EARLY_STOPPING` if that loss has stopped falling. Without,
+        the result is returned unchanged.
+
+        Parameters
+        ----------
+        result : Result
+            Result of the solver, or of `interrupted_result`.
         """
         if self._held_out is None or self._held_out.plateau is None:
             return result
-        w, b = self._passes[self._best_iter - 1].weights()
-        reason = StopReason.EARLY_STOPPING if self._has_ceased_to_fall else result.stop_reason
+        w, b = self._iterations[self._best_iter - 1].weights()
+        reason = StopReason.EARLY_STOPPING if self._on_plateau else result.stop_reason
         return replace(result, w=w, b=b, stop_reason=reason)
 
     @property
     def _best_iter(self) -> int:
-        """The first pass with the least loss, counted from 1."""
-        return int(np.argmin([each.loss for each in self._passes])) + 1
+        """Number of the first iteration with the least validation loss, counted from 1."""
+        return int(np.argmin([each.validation_loss for each in self._iterations])) + 1
 
-    def attributes(self) -> dict[str, Any]:
-        """Return the attributes that tell of the samples held out, if there are any."""
+    def validation_attributes(self) -> dict[str, Any]:
+        """Return the fitted attributes on the samples held out; an empty dict without such."""
         if self._held_out is None:
             return {}
-        curve = [each.loss for each in self._passes]
+        curve = [each.validation_loss for each in self._iterations]
         return {"validation_loss_curve_": curve, "best_iter_": self._best_iter}
 
 
 class Callbacks:
-    """The callbacks of a neuron during one fit; they are set up, and torn down by scikit-learn.
+    """The callbacks of an estimator during one fit; scikit-learn sets them up and tears them down.
 
     Parameters
     ----------
-    neuron : BCENeuronClassifier
-        At the beginning of its fit.
+    estimator : BCENeuronClassifier
+        Estimator with callbacks, at the beginning of its fit.
     """
 
-    def __init__(self, neuron: BaseEstimator) -> None:
-        self._neuron = neuron
-        self._fit = neuron._init_callback_context(max_subtasks=neuron.max_iter)
-        self._pass: Any = None
+    def __init__(self, estimator: BaseEstimator) -> None:
+        self._estimator = estimator
+        self._fit = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+        self._iteration: Any = None
         self._data: dict[str, Any] = {}
 
     @classmethod
-    def of(cls, neuron: BaseEstimator) -> Callbacks | None:
-        """Return those of the neuron, set up; None if it has none."""
-        return cls(neuron) if has_callbacks(neuron) else None
+    def of(cls, estimator: BaseEstimator) -> Callbacks | None:
+        """Return the callbacks of the estimator, set up for a fit; None if it has none."""
+        return cls(estimator) if has_callbacks(estimator) else None
 
-    def fit_begins(self, X: Any, y: Any, sample_weight: Any) -> None:
-        """Tell them what the fit is of: X converted, the others as given to `fit`."""
+    def begin_fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+        """Call the hooks for the beginning of the fit.
+
+        Parameters
+        ----------
+        X : ndarray or CSR of shape (n_samples, n_features), or None
+            Samples after conversion; None if they come in parts.
+        y : ndarray of shape (n_samples,), or None
+            Labels or soft targets, not encoded; None if samples come in parts.
+        sample_weight : array-like of shape (n_samples,), or None
+            As given to `fit`.
+        """
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        self._data = {"estimator": self._neuron, "X": X, "y": y, "metadata": metadata}
+        self._data = {"estimator": self._estimator, "X": X, "y": y, "metadata": metadata}
         self._fit.call_on_fit_task_begin(**self._data)
 
-    def pass_begins(self) -> None:
-        """Tell them so."""
-        self._pass = self._fit.subcontext(task_name="pass")
-        self._pass.call_on_fit_task_begin(**self._data)
+    def begin_iteration(self) -> None:
+        """Call the hooks for the beginning of an iteration."""
+        self._iteration = self._fit.subcontext(task_name="pass")
+        self._iteration.call_on_fit_task_begin(**self._data)
 
-    def pass_ends(self, attributes: Callable[[], dict[str, Any]]) -> bool:
-        """Tell them so, and return whether one of them wants the fit to end.
+    def end_iteration(self, attributes: Callable[[], dict[str, Any]]) -> bool:
+        """Call the hooks for the end of an iteration; return whether one asks to end the fit.
 
         Parameters
         ----------
         attributes : callable () -> dict
-            Returns those that make a neuron as it is then.
+            Returns the attributes of an estimator fitted by the iterations so far.
         """
-        ended, self._pass = self._pass, None
+        ended, self._iteration = self._iteration, None
         return ended.call_on_fit_task_end(**self._data, reconstruction_attributes=attributes)
 
-    def fit_ends(self) -> None:
-        """Tell them so; the neuron is fitted."""
-        if self._pass is not None:  # found to be unnecessary once it had begun
-            self._pass.call_on_fit_task_end(estimator=self._neuron)
+    def end_fit(self) -> None:
+        """Call the hooks for the end of the fit; the estimator has its fitted attributes."""
+        if self._iteration is not None:  # begun, and then found to be unnecessary by the solver
+            self._iteration.call_on_fit_task_end(estimator=self._estimator)
         self._fit.call_on_fit_task_end(**self._data, reconstruction_attributes={})

@@ -1,10 +1,10 @@
-"""Which values the parameters of a neuron may have, and what solvers are told of them."""
+"""The estimator's parameters: the values allowed for them, and one record of all."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 from sklearn.base import BaseEstimator
 
@@ -34,33 +34,76 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "random_state": ["random_state"],
 }
 
+# Combinations of parameters that have passed the check and are remembered. Fits of one grid search
+# share a combination only across folds, so that a few dozen suffice. [a choice, not measured]
+REMEMBERED_CHECKS = 64
 
-@lru_cache(maxsize=64, typed=True)
-def check_parameters(name: str, *values: Any) -> None:
-    """Raise for a parameter of a wrong kind or out of its range, in scikit-learn's words.
+
+class Parameters(NamedTuple):
+    """The parameters of one estimator, as a fit reads them; see `BCENeuronClassifier`."""
+
+    C: float
+    l1_ratio: float
+    fit_intercept: bool
+    class_weight: dict[Any, float] | str | None
+    solver: str
+    learning_rate: float | str
+    batch_size: int
+    shuffle: bool
+    max_iter: int
+    tol: float
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: int
+    soft_targets: bool
+    warm_start: bool
+    random_state: Any
+
+    @classmethod
+    def of(cls, estimator: BaseEstimator) -> Parameters:
+        """Return the parameters that the estimator has at the moment."""
+        return cls(*(getattr(estimator, name) for name in cls._fields))
+
+    def settings(self, random_state: Any, monitor: Monitor, path_state: Any = None) -> Settings:
+        """Return what a solver needs to know.
+
+        Parameters
+        ----------
+        random_state : RandomState
+            Generator that the solver draws from.
+        monitor : Monitor
+            Receives the progress of the solver.
+        path_state : object or None, default=None
+            `Result.path_state` of the previous fit; None means that there is none.
+        """
+        return Settings(
+            max_iter=self.max_iter,
+            tol=self.tol,
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            shuffle=self.shuffle,
+            n_iter_no_change=self.n_iter_no_change,
+            warm_start=self.warm_start,
+            path_state=path_state,
+            random_state=random_state,
+            monitor=monitor,
+        )
+
+
+@lru_cache(maxsize=REMEMBERED_CHECKS, typed=True)
+def check_parameters(estimator_name: str, *values: Any) -> None:
+    """Check the values of all parameters; values that have passed before are not checked again.
 
     Parameters
     ----------
-    name : str
-        Of the estimator.
+    estimator_name : str
+        Name of the estimator's class, for the message of an error.
     *values : hashable
-        In the order of the constraints. Those of an earlier fit are not checked again.
+        Values of the parameters, in the order of `Parameters`.
+
+    Raises
+    ------
+    InvalidParameterError
+        If a value has a wrong type or is out of range. Its message is scikit-learn's own.
     """
-    named = dict(zip(CONSTRAINTS, values, strict=True))
-    validate_parameter_constraints(CONSTRAINTS, named, name)
-
-
-def settings_of(neuron: BaseEstimator, random_state: Any, monitor: Monitor) -> Settings:
-    """Return what the solvers are to know of a neuron's parameters."""
-    return Settings(
-        max_iter=neuron.max_iter,
-        tol=neuron.tol,
-        learning_rate=neuron.learning_rate,
-        batch_size=neuron.batch_size,
-        shuffle=neuron.shuffle,
-        n_iter_no_change=neuron.n_iter_no_change,
-        warm_start=neuron.warm_start,
-        path_state=getattr(neuron, "_memory", None),
-        random_state=random_state,
-        monitor=monitor,
-    )
+    validate_parameter_constraints(CONSTRAINTS, Parameters(*values)._asdict(), estimator_name)

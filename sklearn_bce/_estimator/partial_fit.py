@@ -1,4 +1,4 @@
-"""Learning from a stream: the per-sample rule, chunk by chunk."""
+"""One pass of sgd over one chunk of a stream: what `BCENeuronClassifier.partial_fit` does."""
 
 from __future__ import annotations
 
@@ -9,76 +9,104 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
-from sklearn.utils import assert_all_finite
+from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.multiclass import type_of_target
 
-from sklearn_bce._estimator.diagnostics import raise_for_overflow, warn_of_ignored
-from sklearn_bce._estimator.parameters import settings_of
-from sklearn_bce._estimator.samples import Samples
-from sklearn_bce._estimator.state import Stream, clear_fit_state, fit_attributes, neuron_attributes
+from sklearn_bce._estimator.diagnostics import raise_for_overflow
+from sklearn_bce._estimator.parameters import Parameters
+from sklearn_bce._estimator.samples import GivenSamples, Samples
+from sklearn_bce._estimator.state import (
+    Stream,
+    replace_fit_state,
+    result_attributes,
+    weight_attributes,
+)
 from sklearn_bce._estimator.targets import (
     ONLY_BINARY,
     SOFT_CLASSES,
-    checked_weights,
-    encoded_as,
-    fixed_class_weights,
-    with_class_weights,
+    TargetEncoder,
+    checked_sample_weight,
+    fixed_weight_of_class,
 )
-from sklearn_bce._estimator.validation import checked_samples, unchanged_on_error
-from sklearn_bce._kernels.threads import one_blas_thread
+from sklearn_bce._estimator.validation import checked_samples
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.rows import NotFiniteError
 from sklearn_bce._solvers import (
     SOLVERS,
     Monitor,
     Result,
-    Settings,
     StopReason,
     batch_lipschitz_constants,
     safe_step_size,
 )
 
 
-def learn_chunk(
-    stream: Stream, neuron: BaseEstimator, samples: Samples, settings: Settings, n_threads: int
-) -> Result:
-    """Pass once over the samples of a chunk, by the solver sgd. Changes the stream.
+def fit_chunk(estimator: BaseEstimator, given: GivenSamples, classes: Any, n_threads: int) -> None:
+    """Pass once over the samples of a chunk, and set the fitted attributes of the estimator.
 
-    The penalty is shared out among all samples so far; a chunk without weight changes nothing.
+    Parameters
+    ----------
+    estimator : BCENeuronClassifier
+        Its fitted attributes are replaced.
+    given : GivenSamples
+        The samples of the chunk, as given to `partial_fit`.
+    classes : array-like of shape (2,) or None
+        The two labels; None means those of the previous chunk or fit.
+    n_threads : int
+        Most threads that the objective may use.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is malformed, or the loss overflows. The generator that shuffles the samples
+        is then in the state that it had before.
     """
-    if not np.any(samples.weight):
-        if not issparse(samples.X):
-            assert_all_finite(samples.X, input_name="X")
-        return Result(stream.w, stream.b, StopReason.MAX_ITER, [], 0.0)
-    stream.total_weight += float(np.sum(samples.weight))
-    objective = InMemoryObjective.in_user_units(
-        *samples,
-        neuron.C,
-        neuron.l1_ratio,
-        neuron.fit_intercept,
-        n_threads,
-        stream.total_weight,
-    )
-    settings = replace(settings, max_iter=1, tol=0.0, random_state=stream.random_state)
-    if settings.learning_rate == "auto":
-        batch = min(settings.batch_size, objective.n_samples)
-        stream.smoothness = max(stream.smoothness, batch_lipschitz_constants(objective)(batch))
-        settings = replace(settings, learning_rate=safe_step_size(stream.smoothness))
-    result = SOLVERS["sgd"].solve(objective, stream.w, stream.b, settings)
-    raise_for_overflow(neuron, "sgd", result)
-    stream.w, stream.b = result.w, result.b
-    return result
+    parameters = Parameters.of(estimator)
+    first_chunk = not hasattr(estimator, "classes_")
+    known = SOFT_CLASSES if parameters.soft_targets else getattr(estimator, "classes_", None)
+    classes = checked_classes(classes, known)
+    X, y = checked_samples(estimator, given.X, given.y, reset=first_chunk)
+    weight_of_class = fixed_weight_of_class(classes, parameters.class_weight)
+    encoder = TargetEncoder(classes, weight_of_class, parameters.soft_targets)
+    sample_weight = checked_sample_weight(X, given.sample_weight, allow_all_zero=True)
+    samples = Samples(X, *encoder.encode(y, sample_weight))
+    stream = stream_of(estimator, X.shape[1])
+    generator_state = stream.random_state.get_state()
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = learn_chunk(stream, samples, parameters, n_threads)
+        attributes = weight_attributes(classes, X.dtype, result.w, result.b)
+    except BaseException as error:
+        stream.random_state.set_state(generator_state)
+        if isinstance(error, NotFiniteError):
+            assert_all_finite(X, estimator_name=type(estimator).__name__, input_name="X")
+        raise
+    if not first_chunk:
+        result = replace(result, loss_curve=estimator.loss_curve_ + result.loss_curve)
+    fitted = attributes | result_attributes("sgd", result)
+    fitted |= {"_stream": stream, "_total_weight": stream.total_weight}
+    replace_fit_state(estimator, fitted)
 
 
-def stream_classes(neuron: BaseEstimator, classes: Any) -> NDArray[Any]:
-    """Return the classes of a stream, given with its first chunk or known already.
+def checked_classes(classes: Any, known: NDArray[Any] | None) -> NDArray[Any]:
+    """Return the two classes of a stream, in sorted order.
+
+    Parameters
+    ----------
+    classes : array-like of shape (2,) or None
+        As given to `partial_fit`.
+    known : ndarray of shape (2,) or None
+        The classes of the previous chunk or fit, or of soft targets; None if there are none.
+
+    Returns
+    -------
+    classes : ndarray of shape (2,)
 
     Raises
     ------
     ValueError
-        If they are neither, or not two, or others than before.
+        If both are None, the number of classes is not two, or ``classes`` are not the known ones.
     """
-    known = SOFT_CLASSES if neuron.soft_targets else getattr(neuron, "classes_", None)
     if classes is None:
         if known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
@@ -92,60 +120,92 @@ def stream_classes(neuron: BaseEstimator, classes: Any) -> NDArray[Any]:
         raise ValueError(f"{ONLY_BINARY} classes has {len(classes)} labels: {classes.tolist()}")
     if known is not None and not np.array_equal(classes, known):
         raise ValueError(
-            f"classes={classes.tolist()} is not the same as on last call to partial_fit, or as "
-            f"soft_targets says: {known.tolist()}"
+            f"classes={classes.tolist()} is not the same as on last call to partial_fit, or not "
+            f"that of soft targets: {known.tolist()}"
         )
     return classes
 
 
-def chunk_samples(
-    neuron: BaseEstimator, classes: NDArray[Any], X: Any, y: NDArray[Any], sample_weight: Any
-) -> Samples:
-    """Return the samples of a chunk; they need not be of both classes.
+def stream_of(estimator: BaseEstimator, n_features: int) -> Stream:
+    """Return a stream that continues from the estimator's weights; from zeros if it is unfitted.
+
+    It continues from the stream of the previous chunk if ``coef_`` and ``intercept_`` are still
+    those of that chunk; if they are not, from these attributes, with a new generator.
+
+    Parameters
+    ----------
+    estimator : BCENeuronClassifier
+        Not changed.
+    n_features : int
+        Number of features of X.
+    """
+    w, b = np.zeros(n_features), 0.0
+    if hasattr(estimator, "coef_"):
+        coef, intercept = estimator.coef_, estimator.intercept_
+        known = getattr(estimator, "_stream", None)
+        if known is not None and known.has_weights(coef, intercept):
+            return known.copy()
+        w, b = coef[0].astype(np.float64), float(intercept[0])
+    return Stream(
+        w=w,
+        b=b,
+        total_weight=getattr(estimator, "_total_weight", 0.0),
+        smoothness=0.0,
+        random_state=check_random_state(estimator.random_state),
+    )
+
+
+def learn_chunk(stream: Stream, samples: Samples, parameters: Parameters, n_threads: int) -> Result:
+    """Pass once over the samples of a chunk with the solver sgd.
+
+    The penalty of F is divided by Σ s of all samples so far, those of the chunk included.
+
+    Parameters
+    ----------
+    stream : Stream
+        Where to start; changed to where the pass ends. Samples whose weights are all 0 change
+        nothing.
+    samples : Samples
+        The samples of the chunk.
+    parameters : Parameters
+        Parameters of the estimator.
+    n_threads : int
+        Most threads that the objective may use.
+
+    Returns
+    -------
+    result : Result
+        Its loss curve has one entry, that of the chunk; none if all weights are 0.
 
     Raises
     ------
     ValueError
-        If y or the weights are not what they must be.
+        If the loss overflows, or X is not finite.
     """
-    targets = encoded_as("y", classes, y, neuron.soft_targets)
-    weight = checked_weights(X, sample_weight, may_be_nothing=True)
-    of_class = fixed_class_weights(classes, neuron.class_weight)
-    return Samples(X, *with_class_weights(targets, weight, of_class))
-
-
-def train_on_chunk(
-    neuron: BaseEstimator, X: Any, y: Any, classes: Any, sample_weight: Any
-) -> BaseEstimator:
-    """Do as `BCENeuronClassifier.partial_fit` says; changes the neuron unless it raises."""
-    if neuron.early_stopping:
-        raise ValueError(
-            "partial_fit does not support early_stopping=True: it does not see all samples at "
-            "once. Call it as long as a score on other samples gets better."
-        )
-    warn_of_ignored(neuron)
-    with unchanged_on_error(neuron), one_blas_thread() as n_threads:
-        reset = not hasattr(neuron, "classes_")
-        labels = stream_classes(neuron, classes)
-        X, y = checked_samples(neuron, X, y, reset=reset)
-        samples = chunk_samples(neuron, labels, X, y, sample_weight)
-        stream = Stream.of(neuron, X.shape[1])
-        settings = settings_of(neuron, stream.random_state, Monitor())
-        order = stream.random_state.get_state()
-        try:
-            with np.errstate(over="ignore", invalid="ignore"):
-                result = learn_chunk(stream, neuron, samples, settings, n_threads)
-            attributes = neuron_attributes(labels, X.dtype, result.w, result.b)
-        except BaseException as error:
-            stream.random_state.set_state(order)
-            if isinstance(error, NotFiniteError):
-                assert_all_finite(X, estimator_name=type(neuron).__name__, input_name="X")
-            raise
-        curve = [] if reset else neuron.loss_curve_
-        clear_fit_state(neuron)
-        vars(neuron).update(attributes)
-        result = replace(result, loss_curve=curve + result.loss_curve)
-        vars(neuron).update(fit_attributes("sgd", result))
-        neuron.n_iter_ = len(result.loss_curve)
-        neuron._stream, neuron._total_weight = stream, stream.total_weight
-    return neuron
+    if not np.any(samples.sample_weight):
+        if not issparse(samples.X):
+            assert_all_finite(samples.X, input_name="X")
+        return Result(stream.w, stream.b, StopReason.MAX_ITER, [], 0.0)
+    stream.total_weight += float(np.sum(samples.sample_weight))
+    objective = InMemoryObjective.in_user_units(
+        samples.X,
+        samples.y,
+        samples.sample_weight,
+        C=parameters.C,
+        l1_ratio=parameters.l1_ratio,
+        fit_intercept=parameters.fit_intercept,
+        n_threads=n_threads,
+        total_weight=stream.total_weight,
+    )
+    eta = parameters.learning_rate
+    if eta == "auto":
+        batch_size = min(parameters.batch_size, objective.n_samples)
+        smoothness = batch_lipschitz_constants(objective)(batch_size)
+        stream.smoothness = max(stream.smoothness, smoothness)
+        eta = safe_step_size(stream.smoothness)
+    settings = parameters.settings(stream.random_state, Monitor())
+    settings = replace(settings, max_iter=1, tol=0.0, learning_rate=eta)
+    result = SOLVERS["sgd"].solve(objective, stream.w, stream.b, settings)
+    raise_for_overflow("sgd", result, parameters.C, parameters.learning_rate)
+    stream.w, stream.b = result.w, result.b
+    return result

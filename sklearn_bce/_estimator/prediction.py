@@ -1,4 +1,4 @@
-"""What a fitted neuron has to say about samples, and to other tools."""
+"""Predictions and scores of a fitted estimator, and its conversion to scikit-learn's own class."""
 
 from __future__ import annotations
 
@@ -12,31 +12,62 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_bce._estimator.targets import checked_weights, soft_targets
-from sklearn_bce._estimator.validation import checked_array, checked_rows
+from sklearn_bce._estimator.targets import checked_sample_weight, checked_soft_targets
+from sklearn_bce._estimator.validation import checked_array, checked_X
+from sklearn_bce._kernels import Vector
 from sklearn_bce.chain_rule import binary_cross_entropy, linear_output, sigmoid
 
 
 def loss_and_class_weight_sums(
-    targets: NDArray[np.float64], z: NDArray[Any], weight: NDArray[np.float64]
-) -> tuple[float, NDArray[np.float64]]:
-    """Return the sum of the losses, and the weights of both classes; of parts they add up."""
-    class_weight_sums = np.array([weight @ (1 - targets), weight @ targets])
-    return float(weight @ binary_cross_entropy(targets, z)), class_weight_sums
+    y: Vector, z: NDArray[Any], sample_weight: Vector
+) -> tuple[float, Vector]:
+    """Return the sums that D² is computed from; those of parts of the samples add up.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,), float64
+        Targets in [0, 1].
+    z : ndarray of shape (n_samples,)
+        Linear outputs.
+    sample_weight : ndarray of shape (n_samples,), float64
+        Weights s.
+
+    Returns
+    -------
+    loss : float
+        Σ s L(y, σ(z)) in nats.
+    class_weight_sums : ndarray of shape (2,), float64
+        Σ s(1 − y) and Σ sy.
+    """
+    class_weight_sums = np.array([sample_weight @ (1 - y), sample_weight @ y])
+    return float(sample_weight @ binary_cross_entropy(y, z)), class_weight_sums
 
 
-def d2_of(loss: float, class_weight_sums: NDArray[np.float64]) -> float:
-    """Return the share of the cross-entropy with the mean that is explained; 0 if that is 0."""
+def d2_from_sums(loss: float, class_weight_sums: Vector) -> float:
+    """Return D² = 1 − L/L₀, the fraction of the null model's cross-entropy that is explained.
+
+    Parameters
+    ----------
+    loss : float
+        Σ s L(y, σ(z)) in nats; L is this divided by Σ s.
+    class_weight_sums : ndarray of shape (2,), float64
+        Σ s(1 − y) and Σ sy, whose entropy is L₀.
+
+    Returns
+    -------
+    d2 : float
+        0 if L₀ is 0.
+    """
     total = float(np.sum(class_weight_sums))
     null = float(np.sum(entr(class_weight_sums / total)))
     return 1 - loss / total / null if np.all(class_weight_sums > 0) else 0.0
 
 
-class NeuronPredictions:
-    """The methods that follow from ``coef_``, ``intercept_`` and ``classes_``."""
+class PredictionMixin:
+    """Methods of an estimator with the attributes ``coef_``, ``intercept_`` and ``classes_``."""
 
     def decision_function(self, X: Any) -> NDArray[Any]:
-        """Return the linear output z, the log-odds of the second class.
+        """Return the linear output z of each sample: the log-odds of the second class.
 
         Parameters
         ----------
@@ -46,14 +77,14 @@ class NeuronPredictions:
         Returns
         -------
         z : ndarray of shape (n_samples,)
-            Above 0 where the second class is the likelier one.
+            z = b + Σⱼ wⱼxⱼ. `predict` returns the second class where z > 0.
         """
         check_is_fitted(self)
-        X = checked_rows(self, X)
+        X = checked_X(self, X)
         return linear_output(X, self.coef_[0], self.intercept_[0])
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the likelier class of each sample.
+        """Return the more probable class of each sample; the first one if both are as probable.
 
         Parameters
         ----------
@@ -63,13 +94,16 @@ class NeuronPredictions:
         Returns
         -------
         labels : ndarray of shape (n_samples,)
-            Entries of ``classes_``.
+            Elements of ``classes_``.
         """
         z = self.decision_function(X)
         return self.classes_[(z > 0).astype(np.intp)]
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Return the probability of each class; each from z, so that neither is 1 minus the other.
+        """Return the probability of each class for each sample.
+
+        Both probabilities are computed from z, so that the smaller one keeps its relative precision
+        where it is close to 0.
 
         Parameters
         ----------
@@ -85,7 +119,9 @@ class NeuronPredictions:
         return sigmoid(np.column_stack([-z, z]))
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """Return the logarithm of each class's probability, exact where that rounds to 0 or 1.
+        """Return the logarithm of the probability of each class for each sample.
+
+        It is computed from z, and thus accurate where the probability rounds to 0 or 1.
 
         Parameters
         ----------
@@ -95,50 +131,53 @@ class NeuronPredictions:
         Returns
         -------
         log_probability : ndarray of shape (n_samples, 2)
-            Columns in the order of ``classes_``, in nats.
+            Natural logarithms. Columns in the order of ``classes_``.
         """
         z = self.decision_function(X)
         return -binary_cross_entropy(np.array([0, 1], dtype=z.dtype), z[:, np.newaxis])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy; of soft targets D², the share of their cross-entropy explained.
+        """Return the accuracy for labels, and D² for soft targets.
 
-        D² is 1 − L/L₀, with L the mean cross-entropy of y with the neuron's probabilities and L₀
-        that with the mean of y: 0 for a neuron that knows no more than that. Targets between 0 and
-        1 have an entropy of their own, which keeps it below 1.
+        D² is 1 − L/L₀, with L the mean cross-entropy of the predicted probabilities, and L₀ that of
+        a null model that predicts the mean of y for each sample. D² is 0 for predictions that are
+        as good as those of the null model. Its upper bound is 1, and less where targets lie between
+        0 and 1, whose cross-entropy is never 0.
 
         Parameters
         ----------
         X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features)
             Samples.
         y : array-like of shape (n_samples,)
-            Labels, or targets in [0, 1] if ``soft_targets``.
+            Labels; numbers in [0, 1] if ``soft_targets=True``.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights, not negative; None means 1 each.
+            Weights, not negative; None means 1 for each sample.
 
         Returns
         -------
         score : float
-            The best is 1; D² may be negative. It is 0 where all targets are 0 or all 1.
+            Accuracy in [0, 1], or D² in (-inf, 1]. D² is 0 if all targets are 0 or all are 1.
         """
         if not self.soft_targets:
-            if sample_weight is not None:  # scikit-learn 1.7 does not look at them
-                sample_weight = checked_weights(X, sample_weight)
+            if sample_weight is not None:  # scikit-learn 1.7 does not check the weights
+                sample_weight = checked_sample_weight(X, sample_weight)
             return super().score(X, checked_array(y, "y"), sample_weight)
         z = self.decision_function(X)
-        targets = soft_targets(column_or_1d(checked_array(y, "y")))
-        check_consistent_length(z, targets)
-        weight = checked_weights(z, sample_weight)
-        return d2_of(*loss_and_class_weight_sums(targets, z, weight))
+        y = checked_soft_targets(column_or_1d(checked_array(y, "y")))
+        check_consistent_length(z, y)
+        sample_weight = checked_sample_weight(z, sample_weight)
+        return d2_from_sums(*loss_and_class_weight_sums(y, z, sample_weight))
 
     def to_sklearn(self) -> LogisticRegression:
-        """Return a fitted `LogisticRegression` that predicts the same, for tools that know it.
+        """Return a fitted `LogisticRegression` that makes the same predictions.
+
+        Tools that know the classes of scikit-learn only, such as exporters to ONNX, can use it.
 
         Returns
         -------
         model : LogisticRegression
-            With copies of the fitted attributes, and this estimator's C, fit_intercept,
-            class_weight, max_iter and tol.
+            With copies of the fitted attributes, and with the parameters ``C``, ``fit_intercept``,
+            ``class_weight``, ``max_iter`` and ``tol`` of this estimator.
         """
         check_is_fitted(self)
         model = LogisticRegression(
@@ -157,7 +196,8 @@ class NeuronPredictions:
             model.feature_names_in_ = self.feature_names_in_.copy()
         return model
 
-    # scikit-learn's documented way to have the HTML representation link to a page of one's own
+    # `_doc_link_module` and `_doc_link_template` are scikit-learn's documented way to set the page
+    # that the HTML representation of an estimator links to.
     _doc_link_module = "sklearn_bce"
 
     @property

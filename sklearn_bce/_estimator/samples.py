@@ -1,4 +1,4 @@
-"""The samples that a loss is a sum over, made of what users give."""
+"""X, y and sample_weight as one record: as a user gives them, and as the objective needs them."""
 
 from __future__ import annotations
 
@@ -10,78 +10,122 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite
 
 from sklearn_bce._estimator.targets import (
-    checked_weights,
-    class_weights,
-    encoded,
-    encoded_as,
-    with_class_weights,
+    TargetEncoder,
+    apply_class_weight,
+    checked_sample_weight,
+    encode_targets,
+    weight_of_class_from_sums,
 )
 from sklearn_bce._estimator.validation import checked_samples
 from sklearn_bce._kernels import Vector
 
 
-class Samples(NamedTuple):
-    """What the loss is a sum over.
+class GivenSamples(NamedTuple):
+    """Samples as given to `fit`, not checked yet.
 
     Attributes
     ----------
-    X : ndarray or CSR of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples,)
+    X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features), or None
+    y : array-like of shape (n_samples,), or None
+    sample_weight : array-like of shape (n_samples,), or None
+    """
+
+    X: Any
+    y: Any
+    sample_weight: Any = None
+
+
+class Samples(NamedTuple):
+    """Samples as the objective needs them.
+
+    Attributes
+    ----------
+    X : ndarray or CSR of shape (n_samples, n_features), float32 or float64
+    y : ndarray of shape (n_samples,), float64
         Targets in [0, 1].
-    weight : ndarray of shape (n_samples,)
-        Weights s; a broadcast scalar where they are all 1.
+    sample_weight : ndarray of shape (n_samples,), float64
+        Weights s, those of the classes included; a broadcast scalar where all are 1.
     """
 
     X: Any
     y: Vector
-    weight: Vector
+    sample_weight: Vector
 
     def of_rows(self, rows: NDArray[np.intp]) -> Samples:
-        """Return some of them."""
-        uniform = self.weight.strides == (0,)
-        weight = np.broadcast_to(1.0, len(rows)) if uniform else self.weight[rows]
-        return Samples(self.X[rows], self.y[rows], weight)
+        """Return copies of the samples with the given indices, in their order."""
+        uniform = self.sample_weight.strides == (0,)
+        one = np.broadcast_to(1.0, len(rows))
+        return Samples(self.X[rows], self.y[rows], one if uniform else self.sample_weight[rows])
 
 
-def training_samples(
-    neuron: BaseEstimator, X: Any, y: NDArray[Any], sample_weight: Any
-) -> tuple[Samples, NDArray[Any], Vector | None]:
-    """Return the samples that `fit` was given, the classes, and their weights if there are any.
+def encode_samples(
+    given: GivenSamples, *, soft_targets: bool, class_weight: Any, estimator_name: str
+) -> tuple[Samples, TargetEncoder]:
+    """Find the classes and their weights, and encode the samples with them.
+
+    Parameters
+    ----------
+    given : GivenSamples
+        Samples whose X and y have passed `checked_samples`.
+    soft_targets : bool
+        Whether y contains numbers in [0, 1] instead of labels.
+    class_weight : dict, "balanced" or None
+        As given to the estimator.
+    estimator_name : str
+        Name of the class or function that the user called, for the message of an error.
+
+    Returns
+    -------
+    samples : Samples
+    encoder : TargetEncoder
+        Encodes other samples of the same classes.
 
     Raises
     ------
     ValueError
-        If y or the weights are not what they must be.
+        If y, ``sample_weight`` or ``class_weight`` is malformed, or a class has no weight.
     """
-    name = type(neuron).__name__
-    classes, targets = encoded(name, y, neuron.soft_targets)
-    weight = checked_weights(X, sample_weight)
-    of_class = class_weights(name, classes, targets, weight, neuron.class_weight)
-    return Samples(X, *with_class_weights(targets, weight, of_class)), classes, of_class
+    classes, y = encode_targets(given.y, soft_targets, estimator_name)
+    sample_weight = checked_sample_weight(given.X, given.sample_weight)
+    weight_of_class = None
+    if soft_targets or class_weight is not None or given.sample_weight is not None:
+        sums = np.array([float(sample_weight @ (1 - y)), float(sample_weight @ y)])
+        weight_of_class = weight_of_class_from_sums(classes, sums, class_weight, estimator_name)
+    y, sample_weight = apply_class_weight(y, sample_weight, weight_of_class)
+    encoder = TargetEncoder(classes, weight_of_class, soft_targets)
+    return Samples(given.X, y, sample_weight), encoder
 
 
-def given_samples(
-    neuron: BaseEstimator,
-    classes: NDArray[Any],
-    of_class: Vector | None,
-    X_val: Any,
-    y_val: Any,
-    sample_weight_val: Any,
+def encode_validation_samples(
+    estimator: BaseEstimator, given: GivenSamples, encoder: TargetEncoder
 ) -> Samples:
-    """Return the samples that were given to be held out.
+    """Check and encode the samples that `fit` was given for validation.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Its ``n_features_in_`` and ``feature_names_in_`` are those of the training samples.
+    given : GivenSamples
+        ``X_val``, ``y_val`` and ``sample_weight_val``.
+    encoder : TargetEncoder
+        Encoder of the training targets.
+
+    Returns
+    -------
+    samples : Samples
 
     Raises
     ------
     ValueError
-        If they do not go together with each other, or with those to train on.
+        If ``X_val`` or ``y_val`` is missing, an argument is malformed or not finite, or features or
+        labels are not those of the training samples.
     """
-    if X_val is None or y_val is None:
-        missing = "X_val" if X_val is None else "y_val"
+    if given.X is None or given.y is None:
+        missing = "X_val" if given.X is None else "y_val"
         raise ValueError(f"{missing} is missing: X_val and y_val are given together, or neither.")
     X, y = checked_samples(
-        neuron, X_val, y_val, reset=False, must_be_finite=False, names=("X_val", "y_val")
+        estimator, given.X, given.y, reset=False, must_be_finite=False, name_suffix="_val"
     )
-    assert_all_finite(X, estimator_name=type(neuron).__name__, input_name="X_val")
-    targets = encoded_as("y_val", classes, y, neuron.soft_targets)
-    weight = checked_weights(X, sample_weight_val)
-    return Samples(X, *with_class_weights(targets, weight, of_class))
+    assert_all_finite(X, estimator_name=type(estimator).__name__, input_name="X_val")
+    sample_weight = checked_sample_weight(X, given.sample_weight)
+    return Samples(X, *encoder.encode(y, sample_weight, name="y_val"))

@@ -1,7 +1,7 @@
-"""Every private name of scikit-learn that this package uses, and nowhere else.
+"""Every private name of scikit-learn that this package uses; no other module imports one.
 
-Seen to work with scikit-learn 1.7 to 1.9. A later version that has moved one of these names fails
-here, on import, with a message that says so.
+Tested with scikit-learn 1.7 to 1.9. If a later version has moved one of these names, the import of
+this module fails, with a message that names both versions.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import sklearn
+from numpy.typing import NDArray
 
 try:
     from sklearn.base import _fit_context as fit_context
@@ -23,24 +24,42 @@ try:
 except ImportError as error:
     raise ImportError(
         f"sklearn_bce needs scikit-learn 1.7 to 1.9; {sklearn.__version__} is installed and lacks "
-        f"a name that those have: {error}. Install another version of one of the two."
+        f"a name that those versions have: {error}. Install another version of scikit-learn or of "
+        "sklearn_bce."
     ) from error
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:  # before 1.9
+except ImportError:  # scikit-learn before 1.9
 
     class CallbackSupportMixin:
-        """There are no callbacks."""
+        """Stands in for the base class of estimators with callbacks, which are not supported."""
 
     def with_callbacks(method: Any) -> Any:
-        """Return the method."""
+        """Return the method unchanged: there are no callbacks to set up or tear down."""
         return method
 
 
-def check_sample_weight(sample_weight: Any, X: Any) -> Any:
-    """Return the weights as float64, of the length of X, not negative; they may all be 0."""
-    # before 1.9 that is always allowed
+def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[np.float64]:
+    """Return sample weights as float64.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,), or float
+        Weights; a number stands for n_samples equal weights. All may be 0.
+    X : array-like with n_samples rows
+        The samples that are weighted.
+
+    Returns
+    -------
+    sample_weight : ndarray of shape (n_samples,), float64
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, or the number of weights is not n_samples.
+    """
+    # Before scikit-learn 1.9 there was no such argument, and all weights could always be 0.
     known = signature(_check_sample_weight).parameters
     allowed = {"allow_all_zero_weights": True} if "allow_all_zero_weights" in known else {}
     return _check_sample_weight(
@@ -49,7 +68,7 @@ def check_sample_weight(sample_weight: Any, X: Any) -> Any:
 
 
 def has_callbacks(estimator: Any) -> bool:
-    """Return whether callbacks have been set on the estimator, or passed on to it."""
+    """Return whether callbacks are set on the estimator, or propagated to it by another."""
     return bool(getattr(estimator, "_skl_callbacks", None))
 
 

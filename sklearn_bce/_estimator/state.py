@@ -1,4 +1,4 @@
-"""The fitted state of an estimator: its attributes, what a stream keeps, and what is pickled."""
+"""The fitted attributes of an estimator, and which of them a pickle contains."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import warnings
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from inspect import signature
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._solvers import Result
@@ -21,25 +20,68 @@ try:
 except PackageNotFoundError:  # run from a source tree that is not installed
     __version__ = "0+unknown"
 
-VERSION = "_sklearn_bce_version"
-OF_THIS_PROCESS = "_memory"  # goes by the identity of arrays
-STREAM = "_stream"
+VERSION = "_sklearn_bce_version"  # key of the version in the state of a pickle
+
+
+class FittedAttribute(NamedTuple):
+    """An attribute that a fit sets on the estimator.
+
+    Attributes
+    ----------
+    name : str
+        Its name; public without a leading underscore.
+    cleared : bool, default=False
+        Whether the next fit may leave it out, and so has to delete it. False where each `fit` and
+        `partial_fit` sets it again, and for what scikit-learn sets and deletes as it checks X.
+    pickled : bool, default=True
+        False for what is valid in this process only.
+    """
+
+    name: str
+    cleared: bool = False
+    pickled: bool = True
+
+
+FITTED_ATTRIBUTES = (
+    FittedAttribute("n_features_in_"),  # set as X is checked
+    FittedAttribute("feature_names_in_"),  # set or deleted as X is checked
+    FittedAttribute("classes_"),
+    FittedAttribute("coef_"),
+    FittedAttribute("intercept_"),
+    FittedAttribute("n_iter_"),
+    FittedAttribute("n_passes_"),
+    FittedAttribute("converged_"),
+    FittedAttribute("solver_"),
+    FittedAttribute("loss_curve_"),
+    FittedAttribute("validation_loss_curve_", cleared=True),  # where samples were held out
+    FittedAttribute("best_iter_", cleared=True),  # where samples were held out
+    FittedAttribute("_total_weight"),  # Σ s, in which a later `partial_fit` includes its samples
+    FittedAttribute("_stream", cleared=True),  # `Stream`, by `partial_fit` only
+    # `Result.path_state`, by newton with warm_start=True: refers to arrays by their identity
+    FittedAttribute("_path_state", cleared=True, pickled=False),
+)
+PUBLIC_NAMES = tuple(each.name for each in FITTED_ATTRIBUTES if not each.name.startswith("_"))
 
 
 @dataclass
 class Stream:
-    """What a neuron keeps between chunks besides its attributes.
+    """What `partial_fit` keeps from one chunk to the next, besides the public attributes.
+
+    A pickle contains it as a dict of these fields.
 
     Attributes
     ----------
-    w, b : ndarray of shape (n_features,), float
-        Weights and intercept in double precision, whatever X is.
+    w : ndarray of shape (n_features,), float64
+        Weights; ``coef_`` is this rounded to the dtype of X.
+    b : float
+        Intercept.
     total_weight : float
-        Σ s of all samples so far, in which the penalty is shared out.
+        Σ s of all samples so far; the penalty is divided by it.
     smoothness : float
-        L of the chunk that has asked for the least step 1/L.
+        Largest Lipschitz constant L of the gradient on any chunk so far; 1/L is the step of
+        ``learning_rate="auto"``.
     random_state : RandomState
-        What the chunks are shuffled by.
+        Shuffles the samples of each chunk.
     """
 
     w: Vector
@@ -48,88 +90,140 @@ class Stream:
     smoothness: float
     random_state: Any
 
-    @classmethod
-    def of(cls, neuron: BaseEstimator, n_features: int) -> Stream:
-        """Return a stream that goes on from where the neuron is; from zeros if it is nowhere yet.
+    def copy(self) -> Stream:
+        """Return a copy that shares its arrays and the generator with this stream."""
+        return replace(self)
 
-        What it kept from the last chunk is gone if its attributes have been changed since.
+    def has_weights(self, coef: NDArray[Any], intercept: NDArray[Any]) -> bool:
+        """Return whether w and b, rounded to the dtype of ``coef_``, are these attributes.
+
+        False means that the attributes were set since the last chunk, by a fit or by the user.
         """
-        w, b = np.zeros(n_features), 0.0
-        if hasattr(neuron, "coef_"):
-            w, b = neuron.coef_[0].astype(np.float64), float(neuron.intercept_[0])
-        known = getattr(neuron, "_stream", None)
-        if known is not None and known.is_as(neuron):
-            return replace(known)
-        total_weight = getattr(neuron, "_total_weight", 0.0)
-        return cls(w, b, total_weight, 0.0, check_random_state(neuron.random_state))
-
-    def is_as(self, neuron: BaseEstimator) -> bool:
-        """Return whether the neuron's attributes say the same."""
-        dtype = neuron.coef_.dtype
-        same = np.array_equal(self.w.astype(dtype), neuron.coef_[0])
-        return same and dtype.type(self.b) == neuron.intercept_[0]
+        same = np.array_equal(self.w.astype(coef.dtype), coef[0])
+        return same and coef.dtype.type(self.b) == intercept[0]
 
 
-class Persistent:
-    """What is saved of an estimator, and what becomes of it."""
+class PickleMixin:
+    """Pickles of an estimator: the version is added, and what is valid in one process is left out.
+
+    Pickles and copies go through `__getstate__` and `__setstate__`, in every format (pickle,
+    joblib, skops).
+    """
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the attributes, and the version they are of."""
+        """Return the attributes to pickle, and the version of this package."""
         state = dict(super().__getstate__())
-        state.pop(OF_THIS_PROCESS, None)
-        if STREAM in state:  # as numbers and arrays, which every format knows
-            state[STREAM] = vars(state[STREAM]).copy()
+        for attribute in FITTED_ATTRIBUTES:
+            if not attribute.pickled:
+                state.pop(attribute.name, None)
+        if "_stream" in state:  # as a dict of numbers and arrays, which every format can store
+            state["_stream"] = vars(state["_stream"]).copy()
         return state | {VERSION: __version__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the attributes; of another version, parameters that it did not have by default.
+        """Set the attributes to those of the pickle.
+
+        Of a pickle that another version has saved, parameters that are missing get their default
+        values, and the state of `partial_fit` beyond the public attributes is dropped.
 
         Warns
         -----
         UserWarning
-            If they are of another version.
+            If another version has saved the pickle.
         """
         state = dict(state)
-        saved_by = state.pop(VERSION, "another version")
+        saved_by = state.pop(VERSION, None)
         if saved_by != __version__:
-            name = type(self).__name__
             warnings.warn(
-                f"This {name} was saved by sklearn_bce {saved_by}, and is loaded by {__version__}: "
+                f"This {type(self).__name__} was saved by sklearn_bce "
+                f"{saved_by or 'another version'}, and is loaded by {__version__}: "
                 "what it predicts may differ. Fit and save it again with this version.",
                 UserWarning,
                 stacklevel=2,
             )
-            state.pop(STREAM, None)
+            state.pop("_stream", None)
             known = signature(type(self).__init__).parameters.values()
             defaults = {p.name: p.default for p in known if p.default is not p.empty}
             state = defaults | state
-        elif STREAM in state:
-            state[STREAM] = Stream(**state[STREAM])
+        elif "_stream" in state:
+            state["_stream"] = Stream(**state["_stream"])
         super().__setstate__(state)
 
 
-def neuron_attributes(
-    classes: NDArray[Any], dtype: np.dtype[Any], w: NDArray[np.float64], b: float
+def public_fitted_state(estimator: BaseEstimator) -> dict[str, Any]:
+    """Return the public fitted attributes that the estimator has, by name."""
+    attributes = vars(estimator)
+    return {name: attributes[name] for name in PUBLIC_NAMES if name in attributes}
+
+
+def clear_fit_state(estimator: BaseEstimator) -> None:
+    """Delete the attributes of the previous fit that the present one may not set again."""
+    for attribute in FITTED_ATTRIBUTES:
+        if attribute.cleared:
+            vars(estimator).pop(attribute.name, None)
+
+
+def replace_fit_state(estimator: BaseEstimator, fitted: dict[str, Any]) -> None:
+    """Replace the attributes of the previous fit by those of the present one.
+
+    Parameters
+    ----------
+    estimator : BCENeuronClassifier
+        Changed.
+    fitted : dict
+        Values of the attributes in `FITTED_ATTRIBUTES`, by name, without those of the features.
+        None leaves an attribute unset.
+    """
+    clear_fit_state(estimator)
+    vars(estimator).update({name: value for name, value in fitted.items() if value is not None})
+
+
+def weight_attributes(
+    classes: NDArray[Any], dtype: np.dtype[Any], w: Vector, b: float
 ) -> dict[str, Any]:
-    """Return the attributes that make a neuron of its weights, its features known; new arrays.
+    """Return the attributes that suffice for predictions, besides those of the features.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (2,)
+        The two labels.
+    dtype : dtype
+        Type of ``coef_`` and ``intercept_``: float32 or float64.
+    w : ndarray of shape (n_features,), float64
+        Weights.
+    b : float
+        Intercept.
+
+    Returns
+    -------
+    attributes : dict
+        ``classes_``, ``coef_`` and ``intercept_``, as new arrays.
 
     Raises
     ------
     ValueError
-        If finite weights are not finite in that type.
+        If weights are finite in float64 and not in ``dtype``.
     """
     with np.errstate(over="ignore"):
         coef, intercept = w[np.newaxis].astype(dtype), np.array([b], dtype=dtype)
     if np.isfinite(w).all() and not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
         raise ValueError(
-            f"The weights overflowed {dtype}, which is the type of X: scale the features, give X "
-            "as float64 or, if it is not 'auto', use a smaller learning_rate."
+            f"The weights overflowed {dtype}, which is the dtype of X: scale the features, give X "
+            "as float64 or, if learning_rate is a number, use a smaller one."
         )
     return {"classes_": classes.copy(), "coef_": coef, "intercept_": intercept}
 
 
-def fit_attributes(solver: str, result: Result) -> dict[str, Any]:
-    """Return the attributes that tell how they were found."""
+def result_attributes(solver: str, result: Result) -> dict[str, Any]:
+    """Return the attributes that describe how the solver reached its result, besides the weights.
+
+    Parameters
+    ----------
+    solver : str
+        Name of the solver.
+    result : Result
+        Its result.
+    """
     return {
         "n_iter_": result.n_iter,
         "n_passes_": float(result.n_passes),
@@ -137,9 +231,3 @@ def fit_attributes(solver: str, result: Result) -> dict[str, Any]:
         "loss_curve_": result.loss_curve,
         "solver_": solver,
     }
-
-
-def clear_fit_state(neuron: BaseEstimator) -> None:
-    """Remove what another fit has left and not every fit leaves; changes the neuron."""
-    for name in ("validation_loss_curve_", "best_iter_", "_memory", "_stream"):
-        vars(neuron).pop(name, None)

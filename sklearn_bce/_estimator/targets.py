@@ -1,8 +1,8 @@
-"""Labels, soft targets and weights, as users give them, turned into y in [0, 1] and s >= 0."""
+"""Labels, soft targets and class weights, encoded as y in [0, 1] and sample weights s >= 0."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,59 +13,107 @@ from sklearn_bce._estimator.sklearn_compat import check_sample_weight
 from sklearn_bce._estimator.validation import checked_array
 from sklearn_bce._kernels import Vector
 
-SOFT_CLASSES = np.array([0, 1])
+SOFT_CLASSES = np.array([0, 1])  # `classes_` of an estimator with soft_targets=True
 SOFT_CLASSES.setflags(write=False)
-ONLY_BINARY = "Only binary classification is supported."
+ONLY_BINARY = "Only binary classification is supported."  # scikit-learn's checks look for this
 
 
-def encoded(name: str, y: NDArray[Any], soft: bool) -> tuple[NDArray[Any], Vector]:
-    """Return the classes, and y as numbers in [0, 1].
+class TargetEncoder(NamedTuple):
+    """Turns targets and sample weights, as a user gives them, into those of the objective.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (2,)
+        The two labels in sorted order.
+    weight_of_class : ndarray of shape (2,), float64, or None
+        Factor of the sample weights of each class; None means 1 for both.
+    soft_targets : bool
+        Whether y contains numbers in [0, 1] instead of labels.
+    """
+
+    classes: NDArray[Any]
+    weight_of_class: Vector | None
+    soft_targets: bool
+
+    def encode(
+        self, y: NDArray[Any], sample_weight: Vector, name: str = "y"
+    ) -> tuple[Vector, Vector]:
+        """Return targets in [0, 1], and sample weights that include those of the classes.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples,)
+            Labels or soft targets; labels of one of the classes may be missing.
+        sample_weight : ndarray of shape (n_samples,), float64
+            Weights, not negative.
+        name : str, default="y"
+            Name of the argument y, for the message of an error.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,), float64
+        sample_weight : ndarray of shape (n_samples,), float64
+
+        Raises
+        ------
+        ValueError
+            If a label is not among the classes, or a soft target is not in [0, 1].
+        """
+        return apply_class_weight(
+            self._encode_targets(y, name), sample_weight, self.weight_of_class
+        )
+
+    def _encode_targets(self, y: NDArray[Any], name: str) -> Vector:
+        if self.soft_targets:
+            return checked_soft_targets(y)
+        _raise_if_continuous(y)
+        known = self.classes.tolist()
+        if unknown := sorted(set(np.unique(y).tolist()) - set(known)):
+            raise ValueError(f"{name} has labels that are not among the classes {known}: {unknown}")
+        return (y == self.classes[1]).astype(np.float64)
+
+
+def encode_targets(
+    y: NDArray[Any], soft_targets: bool, estimator_name: str
+) -> tuple[NDArray[Any], Vector]:
+    """Find the classes, and return them with the targets in [0, 1].
 
     Parameters
     ----------
-    name : str
-        Of the estimator, for messages.
     y : ndarray of shape (n_samples,)
-        Labels, or targets in [0, 1] if they are soft.
-    soft : bool
-        Whether they are.
+        Labels; soft targets if ``soft_targets``.
+    soft_targets : bool
+        Whether y contains numbers in [0, 1] instead of labels.
+    estimator_name : str
+        Name of the estimator's class, for the message of an error.
+
+    Returns
+    -------
+    classes : ndarray of shape (2,)
+        The two labels in sorted order; `SOFT_CLASSES` for soft targets.
+    y : ndarray of shape (n_samples,), float64
 
     Raises
     ------
     ValueError
-        If labels are of other than two classes or continuous, or targets are not in [0, 1].
+        If labels are continuous or not of two classes, or a soft target is not in [0, 1].
     """
-    return (SOFT_CLASSES, soft_targets(y)) if soft else encoded_labels(name, y)
+    if soft_targets:
+        return SOFT_CLASSES, checked_soft_targets(y)
+    return _encode_labels(y, estimator_name)
 
 
-def encoded_as(name: str, classes: NDArray[Any], y: NDArray[Any], soft: bool) -> Vector:
-    """Return y as numbers in [0, 1], given the classes; it need not have samples of both.
+def checked_soft_targets(y: NDArray[Any]) -> Vector:
+    """Return soft targets as a contiguous float64 array.
 
     Raises
     ------
     ValueError
-        If a label is none of the classes, or a target is not in [0, 1]. ``name`` is that of y.
+        If an element is not a number in [0, 1].
     """
-    if soft:
-        return soft_targets(y)
-    _check_labels(y)
-    if unknown := sorted(set(np.unique(y).tolist()) - set(classes.tolist())):
-        raise ValueError(
-            f"{name} has labels that are not among the classes {classes.tolist()}: {unknown}"
-        )
-    return (y == classes[1]).astype(np.float64)
-
-
-def soft_targets(y: NDArray[Any]) -> Vector:
-    """Return targets in [0, 1] as float64.
-
-    Raises
-    ------
-    ValueError
-        If they are not numbers in [0, 1].
-    """
-    wanted = (
-        "soft_targets=True needs y in [0, 1], the probability of class 1 or the share of successes"
+    required = (
+        "soft_targets=True needs y in [0, 1], the probability of class 1 or the fraction of "
+        "successes"
     )
     advice = "For class labels leave soft_targets=False."
     try:
@@ -73,30 +121,24 @@ def soft_targets(y: NDArray[Any]) -> Vector:
             raise TypeError("a string, even of digits, is a label")
         targets = np.ascontiguousarray(y, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{wanted}; it has elements that are not numbers. {advice}") from error
+        raise ValueError(f"{required}; it has elements that are not numbers. {advice}") from error
     outside = targets[~((targets >= 0) & (targets <= 1))]
     if len(outside):
         found = repr(float(outside[0])).removesuffix(".0")
-        raise ValueError(f"{wanted}; it has {found}. {advice}")
+        raise ValueError(f"{required}; it has {found}. {advice}")
     return targets
 
 
-def encoded_labels(name: str, y: NDArray[Any]) -> tuple[NDArray[Any], Vector]:
-    """Return the two classes in sorted order, and y as 0.0 and 1.0.
-
-    Raises
-    ------
-    ValueError
-        If y has other than two classes, or is continuous. ``name`` is the estimator's.
-    """
-    if y.dtype.kind in "biuf":  # told apart at a glance, where they are two
+def _encode_labels(y: NDArray[Any], estimator_name: str) -> tuple[NDArray[Any], Vector]:
+    """Return the two classes in sorted order, and y as 0.0 and 1.0; see `encode_targets`."""
+    if y.dtype.kind in "biuf":  # two whole numbers are found faster than by `np.unique`
         low, high = y.min(), y.max()
         positive = y == high
         whole = y.dtype.kind != "f" or (float(low).is_integer() and float(high).is_integer())
         if low < high and whole and np.all(positive | (y == low)):
             return np.array([low, high], dtype=y.dtype), positive.astype(np.float64)
     y_type = type_of_target(y, input_name="y", raise_unknown=True)
-    _check_labels(y)
+    _raise_if_continuous(y)
     if y_type != "binary":
         raise ValueError(
             f"{ONLY_BINARY} The type of the target is {y_type}. "
@@ -105,33 +147,47 @@ def encoded_labels(name: str, y: NDArray[Any]) -> tuple[NDArray[Any], Vector]:
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) == 1:
         raise ValueError(
-            f"{name} needs samples of 2 classes in the data, but the data contains only one "
-            f"class: {classes.tolist()[0]!r}"
+            f"{estimator_name} needs samples of 2 classes in the data, but the data contains only "
+            f"one class: {classes.tolist()[0]!r}"
         )
     return classes, codes.astype(np.float64)
 
 
-def _check_labels(y: NDArray[Any]) -> None:
-    """Raise ValueError if y is continuous."""
+def _raise_if_continuous(y: NDArray[Any]) -> None:
+    """Raise ValueError if y contains continuous numbers instead of labels."""
     try:
         check_classification_targets(y)
     except ValueError as error:
         raise ValueError(f"{error} Targets in [0, 1] need soft_targets=True.") from error
 
 
-def checked_weights(X: Any, sample_weight: Any, may_be_nothing: bool = False) -> Vector:
-    """Return the weights as float64; a broadcast 1 where they are None.
+def checked_sample_weight(X: Any, sample_weight: Any, allow_all_zero: bool = False) -> Vector:
+    """Return the sample weights as a float64 array.
+
+    Parameters
+    ----------
+    X : array-like with n_samples rows
+        The samples that are weighted.
+    sample_weight : array-like of shape (n_samples,) or None
+        None means 1 for each sample.
+    allow_all_zero : bool, default=False
+        Whether all weights may be 0.
+
+    Returns
+    -------
+    sample_weight : ndarray of shape (n_samples,), float64
+        A broadcast scalar 1 (stride 0) if the argument is None.
 
     Raises
     ------
     ValueError
-        If a weight is negative or not finite, they have another length than X, or all are 0 and
-        may not be.
+        If a weight or the sum of the weights is not finite, a weight is negative, the number of
+        weights is not n_samples, or all are 0 and may not be.
     """
     if sample_weight is None:
         return np.broadcast_to(1.0, X.shape[0])
     sample_weight = check_sample_weight(checked_array(sample_weight, "sample_weight"), X)
-    if not (may_be_nothing or np.any(sample_weight)):
+    if not (allow_all_zero or np.any(sample_weight)):
         raise ValueError("Sample weights must contain at least one non-zero number.")
     with np.errstate(over="ignore"):
         total = float(np.sum(sample_weight))
@@ -140,42 +196,61 @@ def checked_weights(X: Any, sample_weight: Any, may_be_nothing: bool = False) ->
     return sample_weight
 
 
-def class_weights(
-    name: str, classes: NDArray[Any], y: Vector, sample_weight: Vector, class_weight: Any
+def weight_of_class_from_sums(
+    classes: NDArray[Any], class_weight_sums: Vector, class_weight: Any, estimator_name: str
 ) -> Vector | None:
-    """Return the weight of each class; None if that makes no difference.
+    """Return the factor of the sample weights of each class.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (2,)
+        The two labels.
+    class_weight_sums : ndarray of shape (2,), float64
+        Sum of the sample weights of each class.
+    class_weight : dict, "balanced" or None
+        As given to the estimator.
+    estimator_name : str
+        Name of the estimator's class, for the message of an error.
+
+    Returns
+    -------
+    weight_of_class : ndarray of shape (2,), float64, or None
+        None if ``class_weight`` is None.
 
     Raises
     ------
     ValueError
-        If one is negative or not finite, a class is unknown, or one of the two is left without any
-        weight; ``name`` is the estimator's.
+        If a class weight is negative or not finite, ``class_weight`` has an unknown label, or a
+        class has no weight left.
     """
-    if class_weight is None and sample_weight.strides == (0,) and classes is not SOFT_CLASSES:
-        return None  # labels have been found to be of both
-    class_weight_sums = np.array([float(sample_weight @ (1 - y)), float(sample_weight @ y)])
-    return class_weights_from_sums(name, classes, class_weight_sums, class_weight)
-
-
-def class_weights_from_sums(
-    name: str, classes: NDArray[Any], class_weight_sums: Vector, class_weight: Any
-) -> Vector | None:
-    """Do as `class_weights`, given the weight that the samples of each class have together."""
-    raise_unless_both(name, classes, class_weight_sums)
+    _raise_for_class_without_weight(classes, class_weight_sums, estimator_name)
     if class_weight is None:
         return None
-    of_class = _checked_class_weights(classes, class_weight, class_weight_sums)
-    raise_unless_both(name, classes, class_weight_sums * of_class)
-    return of_class
+    weight_of_class = _checked_weight_of_class(classes, class_weight, class_weight_sums)
+    _raise_for_class_without_weight(classes, class_weight_sums * weight_of_class, estimator_name)
+    return weight_of_class
 
 
-def fixed_class_weights(classes: NDArray[Any], class_weight: Any) -> Vector | None:
-    """Return the weight of each class, given ones; None if that makes no difference.
+def fixed_weight_of_class(classes: NDArray[Any], class_weight: Any) -> Vector | None:
+    """Return the factor of the sample weights of each class, for samples that come as a stream.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (2,)
+        The two labels.
+    class_weight : dict, str or None
+        As given to the estimator.
+
+    Returns
+    -------
+    weight_of_class : ndarray of shape (2,), float64, or None
+        None if ``class_weight`` is None.
 
     Raises
     ------
     ValueError
-        If one is negative or not finite, a class is unknown, or they are to be found out.
+        If a class weight is negative or not finite, ``class_weight`` has an unknown label, or it is
+        "balanced", which depends on samples that have not been seen.
     """
     if class_weight is None:
         return None
@@ -184,45 +259,62 @@ def fixed_class_weights(classes: NDArray[Any], class_weight: Any) -> Vector | No
             f"class_weight={class_weight!r} is not supported for partial_fit, which does not see "
             "all samples at once. Give the weights: class_weight={label: weight}."
         )
-    return _checked_class_weights(classes, class_weight, np.ones(2))
+    return _checked_weight_of_class(classes, class_weight, np.ones(2))
 
 
-def _checked_class_weights(
+def _checked_weight_of_class(
     classes: NDArray[Any], class_weight: Any, class_weight_sums: Vector
 ) -> Vector:
-    """Return the weight of each class, given the weight of its samples."""
-    of_class = compute_class_weight(
+    """Return the weight of each class; raise ValueError if it is negative or not finite."""
+    weight_of_class = compute_class_weight(
         class_weight, classes=classes, y=classes, sample_weight=class_weight_sums
     )
-    if np.any(of_class < 0) or not np.all(np.isfinite(of_class)):
+    if np.any(weight_of_class < 0) or not np.all(np.isfinite(weight_of_class)):
         raise ValueError(
             f"class_weight={class_weight!r} gives a class a weight that is negative or not "
             "finite; weights must be in the range [0, inf)."
         )
-    return of_class
+    return weight_of_class
 
 
-def with_class_weights(
-    y: Vector, sample_weight: Vector, of_class: Vector | None
+def apply_class_weight(
+    y: Vector, sample_weight: Vector, weight_of_class: Vector | None
 ) -> tuple[Vector, Vector]:
-    """Return targets and weights that give each class its own, too.
+    """Return targets and sample weights with which each class has its own weight.
 
-    A soft target y stands for y of a sample of class 1 and 1 − y of one of class 0: with their
-    weights they weigh cy + d(1 − y) together, and cy/(cy + d(1 − y)) of that is of class 1.
+    A soft target y stands for a sample of class 1 with weight y and one of class 0 with weight
+    1 − y. Class weights c of class 1 and d of class 0 make their sum t = cy + d(1 − y), and the
+    part of class 1 in it cy/t; the result is y ← cy/t and s ← st.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,), float64
+        Targets in [0, 1].
+    sample_weight : ndarray of shape (n_samples,), float64
+        Weights s.
+    weight_of_class : ndarray of shape (2,), float64, or None
+        (d, c); None returns the other arguments unchanged.
+
+    Returns
+    -------
+    y : ndarray of shape (n_samples,), float64
+    sample_weight : ndarray of shape (n_samples,), float64
     """
-    if of_class is None:
+    if weight_of_class is None:
         return y, sample_weight
-    of_positive = of_class[1] * y
-    together = of_positive + of_class[0] * (1 - y)
-    y = np.divide(of_positive, together, out=np.zeros_like(y), where=together > 0)
-    return y, sample_weight * together
+    positive = weight_of_class[1] * y
+    total = positive + weight_of_class[0] * (1 - y)
+    y = np.divide(positive, total, out=np.zeros_like(y), where=total > 0)
+    return y, sample_weight * total
 
 
-def raise_unless_both(name: str, classes: NDArray[Any], class_weight_sums: Vector) -> None:
-    """Raise ValueError if one of the classes has no weight; ``name`` is the estimator's."""
-    for of_class, label in zip(class_weight_sums, classes.tolist(), strict=True):
-        if not of_class > 0:
+def _raise_for_class_without_weight(
+    classes: NDArray[Any], class_weight_sums: Vector, estimator_name: str
+) -> None:
+    """Raise ValueError if the samples of a class have the total weight 0."""
+    for weight, label in zip(class_weight_sums, classes.tolist(), strict=True):
+        if not weight > 0:
             raise ValueError(
-                f"{name} needs samples of 2 classes, but targets, sample_weight and class_weight "
-                f"leave no weight to class {label!r}: only one class is left."
+                f"{estimator_name} needs samples of 2 classes, but targets, sample_weight and "
+                f"class_weight leave no weight to class {label!r}: only one class is left."
             )
