@@ -65,6 +65,25 @@ def _completed(begun, axes, missing, used):
     return tuple(axes[i][value] for i, value in sorted(row))
 
 
+def pairwise(**axes):
+    """Return the arguments of ``pytest.mark.parametrize`` for a covering of all pairs of values.
+
+    Parameters
+    ----------
+    **axes : sequence
+        Values of each parameter, by its name; two parameters or more.
+
+    Returns
+    -------
+    names : list of str
+        Names of the parameters.
+    cases : list of tuple
+        One value of each parameter a case. Any value of one parameter occurs with any value of any
+        other in some case; there are about as many cases as the two longest axes have pairs.
+    """
+    return list(axes), covering(*axes.values())
+
+
 def every_pair(*marks):
     """Return the marks of pytest.mark.parametrize as one, in which every two values meet."""
     return _as_one_mark(marks, covering)

@@ -287,7 +287,7 @@ def excess(model, X, y, optimum, C):
     return objective(z, coef, y, C=C, s=s) - objective(optimum.z, optimum.coef, y, C=C, s=s)
 
 
-# Any values of three parameters meet in one of the problems.
+# Any values of two parameters meet in one of the problems.
 GRID = [
     (Problem(*values), container)
     for *values, container in covering(
@@ -297,7 +297,6 @@ GRID = [
         (False, True),
         CLASS_WEIGHTS,
         CONTAINERS,
-        strength=3,
     )
 ]
 GD_GRID = [

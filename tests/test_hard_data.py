@@ -109,7 +109,7 @@ def drawn(seed, most_features=6):
 
 @pytest.mark.parametrize(
     ("parameters", "seeds"),
-    [(SOLVERS["newton"], range(1000)), *((SOLVERS[name], range(100)) for name in ("gd", "sgd"))],
+    [(SOLVERS["newton"], range(300)), *((SOLVERS[name], range(40)) for name in ("gd", "sgd"))],
     ids=SOLVERS,
 )
 def test_warning_of_separation_appears_exactly_where_a_linear_program_finds_it(parameters, seeds):
@@ -618,7 +618,7 @@ def test_two_samples_with_an_l1_norm_end_at_the_closed_form(parameters, C):
 
 def test_steps_beyond_convergence_with_an_l1_norm_are_no_error():
     """More than it takes: where the last ones gain nothing but rounding, that is no error."""
-    for seed in range(150):
+    for seed in range(40):
         X, y = noisy(60, 5, seed)
         assert BCENeuronClassifier(l1_ratio=1.0, tol=0, max_iter=30).fit(X, y).n_iter_ == 30
 

@@ -239,7 +239,7 @@ def objective_of(model, problem):
 
 # glum: 1/(2n) times the deviance is the mean loss, and alpha stands for 1/(C·S).
 
-# Any values of three parameters meet in one of the problems.
+# Any values of two parameters meet in one of the problems.
 GLUM_GRID = [
     (Problem(*values), container)
     for *values, container in covering(
@@ -249,7 +249,6 @@ GLUM_GRID = [
         (True,),
         (False, True),
         CONTAINERS,
-        strength=3,
     )
 ]
 

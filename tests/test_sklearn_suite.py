@@ -159,11 +159,11 @@ def executed(name, ours, adapter):
 
 def those_that_name(module, ours):
     """Yield name and function of each test of our class, without values that are not for us."""
-    for name, function in vars(module).items():
+    for turn, (name, function) in enumerate(vars(module).items()):
         words = re.findall(r"\w+", inspect.getsource(function)) if name.startswith("test_") else []
         if ours in words or f"Sparse{ours}" in words:
             marks = getattr(function, "pytestmark", [])
-            several = [without_others(mark) for mark in marks if mark.name == "parametrize"]
+            several = [of_ours(mark, turn) for mark in marks if mark.name == "parametrize"]
             if several:
                 others = [mark for mark in marks if mark.name != "parametrize"]
                 function.pytestmark = [*others, each_value(*several).mark]
@@ -174,14 +174,20 @@ def those_that_name(module, ours):
 SAME_SOLVER = ["newton-cholesky", "lbfgs", "newton-cg", "liblinear"], ["saga", "sag"]
 
 
-def without_others(mark):
-    """Return the mark without values that are not for us, and with one solver of those alike."""
+def of_ours(mark, turn):
+    """Return the mark without values that are not for us, and with one of those that are alike.
+
+    Those are solvers that the same one here stands for, and, by turns, the classes for dense and
+    sparse rows, and the two kinds of CSR.
+    """
     names, values = mark.args
     values = [value for value in values if not re.search(OTHERS, repr(value))]
     if names == "solver":
         kept = [next((one for one in same if one in values), None) for same in SAME_SOLVER]
         known = {one for same in SAME_SOLVER for one in same}
         values = [value for value in values if value in kept or value not in known]
+    elif names in ("klass", "csr_container") and values:
+        values = [values[turn % len(values)]]
     return pytest.mark.parametrize(names, values, **mark.kwargs)
 
 
