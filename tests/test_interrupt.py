@@ -360,7 +360,8 @@ def test_interrupt_at_any_line_leaves_attributes_of_one_pass(key, early_stopping
             assert vars(model).keys() == expected.keys()
         else:
             assert state(model) == unchanged, lines[k]
-        if "_solvers" in lines[k][0]:
+        # Those of the results are come to after the solver, too.
+        if "_solvers" in lines[k][0] and not lines[k][0].endswith("base.py"):
             in_solver.append(finished)
     assert in_solver == sorted(in_solver)  # no pass is lost
     assert set(in_solver) == {0, 1, 2}
