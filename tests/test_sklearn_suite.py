@@ -201,8 +201,7 @@ EXCLUDED_BECAUSE = {
         logistic_l1_ratio_non_elasticnet logistic_lr_penalty_l1ratio_incompatible
         logistic_penalty_none logistic_penalty_deprecated logistic_l1_ratio_None_deprecated
         sgd_power_t_limits sgd_sgd_predict_proba_method_access""",
-    "indices of 64 bits are no error here": """logistic_large_sparse_matrix:liblinear
-        logistic_large_sparse_matrix:saga""",
+    "indices of 64 bits are no error here": "logistic_large_sparse_matrix:saga",
     "nor are values of 1e100": "logistic_liblinear_with_large_values",
     "max_iter is at least 1": "logistic_zero_max_iter",
     "newton needs nothing to fall back to": "logistic_newton_cholesky_fallback_to_lbfgs",
