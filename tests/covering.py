@@ -66,7 +66,21 @@ def _completed(begun, axes, missing, used):
 
 
 def pairwise(**axes):
-    """Return the arguments of pytest.mark.parametrize for a covering of the axes by their names."""
+    """Return the arguments of ``pytest.mark.parametrize`` for a covering of all pairs of values.
+
+    Parameters
+    ----------
+    **axes : sequence
+        Values of each parameter, by its name; two parameters or more.
+
+    Returns
+    -------
+    names : list of str
+        Names of the parameters.
+    cases : list of tuple
+        One value of each parameter a case. Any value of one parameter occurs with any value of any
+        other in some case; there are about as many cases as the two longest axes have pairs.
+    """
     return list(axes), covering(*axes.values())
 
 

@@ -1,5 +1,7 @@
 """Small data sets, and what plain NumPy says of the objective on them."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import polars as pl
 import pytest
@@ -18,6 +20,16 @@ names_of_polars = pytest.mark.skipif(
     not hasattr(StandardScaler().fit(pl.DataFrame({"a": [1.0, 2.0]})), "feature_names_in_"),
     reason="this scikit-learn does not see the names of this Polars",
 )
+
+
+@contextmanager
+def naming(case):
+    """Add the name of the case, one of a loop, to what its failure prints."""
+    try:
+        yield
+    except BaseException as failure:
+        failure.add_note(f"in the case {case!r}")
+        raise
 
 
 def random_data(n_samples=60, n_features=3, seed=0, sparse=False):
@@ -83,16 +95,16 @@ def theta_of(result):
 
 
 def in_memory(*arrays, **parameters):
-    """Return the neuron that samples in parts are to give, too."""
+    """Return the fit of the arrays as one, which samples in parts must reach as well."""
     return BCENeuronClassifier(**{"tol": 1e-16} | parameters).fit(*arrays)
 
 
-def assert_same_neuron(neuron, expected):
+def assert_same_optimum(model, expected):
     """Expect the same optimum to 1e-8, with the same weights exactly zero."""
-    assert_allclose(neuron.coef_, expected.coef_, rtol=1e-8, atol=1e-12)
-    assert_allclose(neuron.intercept_, expected.intercept_, rtol=1e-8, atol=1e-12)
-    assert_array_equal(neuron.coef_ == 0, expected.coef_ == 0)
-    assert_allclose(neuron.loss_curve_[-1], expected.loss_curve_[-1], rtol=1e-14)
-    assert_array_equal(neuron.classes_, expected.classes_)
-    assert neuron.converged_ is expected.converged_
-    assert neuron.n_features_in_ == expected.n_features_in_
+    assert_allclose(model.coef_, expected.coef_, rtol=1e-8, atol=1e-12)
+    assert_allclose(model.intercept_, expected.intercept_, rtol=1e-8, atol=1e-12)
+    assert_array_equal(model.coef_ == 0, expected.coef_ == 0)
+    assert_allclose(model.loss_curve_[-1], expected.loss_curve_[-1], rtol=1e-14)
+    assert_array_equal(model.classes_, expected.classes_)
+    assert model.converged_ is expected.converged_
+    assert model.n_features_in_ == expected.n_features_in_

@@ -8,10 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from covering import each_value, every_pair
 from numpy.testing import assert_equal
 from scipy.sparse import csr_array
 from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from small_data import naming
 
 from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._objective.in_memory import InMemoryObjective
@@ -34,23 +36,26 @@ def with_entry(array, entry):
     return changed
 
 
-@pytest.fixture(params=["unfitted", "fitted"])
-def neuron(request):
-    neuron = BCENeuronClassifier()
-    return neuron.fit(X, Y) if request.param == "fitted" else neuron
+fitted_or_not = pytest.mark.parametrize("fitted", [False, True], ids=["unfitted", "fitted"])
 
 
-def assert_fit_raises_and_changes_nothing(neuron, error, message, *args, **arguments):
+@pytest.fixture
+def model(fitted):
+    model = BCENeuronClassifier()
+    return model.fit(X, Y) if fitted else model
+
+
+def assert_fit_raises_and_changes_nothing(model, error, message, *args, **arguments):
     """Fit and expect the error; the estimator's vars() are then as they were before."""
-    was_fitted = hasattr(neuron, "coef_")
-    before = copy.deepcopy(vars(neuron))
+    was_fitted = hasattr(model, "coef_")
+    before = copy.deepcopy(vars(model))
     with pytest.raises(error, match=message):
-        neuron.fit(*args, **arguments)
-    assert_equal(vars(neuron), before)  # keys too, and NaN equals NaN
+        model.fit(*args, **arguments)
+    assert_equal(vars(model), before)  # keys too, and NaN equals NaN
     if not was_fitted:
-        assert_equal(vars(neuron), neuron.get_params())
+        assert_equal(vars(model), model.get_params())
         with pytest.raises(NotFittedError):
-            neuron.predict(X)
+            model.predict(X)
 
 
 BAD_ARGUMENTS = {
@@ -124,10 +129,13 @@ BAD_ARGUMENTS = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "message"), BAD_ARGUMENTS.values(), ids=BAD_ARGUMENTS)
-def test_malformed_argument(neuron, arguments, message):
-    arguments = {"X": X, "y": Y, **arguments}
-    assert_fit_raises_and_changes_nothing(neuron, ValueError, message, **arguments)
+@fitted_or_not
+def test_fit_refuses_a_malformed_argument_and_changes_nothing(model):
+    for name, (arguments, message) in BAD_ARGUMENTS.items():
+        with naming(name):
+            assert_fit_raises_and_changes_nothing(
+                model, ValueError, message, **{"X": X, "y": Y, **arguments}
+            )
 
 
 ABOVE_0 = "must be a float in the range (0.0, inf]"
@@ -163,52 +171,61 @@ def allowed_in_any_order(allowed):
     return re.sub(r"\\{.*\\}", r"\\{.*\\}", re.escape(allowed))
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "allowed"),
-    [(name, value, allowed) for name, values, allowed in BAD_PARAMETERS for value in values],
+@each_value(
+    pytest.mark.parametrize(
+        ("name", "values", "allowed"), BAD_PARAMETERS, ids=[name for name, *_ in BAD_PARAMETERS]
+    ),
+    fitted_or_not,
 )
-def test_parameter_out_of_range_or_of_wrong_type(neuron, name, value, allowed):
-    neuron.set_params(**{name: value})
-    message = (
-        f"The '{name}' parameter of BCENeuronClassifier {allowed_in_any_order(allowed)}"
-        f".*Got {re.escape(repr(value))} instead"
-    )
-    assert_fit_raises_and_changes_nothing(neuron, ValueError, message, X, Y)
+def test_parameter_out_of_its_range_or_of_a_wrong_type_is_refused(model, name, values, allowed):
+    for value in values:
+        model.set_params(**{name: value})
+        message = (
+            f"The '{name}' parameter of BCENeuronClassifier {allowed_in_any_order(allowed)}"
+            f".*Got {re.escape(repr(value))} instead"
+        )
+        with naming(value):
+            assert_fit_raises_and_changes_nothing(model, ValueError, message, X, Y)
 
 
-def test_every_parameter_has_a_malformed_value_here():
+def test_every_parameter_has_a_malformed_value_in_the_table():
     assert {name for name, *_ in BAD_PARAMETERS} == set(BCENeuronClassifier().get_params())
 
 
-@pytest.mark.parametrize("solver", ["auto", "newton", "gd", "sgd"])
-def test_unknown_solver_is_told_the_known_ones(solver):
-    with pytest.raises(ValueError, match=rf"a str among \{{.*'{solver}'.*\}}"):
+def test_error_of_an_unknown_solver_names_those_that_exist():
+    with pytest.raises(ValueError, match=r"a str among \{.*\}") as raised:
         BCENeuronClassifier(solver="adam").fit(X, Y)
+    assert all(f"'{solver}'" in str(raised.value) for solver in ("auto", "newton", "gd", "sgd"))
 
 
-@pytest.mark.parametrize(
-    ("class_weight", "message"),
-    [
-        ({0: -1.0, 1: 1.0}, r"class_weight=.* negative or not finite; .* \[0, inf\)"),
-        ({0: np.nan, 1: 1.0}, r"class_weight=.* negative or not finite"),
-        ({0: np.inf, 1: 1.0}, r"class_weight=.* negative or not finite"),
-        ({0: 0.0, 1: 1.0}, r"class_weight leave no weight to class (np\.int64\()?0"),
-        ({"a": 1.0}, r"The classes, \[0, 1\], are not in class_weight"),
-        ({0: 1.0, 2: 1.0}, r"The classes, \[1\], are not in class_weight"),
-    ],
+@each_value(
+    pytest.mark.parametrize(
+        ("class_weight", "message"),
+        [
+            ({0: -1.0, 1: 1.0}, r"class_weight=.* negative or not finite; .* \[0, inf\)"),
+            ({0: np.nan, 1: 1.0}, r"class_weight=.* negative or not finite"),
+            ({0: np.inf, 1: 1.0}, r"class_weight=.* negative or not finite"),
+            ({0: 0.0, 1: 1.0}, r"class_weight leave no weight to class (np\.int64\()?0"),
+            ({"a": 1.0}, r"The classes, \[0, 1\], are not in class_weight"),
+            ({0: 1.0, 2: 1.0}, r"The classes, \[1\], are not in class_weight"),
+        ],
+    ),
+    fitted_or_not,
 )
-def test_class_weight_that_fits_no_labels(neuron, class_weight, message):
-    neuron.set_params(class_weight=class_weight)
-    assert_fit_raises_and_changes_nothing(neuron, ValueError, message, X, Y)
+def test_class_weight_that_does_not_fit_the_labels_is_refused(model, class_weight, message):
+    model.set_params(class_weight=class_weight)
+    assert_fit_raises_and_changes_nothing(model, ValueError, message, X, Y)
 
 
-@pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(20_000, 15), (70, 4000)], ids=["tall", "wide"])
-def test_element_of_large_data_that_is_not_finite(solver, order, dtype, shape):
+@every_pair(
+    pytest.mark.parametrize("solver", ["newton", "gd", "sgd"]),
+    pytest.mark.parametrize("order", ["C", "F"]),
+    pytest.mark.parametrize("dtype", [np.float32, np.float64]),
+    pytest.mark.parametrize("shape", [(20_000, 15), (70, 4000)], ids=["tall", "wide"]),
+)
+def test_non_finite_element_of_large_data_is_refused(solver, order, dtype, shape):
     """X is checked as it is read, not before; neither a sample nor products may hide it."""
-    neuron = BCENeuronClassifier(solver=solver, max_iter=2)
+    model = BCENeuronClassifier(solver=solver, max_iter=2)
     rng = np.random.default_rng(1)
     rows = np.array(rng.normal(size=shape), dtype=dtype, order=order)
     targets = rows[:, 0] + rng.normal(size=shape[0]) > 0
@@ -217,70 +234,83 @@ def test_element_of_large_data_that_is_not_finite(solver, order, dtype, shape):
     for element, message in ((np.nan, "contains NaN"), (-np.inf, "contains infinity")):
         rows[-1, -1] = element
         assert_fit_raises_and_changes_nothing(
-            neuron, ValueError, f"Input X {message}", rows, targets, weight
+            model, ValueError, f"Input X {message}", rows, targets, weight
         )
 
 
-@pytest.mark.parametrize(
-    "parameters",
-    [{"solver": "gd"}, {"solver": "sgd"}, {"solver": "sgd", "batch_size": 32}],
-    ids=["gd", "sgd", "sgd-batches"],
+@every_pair(
+    pytest.mark.parametrize(
+        "parameters",
+        [{"solver": "gd"}, {"solver": "sgd"}, {"solver": "sgd", "batch_size": 32}],
+        ids=["gd", "sgd", "sgd-batches"],
+    ),
+    pytest.mark.parametrize("as_sparse", [np.asarray, csr_array]),
+    fitted_or_not,
 )
-@pytest.mark.parametrize("as_sparse", [np.asarray, csr_array])
-def test_learning_rate_that_makes_the_loss_overflow(neuron, parameters, as_sparse):
-    neuron.set_params(learning_rate=1e300, **parameters)
+def test_learning_rate_that_makes_the_loss_overflow_is_an_error(model, parameters, as_sparse):
+    model.set_params(learning_rate=1e300, **parameters)
     message = r"loss overflowed in pass \d+: learning_rate=1e\+300 is too large.*'auto'"
     # No warning of NumPy's comes before the error: pytest would make it one of its own.
     arguments = as_sparse(RAW.data), RAW.target
-    assert_fit_raises_and_changes_nothing(neuron, ValueError, message, *arguments)
+    assert_fit_raises_and_changes_nothing(model, ValueError, message, *arguments)
 
 
 @pytest.mark.parametrize("method", PREDICTIONS)
-def test_prediction_before_fit(method):
+def test_prediction_before_fit_is_a_not_fitted_error(method):
     with pytest.raises(NotFittedError, match="BCENeuronClassifier instance is not fitted yet"):
         getattr(BCENeuronClassifier(), method)(X)
 
 
 @pytest.mark.parametrize("method", ["score", "to_sklearn"])
-def test_anything_else_before_fit(method):
+def test_score_and_to_sklearn_before_fit_are_not_fitted_errors(method):
     arguments = (X, Y) if method == "score" else ()
     with pytest.raises(NotFittedError, match="BCENeuronClassifier instance is not fitted yet"):
         getattr(BCENeuronClassifier(), method)(*arguments)
 
 
-@pytest.mark.parametrize("method", PREDICTIONS)
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        (X[:, :2], r"X has 2 features, but BCENeuronClassifier is expecting 3 features as input"),
-        (csr_array(X[:, :2]), r"X has 2 features, but BCENeuronClassifier is expecting 3"),
-        (X[0], r"Expected 2D array, got 1D array instead"),
-        (X[:0], r"0 sample\(s\).*minimum of 1 is required"),
-        (with_entry(X, np.nan), r"Input X contains NaN"),
-        (1j * X, r"Complex data not supported"),
-    ],
-    ids=["features", "sparse features", "1-d", "empty", "NaN", "complex"],
+@each_value(
+    pytest.mark.parametrize("method", PREDICTIONS),
+    pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            (
+                X[:, :2],
+                r"X has 2 features, but BCENeuronClassifier is expecting 3 features as input",
+            ),
+            (csr_array(X[:, :2]), r"X has 2 features, but BCENeuronClassifier is expecting 3"),
+            (X[0], r"Expected 2D array, got 1D array instead"),
+            (X[:0], r"0 sample\(s\).*minimum of 1 is required"),
+            (with_entry(X, np.nan), r"Input X contains NaN"),
+            (1j * X, r"Complex data not supported"),
+        ],
+        ids=["features", "sparse features", "1-d", "empty", "NaN", "complex"],
+    ),
 )
-def test_malformed_rows_to_predict(method, rows, message):
-    neuron = BCENeuronClassifier().fit(X, Y)
-    before = copy.deepcopy(vars(neuron))
+def test_predictions_refuse_malformed_rows_and_change_nothing(method, rows, message):
+    model = BCENeuronClassifier().fit(X, Y)
+    before = copy.deepcopy(vars(model))
     with pytest.raises(ValueError, match=message):
-        getattr(neuron, method)(rows)
-    assert_equal(vars(neuron), before)
+        getattr(model, method)(rows)
+    assert_equal(vars(model), before)
 
 
-@pytest.mark.parametrize("method", PREDICTIONS)
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        (["b", "a", "c"], r"Feature names must be in the same order as they were in fit"),
-        (["a", "b", "x"], r"names unseen at fit time:\n- x\nFeature names seen at fit time, yet "),
-    ],
+@each_value(
+    pytest.mark.parametrize("method", PREDICTIONS),
+    pytest.mark.parametrize(
+        ("columns", "message"),
+        [
+            (["b", "a", "c"], r"Feature names must be in the same order as they were in fit"),
+            (
+                ["a", "b", "x"],
+                r"names unseen at fit time:\n- x\nFeature names seen at fit time, yet ",
+            ),
+        ],
+    ),
 )
-def test_wrong_feature_names_at_predict(method, columns, message):
-    neuron = BCENeuronClassifier().fit(pd.DataFrame(X, columns=["a", "b", "c"]), Y)
+def test_predictions_refuse_other_feature_names(method, columns, message):
+    model = BCENeuronClassifier().fit(pd.DataFrame(X, columns=["a", "b", "c"]), Y)
     with pytest.raises(ValueError, match=message):
-        getattr(neuron, method)(pd.DataFrame(X, columns=columns))
+        getattr(model, method)(pd.DataFrame(X, columns=columns))
 
 
 def on_second_call(error, function):
@@ -296,27 +326,35 @@ def on_second_call(error, function):
     return raising
 
 
-@pytest.mark.parametrize(
-    ("parameters", "owner", "method"),
-    [
-        ({"solver": "newton"}, InMemoryObjective, "evaluate"),
-        ({"solver": "gd"}, InMemoryObjective, "evaluate"),
-        ({"solver": "sgd"}, OnlineUpdater, "learn"),
-        ({"solver": "sgd", "batch_size": 8}, OnlineUpdater, "learn"),
-    ],
-    ids=["newton", "gd", "sgd", "sgd-batches"],
+@each_value(
+    pytest.mark.parametrize(
+        ("parameters", "owner", "method"),
+        [
+            ({"solver": "newton"}, InMemoryObjective, "evaluate"),
+            ({"solver": "gd"}, InMemoryObjective, "evaluate"),
+            ({"solver": "sgd"}, OnlineUpdater, "learn"),
+            ({"solver": "sgd", "batch_size": 8}, OnlineUpdater, "learn"),
+        ],
+        ids=["newton", "gd", "sgd", "sgd-batches"],
+    ),
+    fitted_or_not,
 )
-def test_solver_that_fails(neuron, monkeypatch, parameters, owner, method):
-    neuron.set_params(**parameters)
+def test_solver_that_raises_leaves_the_estimator_as_it_was(
+    model, monkeypatch, parameters, owner, method
+):
+    model.set_params(**parameters)
     monkeypatch.setattr(owner, method, on_second_call(MemoryError, getattr(owner, method)))
     # With other data than before, named and of another width: none of it may stay behind.
     frame = pd.DataFrame(X[:, :2], columns=["a", "b"])
-    assert_fit_raises_and_changes_nothing(neuron, MemoryError, "stopped", frame, Y)
+    assert_fit_raises_and_changes_nothing(model, MemoryError, "stopped", frame, Y)
 
 
-@pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
-def test_convergence_warning_made_an_error(neuron, solver):
-    neuron.set_params(solver=solver, max_iter=1)
+@each_value(
+    pytest.mark.parametrize("solver", ["newton", "gd", "sgd"]),
+    fitted_or_not,
+)
+def test_convergence_warning_made_an_error_changes_nothing(model, solver):
+    model.set_params(solver=solver, max_iter=1)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
-        assert_fit_raises_and_changes_nothing(neuron, ConvergenceWarning, "max_iter=1", X, Y)
+        assert_fit_raises_and_changes_nothing(model, ConvergenceWarning, "max_iter=1", X, Y)

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from covering import each_value, every_pair
 from joblib import parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, xlogy
@@ -23,7 +24,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_bce import BCENeuronClassifier
-from sklearn_bce._estimator import fit as _fit
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 8))
@@ -36,7 +36,7 @@ SOLVERS = ["newton", "gd", "sgd"]
 @pytest.fixture(autouse=True)
 def callback(request):
     """Skip where scikit-learn has none, but for the test that says what is so then."""
-    if request.function is not test_without_sklearn_callback:
+    if request.function is not test_package_works_without_sklearn_callback:
         pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 or later")
 
 
@@ -73,7 +73,7 @@ class Quiet:
 
 
 class Curious(Quiet):
-    """One that asks for everything, and keeps it with what the neuron predicted then."""
+    """One that asks for everything, and keeps it with what the estimator predicted then."""
 
     def on_fit_task_begin(self, estimator, context, *, X, y, metadata):
         return self._note("begin", estimator, context, X=X, y=y, metadata=metadata)
@@ -104,8 +104,8 @@ def at(*where, error=None):
     return act
 
 
-def neuron(*callbacks, **parameters):
-    """Return a neuron that does 6 passes."""
+def unfitted(*callbacks, **parameters):
+    """Return an estimator that does 6 passes."""
     model = BCENeuronClassifier(**{"max_iter": 6, "tol": 0, "random_state": 0} | parameters)
     return model.set_callbacks(*callbacks)
 
@@ -119,14 +119,16 @@ def places_of(n_passes):
 # --- what they are told ---
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
-@pytest.mark.parametrize(
-    "ending", [{}, {"tol": 1e-3, "max_iter": 300}, {"early_stopping": True, "max_iter": 300}]
+@every_pair(
+    pytest.mark.parametrize("solver", SOLVERS),
+    pytest.mark.parametrize("l1_ratio", [0.0, 0.5]),
+    pytest.mark.parametrize(
+        "ending", [{}, {"tol": 1e-3, "max_iter": 300}, {"early_stopping": True, "max_iter": 300}]
+    ),
 )
 def test_every_pass_begins_and_ends_once(solver, l1_ratio, ending):
     quiet = Quiet()
-    model = neuron(quiet, solver=solver, l1_ratio=l1_ratio, **ending).fit(X, Y)
+    model = unfitted(quiet, solver=solver, l1_ratio=l1_ratio, **ending).fit(X, Y)
     assert quiet.places == places_of(model.n_iter_)
     assert all(told.estimator is model for told in quiet.told)
     for told in quiet.told:  # what progress is measured by
@@ -140,7 +142,7 @@ def test_every_pass_begins_and_ends_once(solver, l1_ratio, ending):
 @pytest.mark.parametrize("C", [0.5, 0.9])
 def test_last_pass_along_a_path_may_be_empty(C):
     curious = Curious()
-    model = neuron(curious, l1_ratio=0.9, warm_start=True, max_iter=50, tol=1e-6).fit(X, Y)
+    model = unfitted(curious, l1_ratio=0.9, warm_start=True, max_iter=50, tol=1e-6).fit(X, Y)
     curious.told.clear()
     model.set_params(C=C).fit(X, Y)
     n_begun = curious.count("begin") - 1
@@ -149,13 +151,15 @@ def test_last_pass_along_a_path_may_be_empty(C):
     assert n_begun - model.n_iter_ in {0, 1}
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
-@pytest.mark.parametrize("weight", [None, WEIGHT])
+@every_pair(
+    pytest.mark.parametrize("solver", SOLVERS),
+    pytest.mark.parametrize("container", [np.asarray, sp.csr_array]),
+    pytest.mark.parametrize("weight", [None, WEIGHT]),
+)
 def test_samples_and_weights_reach_the_hooks(solver, container, weight):
     curious = Curious()
     labels, samples = np.where(Y == 1, "yes", "no"), container(X)
-    neuron(curious, solver=solver, early_stopping=True).fit(samples, labels, sample_weight=weight)
+    unfitted(curious, solver=solver, early_stopping=True).fit(samples, labels, sample_weight=weight)
     for told in curious.told[1:-1]:
         assert type(told.X) is type(samples)
         assert_array_equal(told.X.toarray() if sp.issparse(told.X) else told.X, X)
@@ -167,7 +171,7 @@ def test_samples_and_weights_reach_the_hooks(solver, container, weight):
             assert_array_equal(told.metadata["sample_weight"], weight)
 
 
-# --- the neuron after a pass ---
+# --- the estimator after a pass ---
 
 EXACT = {"C": np.inf, "tol": 0}
 AFTER_PASSES = {
@@ -183,18 +187,20 @@ AFTER_PASSES = {
 
 
 @pytest.mark.filterwarnings("ignore:.*stopped after:sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize(("parameters", "shape"), AFTER_PASSES.values(), ids=AFTER_PASSES)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each_value(
+    pytest.mark.parametrize(("parameters", "shape"), AFTER_PASSES.values(), ids=AFTER_PASSES),
+    pytest.mark.parametrize("dtype", [np.float32, np.float64]),
+)
 def test_fitted_estimator_is_as_if_the_fit_had_stopped(parameters, shape, dtype):
     rng = np.random.default_rng(1)
     samples = rng.normal(size=shape).astype(dtype)
     labels = np.where(samples[:, 0] + rng.normal(size=len(samples)) > 0, "yes", "no")
     curious = Curious()
-    model = neuron(curious, **parameters).fit(samples, labels)
+    model = unfitted(curious, **parameters).fit(samples, labels)
     fitted = [told.fitted for told in curious.after_passes()]
     assert len(fitted) == model.n_iter_ > 2
     for k, told in enumerate(curious.after_passes()):
-        expected = neuron(max_iter=k + 1, **{"tol": 0} | parameters).fit(samples, labels)
+        expected = unfitted(max_iter=k + 1, **{"tol": 0} | parameters).fit(samples, labels)
         # Its arrays are still what they were then, though others have been made since.
         for name in ("coef_", "intercept_", "classes_"):
             ours, theirs = getattr(told.fitted, name), getattr(expected, name)
@@ -212,7 +218,7 @@ def test_fitted_estimator_is_as_if_the_fit_had_stopped(parameters, shape, dtype)
 
 def test_fitted_estimator_along_a_path():
     def second_fit(*callbacks, **parameters):
-        model = neuron(l1_ratio=0.9, warm_start=True, max_iter=50, tol=1e-9).fit(X, Y)
+        model = unfitted(l1_ratio=0.9, warm_start=True, max_iter=50, tol=1e-9).fit(X, Y)
         return model.set_params(C=0.1, **parameters).set_callbacks(*callbacks).fit(X, Y)
 
     curious = Curious()
@@ -226,9 +232,9 @@ def test_fitted_estimator_along_a_path():
 
 
 def ended_by_held_out_samples(*callbacks, **parameters):
-    """Return a neuron whose weights are not the last ones."""
+    """Return an estimator whose weights are not the last ones."""
     parameters = {"C": np.inf, "learning_rate": 2.0, "max_iter": 100} | parameters
-    model = neuron(*callbacks, solver="gd", early_stopping=True, **parameters)
+    model = unfitted(*callbacks, solver="gd", early_stopping=True, **parameters)
     model.fit(X[40:], Y[40:], X_val=X[:40], y_val=Y[:40])
     assert model.best_iter_ < model.n_iter_ < 100
     return model
@@ -245,7 +251,7 @@ def test_fitted_estimator_of_a_pass_is_not_the_best_one():
 
 def test_a_refit_does_not_change_what_callbacks_have_kept():
     curious = Curious()
-    model = neuron(curious).fit(X, Y)
+    model = unfitted(curious).fit(X, Y)
     kept = [told for told in curious.told if told.where[0] == "end"]
     model.fit(X, 1 - Y)
     for told in kept:
@@ -255,22 +261,34 @@ def test_a_refit_does_not_change_what_callbacks_have_kept():
 # --- what they cost ---
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize(
-    ("kinds", "per_pass"),
-    [([], 0), ([Quiet], 0), ([Quiet, Quiet], 0), ([Curious], 1), ([Curious, Quiet, Curious], 1)],
+@each_value(
+    pytest.mark.parametrize("solver", SOLVERS),
+    pytest.mark.parametrize(
+        ("kinds", "per_pass"),
+        [
+            ([], 0),
+            ([Quiet], 0),
+            ([Quiet, Quiet], 0),
+            ([Curious], 1),
+            ([Curious, Quiet, Curious], 1),
+        ],
+    ),
 )
-def test_a_neuron_is_made_once_a_pass_if_any_asks(monkeypatch, solver, kinds, per_pass):
-    made = []
-    original = _fit.weight_attributes
+def test_fitted_estimator_is_made_once_a_pass_only_if_a_hook_asks(
+    monkeypatch, solver, kinds, per_pass
+):
+    callbacks = [kind() for kind in kinds]
+    model, made = unfitted(*callbacks, solver=solver), []
 
-    def counted(*args):
-        made.append(args)
-        return original(*args)
+    def counted(self):
+        made.append(self)
+        copied = object.__new__(type(self))
+        vars(copied).update(vars(self))
+        return copied
 
-    monkeypatch.setattr(_fit, "weight_attributes", counted)
-    model = neuron(*(kind() for kind in kinds), solver=solver).fit(X, Y)
-    assert len(made) == per_pass * model.n_iter_ + 1  # the last one of them is the fitted neuron
+    monkeypatch.setattr(BCENeuronClassifier, "__copy__", counted, raising=False)
+    model.fit(X, Y)
+    assert len(made) == per_pass * (model.n_iter_ + 1)  # and once for the end of the fit
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -284,7 +302,7 @@ def test_nothing_is_called_where_no_callback_is_set(monkeypatch, solver):
 
     monkeypatch.setattr(BCENeuronClassifier, "_init_callback_context", counted)
     quiet = Quiet()
-    model = neuron(quiet, solver=solver).fit(X, Y)
+    model = unfitted(quiet, solver=solver).fit(X, Y)
     assert inits == [model]
     model.set_callbacks().fit(X, Y)
     make_pipeline(StandardScaler(), clone(model)).fit(X, Y)
@@ -295,29 +313,31 @@ def test_nothing_is_called_where_no_callback_is_set(monkeypatch, solver):
 # --- a stop ---
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("last", [0, 2])
-@pytest.mark.parametrize("tol", [0, 1e-9])
+@every_pair(
+    pytest.mark.parametrize("solver", SOLVERS),
+    pytest.mark.parametrize("last", [0, 2]),
+    pytest.mark.parametrize("tol", [0, 1e-9]),
+)
 def test_a_stop_ends_the_fit_after_that_pass(solver, last, tol):
     quiet, stopping, curious = Quiet(), Quiet(at("end", last)), Curious()
     # pytest makes a warning an error
-    model = neuron(quiet, stopping, curious, solver=solver, tol=tol, max_iter=100).fit(X, Y)
+    model = unfitted(quiet, stopping, curious, solver=solver, tol=tol, max_iter=100).fit(X, Y)
     assert model.n_iter_ == len(model.loss_curve_) == last + 1
     assert model.converged_ is False
-    expected = neuron(solver=solver, max_iter=last + 1).fit(X, Y)
+    expected = unfitted(solver=solver, max_iter=last + 1).fit(X, Y)
     assert_array_equal(model.coef_, expected.coef_)
     assert_array_equal(model.intercept_, expected.intercept_)
     for callback in (quiet, stopping, curious):
         assert callback.places == places_of(last + 1)
 
 
-def test_a_stop_in_the_space_of_the_samples():
+def test_a_stop_ends_newton_in_row_space_after_that_pass():
     rng = np.random.default_rng(1)
     samples, labels = rng.normal(size=(30, 300)), np.arange(30) % 2
-    model = neuron(Quiet(at("end", 1)), tol=1e-9, max_iter=100).fit(samples, labels)
+    model = unfitted(Quiet(at("end", 1)), tol=1e-9, max_iter=100).fit(samples, labels)
     assert (model.n_iter_, model.converged_) == (2, False)
     with pytest.warns(ConvergenceWarning):
-        expected = neuron(tol=1e-9, max_iter=2).fit(samples, labels)
+        expected = unfitted(tol=1e-9, max_iter=2).fit(samples, labels)
     assert_array_equal(model.coef_, expected.coef_)
 
 
@@ -345,7 +365,7 @@ def assert_torn_down(model, callback):
 )
 def test_bad_input_tears_down_and_changes_nothing(bad):
     quiet, curious = Quiet(), Curious()
-    model = neuron().fit(X[:, :2], Y).set_callbacks(quiet, curious)
+    model = unfitted().fit(X[:, :2], Y).set_callbacks(quiet, curious)
     before = vars(model).copy()
     with pytest.raises(ValueError, match=r"class|inconsistent|y_val|Negative"):
         model.fit(**{"X": X, "y": Y} | bad)
@@ -358,11 +378,13 @@ def test_bad_input_tears_down_and_changes_nothing(bad):
 PLACES = [("setup", "fit"), *((hook, task) for hook in ("begin", "end") for task in ("fit", 0, 3))]
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("where", PLACES)
-def test_hook_that_raises(solver, where):
+@each_value(
+    pytest.mark.parametrize("solver", SOLVERS),
+    pytest.mark.parametrize("where", PLACES),
+)
+def test_error_in_a_hook_tears_down_and_changes_nothing(solver, where):
     first, raising = Quiet(), Quiet(at(*where, error=ArithmeticError("from a hook")))
-    model = neuron(solver=solver).fit(X[:, :2], Y).set_callbacks(first, raising)
+    model = unfitted(solver=solver).fit(X[:, :2], Y).set_callbacks(first, raising)
     before = vars(model).copy()
     with pytest.raises(ArithmeticError, match="from a hook"):
         model.fit(X, Y)
@@ -373,27 +395,29 @@ def test_hook_that_raises(solver, where):
         assert_torn_down(model, callback)
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize(
-    ("where", "n_iter"),
-    [
-        (("setup", "fit"), 0),
-        (("begin", "fit"), 0),
-        (("begin", 0), 0),
-        (("end", 0), 1),
-        (("begin", 3), 3),
-        (("end", 3), 4),
-        (("end", "fit"), 6),
-    ],
+@each_value(
+    pytest.mark.parametrize("solver", SOLVERS),
+    pytest.mark.parametrize(
+        ("where", "n_iter"),
+        [
+            (("setup", "fit"), 0),
+            (("begin", "fit"), 0),
+            (("begin", 0), 0),
+            (("end", 0), 1),
+            (("begin", 3), 3),
+            (("end", 3), 4),
+            (("end", "fit"), 6),
+        ],
+    ),
 )
 def test_ctrl_c_in_a_hook_leaves_the_passes_that_have_ended(solver, where, n_iter):
     first, interrupted = Curious(), Quiet(at(*where, error=KeyboardInterrupt))
-    model = neuron(first, interrupted, solver=solver)
+    model = unfitted(first, interrupted, solver=solver)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, Y)
     assert hasattr(model, "coef_") == (n_iter > 0)
     if n_iter:
-        expected = neuron(solver=solver, max_iter=n_iter).fit(X, Y)
+        expected = unfitted(solver=solver, max_iter=n_iter).fit(X, Y)
         assert_array_equal(model.coef_, expected.coef_)
         assert_array_equal(model.intercept_, expected.intercept_)
         assert model.loss_curve_ == expected.loss_curve_
@@ -421,7 +445,7 @@ def test_ctrl_c_leaves_the_best_weights_so_far():
 
 def test_clone_keeps_callbacks():
     quiet = Quiet()
-    model = neuron(quiet)
+    model = unfitted(quiet)
     copied = clone(model).fit(X, Y)
     assert quiet.places == places_of(copied.n_iter_)
     assert all(told.estimator is copied for told in quiet.told)
@@ -431,12 +455,12 @@ def test_clone_keeps_callbacks():
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_pipeline_passes_them_on(solver):
+def test_pipeline_passes_callbacks_on(solver):
     propagated, own = Propagated(), Quiet()
-    pipeline = make_pipeline(StandardScaler(), neuron(own, solver=solver))
+    pipeline = make_pipeline(StandardScaler(), unfitted(own, solver=solver))
     pipeline.set_callbacks(propagated).fit(X, Y)
     assert propagated.count("setup") == propagated.count("teardown") == 1
-    # the pipeline, its scaler, the neuron and its passes
+    # the pipeline, its scaler, the estimator and its passes
     assert propagated.count("begin") == propagated.count("end") == 3 + pipeline[-1].n_iter_
     assert own.count("setup") == own.count("teardown") == 1
     assert own.count("begin") == own.count("end") == 1 + pipeline[-1].n_iter_
@@ -447,7 +471,7 @@ def test_pipeline_passes_them_on(solver):
 
 def test_pipeline_goes_on_after_a_fit_that_failed():
     propagated = Propagated()
-    pipeline = make_pipeline(StandardScaler(), neuron()).set_callbacks(propagated)
+    pipeline = make_pipeline(StandardScaler(), unfitted()).set_callbacks(propagated)
     with pytest.raises(ValueError, match="class"):
         pipeline.fit(X, np.zeros(120))
     assert propagated.count("setup") == propagated.count("teardown") == 1
@@ -457,18 +481,18 @@ def test_pipeline_goes_on_after_a_fit_that_failed():
     assert propagated.count("end") == 3 + 6
 
 
-def test_one_vs_rest_fits_clones_that_keep_them():
+def test_one_vs_rest_fits_clones_that_keep_callbacks():
     features, species = load_iris(return_X_y=True)
     quiet = Quiet()
-    models = OneVsRestClassifier(neuron(quiet)).fit(features, species).estimators_
+    models = OneVsRestClassifier(unfitted(quiet)).fit(features, species).estimators_
     assert quiet.count("setup") == quiet.count("teardown") == len(models) == 3
     assert quiet.count("end") == sum(1 + model.n_iter_ for model in models)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_grid_search_passes_them_on(solver):
+def test_grid_search_passes_callbacks_on(solver):
     propagated, own = Propagated(), Quiet()
-    search = GridSearchCV(neuron(solver=solver), {"max_iter": [2, 5]}, cv=3)
+    search = GridSearchCV(unfitted(solver=solver), {"max_iter": [2, 5]}, cv=3)
     search.set_callbacks(propagated, own).fit(X, Y)
     n_searched = 1 + 1 + 6 + 1  # the fit, the search, its six fits, and the last one
     assert own.count("begin") == own.count("end") == n_searched
@@ -489,16 +513,18 @@ def monitor(scoring):
 def scores_after_passes(parameters, X, y, weight=None):
     """Return by hand what neg_log_loss is after each pass."""
     models = [
-        neuron(max_iter=k + 1, **parameters).fit(X, y, sample_weight=weight) for k in range(6)
+        unfitted(max_iter=k + 1, **parameters).fit(X, y, sample_weight=weight) for k in range(6)
     ]
     return [-log_loss(y, m.predict_proba(X), sample_weight=weight) for m in models]
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("weight", [None, WEIGHT])
-def test_scoring_monitor(solver, weight):
+@each_value(
+    pytest.mark.parametrize("solver", SOLVERS),
+    pytest.mark.parametrize("weight", [None, WEIGHT]),
+)
+def test_scoring_monitor_logs_the_scores_of_each_pass(solver, weight):
     scores = monitor(["neg_log_loss", "accuracy"])
-    model = neuron(scores, solver=solver).fit(X, Y, sample_weight=weight)
+    model = unfitted(scores, solver=solver).fit(X, Y, sample_weight=weight)
     whole, *passes = scores.get_logs().data
     expected = scores_after_passes({"solver": solver}, X, Y, weight)
     assert_allclose([row["neg_log_loss"] for row in passes], expected, rtol=1e-12)
@@ -509,14 +535,14 @@ def test_scoring_monitor(solver, weight):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_scoring_monitor_of_soft_targets(solver):
+def test_scoring_monitor_logs_the_d2_of_soft_targets(solver):
     soft = expit(X[:, :3] @ [1.0, 1.5, -1.0])
     parameters = {"solver": solver, "soft_targets": True}
     scores = monitor(lambda model, X, y, **weight: {"D2": model.score(X, y, **weight)})
-    neuron(scores, **parameters).fit(X, soft, sample_weight=WEIGHT)
+    unfitted(scores, **parameters).fit(X, soft, sample_weight=WEIGHT)
     expected = []
     for k in range(6):
-        model = neuron(max_iter=k + 1, **parameters).fit(X, soft, sample_weight=WEIGHT)
+        model = unfitted(max_iter=k + 1, **parameters).fit(X, soft, sample_weight=WEIGHT)
         a, mean = model.predict_proba(X)[:, 1], np.average(soft, weights=WEIGHT)
         loss, null = (
             -np.average(xlogy(soft, p) + xlogy(1 - soft, 1 - p), weights=WEIGHT) for p in (a, mean)
@@ -526,12 +552,14 @@ def test_scoring_monitor_of_soft_targets(solver):
     assert_allclose(logged, [expected[-1], *expected], rtol=1e-12)
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("backend", ["sequential", "threading", "loky"])
-def test_scoring_monitor_in_a_grid_search(solver, backend):
+@each_value(
+    pytest.mark.parametrize("solver", SOLVERS),
+    pytest.mark.parametrize("backend", ["sequential", "threading", "loky"]),
+)
+def test_scoring_monitor_logs_every_fit_of_a_grid_search(solver, backend):
     scores, folds = monitor("neg_log_loss"), StratifiedKFold(2)
     grid = [{"C": [0.1, 10.0], "solver": [solver]}]
-    search = GridSearchCV(neuron(scores), grid, cv=folds, n_jobs=2, scoring="neg_log_loss")
+    search = GridSearchCV(unfitted(scores), grid, cv=folds, n_jobs=2, scoring="neg_log_loss")
     with parallel_config(backend):
         search.fit(X, Y)
     (run,) = scores.get_logs("all")
@@ -573,10 +601,12 @@ def percentages(text):
     return re.findall(r"(\d+)%", text)
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("ending", [{}, {"early_stopping": True, "max_iter": 300}])
-def test_progress_bar(progress_bar, capsys, solver, ending):
-    model = neuron(progress_bar(), solver=solver, **ending).fit(X, Y)
+@each_value(
+    pytest.mark.parametrize("solver", SOLVERS),
+    pytest.mark.parametrize("ending", [{}, {"early_stopping": True, "max_iter": 300}]),
+)
+def test_progress_bar_ends_at_100_percent(progress_bar, capsys, solver, ending):
+    model = unfitted(progress_bar(), solver=solver, **ending).fit(X, Y)
     text = capsys.readouterr().out
     assert re.search(r"BCENeuronClassifier - fit .*100%", text)
     assert set(percentages(text)) == {"100"}  # even if it ends before max_iter
@@ -584,8 +614,8 @@ def test_progress_bar(progress_bar, capsys, solver, ending):
 
 
 @pytest.mark.parametrize("depth", [0, 1, None])
-def test_progress_bar_of_a_grid_search(progress_bar, capsys, depth):
-    search = GridSearchCV(neuron(), {"solver": SOLVERS}, cv=2)
+def test_progress_bar_shows_the_fits_of_a_grid_search(progress_bar, capsys, depth):
+    search = GridSearchCV(unfitted(), {"solver": SOLVERS}, cv=2)
     search.set_callbacks(progress_bar(max_propagation_depth=depth)).fit(X, Y)
     text = capsys.readouterr().out
     n_fits = 0 if depth == 0 else 3 * 2 + 1
@@ -594,8 +624,8 @@ def test_progress_bar_of_a_grid_search(progress_bar, capsys, depth):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ArithmeticError])
-def test_progress_bar_of_a_fit_that_fails(progress_bar, error):
-    model = neuron(progress_bar(), Quiet(at("end", 2, error=error)))
+def test_progress_bar_thread_ends_with_a_fit_that_fails(progress_bar, error):
+    model = unfitted(progress_bar(), Quiet(at("end", 2, error=error)))
     with pytest.raises(error):
         model.fit(X, Y)
 
@@ -608,15 +638,15 @@ import sklearn.linear_model, sklearn.model_selection, sklearn.utils.validation
 sys.modules["sklearn.callback"] = None  # as if it were not there
 from sklearn_bce import BCENeuronClassifier
 X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1]
-neuron = BCENeuronClassifier()
-print(hasattr(neuron, "set_callbacks"))
+model = BCENeuronClassifier()
+print(hasattr(model, "set_callbacks"))
 for solver in ("newton", "gd", "sgd"):
-    neuron.set_params(solver=solver, tol=0, max_iter=2)
-    print(neuron.fit(X, y, X_val=X, y_val=y).n_iter_, neuron.predict_proba(X).shape)
+    model.set_params(solver=solver, tol=0, max_iter=2)
+    print(model.fit(X, y, X_val=X, y_val=y).n_iter_, model.predict_proba(X).shape)
 """
 
 
-def test_without_sklearn_callback():
+def test_package_works_without_sklearn_callback():
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", WITHOUT], capture_output=True, text=True, check=False
     )

@@ -12,25 +12,23 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 # Its checks of sample weights compare optima, so sgd must run until only rounding is left.
 TO_THE_END = {"solver": "sgd", "C": 0.1, "tol": 0, "max_iter": 3000, "n_iter_no_change": 1}
 
-NEURONS = {
-    "auto": BCENeuronClassifier(),
+MODELS = {
     "newton": BCENeuronClassifier(solver="newton"),
     "gd": BCENeuronClassifier(solver="gd"),
     "sgd": BCENeuronClassifier(**TO_THE_END),
-    "sgd-batches": BCENeuronClassifier(**TO_THE_END, batch_size=8),
 }
 
 
 def every_check():
     # parametrize_with_checks would do, but that of scikit-learn 1.7 hands pytest a generator, which
     # pytest 9 warns of.
-    for name, neuron in NEURONS.items():
-        for estimator, check in estimator_checks_generator(neuron):
+    for name, model in MODELS.items():
+        for estimator, check in estimator_checks_generator(model):
             yield pytest.param(estimator, check, id=f"{name}-{check.func.__name__}")
 
 
 @pytest.mark.parametrize(("estimator", "check"), list(every_check()))
-def test_check_estimator(estimator, check, monkeypatch):
+def test_every_check_of_scikit_learn_passes_with_every_solver(estimator, check, monkeypatch):
     # Without it the check of array API dispatch is skipped; with it NumPy arrays pass through it.
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")
     check(estimator)

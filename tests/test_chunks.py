@@ -13,25 +13,26 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse as sp
+from covering import each_value, every_pair
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from small_data import (
     F,
-    assert_same_neuron,
+    assert_same_optimum,
     in_memory,
     minimum,
     names_of_polars,
+    naming,
     random_data,
     with_ones,
 )
 
 from sklearn_bce import BCENeuronClassifier, fit_from_chunks
-from sklearn_bce._estimator import chunks as _training_on_parts
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.partitioned import PartitionedObjective
-from sklearn_bce._solvers.newton import cost as _cost
+from sklearn_bce._solvers.newton import cost
 
 N = 60
 X, Y, WEIGHT = random_data(N, 4)
@@ -67,10 +68,10 @@ class Chunks:
 
 
 def fitted(chunks, **parameters):
-    neuron = BCENeuronClassifier(**{"tol": 1e-16, "random_state": 0} | parameters)
-    assert fit_from_chunks(neuron, chunks) is neuron
-    assert neuron.n_passes_ == chunks.calls
-    return neuron
+    model = BCENeuronClassifier(**{"tol": 1e-16, "random_state": 0} | parameters)
+    assert fit_from_chunks(model, chunks) is model
+    assert model.n_passes_ == chunks.calls
+    return model
 
 
 # --- the optimum ---
@@ -81,45 +82,49 @@ def dense_or_sparse():
     return lambda X: next(kinds)(X)
 
 
-@pytest.mark.parametrize(
-    ("weighted", "fit_intercept"), [(False, True), (True, False), (True, True)]
+@every_pair(
+    pytest.mark.parametrize(
+        ("weighted", "fit_intercept"), [(False, True), (True, False), (True, True)]
+    ),
+    pytest.mark.parametrize("kind", ["dense", "CSR", "mixed"]),
+    pytest.mark.parametrize("penalty", PENALTIES),
 )
-@pytest.mark.parametrize("kind", ["dense", "CSR", "mixed"])
-@pytest.mark.parametrize("penalty", PENALTIES)
-def test_same_optimum_as_in_memory(penalty, kind, weighted, fit_intercept):
+def test_chunks_reach_the_optimum_of_one_array(penalty, kind, weighted, fit_intercept):
     parameters = PENALTIES[penalty] | {"fit_intercept": fit_intercept}
     container = {"dense": None, "CSR": sp.csr_array, "mixed": dense_or_sparse()}[kind]
     arrays = (X, Y, WEIGHT)[: 2 + weighted]
     expected = in_memory(*arrays, **parameters)
     for size in (25, UNEVEN):
-        assert_same_neuron(
+        assert_same_optimum(
             fitted(Chunks(*arrays, size=size, container=container), **parameters), expected
         )
 
 
-@pytest.mark.parametrize("container", [None, sp.csr_array])
-@pytest.mark.parametrize("penalty", PENALTIES)
-def test_chunks_of_one_row(penalty, container):
+@each_value(
+    pytest.mark.parametrize("container", [None, sp.csr_array]),
+    pytest.mark.parametrize("penalty", PENALTIES),
+)
+def test_chunks_of_one_row_reach_the_optimum_of_one_array(penalty, container):
     arrays = X[:30], Y[:30], WEIGHT[:30]
-    neuron = fitted(Chunks(*arrays, size=1, container=container), **PENALTIES[penalty])
-    assert_same_neuron(neuron, in_memory(*arrays, **PENALTIES[penalty]))
+    model = fitted(Chunks(*arrays, size=1, container=container), **PENALTIES[penalty])
+    assert_same_optimum(model, in_memory(*arrays, **PENALTIES[penalty]))
 
 
-def test_any_size_of_chunks():
+def test_chunks_of_any_size_reach_the_optimum_of_one_array():
     expected = in_memory(X, Y, WEIGHT)
     for size in range(2, N + 1, 4):
-        assert_same_neuron(fitted(Chunks(X, Y, WEIGHT, size=size)), expected)
+        assert_same_optimum(fitted(Chunks(X, Y, WEIGHT, size=size)), expected)
 
 
 @pytest.mark.parametrize("C", [0.01, 1.0, np.inf])
-def test_same_optimum_as_by_the_textbook(C):
-    neuron = fitted(Chunks(X, Y, WEIGHT), C=C)
+def test_chunks_reach_the_minimum_of_textbook_newton(C):
+    model = fitted(Chunks(X, Y, WEIGHT), C=C)
     expected = minimum((X, Y, WEIGHT), C)
-    assert_allclose(np.append(neuron.coef_, neuron.intercept_), expected, rtol=1e-8)
+    assert_allclose(np.append(model.coef_, model.intercept_), expected, rtol=1e-8)
 
 
 @pytest.mark.parametrize("C", [0.01, 1.0, np.inf])
-def test_features_too_many_for_their_curvature(C, monkeypatch):
+def test_features_too_many_for_a_hessian_reach_the_minimum_by_products(C, monkeypatch):
     """Steps are then found by products with it, each of which is a pass."""
     asked, evaluate = [], PartitionedObjective.evaluate
 
@@ -128,76 +133,84 @@ def test_features_too_many_for_their_curvature(C, monkeypatch):
         return evaluate(self, *arguments, **wanted)
 
     monkeypatch.setattr(PartitionedObjective, "evaluate", noted)
-    monkeypatch.setattr(_cost, "MAX_FACTOR_SIZE", 4)
-    neuron = fitted(Chunks(X, Y, WEIGHT), C=C, tol=1e-20)
+    monkeypatch.setattr(cost, "MAX_FACTOR_SIZE", 4)
+    model = fitted(Chunks(X, Y, WEIGHT), C=C, tol=1e-20)
     assert asked
     assert not any(asked)
     expected = minimum((X, Y, WEIGHT), C)
-    assert_allclose(np.append(neuron.coef_, neuron.intercept_), expected, rtol=1e-8)
+    assert_allclose(np.append(model.coef_, model.intercept_), expected, rtol=1e-8)
 
 
-@pytest.mark.parametrize("value", [1e2, 1e4, 1e7, 1e8])
-@pytest.mark.parametrize("C", [1.0, 1e4, np.inf])
-def test_tol_holds_with_an_outlier(value, C):
+@each_value(
+    pytest.mark.parametrize("value", [1e2, 1e4, 1e7, 1e8]),
+    pytest.mark.parametrize("C", [1.0, 1e4, np.inf]),
+)
+def test_fit_from_chunks_is_within_tol_despite_an_outlier(value, C):
     """At the minimum its loss is 0, so all else is as without it, but for the penalty's share."""
     x, y, _ = random_data(200, 1)
     theta = minimum((x, y, np.ones(200)), C)
     assert expit(-(theta[0] * value + theta[1])) < 1e-30
     all_x, all_y = np.append(x, [[value]], axis=0), np.append(y, 1.0)
-    neuron = fitted(Chunks(all_x, all_y, size=50), C=C, tol=1e-6)
-    assert neuron.converged_
+    model = fitted(Chunks(all_x, all_y, size=50), C=C, tol=1e-6)
+    assert model.converged_
     data = all_x, all_y, np.ones(201)
-    found = np.append(neuron.coef_, neuron.intercept_)
+    found = np.append(model.coef_, model.intercept_)
     assert F(found, data, C) - F(theta, data, C) <= 1e-6
 
 
 @pytest.mark.parametrize("penalty", ["L1", "elastic net"])
-def test_conditions_of_optimality(penalty):
-    neuron = fitted(Chunks(X, Y, WEIGHT, size=7), **PENALTIES[penalty])
-    w, share = neuron.coef_[0], WEIGHT / WEIGHT.sum()
-    strength = 1 / (neuron.C * WEIGHT.sum())
-    a = expit(X @ w + neuron.intercept_)
+def test_optimality_conditions_hold_after_a_fit_from_chunks(penalty):
+    model = fitted(Chunks(X, Y, WEIGHT, size=7), **PENALTIES[penalty])
+    w, share = model.coef_[0], WEIGHT / WEIGHT.sum()
+    strength = 1 / (model.C * WEIGHT.sum())
+    a = expit(X @ w + model.intercept_)
     gradient = with_ones(X).T @ (share * (a - Y))
-    kappa = neuron.l1_ratio * strength
-    smooth = gradient[:-1] + (1 - neuron.l1_ratio) * strength * w
+    kappa = model.l1_ratio * strength
+    smooth = gradient[:-1] + (1 - model.l1_ratio) * strength * w
     assert_allclose(smooth[w != 0], -kappa * np.sign(w[w != 0]), rtol=1e-6)
     assert np.all(np.abs(smooth[w == 0]) <= kappa)
     assert abs(gradient[-1]) < 1e-9
     assert np.any(w != 0)
 
 
-@pytest.mark.parametrize("penalty", PENALTIES)
-@pytest.mark.parametrize("size", [7, 25])
-def test_gd_takes_the_same_steps(penalty, size):
+@each_value(
+    pytest.mark.parametrize("penalty", PENALTIES),
+    pytest.mark.parametrize("size", [7, 25]),
+)
+def test_gd_on_chunks_takes_the_steps_of_one_array(penalty, size):
     """As many of them as are not near the minimum, where rounding decides when momentum is lost."""
     parameters = {"solver": "gd", "tol": 0, "max_iter": 12} | PENALTIES[penalty]
     scaled = X / [1, 5, 1000, 30], Y, WEIGHT
-    neuron = fitted(Chunks(*scaled, size=size), **parameters)
+    model = fitted(Chunks(*scaled, size=size), **parameters)
     expected = in_memory(*scaled, **parameters)
-    assert_same_neuron(neuron, expected)
-    assert_allclose(neuron.loss_curve_, expected.loss_curve_, rtol=1e-12)
-    assert neuron.n_iter_ == 12
+    assert_same_optimum(model, expected)
+    assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-12)
+    assert model.n_iter_ == 12
 
 
-@pytest.mark.parametrize("class_weight", [{"no": 1, "yes": 3.5}, {"no": 2}, "balanced"])
-@pytest.mark.parametrize("arrays", [(X, LABELS), (X, LABELS, WEIGHT)], ids=["", "weighted"])
-def test_class_weight(class_weight, arrays):
+@each_value(
+    pytest.mark.parametrize("class_weight", [{"no": 1, "yes": 3.5}, {"no": 2}, "balanced"]),
+    pytest.mark.parametrize("arrays", [(X, LABELS), (X, LABELS, WEIGHT)], ids=["", "weighted"]),
+)
+def test_class_weight_counts_in_chunks_as_in_one_array(class_weight, arrays):
     parameters = {"class_weight": class_weight}
     expected = in_memory(*arrays, **parameters)
     for size in (1, 25):
-        assert_same_neuron(fitted(Chunks(*arrays, size=size), **parameters), expected)
+        assert_same_optimum(fitted(Chunks(*arrays, size=size), **parameters), expected)
     assert np.any(expected.coef_ != in_memory(*arrays).coef_)
 
 
-@pytest.mark.parametrize("class_weight", [None, {0: 1, 1: 3.5}, "balanced"])
-@pytest.mark.parametrize("penalty", ["L2", "L1"])
-def test_soft_targets(penalty, class_weight):
+@each_value(
+    pytest.mark.parametrize("class_weight", [None, {0: 1, 1: 3.5}, "balanced"]),
+    pytest.mark.parametrize("penalty", ["L2", "L1"]),
+)
+def test_soft_targets_in_chunks_reach_the_optimum_of_one_array(penalty, class_weight):
     parameters = PENALTIES[penalty] | {"class_weight": class_weight, "soft_targets": True}
     soft = 0.8 * Y + 0.2 * np.random.default_rng(0).random(N)
     arrays = X, soft, WEIGHT
     expected = in_memory(*arrays, **parameters)
     for size in (1, 25):
-        assert_same_neuron(fitted(Chunks(*arrays, size=size), **parameters), expected)
+        assert_same_optimum(fitted(Chunks(*arrays, size=size), **parameters), expected)
 
 
 @pytest.mark.parametrize(
@@ -214,26 +227,26 @@ def test_soft_targets(penalty, class_weight):
     ],
     ids=lambda labels: str(labels.dtype),
 )
-def test_labels_of_any_kind(labels):
-    neuron, expected = fitted(Chunks(X, labels, size=7)), in_memory(X, labels)
-    assert_same_neuron(neuron, expected)
-    assert_array_equal(neuron.predict(X), expected.predict(X))
-    assert neuron.classes_.dtype == expected.classes_.dtype
+def test_labels_of_any_dtype_in_chunks_give_the_classes_of_one_array(labels):
+    model, expected = fitted(Chunks(X, labels, size=7)), in_memory(X, labels)
+    assert_same_optimum(model, expected)
+    assert_array_equal(model.predict(X), expected.predict(X))
+    assert model.classes_.dtype == expected.classes_.dtype
 
 
-def test_chunks_of_one_class():
+def test_chunks_may_have_one_class_each():
     order = np.argsort(Y, kind="stable")
     sizes = [np.count_nonzero(Y == 0), np.count_nonzero(Y)]
     chunks = Chunks(X[order], LABELS[order], WEIGHT[order], size=sizes)
     assert [set(y) for _, y, _ in chunks()] == [{"no"}, {"yes"}]
     chunks.calls = 0
-    assert_same_neuron(fitted(chunks), in_memory(X, LABELS, WEIGHT))
+    assert_same_optimum(fitted(chunks), in_memory(X, LABELS, WEIGHT))
 
 
-def test_chunks_without_weight():
+def test_chunk_without_weight_changes_nothing():
     weight = WEIGHT.copy()
     weight[20:40] = 0
-    assert_same_neuron(fitted(Chunks(X, Y, weight, size=20)), in_memory(X, Y, weight))
+    assert_same_optimum(fitted(Chunks(X, Y, weight, size=20)), in_memory(X, Y, weight))
 
 
 def test_weights_may_come_with_some_chunks_only():
@@ -245,50 +258,50 @@ def test_weights_may_come_with_some_chunks_only():
             X, y, weight = super().chunk(rows)
             return (X, y) if rows.start == 0 else (X, y, weight)
 
-    assert_same_neuron(fitted(Some(X, Y, weight, size=20)), in_memory(X, Y, weight))
+    assert_same_optimum(fitted(Some(X, Y, weight, size=20)), in_memory(X, Y, weight))
 
 
 @pytest.mark.parametrize("kind", [pd.DataFrame, pytest.param(pl.DataFrame, marks=names_of_polars)])
-def test_data_frames(kind):
+def test_data_frame_chunks_keep_feature_names(kind):
     names = ["a", "b", "c", "d"]
     frame = kind({name: X[:, k] for k, name in enumerate(names)})
-    neuron = fitted(Chunks(frame, pd.Series(LABELS)))
+    model = fitted(Chunks(frame, pd.Series(LABELS)))
     expected = in_memory(frame, LABELS)
-    assert_same_neuron(neuron, expected)
-    assert_array_equal(neuron.feature_names_in_, names)
-    assert_array_equal(neuron.predict(frame), expected.predict(frame))
+    assert_same_optimum(model, expected)
+    assert_array_equal(model.feature_names_in_, names)
+    assert_array_equal(model.predict(frame), expected.predict(frame))
 
 
 def test_arrays_after_data_frames_leave_no_names():
-    neuron = BCENeuronClassifier()
-    fit_from_chunks(neuron, Chunks(pd.DataFrame(X, columns=list("abcd")), pd.Series(Y)))
-    fit_from_chunks(neuron, Chunks(X[:, :3], Y))
-    assert not hasattr(neuron, "feature_names_in_")
-    assert neuron.n_features_in_ == 3
+    model = BCENeuronClassifier()
+    fit_from_chunks(model, Chunks(pd.DataFrame(X, columns=list("abcd")), pd.Series(Y)))
+    fit_from_chunks(model, Chunks(X[:, :3], Y))
+    assert not hasattr(model, "feature_names_in_")
+    assert model.n_features_in_ == 3
 
 
-def test_single_precision():
+def test_float32_chunks_give_the_weights_of_a_float32_array():
     single = X.astype(np.float32)
-    neuron = fitted(Chunks(single, Y, WEIGHT), tol=1e-12)  # no less is told in single precision
+    model = fitted(Chunks(single, Y, WEIGHT), tol=1e-12)  # no less is told in single precision
     expected = in_memory(single, Y, WEIGHT)
-    assert neuron.coef_.dtype == neuron.intercept_.dtype == np.float32
-    z, wanted = neuron.decision_function(single), expected.decision_function(single)
+    assert model.coef_.dtype == model.intercept_.dtype == np.float32
+    z, wanted = model.decision_function(single), expected.decision_function(single)
     # In memory so few are computed with in double precision.
     terms = np.abs(single) @ np.abs(expected.coef_[0])
     assert_allclose(z, wanted, rtol=0, atol=4 * np.finfo(np.float32).eps * np.max(terms))
 
 
-def test_it_leaves_what_fit_leaves():
-    neuron = BCENeuronClassifier().partial_fit(X[:, :2], Y, classes=[0, 1])
-    fit_from_chunks(neuron, Chunks(X, Y))
+def test_fit_from_chunks_sets_the_attributes_of_fit():
+    model = BCENeuronClassifier().partial_fit(X[:, :2], Y, classes=[0, 1])
+    fit_from_chunks(model, Chunks(X, Y))
     expected = BCENeuronClassifier().partial_fit(X[:, :2], Y, classes=[0, 1]).fit(X, Y)
-    assert vars(neuron).keys() == vars(expected).keys()
-    assert {name: type(value) for name, value in vars(neuron).items()} == {
+    assert vars(model).keys() == vars(expected).keys()
+    assert {name: type(value) for name, value in vars(model).items()} == {
         name: type(value) for name, value in vars(expected).items()
     }
-    assert {type(value) for value in neuron.loss_curve_} == {float}
-    assert neuron.solver_ == "newton"
-    assert neuron.n_iter_ == len(neuron.loss_curve_)
+    assert {type(value) for value in model.loss_curve_} == {float}
+    assert model.solver_ == "newton"
+    assert model.n_iter_ == len(model.loss_curve_)
 
 
 # --- passes ---
@@ -314,21 +327,21 @@ def tall():
     ],
     ids=str,
 )
-def test_few_passes_over_tall_data(tall, parameters):
+def test_tall_chunks_take_at_most_8_passes(tall, parameters):
     chunks = Chunks(*tall, size=20_000)
-    neuron = fitted(chunks, tol=1e-6, **parameters)
-    assert chunks.calls == neuron.n_passes_ <= 8
-    assert neuron.converged_
+    model = fitted(chunks, tol=1e-6, **parameters)
+    assert chunks.calls == model.n_passes_ <= 8
+    assert model.converged_
     if not parameters:
-        theta = np.append(neuron.coef_, neuron.intercept_)
+        theta = np.append(model.coef_, model.intercept_)
         data = *tall, np.ones(len(tall[0]))
         assert 0 <= F(theta, data, 1.0) - F(minimum(data, 1.0), data, 1.0) + 1e-15 <= 1e-6
     expected = in_memory(*tall, **parameters)
-    assert abs(neuron.loss_curve_[-1] - expected.loss_curve_[-1]) <= 1e-6
+    assert abs(model.loss_curve_[-1] - expected.loss_curve_[-1]) <= 1e-6
 
 
 @pytest.mark.parametrize("l1_ratio", [0.5, 1])
-def test_few_passes_where_no_weight_is_left(l1_ratio):
+def test_fit_without_weights_takes_at_most_8_passes(l1_ratio):
     """The start is the minimum but for rounding, below which nothing is to be looked for."""
     calls = []
     for seed in range(8):
@@ -341,31 +354,23 @@ def test_few_passes_where_no_weight_is_left(l1_ratio):
     assert max(calls) <= 8
 
 
-def test_random_samples_follow_from_random_state(tall, monkeypatch):
-    seeds, summarise = [], _training_on_parts.summarise
-
-    def noted(parts, seed, soft):
-        seeds.append(seed)
-        return summarise(parts, seed, soft)
-
-    monkeypatch.setattr(_training_on_parts, "summarise", noted)
+def test_random_state_alone_decides_the_rows_sampled_from_chunks(tall):
     coefs = [
         fitted(Chunks(*tall, size=50_000), tol=1e-3, random_state=random_state).coef_
         for random_state in (0, 0, 1)
     ]
     assert_array_equal(coefs[0], coefs[1])
     assert np.any(coefs[0] != coefs[2])
-    assert seeds[0] == seeds[1] != seeds[2]
 
 
 @pytest.mark.parametrize("solver", ["newton", "gd"])
-def test_passes_of_a_fit_that_ends_early(solver):
+def test_n_passes_counts_the_passes_of_the_convergence_warning(solver):
     """Also how far it is from the minimum takes passes to find out."""
-    neuron, chunks = BCENeuronClassifier(solver=solver, max_iter=1, tol=1e-12), Chunks(X, Y)
+    model, chunks = BCENeuronClassifier(solver=solver, max_iter=1, tol=1e-12), Chunks(X, Y)
     with pytest.warns(ConvergenceWarning, match="after 1 iterations of max_iter=1"):
-        fit_from_chunks(neuron, chunks)
-    assert not neuron.converged_
-    assert neuron.n_passes_ == chunks.calls
+        fit_from_chunks(model, chunks)
+    assert not model.converged_
+    assert model.n_passes_ == chunks.calls
 
 
 def test_one_chunk_is_alive_at_a_time():
@@ -393,7 +398,7 @@ def test_one_chunk_is_alive_at_a_time():
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
-def test_warm_start(penalty):
+def test_warm_start_from_chunks_takes_fewer_iterations(penalty):
     parameters = PENALTIES[penalty]
     warm = in_memory(X, Y, WEIGHT, warm_start=True, **parameters)
     n_iter = warm.n_iter_
@@ -403,11 +408,11 @@ def test_warm_start(penalty):
     assert warm.n_passes_ == chunks.calls <= 8
     warm.set_params(C=0.05)
     fit_from_chunks(warm, chunks)
-    assert_same_neuron(warm, in_memory(X, Y, WEIGHT, **parameters | {"C": 0.05}))
+    assert_same_optimum(warm, in_memory(X, Y, WEIGHT, **parameters | {"C": 0.05}))
 
 
 @pytest.mark.parametrize("penalty", ["L2", "no penalty"])
-def test_gd_goes_on_from_where_it_was(penalty):
+def test_gd_with_warm_start_goes_on_over_chunks(penalty):
     parameters = {"solver": "gd", "tol": 0, "warm_start": True} | PENALTIES[penalty]
     chunks = Chunks(X / [1, 5, 1000, 30], Y)
     whole = BCENeuronClassifier(max_iter=20, **parameters)
@@ -455,59 +460,77 @@ def tuples(*chunks):
     return lambda: iter(chunks)
 
 
-ONCE = iter([(X, Y)])
-MALFORMED = {
-    "a list": ([(X, Y)], TypeError, "callable that returns an iterator"),
-    "a generator": (Chunks(X, Y)(), TypeError, "chunks is generator; it must be a callable"),
-    "the same iterator twice": (lambda: ONCE, ValueError, "chunk"),
-    "no chunk": (tuples(), ValueError, "no chunk"),
-    "X alone": (tuples((X,)), ValueError, None),
-    "more than weights": (tuples((X, Y, WEIGHT, WEIGHT)), ValueError, None),
-    "three labels": (
-        Chunks(X, with_values(Y, 55, 2.0)),
-        ValueError,
-        r"Only binary .* labels \[0.0, 1.0, 2.0\]",
-    ),
-    "one label": (Chunks(X, np.ones(N)), ValueError, r"labels \[1.0\]|one class"),
-    "NaN in X": (Chunks(with_values(X, (55, 1), np.nan), Y), ValueError, "X contains NaN"),
-    "NaN in CSR": (
-        Chunks(with_values(X, (55, 1), np.nan), Y, container=sp.csr_array),
-        ValueError,
-        "X contains NaN",
-    ),
-    "infinity in X": (Chunks(with_values(X, (0, 1), np.inf), Y), ValueError, "contains infinity"),
-    "NaN in y": (Chunks(X, with_values(Y, 55, np.nan)), ValueError, "y contains NaN"),
-    "other features": (tuples((X, Y), (X[:, 1:], Y)), ValueError, "3 features"),
-    "other names": (
-        tuples(
-            (pd.DataFrame(X, columns=list("abcd")), Y), (pd.DataFrame(X, columns=list("abdc")), Y)
+def malformed():
+    """Return chunks, the error they raise and its message, by name; as iterators end, anew."""
+    once = iter([(X, Y)])
+    return {
+        "a list": ([(X, Y)], TypeError, "callable that returns an iterator"),
+        "a generator": (Chunks(X, Y)(), TypeError, "chunks is generator; it must be a callable"),
+        "the same iterator twice": (lambda: once, ValueError, "chunk"),
+        "no chunk": (tuples(), ValueError, "no chunk"),
+        "X alone": (tuples((X,)), ValueError, None),
+        "more than weights": (tuples((X, Y, WEIGHT, WEIGHT)), ValueError, None),
+        "three labels": (
+            Chunks(X, with_values(Y, 55, 2.0)),
+            ValueError,
+            r"Only binary .* labels \[0.0, 1.0, 2.0\]",
         ),
-        ValueError,
-        "feature names",
-    ),
-    "other lengths": (tuples((X, Y[:-1])), ValueError, "inconsistent numbers of samples"),
-    "one dimension": (tuples((X[:, 0], Y)), ValueError, "2D"),
-    "a weight below 0": (Chunks(X, Y, with_values(WEIGHT, 55, -1.0)), ValueError, "[Nn]egative"),
-    "no weight": (Chunks(X, Y, np.zeros(N)), ValueError, "no weight to class"),
-    "no weight to a class": (Chunks(X, Y, 1 - Y), ValueError, "no weight to class 1"),
-    "an error of its own": (broken_in_pass(1, OSError("no such table")), OSError, "no such table"),
-    "an error in a later pass": (broken_in_pass(3, OSError("lost")), OSError, "lost"),
-    "fewer samples later": (
-        changed_after_pass(2, X[:55], Y[:55]),
-        ValueError,
-        "There were 60 samples .* and now 55",
-    ),
-    "other labels later": (
-        changed_after_pass(2, X, Y + 1),
-        ValueError,
-        r"not among the classes \[0.0, 1.0\]: \[2.0\]",
-    ),
-    "NaN later": (
-        changed_after_pass(2, with_values(X, (5, 2), np.nan), Y),
-        ValueError,
-        "NaN",
-    ),
-}
+        "one label": (Chunks(X, np.ones(N)), ValueError, r"labels \[1.0\]|one class"),
+        "NaN in X": (Chunks(with_values(X, (55, 1), np.nan), Y), ValueError, "X contains NaN"),
+        "NaN in CSR": (
+            Chunks(with_values(X, (55, 1), np.nan), Y, container=sp.csr_array),
+            ValueError,
+            "X contains NaN",
+        ),
+        "infinity in X": (
+            Chunks(with_values(X, (0, 1), np.inf), Y),
+            ValueError,
+            "contains infinity",
+        ),
+        "NaN in y": (Chunks(X, with_values(Y, 55, np.nan)), ValueError, "y contains NaN"),
+        "other features": (tuples((X, Y), (X[:, 1:], Y)), ValueError, "3 features"),
+        "other names": (
+            tuples(
+                (pd.DataFrame(X, columns=list("abcd")), Y),
+                (pd.DataFrame(X, columns=list("abdc")), Y),
+            ),
+            ValueError,
+            "feature names",
+        ),
+        "other lengths": (tuples((X, Y[:-1])), ValueError, "inconsistent numbers of samples"),
+        "one dimension": (tuples((X[:, 0], Y)), ValueError, "2D"),
+        "a weight below 0": (
+            Chunks(X, Y, with_values(WEIGHT, 55, -1.0)),
+            ValueError,
+            "[Nn]egative",
+        ),
+        "no weight": (Chunks(X, Y, np.zeros(N)), ValueError, "no weight to class"),
+        "no weight to a class": (Chunks(X, Y, 1 - Y), ValueError, "no weight to class 1"),
+        "an error of its own": (
+            broken_in_pass(1, OSError("no such table")),
+            OSError,
+            "no such table",
+        ),
+        "an error in a later pass": (broken_in_pass(3, OSError("lost")), OSError, "lost"),
+        "fewer samples later": (
+            changed_after_pass(2, X[:55], Y[:55]),
+            ValueError,
+            "had 60 samples in the first pass and have 55",
+        ),
+        "other labels later": (
+            changed_after_pass(2, X, Y + 1),
+            ValueError,
+            r"not among the classes \[0.0, 1.0\]: \[2.0\]",
+        ),
+        "NaN later": (
+            changed_after_pass(2, with_values(X, (5, 2), np.nan), Y),
+            ValueError,
+            "infinite or no numbers|NaN",
+        ),
+    }
+
+
+fitted_or_not = pytest.mark.parametrize("fitted_before", [False, True], ids=["unfitted", "fitted"])
 UNSUPPORTED = {
     "sgd": ({"solver": "sgd"}, "'newton' or 'gd', or partial_fit"),
     "early_stopping": ({"early_stopping": True}, "early_stopping=True is not supported"),
@@ -516,110 +539,120 @@ UNSUPPORTED = {
 }
 
 
-@pytest.fixture(params=["unfitted", "fitted"])
-def neuron(request):
-    neuron = BCENeuronClassifier(random_state=3)
-    if request.param == "fitted":
-        neuron.fit(pd.DataFrame(X[:, :2], columns=["u", "v"]), LABELS)
-    return neuron
+@pytest.fixture
+def model(fitted_before):
+    model = BCENeuronClassifier(random_state=3)
+    if fitted_before:
+        model.fit(pd.DataFrame(X[:, :2], columns=["u", "v"]), LABELS)
+    return model
 
 
-@pytest.mark.parametrize("what", MALFORMED)
-def test_errors_leave_the_neuron_as_it_was(what, neuron):
-    global ONCE
-    ONCE = iter([(X, Y)])
-    chunks, error, message = MALFORMED[what]
-    if isinstance(chunks, Chunks):
-        chunks = type(chunks)(*chunks.arrays, container=chunks.container)
-    before = pickle.dumps(vars(neuron))
-    with pytest.raises(error, match=message):
-        fit_from_chunks(neuron, chunks)
-    assert pickle.dumps(vars(neuron)) == before
+@fitted_or_not
+def test_malformed_chunks_are_refused_and_change_nothing(model):
+    before = pickle.dumps(vars(model))
+    for name, (chunks, error, message) in malformed().items():
+        with naming(name):
+            with pytest.raises(error, match=message):
+                fit_from_chunks(model, chunks)
+            assert pickle.dumps(vars(model)) == before
 
 
-@pytest.mark.parametrize("what", UNSUPPORTED)
-def test_unsupported_parameters(what, neuron):
+@each_value(
+    pytest.mark.parametrize("what", UNSUPPORTED),
+    fitted_or_not,
+)
+def test_fit_from_chunks_refuses_parameters_before_it_reads(what, model):
     parameters, message = UNSUPPORTED[what]
-    neuron.set_params(**parameters)
-    before, chunks = pickle.dumps(vars(neuron)), Chunks(X, Y)
+    model.set_params(**parameters)
+    before, chunks = pickle.dumps(vars(model)), Chunks(X, Y)
     with pytest.raises(ValueError, match=message):
-        fit_from_chunks(neuron, chunks)
-    assert pickle.dumps(vars(neuron)) == before
+        fit_from_chunks(model, chunks)
+    assert pickle.dumps(vars(model)) == before
     assert chunks.calls == (what == "class_weight")  # before anything is read
 
 
-@pytest.mark.parametrize("soft", ["0.3", 1.5, -0.1])
-def test_targets_that_are_no_probabilities(soft, neuron):
-    neuron.set_params(soft_targets=True)
-    before = pickle.dumps(vars(neuron))
+@each_value(
+    pytest.mark.parametrize("soft", ["0.3", 1.5, -0.1]),
+    fitted_or_not,
+)
+def test_soft_targets_out_of_range_in_chunks_are_refused(soft, model):
+    model.set_params(soft_targets=True)
+    before = pickle.dumps(vars(model))
     with pytest.raises(ValueError, match=r"y in \[0, 1\]"):
-        fit_from_chunks(neuron, Chunks(X, with_values(Y, 55, soft)))
-    assert pickle.dumps(vars(neuron)) == before
+        fit_from_chunks(model, Chunks(X, with_values(Y, 55, soft)))
+    assert pickle.dumps(vars(model)) == before
 
 
-def test_continuous_labels_are_told_of_in_a_few_words(neuron):
+@fitted_or_not
+def test_error_of_continuous_labels_is_short(model):
     """As in memory: not by a list of all of them."""
     with pytest.raises(ValueError, match=r"soft_targets=True|binary") as raised:
-        fit_from_chunks(neuron, Chunks(X, X[:, 0]))
+        fit_from_chunks(model, Chunks(X, X[:, 0]))
     assert len(str(raised.value)) < 500
 
 
-def test_warm_start_from_other_features():
-    neuron = BCENeuronClassifier(warm_start=True).fit(X[:, :2], Y)
-    before = pickle.dumps(vars(neuron))
+def test_warm_start_from_another_number_of_features_is_refused():
+    model = BCENeuronClassifier(warm_start=True).fit(X[:, :2], Y)
+    before = pickle.dumps(vars(model))
     with pytest.raises(ValueError, match=r"X has 4 features, but warm_start=True .* fit on 2"):
-        fit_from_chunks(neuron, Chunks(X, Y))
-    assert pickle.dumps(vars(neuron)) == before
+        fit_from_chunks(model, Chunks(X, Y))
+    assert pickle.dumps(vars(model)) == before
 
 
 # --- Ctrl-C, and callbacks ---
 
 
-@pytest.mark.parametrize("finished", [1, 3])
-@pytest.mark.parametrize("solver", ["newton", "gd"])
-@pytest.mark.parametrize("penalty", ["L2", "L1"])
-def test_interrupt_in_a_chunk_keeps_the_last_pass(penalty, solver, finished, neuron):
+@every_pair(
+    pytest.mark.parametrize("finished", [1, 3]),
+    pytest.mark.parametrize("solver", ["newton", "gd"]),
+    pytest.mark.parametrize("penalty", ["L2", "L1"]),
+    fitted_or_not,
+)
+def test_interrupt_in_a_chunk_keeps_the_last_pass(penalty, solver, finished, model):
     """The first pass that would lead further is not finished."""
     parameters = {"solver": solver, "tol": 0, "max_iter": finished} | PENALTIES[penalty]
-    expected, chunks = clone(neuron).set_params(**parameters), Chunks(X, LABELS)
+    expected, chunks = clone(model).set_params(**parameters), Chunks(X, LABELS)
     fit_from_chunks(expected, chunks)
     stopping = broken_in_pass(chunks.calls + 1, KeyboardInterrupt("stopped"))
     stopping.arrays = X, LABELS
-    neuron.set_params(**parameters | {"max_iter": 50})
+    model.set_params(**parameters | {"max_iter": 50})
     with pytest.raises(KeyboardInterrupt, match="stopped"):
-        fit_from_chunks(neuron, stopping)
+        fit_from_chunks(model, stopping)
     assert stopping.calls == chunks.calls + 1
-    assert_array_equal(neuron.coef_, expected.coef_)
-    assert_array_equal(neuron.intercept_, expected.intercept_)
-    assert_array_equal(neuron.classes_, ["no", "yes"])
-    assert neuron.loss_curve_ == expected.loss_curve_
-    assert (neuron.n_iter_, neuron.converged_, neuron.n_features_in_) == (finished, False, 4)
-    assert vars(neuron).keys() == vars(expected).keys()
+    assert_array_equal(model.coef_, expected.coef_)
+    assert_array_equal(model.intercept_, expected.intercept_)
+    assert_array_equal(model.classes_, ["no", "yes"])
+    assert model.loss_curve_ == expected.loss_curve_
+    assert (model.n_iter_, model.converged_, model.n_features_in_) == (finished, False, 4)
+    assert vars(model).keys() == vars(expected).keys()
 
 
-@pytest.mark.parametrize("k", [1, 2])
-def test_interrupt_before_a_step_leaves_the_neuron_as_it_was(k, neuron):
-    before = pickle.dumps(vars(neuron))
+@each_value(
+    pytest.mark.parametrize("k", [1, 2]),
+    fitted_or_not,
+)
+def test_interrupt_before_a_step_leaves_the_estimator_as_it_was(k, model):
+    before = pickle.dumps(vars(model))
     with pytest.raises(KeyboardInterrupt):
-        fit_from_chunks(neuron, broken_in_pass(k, KeyboardInterrupt))
-    assert pickle.dumps(vars(neuron)) == before
+        fit_from_chunks(model, broken_in_pass(k, KeyboardInterrupt))
+    assert pickle.dumps(vars(model)) == before
 
 
 @pytest.mark.parametrize("solver", ["newton", "gd"])
-def test_callbacks_are_told_of_passes(solver):
+def test_callbacks_follow_every_pass_over_chunks(solver):
     pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 or later")
     from test_callbacks import Quiet, places_of
 
     quiet = Quiet()
-    neuron = BCENeuronClassifier(solver=solver, tol=0, max_iter=4).set_callbacks(quiet)
-    fit_from_chunks(neuron, Chunks(X, Y))
-    assert neuron.n_iter_ == 4
-    assert all(told.estimator is neuron for told in quiet.told)
+    model = BCENeuronClassifier(solver=solver, tol=0, max_iter=4).set_callbacks(quiet)
+    fit_from_chunks(model, Chunks(X, Y))
+    assert model.n_iter_ == 4
+    assert all(told.estimator is model for told in quiet.told)
     # Also torn down: what keeps threads, as a progress bar, else keeps the process from ending.
     assert quiet.places == places_of(4)
 
 
-def test_callbacks_see_the_neuron_and_may_end_the_fit():
+def test_callback_sees_the_fitted_estimator_and_may_end_the_fit():
     pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 or later")
     from test_callbacks import Quiet
 
@@ -630,32 +663,34 @@ def test_callbacks_see_the_neuron_and_may_end_the_fit():
             return len(coefs) == 3
 
     coefs = []
-    neuron = BCENeuronClassifier(tol=0, max_iter=9).set_callbacks(Looking())
-    fit_from_chunks(neuron, Chunks(X, Y))
-    assert (neuron.n_iter_, neuron.converged_) == (3, False)
+    model = BCENeuronClassifier(tol=0, max_iter=9).set_callbacks(Looking())
+    fit_from_chunks(model, Chunks(X, Y))
+    assert (model.n_iter_, model.converged_) == (3, False)
     for k, coef in enumerate(coefs[:3]):
         assert_array_equal(coef, fitted(Chunks(X, Y), tol=0, max_iter=k + 1).coef_)
-    assert_array_equal(neuron.coef_, coefs[2])
+    assert_array_equal(model.coef_, coefs[2])
 
 
 # --- a file that is mapped ---
 
 
-@pytest.mark.parametrize("mode", ["r", "c", "r+"])
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_mapped_file_is_the_array(tmp_path, mode, order, dtype):
+@every_pair(
+    pytest.mark.parametrize("mode", ["r", "c", "r+"]),
+    pytest.mark.parametrize("order", ["C", "F"]),
+    pytest.mark.parametrize("dtype", [np.float32, np.float64]),
+)
+def test_memory_mapped_file_gives_the_fit_of_the_array(tmp_path, mode, order, dtype):
     array = np.asarray(X, dtype=dtype, order=order)
     np.save(tmp_path / "X.npy", array)
     mapped = np.load(tmp_path / "X.npy", mmap_mode=mode)
     assert isinstance(mapped, np.memmap)
-    neuron, expected = in_memory(mapped, Y), in_memory(array, Y)
-    assert_array_equal(neuron.coef_, expected.coef_)
-    assert neuron.n_passes_ == expected.n_passes_
+    model, expected = in_memory(mapped, Y), in_memory(array, Y)
+    assert_array_equal(model.coef_, expected.coef_)
+    assert model.n_passes_ == expected.n_passes_
     assert_array_equal(np.load(tmp_path / "X.npy"), array)
 
 
-def test_random_rows_are_read_in_order(tall, tmp_path, monkeypatch):
+def test_sampled_rows_of_a_mapped_file_are_read_in_order(tall, tmp_path, monkeypatch):
     """As they lie in the file, few of them, and each once."""
     np.save(tmp_path / "X.npy", tall[0])
     drawn, of_rows = [], InMemoryObjective.of_rows
@@ -710,26 +745,26 @@ try:
 except MemoryError:
     pass
 try:
-    neuron = BCENeuronClassifier().fit(X, y)
+    model = BCENeuronClassifier().fit(X, y)
 finally:
     ended.set()
     watcher.join()
-told = {"peak": max(peak), "samples": len(peak), "n_passes": neuron.n_passes_}
-told["converged"] = neuron.converged_
+told = {"peak": max(peak), "samples": len(peak), "n_passes": model.n_passes_}
+told["converged"] = model.converged_
 
 slope = np.zeros(n_features)
 for at in range(0, len(X), 20_000):
     rows = X[at : at + 20_000].astype(float)
-    z = rows @ neuron.coef_[0] + neuron.intercept_[0]
+    z = rows @ model.coef_[0] + model.intercept_[0]
     slope += rows.T @ (1 / (1 + np.exp(-z)) - y[at : at + 20_000]) / len(X)
-told["slope"] = float(np.linalg.norm(slope + neuron.coef_[0] / len(X)))
+told["slope"] = float(np.linalg.norm(slope + model.coef_[0] / len(X)))
 print(json.dumps(told))
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and /proc are of Linux")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_mapped_file_of_four_times_the_memory(tmp_path, dtype):
+def test_memory_mapped_file_of_four_times_the_memory_is_fitted(tmp_path, dtype):
     rng, n_features = np.random.default_rng(0), 100
     n_samples = FILE * 2**20 // (n_features * np.dtype(dtype).itemsize)
     labels, beta = [], rng.normal(size=n_features) / 5

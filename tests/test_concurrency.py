@@ -17,6 +17,7 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from covering import each_value
 from numpy.testing import assert_array_equal, assert_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -25,7 +26,7 @@ from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limi
 
 import sklearn_bce
 from sklearn_bce import BCENeuronClassifier
-from sklearn_bce._kernels import threads as _threads
+from sklearn_bce._kernels import threads as kernel_threads
 from sklearn_bce._kernels.threads import all_blas_threads, one_blas_thread
 
 N_THREADS = 8
@@ -94,11 +95,11 @@ def data_sets(shape, n_sets=N_THREADS):
     return [random_data(*shape[:2], seed=seed, sparse=shape[2])[:2] for seed in range(n_sets)]
 
 
-def what_was_learned(neuron):
+def what_was_learned(model):
     """Return all that a fit leaves which depends on the order of a sum or on a step."""
-    arrays = [neuron.coef_.tobytes(), neuron.intercept_.tobytes()]
-    held_out = getattr(neuron, "validation_loss_curve_", None)
-    return [*arrays, neuron.loss_curve_, held_out, neuron.n_iter_, neuron.n_passes_]
+    arrays = [model.coef_.tobytes(), model.intercept_.tobytes()]
+    held_out = getattr(model, "validation_loss_curve_", None)
+    return [*arrays, model.loss_curve_, held_out, model.n_iter_, model.n_passes_]
 
 
 def learned(parameters, X, y):
@@ -146,7 +147,7 @@ def test_fits_in_8_threads_are_serial_fits_bit_for_bit(key):
             assert [of_thread[k] for k in range(N_THREADS)] == serial
 
 
-def test_all_kinds_of_fits_at_once_and_twice():
+def test_fits_of_all_kinds_at_once_are_serial_fits():
     tasks = [
         partial(learned, parameters, *random_data(*shape[:2], seed=1, sparse=shape[2])[:2])
         for parameters, shape in [*CASES.values(), *LARGE_CASES.values()]
@@ -160,13 +161,13 @@ def test_all_kinds_of_fits_at_once_and_twice():
 def test_large_fits_have_one_thread_or_all_and_no_third_result(key, monkeypatch):
     """Which of the 8 is alone for a moment is chance; what it learns then is not."""
     parameters, shape = LARGE_CASES[key]
-    data, used, in_threads = data_sets(shape, 4), [], _threads.in_threads
+    data, used, in_threads = data_sets(shape, 4), [], kernel_threads.in_threads
 
     def noting(tasks):
         used.append(len(tasks))
         in_threads(tasks)
 
-    monkeypatch.setattr(_threads, "in_threads", noting)
+    monkeypatch.setattr(kernel_threads, "in_threads", noting)
     expected = [[] for _ in data]
     for limit in (1, 2):
         used.clear()
@@ -182,7 +183,7 @@ def test_large_fits_have_one_thread_or_all_and_no_third_result(key, monkeypatch)
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-def test_samples_that_threads_share(sparse):
+def test_fits_on_shared_samples_are_serial_fits(sparse):
     X, y, _ = random_data(300, 6, sparse=sparse)
     tasks = [partial(learned, {"l1_ratio": 0.5, "C": 10.0**-k}, X, y) for k in range(N_THREADS)]
     with blas_limit(1):
@@ -192,42 +193,44 @@ def test_samples_that_threads_share(sparse):
             assert at_once(tasks) == serial
 
 
-@pytest.mark.parametrize("shape", [(200, 12, False), (200, 20, True)])
-@pytest.mark.parametrize(
-    "parameters",
-    [{"l1_ratio": 1.0}, {}, GD | {"max_iter": 3}, SGD],
-    ids=["L1", "newton", "gd", "sgd"],
+@each_value(
+    pytest.mark.parametrize("shape", [(200, 12, False), (200, 20, True)]),
+    pytest.mark.parametrize(
+        "parameters",
+        [{"l1_ratio": 1.0}, {}, GD | {"max_iter": 3}, SGD],
+        ids=["L1", "newton", "gd", "sgd"],
+    ),
 )
-def test_warm_starts_in_threads(parameters, shape):
+def test_warm_start_paths_in_threads_are_serial_paths(parameters, shape):
     """Each along a path of C of its own; with an L1 norm by what the fit before has known."""
 
     def path(X, y):
-        neuron = BCENeuronClassifier(warm_start=True, **parameters)
-        return [what_was_learned(neuron.set_params(C=C).fit(X, y)) for C in np.logspace(0, -1.5, 6)]
+        model = BCENeuronClassifier(warm_start=True, **parameters)
+        return [what_was_learned(model.set_params(C=C).fit(X, y)) for C in np.logspace(0, -1.5, 6)]
 
     tasks = [partial(path, *each) for each in data_sets(shape)]
     with blas_limit(1):
         assert at_once(tasks) == [task() for task in tasks]
 
 
-def test_streams_in_threads():
+def test_streams_in_threads_are_serial_streams():
     def stream(X, y):
-        neuron = BCENeuronClassifier(solver="sgd", random_state=0)
+        model = BCENeuronClassifier(solver="sgd", random_state=0)
         for rows in np.array_split(np.arange(len(y)), 10):
-            neuron.partial_fit(X[rows], y[rows], classes=[0, 1])
-        return what_was_learned(neuron)
+            model.partial_fit(X[rows], y[rows], classes=[0, 1])
+        return what_was_learned(model)
 
     tasks = [partial(stream, *each) for each in data_sets((300, 5, False))]
     with blas_limit(1):
         assert at_once(tasks) == [task() for task in tasks]
 
 
-def test_predictions_of_one_neuron_in_threads_beside_fits():
+def test_predictions_beside_fits_in_threads_are_serial_ones():
     X, y, _ = random_data(2000, 30)
-    neuron = BCENeuronClassifier().fit(X, y)
+    model = BCENeuronClassifier().fit(X, y)
     with blas_limit(1):
-        expected = neuron.predict_proba(X).tobytes()
-        predicting = [lambda: [neuron.predict_proba(X).tobytes() for _ in range(20)]] * 4
+        expected = model.predict_proba(X).tobytes()
+        predicting = [lambda: [model.predict_proba(X).tobytes() for _ in range(20)]] * 4
         fitting = [lambda: [learned({}, X, y) for _ in range(5)]] * 4
         found = at_once(predicting + fitting)
     assert {each for one in found[:4] for each in one} == {expected}
@@ -300,7 +303,7 @@ def test_blas_is_held_in_a_thread_after_a_fit_in_another():
 @pytest.mark.parametrize(
     "parameters", [SGD | {"batch_size": 5000}, {"random_state": 0}], ids=["sgd", "newton"]
 )
-def test_a_fit_beside_one_that_has_left_its_threads_to_blas(parameters):
+def test_fit_beside_another_holds_blas_to_one_thread(parameters):
     """It holds BLAS to one thread all the same: BLAS's threads add in another order."""
     X, y, _ = random_data(20_000, 100)
     with blas_limit(2), one_blas_thread():  # of the other fit
@@ -331,31 +334,33 @@ def in_workers(backend):
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading"])
-def test_joblib(backend):
+def test_joblib_workers_give_serial_fits(backend):
     cases = [*CASES.values(), LARGE_CASES["newton"], LARGE_CASES["newton, CSR"]]
-    neurons = [BCENeuronClassifier(**parameters) for parameters, _ in cases]
+    models = [BCENeuronClassifier(**parameters) for parameters, _ in cases]
     data = [random_data(*shape[:2], seed=2, sparse=shape[2])[:2] for _, shape in cases]
     with blas_limit(1), in_workers(backend):
-        serial = [clone(neuron).fit(*each) for neuron, each in zip(neurons, data, strict=True)]
+        serial = [clone(model).fit(*each) for model, each in zip(models, data, strict=True)]
         fitted = joblib.Parallel()(
-            joblib.delayed(BCENeuronClassifier.fit)(neuron, *each)
-            for neuron, each in zip(neurons, data, strict=True)
+            joblib.delayed(BCENeuronClassifier.fit)(model, *each)
+            for model, each in zip(models, data, strict=True)
         )
     for one, other in zip(fitted, serial, strict=True):
         assert what_was_learned(one) == what_was_learned(other)
 
 
-@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
-@pytest.mark.parametrize("backend", ["loky", "threading"])
-def test_grid_search_with_two_jobs(backend, container):
+@each_value(
+    pytest.mark.parametrize("container", [np.asarray, sp.csr_array]),
+    pytest.mark.parametrize("backend", ["loky", "threading"]),
+)
+def test_grid_search_with_two_jobs_is_the_serial_search(backend, container):
     X, y, _ = random_data(300, 10, sparse=True)
     X = container(X.toarray())
     grid = [
         {"C": [0.01, 1.0], "l1_ratio": [0.0, 1.0]},
         {"solver": ["gd", "sgd"], "tol": [0.0], "max_iter": [5]},
     ]
-    neuron = BCENeuronClassifier(random_state=0, warm_start=True)
-    search = GridSearchCV(neuron, grid, scoring="neg_log_loss", cv=3)
+    model = BCENeuronClassifier(random_state=0, warm_start=True)
+    search = GridSearchCV(model, grid, scoring="neg_log_loss", cv=3)
     with blas_limit(1):
         serial = clone(search).fit(X, y)
         with in_workers(backend):
@@ -388,8 +393,8 @@ cases += [(sgd, X) for X in small[:4]] + [({"random_state": 0}, large)]
 def fit(k):
     parameters, X = cases[k]
     y = (X[:, 0] + np.sin(37 * np.arange(len(X))) > 0).astype(int)
-    neuron = BCENeuronClassifier(**parameters).fit(X, y)
-    return neuron.coef_.tobytes(), neuron.intercept_.tobytes()
+    model = BCENeuronClassifier(**parameters).fit(X, y)
+    return model.coef_.tobytes(), model.intercept_.tobytes()
 
 def fits_at_once():
     found, ready = {}, threading.Barrier(len(cases))
@@ -436,7 +441,7 @@ print(sklearn_bce.__file__)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.parametrize("limit", [1, 2])
-def test_first_fits_of_a_process_at_once_and_fork_after_them(limit):
+def test_first_fits_at_once_and_a_fork_after_them_work(limit):
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(limit)], capture_output=True, text=True, timeout=HANG
     )
@@ -473,7 +478,7 @@ with threadpool_limits(2, "blas"):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-def test_fork_in_a_fit_is_a_process_without_one():
+def test_process_forked_during_a_fit_fits_alone():
     done = subprocess.run(
         [sys.executable, "-c", FORKED_IN_A_FIT], capture_output=True, text=True, timeout=HANG
     )

@@ -1,4 +1,4 @@
-"""The neuron on Dask collections: the optimum of all in memory, whatever computes it."""
+"""The estimator on Dask collections: the optimum of all in memory, whatever computes it."""
 
 import os
 import pickle
@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from covering import each_value, every_pair
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from small_data import assert_same_neuron, in_memory, minimum, random_data
+from small_data import assert_same_optimum, in_memory, minimum, naming, random_data
 
 import sklearn_bce
 from sklearn_bce import BCENeuronClassifier
@@ -22,7 +23,7 @@ da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 distributed = pytest.importorskip("distributed")
 
-from sklearn_bce._estimator import dask_blocks as _dask_blocks  # noqa: E402
+from sklearn_bce._estimator import dask_blocks  # noqa: E402
 from sklearn_bce._estimator.dask_blocks import Blocks  # noqa: E402
 from sklearn_bce._objective.summary import ROWS_PER_COORDINATE  # noqa: E402
 from sklearn_bce.dask import DaskBCENeuronClassifier  # noqa: E402
@@ -60,68 +61,74 @@ def estimator(**parameters):
 # --- the optimum ---
 
 
-@pytest.mark.parametrize("columns", [P, 3])
-@pytest.mark.parametrize("rows", ROWS)
-@pytest.mark.parametrize("kind", [None, sp.csr_array, sp.csr_matrix])
-def test_same_optimum_for_any_blocks(kind, rows, columns):
+@every_pair(
+    pytest.mark.parametrize("columns", [P, 3]),
+    pytest.mark.parametrize("rows", ROWS),
+    pytest.mark.parametrize("kind", [None, sp.csr_array, sp.csr_matrix]),
+)
+def test_blocks_of_any_shape_reach_the_optimum_of_one_array(kind, rows, columns):
     x, y, weight = collections(ROWS[rows], columns)
     if kind is not None:
         x = x.map_blocks(kind, meta=kind((0, P)))
-    assert_same_neuron(estimator().fit(x, y, weight), in_memory(X, Y, WEIGHT))
+    assert_same_optimum(estimator().fit(x, y, weight), in_memory(X, Y, WEIGHT))
 
 
 @pytest.mark.parametrize("kind", [None, sp.csr_array])
-def test_same_optimum_for_blocks_of_one_row(kind):
+def test_blocks_of_one_row_reach_the_optimum_of_one_array(kind):
     arrays = X[:40], Y[:40], WEIGHT[:40]
     x, y, weight = collections(1, arrays=arrays)
     if kind is not None:
         x = x.map_blocks(kind, meta=kind((0, P)))
-    assert_same_neuron(estimator().fit(x, y, weight), in_memory(*arrays))
+    assert_same_optimum(estimator().fit(x, y, weight), in_memory(*arrays))
 
 
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        {"C": np.inf},
-        {"C": 1e-3},
-        {"C": 0.05, "l1_ratio": 1},
-        {"C": 0.3, "l1_ratio": 0.5},
-        {"fit_intercept": False},
-        {"class_weight": {0: 1, 1: 3.5}},
-        {"class_weight": "balanced"},
-        {"solver": "gd", "tol": 0, "max_iter": 5, "learning_rate": 1e-3},
-    ],
-    ids=str,
+@each_value(
+    pytest.mark.parametrize(
+        "parameters",
+        [
+            {"C": np.inf},
+            {"C": 1e-3},
+            {"C": 0.05, "l1_ratio": 1},
+            {"C": 0.3, "l1_ratio": 0.5},
+            {"fit_intercept": False},
+            {"class_weight": {0: 1, 1: 3.5}},
+            {"class_weight": "balanced"},
+            {"solver": "gd", "tol": 0, "max_iter": 5, "learning_rate": 1e-3},
+        ],
+        ids=str,
+    ),
+    pytest.mark.parametrize("weighted", [False, True]),
 )
-@pytest.mark.parametrize("weighted", [False, True])
-def test_same_optimum_for_any_parameters(parameters, weighted):
+def test_blocks_reach_the_optimum_of_one_array_for_any_parameters(parameters, weighted):
     n = 2 + weighted
     expected = in_memory(*(X, Y, WEIGHT)[:n], **parameters)
-    assert_same_neuron(estimator(**parameters).fit(*collections()[:n]), expected)
+    assert_same_optimum(estimator(**parameters).fit(*collections()[:n]), expected)
 
 
 @pytest.mark.parametrize("C", [0.01, np.inf])
-def test_same_optimum_as_by_the_textbook(C):
-    neuron = estimator(C=C).fit(*collections())
+def test_blocks_reach_the_minimum_of_textbook_newton(C):
+    model = estimator(C=C).fit(*collections())
     expected = minimum((X, Y, WEIGHT), C)
-    assert_allclose(np.append(neuron.coef_, neuron.intercept_), expected, rtol=1e-8)
+    assert_allclose(np.append(model.coef_, model.intercept_), expected, rtol=1e-8)
 
 
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
-def test_soft_targets(class_weight):
+def test_soft_targets_in_blocks_reach_the_optimum_and_score_of_one_array(class_weight):
     soft = 0.8 * Y + 0.2 * np.random.default_rng(0).random(N)
     parameters = {"soft_targets": True, "class_weight": class_weight}
     x, y, weight = collections(arrays=(X, soft, WEIGHT))
-    neuron = estimator(**parameters).fit(x, y, weight)
-    assert_same_neuron(neuron, in_memory(X, soft, WEIGHT, **parameters))
-    local = neuron.to_local().score(X, soft, WEIGHT)
-    assert neuron.score(x, y, weight) == pytest.approx(local, rel=1e-12)
+    model = estimator(**parameters).fit(x, y, weight)
+    assert_same_optimum(model, in_memory(X, soft, WEIGHT, **parameters))
+    local = model.to_local().score(X, soft, WEIGHT)
+    assert model.score(x, y, weight) == pytest.approx(local, rel=1e-12)
 
 
-@pytest.mark.parametrize("empty", [False, True])
-@pytest.mark.parametrize("kind", [None, sp.csr_array])
-@pytest.mark.parametrize("columns", [P, 3])
-def test_blocks_of_unknown_sizes(columns, kind, empty):
+@every_pair(
+    pytest.mark.parametrize("empty", [False, True]),
+    pytest.mark.parametrize("kind", [None, sp.csr_array]),
+    pytest.mark.parametrize("columns", [P, 3]),
+)
+def test_blocks_of_unknown_sizes_reach_the_optimum_of_one_array(columns, kind, empty):
     """Also where none of a block is left."""
     x, y, weight = collections(columns=columns)
     order = np.argsort(X[:, 0]) if empty else np.arange(N)
@@ -132,48 +139,48 @@ def test_blocks_of_unknown_sizes(columns, kind, empty):
     assert np.isnan(x.chunks[0]).all()
     if kind is not None:
         x = x.map_blocks(kind, meta=kind((0, P)))
-    neuron = estimator().fit(x, y[kept], weight[kept])
-    assert_same_neuron(neuron, in_memory(X[order][inside], Y[order][inside], WEIGHT[order][inside]))
+    model = estimator().fit(x, y[kept], weight[kept])
+    assert_same_optimum(model, in_memory(X[order][inside], Y[order][inside], WEIGHT[order][inside]))
 
 
 @pytest.mark.parametrize("parts", [1, 5])
-def test_data_frames(parts):
+def test_data_frames_give_the_fit_and_predictions_of_pandas(parts):
     frame = pd.DataFrame(X, columns=NAMES).assign(label=LABELS, weight=WEIGHT)
     frame = frame.astype({"label": object})
     table = dd.from_pandas(frame, npartitions=parts)
-    neuron = estimator().fit(table[NAMES], table["label"], table["weight"])
+    model = estimator().fit(table[NAMES], table["label"], table["weight"])
     expected = in_memory(frame[NAMES], LABELS, WEIGHT)
-    assert_same_neuron(neuron, expected)
-    assert_array_equal(neuron.feature_names_in_, NAMES)
+    assert_same_optimum(model, expected)
+    assert_array_equal(model.feature_names_in_, NAMES)
     for method in METHODS:
-        lazy = getattr(neuron, method)(table[NAMES])
-        assert_array_equal(lazy.compute(), getattr(neuron.to_local(), method)(frame[NAMES]))
-    assert neuron.score(table[NAMES], table["label"]) == expected.score(frame[NAMES], LABELS)
+        lazy = getattr(model, method)(table[NAMES])
+        assert_array_equal(lazy.compute(), getattr(model.to_local(), method)(frame[NAMES]))
+    assert model.score(table[NAMES], table["label"]) == expected.score(frame[NAMES], LABELS)
 
 
-def test_it_leaves_what_fit_leaves():
-    def public(neuron):
-        return {name: type(value) for name, value in vars(neuron).items() if name.endswith("_")}
+def test_dask_fit_sets_the_attributes_of_fit():
+    def public(model):
+        return {name: type(value) for name, value in vars(model).items() if name.endswith("_")}
 
     assert public(estimator().fit(*collections())) == public(in_memory(X, Y, WEIGHT))
 
 
-def test_a_fit_of_arrays_forgets_names():
+def test_fit_of_arrays_removes_feature_names():
     table = dd.from_pandas(pd.DataFrame(X, columns=NAMES).assign(y=Y), npartitions=2)
-    neuron = estimator().fit(table[NAMES], table["y"])
-    neuron.fit(*collections())
-    assert not hasattr(neuron, "feature_names_in_")
+    model = estimator().fit(table[NAMES], table["y"])
+    model.fit(*collections())
+    assert not hasattr(model, "feature_names_in_")
 
 
-def test_targets_and_weights_in_memory():
+def test_targets_and_weights_may_be_in_memory():
     x = collections()[0]
-    assert_same_neuron(estimator().fit(x, LABELS, WEIGHT), in_memory(X, LABELS, WEIGHT))
-    assert_same_neuron(estimator().fit(x, list(Y), list(WEIGHT)), in_memory(X, Y, WEIGHT))
+    assert_same_optimum(estimator().fit(x, LABELS, WEIGHT), in_memory(X, LABELS, WEIGHT))
+    assert_same_optimum(estimator().fit(x, list(Y), list(WEIGHT)), in_memory(X, Y, WEIGHT))
 
 
-def test_targets_in_other_blocks_of_known_sizes():
+def test_targets_may_have_other_blocks_of_known_sizes():
     x, y, weight = collections()
-    assert_same_neuron(
+    assert_same_optimum(
         estimator().fit(x, y.rechunk(33), weight.rechunk(N)), in_memory(X, Y, WEIGHT)
     )
 
@@ -188,31 +195,31 @@ def unsorted_and_repeated(block):
     return sp.csr_array((values, np.tile(column, 2)[order], starts), shape=block.shape)
 
 
-def test_sparse_blocks_that_are_not_canonical():
+def test_csr_blocks_that_are_not_canonical_give_the_same_steps():
     """They are as good: the curvature, and so the steps, are those of the sums."""
     x, y, weight = collections()
     messy = x.map_blocks(unsorted_and_repeated, meta=sp.csr_array((0, P)))
     assert not messy.blocks[0].compute().has_canonical_format
     assert_array_equal(messy.blocks[0].compute().toarray(), X[:50])
-    neuron, expected = estimator().fit(messy, y, weight), estimator().fit(sparse(), y, weight)
-    assert_same_neuron(neuron, in_memory(X, Y, WEIGHT))
-    assert_allclose(neuron.loss_curve_, expected.loss_curve_, rtol=1e-12)
+    model, expected = estimator().fit(messy, y, weight), estimator().fit(sparse(), y, weight)
+    assert_same_optimum(model, in_memory(X, Y, WEIGHT))
+    assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-12)
 
 
-def test_single_precision():
-    neuron = estimator(tol=1e-9).fit(*collections(arrays=(X.astype(np.float32), Y, WEIGHT)))
+def test_float32_blocks_give_float32_weights():
+    model = estimator(tol=1e-9).fit(*collections(arrays=(X.astype(np.float32), Y, WEIGHT)))
     expected = in_memory(X.astype(np.float32), Y, WEIGHT)
-    assert neuron.coef_.dtype == np.float32
-    assert_allclose(neuron.coef_, expected.coef_, rtol=1e-4)
+    assert model.coef_.dtype == np.float32
+    assert_allclose(model.coef_, expected.coef_, rtol=1e-4)
 
 
-def test_warm_start():
+def test_warm_start_on_dask_takes_fewer_iterations():
     x, y, weight = collections()
-    neuron = estimator(warm_start=True).fit(x, y, weight)
-    n_iter = neuron.n_iter_
-    neuron.fit(x, y, weight)
-    assert neuron.n_iter_ < n_iter
-    assert_same_neuron(neuron.set_params(C=0.05).fit(x, y, weight), in_memory(X, Y, WEIGHT, C=0.05))
+    model = estimator(warm_start=True).fit(x, y, weight)
+    n_iter = model.n_iter_
+    model.fit(x, y, weight)
+    assert model.n_iter_ < n_iter
+    assert_same_optimum(model.set_params(C=0.05).fit(x, y, weight), in_memory(X, Y, WEIGHT, C=0.05))
 
 
 # --- schedulers ---
@@ -247,23 +254,23 @@ PENALTIES = [{}, {"C": 0.05, "l1_ratio": 1}]
 
 @pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
 @pytest.mark.parametrize("parameters", PENALTIES, ids=str)
-def test_schedulers_of_one_process(scheduler, parameters):
+def test_every_scheduler_of_one_process_reaches_the_optimum(scheduler, parameters):
     with dask.config.set(scheduler=scheduler):
-        neuron = estimator(**parameters).fit(*collections(columns=3))
-    assert_same_neuron(neuron, in_memory(X, Y, WEIGHT, **parameters))
+        model = estimator(**parameters).fit(*collections(columns=3))
+    assert_same_optimum(model, in_memory(X, Y, WEIGHT, **parameters))
 
 
 @pytest.mark.parametrize("parameters", PENALTIES, ids=str)
-def test_active_client(client, parameters):
+def test_active_client_computes_the_optimum(client, parameters):
     assert set(client.run(lambda: __import__("sklearn_bce").__file__).values()) == {
         sklearn_bce.__file__
     }
-    neuron = estimator(**parameters).fit(*collections(columns=3))
-    assert_same_neuron(neuron, in_memory(X, Y, WEIGHT, **parameters))
-    assert len(np.unique(neuron.predict(collections()[0]).compute())) == 2
+    model = estimator(**parameters).fit(*collections(columns=3))
+    assert_same_optimum(model, in_memory(X, Y, WEIGHT, **parameters))
+    assert len(np.unique(model.predict(collections()[0]).compute())) == 2
 
 
-def test_given_client(passive_client):
+def test_given_client_computes_every_block(passive_client):
     """Here, where there is no other, it computes all; this process would not get a block."""
     x, y, weight = collections(columns=3)
     here = os.getpid()
@@ -273,14 +280,14 @@ def test_given_client(passive_client):
         return block
 
     x = x.map_blocks(elsewhere, dtype=float, meta=np.empty((0, 0)))
-    neuron = estimator(client=passive_client).fit(x, y, weight)
-    assert_same_neuron(neuron, in_memory(X, Y, WEIGHT))
-    assert neuron.score(x, y, weight) == pytest.approx(neuron.to_local().score(X, Y, WEIGHT))
+    model = estimator(client=passive_client).fit(x, y, weight)
+    assert_same_optimum(model, in_memory(X, Y, WEIGHT))
+    assert model.score(x, y, weight) == pytest.approx(model.to_local().score(X, Y, WEIGHT))
 
 
-def test_persisted_collections(client):
+def test_persisted_collections_reach_the_optimum(client):
     persisted = client.persist(list(collections()))
-    assert_same_neuron(estimator().fit(*persisted), in_memory(X, Y, WEIGHT))
+    assert_same_optimum(estimator().fit(*persisted), in_memory(X, Y, WEIGHT))
 
 
 def test_clones_share_the_client(passive_client):
@@ -290,10 +297,10 @@ def test_clones_share_the_client(passive_client):
 
 def test_a_pickle_leaves_the_client_out(passive_client):
     """A fitted estimator can be stored; its client is of this process."""
-    neuron = estimator(client=passive_client).fit(*collections())
-    other = pickle.loads(pickle.dumps(neuron))
+    model = estimator(client=passive_client).fit(*collections())
+    other = pickle.loads(pickle.dumps(model))
     assert other.client is None
-    assert_array_equal(other.coef_, neuron.coef_)
+    assert_array_equal(other.coef_, model.coef_)
 
 
 # --- what is there afterwards ---
@@ -306,11 +313,13 @@ def fitted():
         return estimator(C=0.7).fit(x, y, weight)
 
 
-@pytest.mark.parametrize("rows", [50, N])
-@pytest.mark.parametrize("columns", [P, 3])
-@pytest.mark.parametrize("kind", [None, sp.csr_array])
-@pytest.mark.parametrize("method", METHODS)
-def test_predictions_are_those_of_the_local_neuron(fitted, method, kind, columns, rows):
+@every_pair(
+    pytest.mark.parametrize("rows", [50, N]),
+    pytest.mark.parametrize("columns", [P, 3]),
+    pytest.mark.parametrize("kind", [None, sp.csr_array]),
+    pytest.mark.parametrize("method", METHODS),
+)
+def test_dask_predictions_are_those_of_the_local_estimator(fitted, method, kind, columns, rows):
     x = collections(rows, columns)[0]
     if kind is not None:
         x = x.map_blocks(kind, meta=kind((0, P)))
@@ -331,7 +340,7 @@ def assert_allclose_or_equal(actual, expected):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_predictions_for_blocks_of_unknown_sizes(fitted, method):
+def test_predictions_on_blocks_of_unknown_sizes_are_local_ones(fitted, method):
     x = collections()[0]
     kept = X[:, 0] > 0
     lazy = getattr(fitted, method)(x[x[:, 0] > 0])
@@ -339,7 +348,7 @@ def test_predictions_for_blocks_of_unknown_sizes(fitted, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_predictions_for_empty_blocks(fitted, method):
+def test_predictions_on_empty_blocks_are_local_ones(fitted, method):
     """A filter may leave none of a block; `fit` takes it."""
     order = np.argsort(X[:, 0])
     (x,) = collections(arrays=(X[order],))
@@ -349,7 +358,7 @@ def test_predictions_for_empty_blocks(fitted, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_predictions_where_the_number_of_columns_is_unknown(fitted, method):
+def test_predictions_on_unknown_columns_are_local_ones_or_an_error(fitted, method):
     """Whether it is that of the fit turns out as they are computed."""
 
     def block(rows):
@@ -361,17 +370,21 @@ def test_predictions_where_the_number_of_columns_is_unknown(fitted, method):
         getattr(fitted, method)(block(X[:, :3])).compute()
 
 
-@pytest.mark.parametrize("of_fit", [np.float32, np.float64])
-@pytest.mark.parametrize("of_x", [np.float32, np.float64])
-@pytest.mark.parametrize("method", METHODS)
-def test_predictions_have_the_type_they_tell(method, of_x, of_fit):
-    neuron = estimator(tol=1e-6).fit(*collections(arrays=(X.astype(of_fit), Y)))
-    lazy = getattr(neuron, method)(collections()[0].astype(of_x))
+@every_pair(
+    pytest.mark.parametrize("of_fit", [np.float32, np.float64]),
+    pytest.mark.parametrize("of_x", [np.float32, np.float64]),
+    pytest.mark.parametrize("method", METHODS),
+)
+def test_predictions_have_the_dtype_that_they_announce(method, of_x, of_fit):
+    model = estimator(tol=1e-6).fit(*collections(arrays=(X.astype(of_fit), Y)))
+    lazy = getattr(model, method)(collections()[0].astype(of_x))
     assert lazy.compute().dtype == lazy.dtype
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("frame", [False, True])
+@each_value(
+    pytest.mark.parametrize("method", METHODS),
+    pytest.mark.parametrize("frame", [False, True]),
+)
 def test_nothing_is_computed_before_it_is_asked_for(method, frame):
     computed = []
 
@@ -381,19 +394,19 @@ def test_nothing_is_computed_before_it_is_asked_for(method, frame):
 
     if frame:
         x = dd.from_pandas(pd.DataFrame(X, columns=NAMES), npartitions=4)
-        neuron = estimator(tol=1e-6).fit(x, dd.from_pandas(pd.Series(Y), npartitions=4))
+        model = estimator(tol=1e-6).fit(x, dd.from_pandas(pd.Series(Y), npartitions=4))
         x = x.map_partitions(counted, meta=x._meta)
     else:
-        neuron = estimator(tol=1e-6).fit(*collections(60))
+        model = estimator(tol=1e-6).fit(*collections(60))
         x = collections(60)[0].map_blocks(counted, dtype=float, meta=np.empty((0, 0)))
     computed.clear()  # of guesses at what comes of it
-    lazy = getattr(neuron, method)(x)
+    lazy = getattr(model, method)(x)
     assert computed == []
     assert len(lazy.compute()) == N
     assert sum(computed) == N
 
 
-def test_score(fitted):
+def test_dask_score_is_that_of_the_local_estimator(fitted):
     x, y, weight = collections(arrays=(X, LABELS, WEIGHT))
     local = fitted.to_local()
     assert fitted.score(x, y) == pytest.approx(local.score(X, LABELS))
@@ -405,20 +418,20 @@ def test_score(fitted):
     assert isinstance(fitted.score(x, y), float)
 
 
-def test_to_local_is_a_fitted_neuron_of_its_own(fitted):
+def test_to_local_returns_an_independent_fitted_estimator(fitted):
     local = fitted.to_local()
     assert type(local) is BCENeuronClassifier
     expected = fitted.get_params()
     del expected["client"]
     assert local.get_params().items() >= expected.items()
-    assert_same_neuron(local, in_memory(X, LABELS, WEIGHT, C=0.7))
+    assert_same_optimum(local, in_memory(X, LABELS, WEIGHT, C=0.7))
     before = pickle.dumps(fitted)
     local.coef_[:], local.intercept_[:], local.classes_[:] = 7, 7, "x"
     local.loss_curve_.append(7.0)
     assert pickle.dumps(fitted) == before
 
 
-def test_pickles_and_clones(fitted):
+def test_pickle_and_clone_keep_what_they_must(fitted):
     other = pickle.loads(pickle.dumps(fitted))
     x = collections()[0]
     assert_array_equal(other.predict(x).compute(), fitted.predict(x).compute())
@@ -429,21 +442,21 @@ def test_pickles_and_clones(fitted):
 
 
 @pytest.mark.parametrize("method", [*METHODS, "score", "to_local"])
-def test_not_fitted(method):
+def test_methods_before_fit_are_not_fitted_errors(method):
     arguments = {"score": collections()[:2], "to_local": ()}.get(method, collections()[:1])
     with pytest.raises(NotFittedError):
         getattr(estimator(), method)(*arguments)
 
 
-def test_other_features(fitted):
-    """What the local neuron would not take is an error here too, of `score` as of the others."""
+def test_predict_and_score_refuse_other_features(fitted):
+    """What the local estimator would not take is an error here too, of `score` as of the others."""
     table = dd.from_pandas(pd.DataFrame(X, columns=NAMES).assign(y=Y), npartitions=2)
-    neuron = estimator(tol=1e-6).fit(table[NAMES], table["y"])
+    model = estimator(tol=1e-6).fit(table[NAMES], table["y"])
     turned = table[NAMES[::-1]]
     with pytest.raises(ValueError, match="feature names should match"):
-        neuron.predict(turned).compute()
+        model.predict(turned).compute()
     with pytest.raises(ValueError, match="feature names should match"):
-        neuron.score(turned, table["y"])
+        model.score(turned, table["y"])
     with pytest.raises(ValueError, match="3 features"):
         fitted.predict(collections()[0][:, :3]).compute()
     with pytest.raises(ValueError, match="3 features"):
@@ -451,7 +464,7 @@ def test_other_features(fitted):
 
 
 @pytest.mark.parametrize("shape", [(N * P,), (N, P, 1)])
-def test_samples_of_other_dimensions(fitted, shape):
+def test_samples_that_are_not_2d_are_refused(fitted, shape):
     x, message = blocks_of(X.reshape(shape)), f"must be a 2D array; it has {len(shape)} dimensions"
     for method, arguments in [("predict", ()), ("score", (LABELS,)), ("fit", (LABELS,))]:
         with pytest.raises(ValueError, match=message):
@@ -558,26 +571,26 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("before", ["unfitted", "fitted"])
-@pytest.mark.parametrize("what", MALFORMED)
-def test_errors_leave_the_estimator_as_it_was(what, before):
-    make, error, message = MALFORMED[what]
-    neuron = estimator(random_state=0, tol=1e-6)
+def test_malformed_collections_are_refused_and_change_nothing(before):
+    model = estimator(random_state=0, tol=1e-6)
     if before == "fitted":
-        neuron.fit(*collections(arrays=(X[:, :2], LABELS), columns=2))
-    state = pickle.dumps(neuron)
-    with pytest.raises(error, match=message) as raised:
-        neuron.fit(*make())
-    assert len(str(raised.value)) < 1000
-    assert pickle.dumps(neuron) == state
+        model.fit(*collections(arrays=(X[:, :2], LABELS), columns=2))
+    state = pickle.dumps(model)
+    for name, (make, error, message) in MALFORMED.items():
+        with naming(name):
+            with pytest.raises(error, match=message) as raised:
+                model.fit(*make())
+            assert len(str(raised.value)) < 1000
+            assert pickle.dumps(model) == state
 
 
 @pytest.mark.parametrize("soft", [np.where(Y == 1, "a", "b"), Y + 1], ids=["strings", "numbers"])
-def test_targets_that_are_no_probabilities(soft):
+def test_soft_targets_out_of_range_in_blocks_are_refused(soft):
     with pytest.raises(ValueError, match=r"y in \[0, 1\]"):
         estimator(soft_targets=True).fit(*collections(arrays=(X, soft)))
 
 
-def test_solver_that_goes_from_sample_to_sample():
+def test_solver_sgd_is_refused_on_dask():
     with pytest.raises(ValueError, match=r"solver='sgd' goes from sample to sample.*'newton'"):
         estimator(solver="sgd").fit(*collections())
 
@@ -585,12 +598,12 @@ def test_solver_that_goes_from_sample_to_sample():
 @pytest.mark.parametrize(
     ("parameters", "message"), [({"C": -1.0}, "'C' parameter"), ({"solver": "x"}, "'solver'")]
 )
-def test_parameters_are_checked(parameters, message):
+def test_parameters_of_the_dask_estimator_are_checked(parameters, message):
     with pytest.raises(ValueError, match=message):
         estimator(**parameters).fit(*collections())
 
 
-def test_what_has_no_meaning_here_is_no_parameter():
+def test_dask_estimator_lacks_the_parameters_of_sgd():
     absent = {"batch_size", "shuffle", "early_stopping", "validation_fraction"}
     assert not absent & estimator().get_params().keys()
     assert absent | estimator().get_params().keys() == {
@@ -601,15 +614,15 @@ def test_what_has_no_meaning_here_is_no_parameter():
 
 def test_a_fit_that_ends_early_warns():
     with pytest.warns(ConvergenceWarning, match="after 1 iterations of max_iter=1"):
-        neuron = estimator(max_iter=1, tol=1e-12).fit(*collections())
-    assert not neuron.converged_
+        model = estimator(max_iter=1, tol=1e-12).fit(*collections())
+    assert not model.converged_
 
 
 # --- what goes between processes ---
 
 
 @pytest.mark.parametrize("given", [False, True])
-def test_the_exception_of_a_worker_surfaces_once(request, given, tmp_path):
+def test_exception_of_a_worker_surfaces_once_with_its_cause(request, given, tmp_path):
     """With its cause, and not tried again and again."""
     client = request.getfixturevalue("passive_client" if given else "client")
     (x, y), path = collections(N)[:2], str(tmp_path / "calls")
@@ -630,16 +643,16 @@ def test_the_exception_of_a_worker_surfaces_once(request, given, tmp_path):
     assert os.path.getsize(path) == 1
 
 
-def test_bad_values_on_a_worker(client):
+def test_nan_on_a_worker_is_one_value_error(client):
     x, y = collections(arrays=(with_values(X, (100, 1), np.nan), Y))
-    neuron = estimator()
+    model = estimator()
     with pytest.raises(ValueError, match="Input X contains NaN") as raised:
-        neuron.fit(x, y)
+        model.fit(x, y)
     assert str(raised.value).count("Input X contains NaN") == 1
-    assert vars(neuron) == vars(estimator())
+    assert vars(model) == vars(estimator())
 
 
-def test_a_worker_that_ends_in_a_pass(client, tmp_path):
+def test_worker_that_ends_in_a_pass_is_replaced(client, tmp_path):
     path, (x, y, weight) = str(tmp_path / "calls"), collections()
 
     def end_once(block):
@@ -654,14 +667,14 @@ def test_a_worker_that_ends_in_a_pass(client, tmp_path):
         return block
 
     x = x.map_blocks(end_once, dtype=float, meta=np.empty((0, 0)))
-    neuron = estimator().fit(x, y, weight)
-    assert_same_neuron(neuron, in_memory(X, Y, WEIGHT))
+    model = estimator().fit(x, y, weight)
+    assert_same_optimum(model, in_memory(X, Y, WEIGHT))
     assert os.path.exists(path + ".ended")
-    assert os.path.getsize(path) > 5 * neuron.n_passes_  # a block or two have been made again
+    assert os.path.getsize(path) > 5 * model.n_passes_  # a block or two have been made again
     client.wait_for_workers(2, timeout=60)
 
 
-def test_a_worker_with_the_samples_that_is_killed(client, monkeypatch):
+def test_killed_worker_with_persisted_samples_is_replaced(client, monkeypatch):
     """What it kept is made again, from where it came."""
     persisted = client.persist(list(collections()))
     distributed.wait(persisted)
@@ -674,9 +687,9 @@ def test_a_worker_with_the_samples_that_is_killed(client, monkeypatch):
         return to_theta_gradient(self, ask)
 
     monkeypatch.setattr(Blocks, "sum", kill_in_third)
-    neuron = estimator().fit(*persisted)
-    assert_same_neuron(neuron, in_memory(X, Y, WEIGHT))
-    assert len(passes) == neuron.n_passes_
+    model = estimator().fit(*persisted)
+    assert_same_optimum(model, in_memory(X, Y, WEIGHT))
+    assert len(passes) == model.n_passes_
     client.wait_for_workers(2, timeout=60)
 
 
@@ -701,8 +714,8 @@ def sent(monkeypatch):
         passes[-1].append(("result", len(pickle.dumps(result))))
         return result
 
-    monkeypatch.setattr(_dask_blocks, "_block_answer", noted(_dask_blocks._block_answer, "answer"))
-    monkeypatch.setattr(_dask_blocks, "_add_answers", noted(_dask_blocks._add_answers, "total"))
+    monkeypatch.setattr(dask_blocks, "_block_sums", noted(dask_blocks._block_sums, "answer"))
+    monkeypatch.setattr(dask_blocks, "_add_sums", noted(dask_blocks._add_sums, "total"))
     monkeypatch.setattr(Blocks, "sum", sum_of)
     return passes
 
@@ -724,8 +737,8 @@ def test_nothing_of_the_size_of_the_samples_leaves_a_block(sent, parameters):
     largest = []
     for n_blocks in (9, 72):
         sent.clear()
-        neuron = estimator(**parameters).fit(*tall(n_blocks))
-        assert len(sent) == neuron.n_passes_  # one reduction each
+        model = estimator(**parameters).fit(*tall(n_blocks))
+        assert len(sent) == model.n_passes_  # one reduction each
         for sizes in sent:
             kinds = [kind for kind, _ in sizes]
             assert kinds.count("answer") == n_blocks
@@ -739,7 +752,7 @@ def test_nothing_of_the_size_of_the_samples_leaves_a_block(sent, parameters):
     assert_allclose(largest[0], largest[1], rtol=0, atol=100)
 
 
-def test_one_computation_on_a_cluster_for_each_pass(passive_client, monkeypatch):
+def test_each_pass_is_one_computation_on_a_cluster(passive_client, monkeypatch):
     submitted, compute = [], passive_client.compute
 
     def counted(*collections, **options):
@@ -747,10 +760,10 @@ def test_one_computation_on_a_cluster_for_each_pass(passive_client, monkeypatch)
         return compute(*collections, **options)
 
     monkeypatch.setattr(passive_client, "compute", counted)
-    neuron = estimator(client=passive_client).fit(*collections())
-    assert len(submitted) == neuron.n_passes_
+    model = estimator(client=passive_client).fit(*collections())
+    assert len(submitted) == model.n_passes_
 
 
-def test_passes_are_as_few_as_of_chunks(sent):
-    neuron = DaskBCENeuronClassifier().fit(*tall(10, rows=10_000))
-    assert len(sent) == neuron.n_passes_ <= 8
+def test_dask_takes_as_few_passes_as_chunks(sent):
+    model = DaskBCENeuronClassifier().fit(*tall(10, rows=10_000))
+    assert len(sent) == model.n_passes_ <= 8

@@ -13,14 +13,15 @@ import sys
 
 import numpy as np
 import pytest
+from covering import each_once, each_value
 from numpy.testing import assert_allclose
 from sklearn.utils import check_random_state
-from small_data import F, random_data
+from small_data import F, naming, random_data
 from threadpoolctl import threadpool_limits
 
 import sklearn_bce
 from sklearn_bce import BCENeuronClassifier
-from sklearn_bce._kernels import threads as _threads
+from sklearn_bce._kernels import threads
 
 SGD = {"solver": "sgd", "max_iter": 3, "tol": 0}
 GD = {"solver": "gd", "max_iter": 10, "tol": 0}
@@ -70,31 +71,31 @@ WIDE = scaled_apart(250, 5000)
 @pytest.fixture
 def used(monkeypatch):
     """How many threads passes were made in, one entry a pass."""
-    counts, in_threads = [], _threads.in_threads
+    counts, in_threads = [], threads.in_threads
 
     def noting(tasks):
         counts.append(len(tasks))
         in_threads(tasks)
 
-    monkeypatch.setattr(_threads, "in_threads", noting)
+    monkeypatch.setattr(threads, "in_threads", noting)
     return counts
 
 
 def fitted(n_threads, parameters, X, y, seed=0):
-    neuron = BCENeuronClassifier(random_state=seed, **parameters)
+    model = BCENeuronClassifier(random_state=seed, **parameters)
     with threadpool_limits(n_threads, "blas"):
-        return neuron.fit(X, y)
+        return model.fit(X, y)
 
 
-def bits(neuron):
+def bits(model):
     """Return all that a fit leaves which rounding may change."""
-    arrays = [getattr(neuron, name).tobytes() for name in ("coef_", "intercept_")]
-    curves = [neuron.loss_curve_, getattr(neuron, "validation_loss_curve_", None)]
-    return [*arrays, *curves, neuron.n_iter_, neuron.n_passes_, neuron.converged_]
+    arrays = [getattr(model, name).tobytes() for name in ("coef_", "intercept_")]
+    curves = [model.loss_curve_, getattr(model, "validation_loss_curve_", None)]
+    return [*arrays, *curves, model.n_iter_, model.n_passes_, model.converged_]
 
 
-def theta(neuron):
-    return np.append(neuron.coef_[0], neuron.intercept_)
+def theta(model):
+    return np.append(model.coef_[0], model.intercept_)
 
 
 def assert_agree(one, other):
@@ -110,7 +111,8 @@ def assert_agree(one, other):
 
 @pytest.mark.parametrize(
     ("key", "data"),
-    [(key, data) for key in OF_SGD for data in LARGE if data == "dense" or key != "sgd, growing"],
+    [*each_once([key for key in OF_SGD if key != "sgd, growing"], LARGE), ("sgd, growing", "dense")]
+    + [("sgd", data) for data in LARGE],
 )
 def test_sgd_has_the_same_bits_with_one_thread_and_two(key, data, used):
     one = bits(fitted(1, OF_SGD[key], *LARGE[data]))
@@ -120,7 +122,7 @@ def test_sgd_has_the_same_bits_with_one_thread_and_two(key, data, used):
 
 @pytest.mark.parametrize(
     ("key", "data"),
-    [(key, data) for key in OF_OTHERS for data in ("dense", "F-ordered", "CSR")]
+    each_once(OF_OTHERS, ("dense", "F-ordered", "CSR"))
     + [(key, "wide") for key in ("newton, L1", "newton, without a sample", "gd", "gd, L1")],
 )
 def test_other_solvers_agree_to_1e_9_with_one_thread_and_two(key, data, used):
@@ -134,15 +136,15 @@ def test_other_solvers_agree_to_1e_9_with_one_thread_and_two(key, data, used):
 @pytest.mark.parametrize(
     ("key", "data"), [("newton", "float32"), ("newton, L1", "float32"), ("newton", "wide")]
 )
-def test_where_precision_is_single_it_is_F_that_agrees(key, data, used):
+def test_single_precision_fits_agree_in_the_objective_with_one_thread_and_two(key, data, used):
     """At its minimum it takes no notice of the last digits of the weights."""
     X, y = (LARGE | {"wide": WIDE})[data]
     found = [fitted(n_threads, OF_OTHERS[key], X, y) for n_threads in (1, 2)]
     assert set(used) == {2}
     values = []
-    for neuron in found:
-        assert neuron.coef_.dtype == X.dtype
-        weights, C = theta(neuron).astype(np.float64), neuron.C
+    for model in found:
+        assert model.coef_.dtype == X.dtype
+        weights, C = theta(model).astype(np.float64), model.C
         given = X.astype(np.float64), y, np.ones(len(y))
         l1 = np.abs(weights[:-1]).sum() / (C * len(y))
         values.append(F(weights, given, np.inf) + l1 if "L1" in key else F(weights, given, C))
@@ -150,19 +152,23 @@ def test_where_precision_is_single_it_is_F_that_agrees(key, data, used):
     assert_allclose(values[1], values[0], rtol=1e-9)
 
 
-@pytest.mark.parametrize("data", ["dense", "CSR"])
-@pytest.mark.parametrize(
-    "parameters", [{}, {"learning_rate": 0.1}, {"batch_size": 500}], ids=["plain", "η", "batches"]
+@each_value(
+    pytest.mark.parametrize("data", ["dense", "CSR"]),
+    pytest.mark.parametrize(
+        "parameters",
+        [{}, {"learning_rate": 0.1}, {"batch_size": 500}],
+        ids=["plain", "η", "batches"],
+    ),
 )
 def test_chunks_of_a_stream_have_the_same_bits_with_one_thread_and_two(parameters, data, used):
     X, y = LARGE[data]
 
     def stream(n_threads):
-        neuron = BCENeuronClassifier(solver="sgd", random_state=3, **parameters)
+        model = BCENeuronClassifier(solver="sgd", random_state=3, **parameters)
         with threadpool_limits(n_threads, "blas"):
             for _ in range(2):
-                neuron.partial_fit(X, y, classes=[0, 1])
-        return bits(neuron)
+                model.partial_fit(X, y, classes=[0, 1])
+        return bits(model)
 
     one = stream(1)
     assert not used
@@ -170,14 +176,14 @@ def test_chunks_of_a_stream_have_the_same_bits_with_one_thread_and_two(parameter
 
 
 @pytest.mark.parametrize("key", [key for key in OF_SGD | OF_OTHERS if key != "sgd, growing"])
-def test_again_and_again_in_one_process(key):
-    """With as many threads, every solver has the same bits; so has a neuron that is fitted anew."""
+def test_repeated_fits_in_one_process_have_the_same_bits(key):
+    """With as many threads, every solver has the same bits; so has an estimator fitted anew."""
     parameters = (OF_SGD | OF_OTHERS)[key]
-    neuron = fitted(2, parameters, *LARGE["dense"])
-    first = bits(neuron)
+    model = fitted(2, parameters, *LARGE["dense"])
+    first = bits(model)
     assert bits(fitted(2, parameters, *LARGE["dense"])) == first
     with threadpool_limits(2, "blas"):
-        assert bits(neuron.fit(*LARGE["dense"])) == first
+        assert bits(model.fit(*LARGE["dense"])) == first
 
 
 # --- the seed ---
@@ -193,7 +199,7 @@ def test_again_and_again_in_one_process(key):
     ],
     ids=["sgd", "sgd, batches", "newton, stopped early", "newton, a sample"],
 )
-def test_an_int_is_all_the_randomness_there_is(parameters, n_samples):
+def test_random_state_int_is_the_only_source_of_randomness(parameters, n_samples):
     """Neither is the state of NumPy's own generator looked at, nor moved on."""
     X, y = scaled_apart(n_samples, 18)
     everyones = check_random_state(None)
@@ -238,20 +244,20 @@ kinds = {
 def fitted(X, y, chunks=0, **parameters):
     if not y.dtype.kind == "f":
         parameters["class_weight"] = {"sick": 2.0, "healthy": 1.0}
-    neuron = BCENeuronClassifier(random_state=0, **parameters)
+    model = BCENeuronClassifier(random_state=0, **parameters)
     if not chunks:
-        return neuron.fit(X, y)
+        return model.fit(X, y)
     for rows in np.array_split(np.arange(len(y)), chunks):
         chunk = X.iloc[rows] if hasattr(X, "iloc") else X[rows]
-        neuron.partial_fit(chunk, y[rows], classes=np.unique(y))
-    return neuron
+        model.partial_fit(chunk, y[rows], classes=np.unique(y))
+    return model
 
 found = {}
 with threadpool_limits(n_threads, "blas"):
     for key, kind, parameters in cases:
-        neuron = fitted(*kinds[kind], **parameters)
-        held_out = getattr(neuron, "validation_loss_curve_", [])
-        numbers = [*neuron.coef_[0], *neuron.intercept_, *neuron.loss_curve_, *held_out]
+        model = fitted(*kinds[kind], **parameters)
+        held_out = getattr(model, "validation_loss_curve_", [])
+        numbers = [*model.coef_[0], *model.intercept_, *model.loss_curve_, *held_out]
         found[key] = [float(number).hex() for number in numbers]
 print(json.dumps([sklearn_bce.__file__, hash("sick"), found]))
 """
@@ -262,8 +268,9 @@ STREAMS = {
 }
 OF_PROCESSES = [
     (f"{key}; {kind}", kind, parameters)
-    for kind in ("frame", "CSR")
-    for key, parameters in (OF_SGD | STREAMS | OF_OTHERS).items()
+    for (key, parameters), kind in each_once(
+        (OF_SGD | STREAMS | OF_OTHERS).items(), ("frame", "CSR")
+    )
 ] + [
     (f"{key}; large", "large", (OF_SGD | OF_OTHERS)[key])
     for key in ("sgd", "sgd, η, batches", "newton", "newton, stopped early", "newton, L1", "gd")
@@ -299,10 +306,12 @@ def of_processes(tmp_path_factory):
     return one, other
 
 
-@pytest.mark.parametrize("key", [key for key, *_ in OF_PROCESSES])
-def test_two_processes(key, of_processes):
-    one, other = (found[key] for found in of_processes)
-    if key.startswith("sgd"):
-        assert one == other
-    one, other = ([float.fromhex(number) for number in found] for found in (one, other))
-    assert_allclose(one, other, rtol=0, atol=1e-9 * min(1.0, np.max(np.abs(one))))
+def test_two_processes_find_the_same(of_processes):
+    """Bit for bit by sgd; by the others, which have other threads there, to 1e-9."""
+    for key, *_ in OF_PROCESSES:
+        with naming(key):
+            one, other = (found[key] for found in of_processes)
+            if key.startswith("sgd"):
+                assert one == other
+            one, other = ([float.fromhex(number) for number in found] for found in (one, other))
+            assert_allclose(one, other, rtol=0, atol=1e-9 * min(1.0, np.max(np.abs(one))))

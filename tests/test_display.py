@@ -36,24 +36,24 @@ def assert_is_curve(line, curve):
 
 
 @pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
-def test_training_alone(solver):
-    neuron = fitted(solver=solver)
-    display = LossCurveDisplay.from_estimator(neuron)
-    assert_is_curve(display.line_, neuron.loss_curve_)
-    assert len(neuron.loss_curve_) == 8
+def test_loss_curve_of_training_alone_is_drawn(solver):
+    model = fitted(solver=solver)
+    display = LossCurveDisplay.from_estimator(model)
+    assert_is_curve(display.line_, model.loss_curve_)
+    assert len(model.loss_curve_) == 8
     assert display.validation_line_ is None
     assert display.best_line_ is None
     assert list(display.ax_.lines) == [display.line_]
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_held_out_samples_and_the_best_pass(early_stopping):
-    neuron = BCENeuronClassifier(early_stopping=early_stopping, C=np.inf, tol=0, max_iter=8)
-    neuron.fit(X[:100], Y[:100], X_val=X[100:], y_val=Y[100:])
-    display = LossCurveDisplay.from_estimator(neuron)
-    assert_is_curve(display.line_, neuron.loss_curve_)
-    assert_is_curve(display.validation_line_, neuron.validation_loss_curve_)
-    assert_array_equal(display.best_line_.get_xdata(), [neuron.best_iter_] * 2)
+def test_validation_curve_and_best_pass_are_drawn(early_stopping):
+    model = BCENeuronClassifier(early_stopping=early_stopping, C=np.inf, tol=0, max_iter=8)
+    model.fit(X[:100], Y[:100], X_val=X[100:], y_val=Y[100:])
+    display = LossCurveDisplay.from_estimator(model)
+    assert_is_curve(display.line_, model.loss_curve_)
+    assert_is_curve(display.validation_line_, model.validation_loss_curve_)
+    assert_array_equal(display.best_line_.get_xdata(), [model.best_iter_] * 2)
     lines = [display.line_, display.validation_line_, display.best_line_]
     assert list(display.ax_.lines) == lines
     labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
@@ -61,15 +61,15 @@ def test_held_out_samples_and_the_best_pass(early_stopping):
     assert [word in label for word, label in zip(["train", "valid", "best"], labels, strict=True)]
 
 
-def test_one_pass_can_be_seen():
-    neuron = fitted(max_iter=1, early_stopping=True)
-    display = LossCurveDisplay.from_estimator(neuron)
+def test_curve_of_one_pass_is_visible():
+    model = fitted(max_iter=1, early_stopping=True)
+    display = LossCurveDisplay.from_estimator(model)
     for line in (display.line_, display.validation_line_):
         assert len(line.get_xdata()) == 1
         assert line.get_marker() not in {"", "None", None}
 
 
-def test_made_of_numbers():
+def test_display_can_be_made_of_numbers():
     display = LossCurveDisplay(loss_curve=[0.6, 0.5], validation_loss_curve=[0.7, 0.8], best_iter=1)
     assert not hasattr(display, "ax_")  # nothing is drawn yet
     assert display.plot() is display
@@ -79,13 +79,13 @@ def test_made_of_numbers():
 
 
 @pytest.mark.parametrize("draw", ["from_estimator", "plot"])
-def test_the_given_axes_are_used(draw):
-    neuron = fitted()
+def test_given_axes_are_used(draw):
+    model = fitted()
     figure, (left, right) = pyplot.subplots(1, 2)
     if draw == "from_estimator":
-        display = LossCurveDisplay.from_estimator(neuron, ax=right)
+        display = LossCurveDisplay.from_estimator(model, ax=right)
     else:
-        display = LossCurveDisplay(loss_curve=neuron.loss_curve_).plot(right)
+        display = LossCurveDisplay(loss_curve=model.loss_curve_).plot(right)
     assert display.ax_ is right
     assert display.figure_ is figure
     assert list(right.lines) == [display.line_]
@@ -93,7 +93,7 @@ def test_the_given_axes_are_used(draw):
     assert pyplot.get_fignums() == [figure.number]  # no other one was made
 
 
-def test_drawn_again_it_is_in_a_figure_of_its_own():
+def test_second_plot_is_in_a_figure_of_its_own():
     display = LossCurveDisplay.from_estimator(fitted())
     first = display.ax_, display.figure_, display.line_
     display.plot()
@@ -107,7 +107,7 @@ def test_drawn_again_it_is_in_a_figure_of_its_own():
     ("color", "style", "width"), [("color", "linestyle", "linewidth"), ("c", "ls", "lw")]
 )
 def test_keywords_reach_the_artists(draw, color, style, width):
-    neuron = fitted(early_stopping=True)
+    model = fitted(early_stopping=True)
     names = ["line_kw", "validation_line_kw", "best_line_kw"]
     looks = [("r", "--", 1.5), ("g", "-.", 2.5), ("b", "-", 3.5)]
     given = {
@@ -116,28 +116,28 @@ def test_keywords_reach_the_artists(draw, color, style, width):
     }
     given["line_kw"]["label"] = "my label"
     if draw == "from_estimator":
-        display = LossCurveDisplay.from_estimator(neuron, **given)
+        display = LossCurveDisplay.from_estimator(model, **given)
     else:
-        display = LossCurveDisplay.from_estimator(neuron).plot(**given)
+        display = LossCurveDisplay.from_estimator(model).plot(**given)
     lines = [display.line_, display.validation_line_, display.best_line_]
     for line, (color, style, width) in zip(lines, looks, strict=True):
         assert same_color(line.get_color(), color)
         assert (line.get_linestyle(), line.get_linewidth()) == (style, width)
     assert display.ax_.get_legend().get_texts()[0].get_text() == "my label"
-    assert_array_equal(display.best_line_.get_xdata(), [neuron.best_iter_] * 2)
+    assert_array_equal(display.best_line_.get_xdata(), [model.best_iter_] * 2)
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [(None, "BCENeuronClassifier"), ("my neuron", "my neuron")]
+    ("name", "expected"), [(None, "BCENeuronClassifier"), ("my model", "my model")]
 )
-def test_the_legend_names_the_neuron(name, expected):
+def test_legend_names_the_estimator(name, expected):
     display = LossCurveDisplay.from_estimator(fitted(), name=name)
     assert expected in display.line_.get_label()
     assert "another" in display.plot(name="another").line_.get_label()
     assert expected in display.plot().line_.get_label()
 
 
-def test_axes_say_what_they_show():
+def test_axes_labels_say_what_is_shown():
     ax = LossCurveDisplay.from_estimator(fitted()).ax_
     assert ax.get_xlabel() == "pass"
     assert "loss" in ax.get_ylabel()
@@ -145,7 +145,7 @@ def test_axes_say_what_they_show():
     assert_array_equal(ticks, np.round(ticks))
 
 
-def test_not_fitted():
+def test_unfitted_estimator_is_a_not_fitted_error():
     with pytest.raises(NotFittedError, match="BCENeuronClassifier"):
         LossCurveDisplay.from_estimator(BCENeuronClassifier())
     assert not pyplot.get_fignums()
@@ -154,23 +154,23 @@ def test_not_fitted():
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda neuron: LossCurveDisplay.from_estimator(neuron),
-        lambda neuron: LossCurveDisplay(loss_curve=neuron.loss_curve_).plot(),
+        lambda model: LossCurveDisplay.from_estimator(model),
+        lambda model: LossCurveDisplay(loss_curve=model.loss_curve_).plot(),
     ],
     ids=["from_estimator", "plot"],
 )
-def test_without_matplotlib(monkeypatch, draw):
-    neuron = fitted()
+def test_missing_matplotlib_is_named_in_the_error(monkeypatch, draw):
+    model = fitted()
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"matplotlib.*sklearn-bce\[plot\]"):
-        draw(neuron)
+        draw(model)
 
 
 LAZY = """
 import sys
 from sklearn_bce import BCENeuronClassifier, LossCurveDisplay
-neuron = BCENeuronClassifier().fit([[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1])
-LossCurveDisplay(loss_curve=neuron.loss_curve_)
+model = BCENeuronClassifier().fit([[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1])
+LossCurveDisplay(loss_curve=model.loss_curve_)
 print([name for name in sys.modules if name.split(".")[0] == "matplotlib"])
 """
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from covering import each_value, every_pair
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn import config_context
@@ -16,6 +17,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score, train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from small_data import naming
 
 from sklearn_bce import BCENeuronClassifier
 
@@ -38,8 +40,8 @@ RULES = [pytest.param(parameters, id=name) for name, parameters in RULES.items()
 N = 14  # passes; the best one is among them with every rule
 
 
-def neuron(**parameters):
-    """Return a neuron that does all passes unless samples held out end its fit."""
+def unfitted(**parameters):
+    """Return an estimator that does all passes unless samples held out end its fit."""
     return BCENeuronClassifier(
         **{"C": np.inf, "tol": 0, "random_state": 0, "n_iter_no_change": 3} | parameters
     )
@@ -54,7 +56,7 @@ def loss(model, X, y, weight=None):
 def models_after(n, parameters, X=X_TRAIN, y=Y_TRAIN, sample_weight=None):
     """Return a model of one pass, of two, and so on, none of which has anything held out."""
     return [
-        neuron(max_iter=k, **parameters).fit(X, y, sample_weight=sample_weight)
+        unfitted(max_iter=k, **parameters).fit(X, y, sample_weight=sample_weight)
         for k in range(1, n + 1)
     ]
 
@@ -88,9 +90,9 @@ def assert_fit_raises_and_changes_nothing(model, message, *args, **kwargs):
 @pytest.mark.parametrize(
     "others", [{}, {"C": 0.05}, {"C": 0.05, "l1_ratio": 0.5}, {"fit_intercept": False}]
 )
-def test_curve_is_the_mean_loss_after_each_pass_without_the_penalty(parameters, others):
+def test_validation_curve_is_the_mean_loss_after_each_pass_without_the_penalty(parameters, others):
     parameters = parameters | others
-    model = neuron(max_iter=N, **parameters).fit(X_TRAIN, Y_TRAIN, **GIVEN)
+    model = unfitted(max_iter=N, **parameters).fit(X_TRAIN, Y_TRAIN, **GIVEN)
     models = models_after(N, parameters)
     curve = [loss(m, X_VAL, Y_VAL) for m in models]
     assert_allclose(model.validation_loss_curve_, curve, rtol=1e-12)
@@ -102,24 +104,30 @@ def test_curve_is_the_mean_loss_after_each_pass_without_the_penalty(parameters, 
     assert model.loss_curve_ == models[-1].loss_curve_
 
 
-@pytest.mark.parametrize("parameters", RULES)
-@pytest.mark.parametrize(
-    ("on_training", "on_others"),
-    [(np.asarray, sp.csr_array), (sp.csr_array, np.asarray), (sp.csr_matrix, sp.csc_matrix)],
+@each_value(
+    pytest.mark.parametrize("parameters", RULES),
+    pytest.mark.parametrize(
+        ("on_training", "on_others"),
+        [(np.asarray, sp.csr_array), (sp.csr_array, np.asarray), (sp.csr_matrix, sp.csc_matrix)],
+    ),
 )
-def test_curve_is_the_same_of_sparse_samples(parameters, on_training, on_others):
-    dense = neuron(max_iter=N, **parameters).fit(X_TRAIN, Y_TRAIN, **GIVEN)
+def test_validation_curve_of_sparse_samples_is_that_of_dense_ones(
+    parameters, on_training, on_others
+):
+    dense = unfitted(max_iter=N, **parameters).fit(X_TRAIN, Y_TRAIN, **GIVEN)
     sparse = clone(dense).fit(on_training(X_TRAIN), Y_TRAIN, X_val=on_others(X_VAL), y_val=Y_VAL)
     assert_allclose(sparse.validation_loss_curve_, dense.validation_loss_curve_, rtol=1e-9)
     assert sparse.best_iter_ == dense.best_iter_
 
 
-@pytest.mark.parametrize("parameters", RULES)
-@pytest.mark.parametrize("class_weight", [None, {0: 3.0, 1: 0.5}, "balanced"])
-def test_weights_of_samples_and_classes_count(parameters, class_weight):
+@each_value(
+    pytest.mark.parametrize("parameters", RULES),
+    pytest.mark.parametrize("class_weight", [None, {0: 3.0, 1: 0.5}, "balanced"]),
+)
+def test_validation_curve_weights_samples_and_classes(parameters, class_weight):
     parameters = parameters | {"class_weight": class_weight}
     weights = {"sample_weight": WEIGHT[:60], "sample_weight_val": WEIGHT[60:]}
-    model = neuron(max_iter=5, **parameters).fit(X_TRAIN, Y_TRAIN, **GIVEN, **weights)
+    model = unfitted(max_iter=5, **parameters).fit(X_TRAIN, Y_TRAIN, **GIVEN, **weights)
     if class_weight == "balanced":  # of the training samples
         class_weight_sums = np.bincount(Y_TRAIN, weights=WEIGHT[:60])
         class_weight = dict(enumerate(class_weight_sums.sum() / (2 * class_weight_sums)))
@@ -130,10 +138,10 @@ def test_weights_of_samples_and_classes_count(parameters, class_weight):
 
 
 @pytest.mark.parametrize("parameters", RULES)
-def test_curve_of_soft_targets(parameters):
+def test_validation_curve_of_soft_targets_is_their_mean_loss(parameters):
     soft = expit(X[:, :3] @ [1.0, 1.5, -1.0])
     parameters = parameters | {"soft_targets": True}
-    model = neuron(max_iter=5, **parameters).fit(
+    model = unfitted(max_iter=5, **parameters).fit(
         X_TRAIN, soft[:60], X_val=X_VAL, y_val=soft[60:], sample_weight_val=WEIGHT[60:]
     )
     models = models_after(5, parameters, y=soft[:60])
@@ -148,15 +156,15 @@ def test_curve_of_soft_targets(parameters):
     # with fewer, the first step on all rows starts from elsewhere.
     [pytest.param(30, 300, 1, id="few rows"), pytest.param(40_000, 10, 3, id="many rows")],
 )
-def test_curve_of_newton_where_it_works_on_other_problems_first(n_samples, n_features, first):
+def test_validation_curve_of_newton_omits_steps_on_other_problems(n_samples, n_features, first):
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(n_samples + 200, n_features))
     y = rows[:, 0] + rng.normal(size=len(rows)) > 0
     training, others = (rows[200:], y[200:]), (rows[:200], y[:200])
     parameters = {"C": 1.0, "tol": 1e-12}
-    model = neuron(**parameters).fit(*training, X_val=others[0], y_val=others[1])
+    model = unfitted(**parameters).fit(*training, X_val=others[0], y_val=others[1])
     assert model.n_iter_ > 3
-    models = [neuron(max_iter=k + 1, **parameters).fit(*training) for k in range(model.n_iter_)]
+    models = [unfitted(max_iter=k + 1, **parameters).fit(*training) for k in range(model.n_iter_)]
     curve = [loss(m, *others) for m in models]
     begin = slice(first - 1, None)
     assert_allclose(model.validation_loss_curve_[begin], curve[begin], rtol=1e-12)
@@ -167,8 +175,8 @@ def test_curve_of_newton_where_it_works_on_other_problems_first(n_samples, n_fea
 
 @pytest.mark.parametrize("parameters", RULES)
 @pytest.mark.parametrize("patience", [1, 4])
-def test_ends_when_no_pass_improves_with_the_weights_of_the_best(parameters, patience):
-    model = neuron(early_stopping=True, max_iter=200, **parameters)
+def test_fit_ends_without_improvement_with_the_weights_of_the_best_pass(parameters, patience):
+    model = unfitted(early_stopping=True, max_iter=200, **parameters)
     model.set_params(n_iter_no_change=patience).fit(X_TRAIN, Y_TRAIN, **GIVEN)
     models = models_after(N + 4, parameters | {"n_iter_no_change": patience})
     curve = [loss(m, X_VAL, Y_VAL) for m in models]
@@ -186,15 +194,17 @@ def test_ends_when_no_pass_improves_with_the_weights_of_the_best(parameters, pat
 def test_an_improvement_is_one_larger_than_tol(tol, end, best):
     curve = [loss(m, X_VAL, Y_VAL) for m in models_after(end, {"solver": "gd"})]
     assert (end_of(curve, tol, 2), 1 + np.argmin(curve)) == (end, best)
-    model = neuron(solver="gd", early_stopping=True, tol=tol, n_iter_no_change=2)
+    model = unfitted(solver="gd", early_stopping=True, tol=tol, n_iter_no_change=2)
     model.fit(X_TRAIN, Y_TRAIN, **GIVEN)
     assert (model.n_iter_, model.best_iter_) == (end, best)
 
 
-@pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
-@pytest.mark.parametrize("tol", [0, 1e-9])
-def test_max_iter_comes_first(solver, tol):
-    model = neuron(solver=solver, early_stopping=True, tol=tol, max_iter=4, n_iter_no_change=4)
+@each_value(
+    pytest.mark.parametrize("solver", ["newton", "gd", "sgd"]),
+    pytest.mark.parametrize("tol", [0, 1e-9]),
+)
+def test_fit_that_reaches_max_iter_first_keeps_the_best_weights(solver, tol):
+    model = unfitted(solver=solver, early_stopping=True, tol=tol, max_iter=4, n_iter_no_change=4)
     if tol:
         with pytest.warns(ConvergenceWarning, match=r"max_iter=4 .*held out") as caught:
             model.fit(X_TRAIN, Y_TRAIN, **GIVEN)
@@ -210,7 +220,7 @@ def test_max_iter_comes_first(solver, tol):
 
 
 def test_newton_that_converges_first_keeps_the_best_weights():
-    model = neuron(early_stopping=True, tol=1e-6, n_iter_no_change=50).fit(
+    model = unfitted(early_stopping=True, tol=1e-6, n_iter_no_change=50).fit(
         X_TRAIN, Y_TRAIN, **GIVEN
     )
     assert model.converged_ is True
@@ -243,11 +253,13 @@ def fit_by_hand(model, X, y, weight=None, seed=0, stratify=True):
     return model.fit(X[training], y[training], sample_weight=weight[training], **given)
 
 
-@pytest.mark.parametrize("parameters", RULES)
-@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
-@pytest.mark.parametrize("fraction", [0.1, 0.4])
+@every_pair(
+    pytest.mark.parametrize("parameters", RULES),
+    pytest.mark.parametrize("container", [np.asarray, sp.csr_array]),
+    pytest.mark.parametrize("fraction", [0.1, 0.4]),
+)
 def test_a_stratified_part_is_set_aside_and_not_learned_from(parameters, container, fraction):
-    model = neuron(early_stopping=True, validation_fraction=fraction, **parameters)
+    model = unfitted(early_stopping=True, validation_fraction=fraction, **parameters)
     samples = container(X)
     model.fit(samples, Y, sample_weight=WEIGHT)
     assert_same_fit(model, fit_by_hand(model, samples, Y, WEIGHT))
@@ -258,7 +270,7 @@ def test_a_stratified_part_is_set_aside_and_not_learned_from(parameters, contain
 @pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
 def test_what_is_set_aside_depends_on_random_state(solver):
     curves = [
-        neuron(solver=solver, early_stopping=True, random_state=seed)
+        unfitted(solver=solver, early_stopping=True, random_state=seed)
         .fit(X, Y)
         .validation_loss_curve_
         for seed in (0, 1)
@@ -268,29 +280,29 @@ def test_what_is_set_aside_depends_on_random_state(solver):
 
 def test_soft_targets_are_set_aside_without_strata():
     soft = expit(X[:, :3] @ [1.0, 1.5, -1.0])  # each a value of its own
-    model = neuron(soft_targets=True, early_stopping=True, C=1.0).fit(X, soft)
+    model = unfitted(soft_targets=True, early_stopping=True, C=1.0).fit(X, soft)
     assert_same_fit(model, fit_by_hand(model, X, soft, stratify=False))
 
 
 def test_balanced_weights_are_those_of_all_samples():
     few = np.r_[np.flatnonzero(Y == 0)[:20], np.flatnonzero(Y == 1)]
-    model = neuron(early_stopping=True, class_weight="balanced", validation_fraction=0.33)
+    model = unfitted(early_stopping=True, class_weight="balanced", validation_fraction=0.33)
     model.fit(X[few], Y[few])
     count = np.bincount(Y[few])
     by_hand = clone(model).set_params(class_weight=dict(enumerate(len(few) / (2 * count))))
     assert_same_fit(model, fit_by_hand(by_hand, X[few], Y[few]))
 
 
-def test_what_is_given_is_used_instead():
-    model = neuron(early_stopping=True, validation_fraction=0.5).fit(X_TRAIN, Y_TRAIN, **GIVEN)
-    other = neuron(early_stopping=True, validation_fraction=0.1).fit(X_TRAIN, Y_TRAIN, **GIVEN)
+def test_given_validation_samples_replace_the_split():
+    model = unfitted(early_stopping=True, validation_fraction=0.5).fit(X_TRAIN, Y_TRAIN, **GIVEN)
+    other = unfitted(early_stopping=True, validation_fraction=0.1).fit(X_TRAIN, Y_TRAIN, **GIVEN)
     assert_same_fit(model, other)
 
 
 # --- kinds of input ---
 
 
-def test_names_are_those_of_hist_gradient_boosting():
+def test_arguments_are_named_as_in_hist_gradient_boosting():
     theirs, ours = (
         signature(model.fit).parameters
         for model in (HistGradientBoostingClassifier, BCENeuronClassifier)
@@ -303,11 +315,11 @@ def test_names_are_those_of_hist_gradient_boosting():
 
 
 @pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
-def test_dataframes_with_names(solver):
+def test_data_frames_give_the_fit_of_arrays_and_keep_names(solver):
     names = [f"x{i}" for i in range(12)]
     training, others = (pd.DataFrame(rows, columns=names) for rows in (X_TRAIN, X_VAL))
     labels = np.where(Y == 1, "yes", "no")
-    model = neuron(solver=solver, early_stopping=True)
+    model = unfitted(solver=solver, early_stopping=True)
     model.fit(training, labels[:60], X_val=others, y_val=pd.Series(labels[60:]))
     assert_same_fit(model, clone(model).fit(X_TRAIN, Y_TRAIN, **GIVEN))
     assert_array_equal(model.feature_names_in_, names)
@@ -318,10 +330,12 @@ def test_dataframes_with_names(solver):
     )
 
 
-@pytest.mark.parametrize("parameters", RULES)
-@pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_float32(parameters, kind):
-    model = neuron(max_iter=5, **parameters)
+@each_value(
+    pytest.mark.parametrize("parameters", RULES),
+    pytest.mark.parametrize("kind", [np.float32, np.float64]),
+)
+def test_validation_curve_of_float32_samples_is_their_mean_loss(parameters, kind):
+    model = unfitted(max_iter=5, **parameters)
     model.fit(X_TRAIN.astype(np.float32), Y_TRAIN, X_val=X_VAL.astype(kind), y_val=Y_VAL)
     models = models_after(5, parameters, X=X_TRAIN.astype(np.float32))
     assert model.coef_.dtype == np.float32
@@ -330,10 +344,10 @@ def test_float32(parameters, kind):
 
 
 @pytest.mark.parametrize("kind", [list, np.int64])
-def test_held_out_samples_are_converted(kind):
+def test_validation_samples_of_other_types_are_converted(kind):
     whole = np.round(X_VAL)
     given = whole.tolist() if kind is list else whole.astype(kind)
-    model = neuron(max_iter=3).fit(X_TRAIN, Y_TRAIN, X_val=given, y_val=Y_VAL.tolist())
+    model = unfitted(max_iter=3).fit(X_TRAIN, Y_TRAIN, X_val=given, y_val=Y_VAL.tolist())
     assert model.validation_loss_curve_[-1] == pytest.approx(loss(model, whole, Y_VAL), rel=1e-12)
 
 
@@ -341,7 +355,7 @@ def test_held_out_samples_are_converted(kind):
 def test_one_class_may_be_all_that_is_held_out(label):
     rows = np.isin(Y_VAL, label)
     others, y = X_VAL[rows], Y_VAL[rows]
-    model = neuron(max_iter=3).fit(X_TRAIN, Y_TRAIN, X_val=others, y_val=y)
+    model = unfitted(max_iter=3).fit(X_TRAIN, Y_TRAIN, X_val=others, y_val=y)
     assert model.validation_loss_curve_[-1] == pytest.approx(loss(model, others, y), rel=1e-12)
 
 
@@ -370,19 +384,22 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("fitted", [False, True])
-@pytest.mark.parametrize(("given", "message"), BAD.values(), ids=BAD)
-def test_bad_held_out_samples(early_stopping, fitted, given, message):
-    model = neuron(early_stopping=early_stopping, max_iter=3)
+@every_pair(
+    pytest.mark.parametrize("early_stopping", [False, True]),
+    pytest.mark.parametrize("fitted", [False, True]),
+)
+def test_malformed_samples_held_out_are_refused_and_change_nothing(early_stopping, fitted):
+    model = unfitted(early_stopping=early_stopping, max_iter=3)
     if fitted:
         model.fit(X[:, :2], Y, X_val=X[:, :2], y_val=Y)
-    assert_fit_raises_and_changes_nothing(model, message, X_TRAIN, Y_TRAIN, **given)
+    for name, (given, message) in BAD.items():
+        with naming(name):
+            assert_fit_raises_and_changes_nothing(model, message, X_TRAIN, Y_TRAIN, **given)
 
 
 @pytest.mark.parametrize("target", [-0.1, 1.1, np.nan])
-def test_bad_soft_target_held_out(target):
-    model = neuron(soft_targets=True, max_iter=3).fit(X_TRAIN, Y_TRAIN)
+def test_soft_target_held_out_of_range_is_refused(target):
+    model = unfitted(soft_targets=True, max_iter=3).fit(X_TRAIN, Y_TRAIN)
     y_val = np.append(Y_VAL[1:], target)
     message = r"\[0, 1\]|NaN"
     assert_fit_raises_and_changes_nothing(
@@ -392,34 +409,36 @@ def test_bad_soft_target_held_out(target):
 
 @pytest.mark.filterwarnings("ignore:(invalid|overflow):RuntimeWarning")  # of checks for NaN
 @pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
-def test_no_best_pass_where_the_loss_on_others_overflows(solver):
+def test_overflowing_validation_loss_is_an_error(solver):
     huge = np.full((4, 12), 1e308) * np.resize([1.0, -1.0], 12)
-    model = neuron(solver=solver, early_stopping=True, C=1.0).fit(X_TRAIN, Y_TRAIN, **GIVEN)
+    model = unfitted(solver=solver, early_stopping=True, C=1.0).fit(X_TRAIN, Y_TRAIN, **GIVEN)
     given = {"X_val": huge, "y_val": [0, 1, 0, 1], "coef_init": np.resize([9.0, -9.0], 12)}
     assert_fit_raises_and_changes_nothing(model, "overflow", X_TRAIN, Y_TRAIN, **given)
 
 
-@pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
-@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
-@pytest.mark.parametrize("aside", [False, True])
-def test_nan_on_either_side_of_the_split(solver, container, aside):
+@every_pair(
+    pytest.mark.parametrize("solver", ["newton", "gd", "sgd"]),
+    pytest.mark.parametrize("container", [np.asarray, sp.csr_array]),
+    pytest.mark.parametrize("aside", [False, True]),
+)
+def test_nan_on_either_side_of_the_split_is_refused(solver, container, aside):
     samples = X.copy()
     samples[split(Y, 0.1, 0)[int(aside)][3], 2] = np.nan
-    model = neuron(solver=solver, early_stopping=True)
+    model = unfitted(solver=solver, early_stopping=True)
     assert_fit_raises_and_changes_nothing(model, "X contains NaN", container(samples), Y)
 
 
 @pytest.mark.parametrize("part", [0, 1])
-def test_part_without_weight(part):
+def test_split_that_leaves_a_part_without_weight_is_refused(part):
     weight = np.zeros(160)
     weight[split(Y, 0.1, 0)[part]] = 1.0
-    model = neuron(early_stopping=True)
+    model = unfitted(early_stopping=True)
     assert_fit_raises_and_changes_nothing(model, "validation_fraction=0.1", X, Y, weight)
 
 
 @pytest.mark.parametrize("fraction", [0.001, 0.999])
-def test_part_too_small_for_both_classes(fraction):
-    model = neuron(early_stopping=True, validation_fraction=fraction)
+def test_split_too_small_for_both_classes_is_refused(fraction):
+    model = unfitted(early_stopping=True, validation_fraction=fraction)
     assert_fit_raises_and_changes_nothing(model, "test_size|train set", X, Y)
 
 
@@ -428,17 +447,19 @@ def test_part_too_small_for_both_classes(fraction):
     [("validation_fraction", bad) for bad in (0.0, 1.0, 5, "auto")]
     + [("early_stopping", bad) for bad in ("auto", 1, None)],
 )
-def test_parameter_out_of_range(name, value):
-    assert_fit_raises_and_changes_nothing(neuron(**{name: value}), name, X, Y)
+def test_parameter_of_early_stopping_out_of_range_is_refused(name, value):
+    assert_fit_raises_and_changes_nothing(unfitted(**{name: value}), name, X, Y)
 
 
 # --- fits one after another, and other tools ---
 
 
-@pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
-@pytest.mark.parametrize("by", ["early_stopping", "X_val"])
-def test_fit_without_held_out_samples_forgets_the_last_ones(solver, by):
-    model = neuron(solver=solver, max_iter=5, early_stopping=by == "early_stopping")
+@each_value(
+    pytest.mark.parametrize("solver", ["newton", "gd", "sgd"]),
+    pytest.mark.parametrize("by", ["early_stopping", "X_val"]),
+)
+def test_fit_without_validation_samples_removes_their_attributes(solver, by):
+    model = unfitted(solver=solver, max_iter=5, early_stopping=by == "early_stopping")
     model.fit(X_TRAIN, Y_TRAIN, **(GIVEN if by == "X_val" else {}))
     assert {"validation_loss_curve_", "best_iter_"} <= vars(model).keys()
     model.set_params(early_stopping=False).fit(X_TRAIN, Y_TRAIN)
@@ -447,10 +468,10 @@ def test_fit_without_held_out_samples_forgets_the_last_ones(solver, by):
 
 @pytest.mark.parametrize("parameters", RULES)
 def test_warm_start_goes_on_from_the_best_weights(parameters):
-    model = neuron(early_stopping=True, warm_start=True, max_iter=200, **parameters)
+    model = unfitted(early_stopping=True, warm_start=True, max_iter=200, **parameters)
     model.fit(X_TRAIN, Y_TRAIN, **GIVEN)
     start = {"coef_init": model.coef_, "intercept_init": model.intercept_}
-    expected = neuron(max_iter=1, **parameters).fit(X_TRAIN, Y_TRAIN, **start)
+    expected = unfitted(max_iter=1, **parameters).fit(X_TRAIN, Y_TRAIN, **start)
     curve = model.fit(X_TRAIN, Y_TRAIN, **GIVEN).validation_loss_curve_
     assert curve[0] == pytest.approx(loss(expected, X_VAL, Y_VAL), rel=1e-12)
 
@@ -460,15 +481,15 @@ def test_fit_does_not_change_what_it_is_given():
     training, y, others, y_val, weight = given
     for array in given:
         array.setflags(write=False)
-    model = neuron(solver="sgd", early_stopping=True, class_weight="balanced")
+    model = unfitted(solver="sgd", early_stopping=True, class_weight="balanced")
     model.fit(training, y, X_val=others, y_val=y_val, sample_weight_val=weight)
     for array, original in zip(given, [X_TRAIN, Y_TRAIN, X_VAL, Y_VAL, WEIGHT[60:]], strict=True):
         assert_array_equal(array, original)
 
 
 @pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
-def test_cross_val_score(solver):
-    model, folds = neuron(solver=solver, early_stopping=True), StratifiedKFold(3)
+def test_cross_val_score_splits_each_training_fold(solver):
+    model, folds = unfitted(solver=solver, early_stopping=True), StratifiedKFold(3)
     scores = cross_val_score(model, X, Y, scoring="neg_log_loss", cv=folds)
     expected = [
         -log_loss(Y[test], fit_by_hand(model, X[train], Y[train]).predict_proba(X[test]))
@@ -478,8 +499,8 @@ def test_cross_val_score(solver):
 
 
 @pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
-def test_grid_search(solver):
-    model = neuron(solver=solver, early_stopping=True)
+def test_grid_search_refits_with_a_split_of_all_samples(solver):
+    model = unfitted(solver=solver, early_stopping=True)
     search = GridSearchCV(model, {"C": [1e-4, 1.0]}, scoring="neg_log_loss", cv=3).fit(X, Y)
     assert search.best_params_ == {"C": 1.0}
     assert_same_fit(search.best_estimator_, fit_by_hand(model.set_params(C=1.0), X, Y))
@@ -490,11 +511,11 @@ def test_held_out_samples_are_routed_and_transformed_by_a_pipeline(solver):
     training, others = X_TRAIN * 50 + 1000, X_VAL * 50 + 1000
     held_out = {"y_val": Y_VAL, "sample_weight_val": WEIGHT[60:]}
     scaler = StandardScaler().fit(training)
-    direct = neuron(solver=solver, early_stopping=True)
+    direct = unfitted(solver=solver, early_stopping=True)
     direct.fit(scaler.transform(training), Y_TRAIN, X_val=scaler.transform(others), **held_out)
     with config_context(enable_metadata_routing=True):
         model = clone(direct).set_fit_request(X_val=True, y_val=True, sample_weight_val=True)
-        steps = [("scaler", StandardScaler()), ("neuron", model)]
+        steps = [("scaler", StandardScaler()), ("model", model)]
         pipeline = Pipeline(steps, transform_input=["X_val"])
         pipeline.fit(training, Y_TRAIN, X_val=others, **held_out)
     assert_same_fit(pipeline[-1], direct)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import statsmodels.api as sm
+from covering import each_value, every_pair
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import brentq, linprog
 from scipy.special import expit, logit, xlogy
@@ -41,20 +42,20 @@ def reference(X, y, C=np.inf, weight=None):
     return minimum((X, y, np.ones(len(y)) if weight is None else weight), C)
 
 
-def assert_is(neuron, theta, rtol=1e-9):
+def assert_is(model, theta, rtol=1e-9):
     """Expect (w, b), each to rtol of the largest."""
-    found = np.append(neuron.coef_, neuron.intercept_)
+    found = np.append(model.coef_, model.intercept_)
     assert_allclose(found, theta, rtol=0, atol=rtol * np.max(np.abs(theta)))
 
 
 def fitted_and_told(X, y, weight=None, **parameters):
-    """Return the neuron, the warnings that it has no minimum, and other warnings."""
+    """Return the estimator, the warnings that it has no minimum, and other warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        neuron = BCENeuronClassifier(**{"C": np.inf, **parameters}).fit(X, y, weight)
+        model = BCENeuronClassifier(**{"C": np.inf, **parameters}).fit(X, y, weight)
     messages = [str(warning.message) for warning in caught]
     told = [message for message in messages if "the objective has no minimum" in message]
-    return neuron, told, [message for message in messages if message not in told]
+    return model, told, [message for message in messages if message not in told]
 
 
 # ----- separated classes --------------------------------------------------------------------------
@@ -108,26 +109,26 @@ def drawn(seed, most_features=6):
 
 @pytest.mark.parametrize(
     ("parameters", "seeds"),
-    [(SOLVERS["newton"], range(1000)), *((SOLVERS[name], range(100)) for name in ("gd", "sgd"))],
+    [(SOLVERS["newton"], range(300)), *((SOLVERS[name], range(40)) for name in ("gd", "sgd"))],
     ids=SOLVERS,
 )
-def test_separation_is_told_just_where_a_linear_program_finds_it(parameters, seeds):
+def test_warning_of_separation_appears_exactly_where_a_linear_program_finds_it(parameters, seeds):
     n_separated = 0
     for seed in seeds:
         data = drawn(seed)
         same = {"fit_intercept": data.fit_intercept, "soft_targets": data.soft, **parameters}
-        neuron, told, others = fitted_and_told(data.X, data.y, data.weight, **same)
+        model, told, others = fitted_and_told(data.X, data.y, data.weight, **same)
         expected = separated(data.X, data.y, data.weight, data.fit_intercept)
         assert len(told) == expected, f"seed {seed}"
         assert not others or parameters
-        assert np.isfinite(neuron.coef_).all()
-        assert np.isfinite(neuron.intercept_).all()
+        assert np.isfinite(model.coef_).all()
+        assert np.isfinite(model.intercept_).all()
         n_separated += expected
     assert 0.2 < n_separated / len(seeds) < 0.8
 
 
 @pytest.mark.parametrize("soft", [False, True])
-def test_separation_is_told_in_any_units(soft):
+def test_warning_of_separation_does_not_depend_on_units(soft):
     """It does not depend on them, nor does whether the linear program finds it in its own."""
     missed = []
     for seed in range(300):
@@ -154,23 +155,25 @@ def dummies_of(n_features, seed=0):
     return X, y
 
 
-@every_solver
-@every_kind
-def test_the_feature_that_separates_is_named(parameters, kind):
+@each_value(
+    every_solver,
+    every_kind,
+)
+def test_warning_names_the_feature_that_separates(parameters, kind):
     X, y = noisy(100, 4)
     X[:, 2] = (y == 1) & (np.arange(100) % 3 == 0)  # quasi-complete: 0 for the others of class 1
-    neuron, told, _ = fitted_and_told(kind(X), y, **parameters)
+    model, told, _ = fitted_and_told(kind(X), y, **parameters)
     assert len(told) == 1
     assert "whose weights would grow for ever: 2. solver=" in told[0]
-    assert neuron.coef_[0, 2] > 2
+    assert model.coef_[0, 2] > 2
     others = [0, 1, 3]
     # The rest is at the minimum of what the samples without that feature leave, to the root of tol:
     # times 1/√curvature, some 1/√(0.1·0.7).
     rest = reference(X[X[:, 2] == 0][:, others], y[X[:, 2] == 0])
-    assert_allclose(neuron.coef_[0, others], rest[:3], atol=2e-2)
+    assert_allclose(model.coef_[0, others], rest[:3], atol=2e-2)
 
 
-def test_a_combination_that_separates_is_named():
+def test_warning_names_the_features_of_a_separating_combination():
     rng = np.random.default_rng(1)
     X = rng.integers(-3, 4, (80, 4)).astype(float)
     y = (rng.random(80) < 0.5) * 1.0
@@ -187,7 +190,7 @@ def test_a_combination_that_separates_is_named():
     ("n_features", "ending"),
     [(5, r": [0-4](, [0-4]){4}\. solver"), (7, r": [0-6](, [0-6]){4} and 2 more\. solver")],
 )
-def test_at_most_five_features_are_named(n_features, ending):
+def test_warning_names_at_most_five_features(n_features, ending):
     X, y = dummies_of(n_features)
     with pytest.warns(UserWarning, match="for ever" + ending):
         BCENeuronClassifier(C=np.inf).fit(X, y)
@@ -204,27 +207,29 @@ every_separated = pytest.mark.parametrize("data", SEPARATED.values(), ids=SEPARA
 
 
 @every_separated
-def test_tol_0_asks_for_all_steps_and_tells_nothing(data):
-    neuron, told, others = fitted_and_told(*data, tol=0, max_iter=50)
+def test_tol_0_takes_all_steps_on_separated_classes_without_a_warning(data):
+    model, told, others = fitted_and_told(*data, tol=0, max_iter=50)
     assert not told
     assert not others
-    assert neuron.n_iter_ == 50
-    assert np.isfinite(neuron.coef_).all()
+    assert model.n_iter_ == 50
+    assert np.isfinite(model.coef_).all()
 
 
-@every_separated
-@pytest.mark.parametrize("C", [1e-3, 1.0, 1e6])
-@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+@every_pair(
+    every_separated,
+    pytest.mark.parametrize("C", [1e-3, 1.0, 1e6]),
+    pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0]),
+)
 def test_a_penalty_has_a_minimum_though_classes_are_separated(data, C, l1_ratio):
-    neuron, told, others = fitted_and_told(*data, C=C, l1_ratio=l1_ratio, tol=1e-12, max_iter=300)
-    assert neuron.converged_
+    model, told, others = fitted_and_told(*data, C=C, l1_ratio=l1_ratio, tol=1e-12, max_iter=300)
+    assert model.converged_
     assert not told
     assert not others
     X, y = data
-    slope = expit(neuron.decision_function(X)) - y
-    gradient = X.T @ slope + (1 - l1_ratio) / C * neuron.coef_[0]
-    used = neuron.coef_[0] != 0
-    gradient = np.where(used, gradient + l1_ratio / C * np.sign(neuron.coef_[0]), gradient)
+    slope = expit(model.decision_function(X)) - y
+    gradient = X.T @ slope + (1 - l1_ratio) / C * model.coef_[0]
+    used = model.coef_[0] != 0
+    gradient = np.where(used, gradient + l1_ratio / C * np.sign(model.coef_[0]), gradient)
     # F is within 1e-12 of its minimum, and a gradient of F within √(2·1e-12·curvature) of 0, which
     # is at most the mean of x²/4 and the penalty's; S times that
     bound = len(y) * np.sqrt(2e-12 * (np.square(X).mean(axis=0) / 4 + 1 / (C * len(y))))
@@ -242,24 +247,24 @@ def test_a_penalty_has_a_minimum_though_classes_are_separated(data, C, l1_ratio)
 )
 def test_separated_classes_end_within_tol_of_what_cannot_be_reached(name, infimum):
     X, y = SEPARATED[name]
-    neuron, told, others = fitted_and_told(X, y)
+    model, told, others = fitted_and_told(X, y)
     assert len(told) == 1
     assert not others
-    assert neuron.converged_
-    z = neuron.decision_function(X)
+    assert model.converged_
+    z = model.decision_function(X)
     assert 0 <= np.logaddexp(0, np.where(y == 1, -z, z)).mean() - infimum <= 1e-6
 
 
 @pytest.mark.parametrize("random_state", range(4))
-def test_separation_by_one_sample_of_many(random_state):
+def test_warning_names_the_feature_that_one_sample_of_200_000_separates(random_state):
     """It has about log 2 / 200 000 to gain by it, thrice tol; random samples do not see it."""
     X, y = noisy(200_000, 2)
     alone = np.zeros(len(y))
     alone[np.flatnonzero(y)[7]] = 1
     X = np.column_stack([X, alone])
-    neuron, (message,), _ = fitted_and_told(X, y, random_state=random_state)
+    model, (message,), _ = fitted_and_told(X, y, random_state=random_state)
     assert "for ever: 2. " in message
-    assert neuron.coef_[0, 2] < 30  # as far as tol asks for
+    assert model.coef_[0, 2] < 30  # as far as tol asks for
 
 
 OUTLIERS = [1e2, 1e4, 999_999.0, 1e7, 1e9]
@@ -291,61 +296,67 @@ def test_tol_holds_with_an_outlier(value, C):
         z = X[:, 0] * w + b
         return (np.logaddexp(0, np.where(y == 1, -z, z)).sum() + w**2 / (2 * C)) / len(y)
 
-    neuron = BCENeuronClassifier(C=C).fit(X, y)
-    assert neuron.converged_
-    assert objective(neuron.coef_[0, 0], neuron.intercept_[0]) - objective(*theta) <= 1e-6
+    model = BCENeuronClassifier(C=C).fit(X, y)
+    assert model.converged_
+    assert objective(model.coef_[0, 0], model.intercept_[0]) - objective(*theta) <= 1e-6
 
 
 # ----- columns ------------------------------------------------------------------------------------
 
 
-@every_kind
-@pytest.mark.parametrize("C", [1.0, 1e4])
-@pytest.mark.parametrize("value", [0.0, 1.0, -1e-5, 1e12])
+@every_pair(
+    every_kind,
+    pytest.mark.parametrize("C", [1.0, 1e4]),
+    pytest.mark.parametrize("value", [0.0, 1.0, -1e-5, 1e12]),
+)
 def test_a_constant_column_has_no_weight(kind, C, value):
     """The intercept does the same and costs nothing."""
     X, y = noisy()
     expected = reference(X, y, C)
     X = np.insert(X, 1, value, axis=1)
-    neuron = BCENeuronClassifier(C=C, tol=EXACT).fit(kind(X), y)
+    model = BCENeuronClassifier(C=C, tol=EXACT).fit(kind(X), y)
     # A weight times its column is an output, and known as well as that.
-    assert abs(neuron.coef_[0, 1] * value) <= 1e-9
-    assert_is(neuron, np.insert(expected, 1, neuron.coef_[0, 1]), rtol=2e-9)
+    assert abs(model.coef_[0, 1] * value) <= 1e-9
+    assert_is(model, np.insert(expected, 1, model.coef_[0, 1]), rtol=2e-9)
 
 
 @every_kind
-def test_a_constant_column_without_a_penalty(kind):
+def test_a_constant_column_leaves_the_outputs_as_they_are_without_a_penalty(kind):
     X, y = noisy()
     theta = reference(X, y)
     columns = np.insert(X, 1, 3.0, axis=1)
-    neuron, told, others = fitted_and_told(kind(columns), y, tol=EXACT)
+    model, told, others = fitted_and_told(kind(columns), y, tol=EXACT)
     assert told == others == []
-    assert_allclose(neuron.decision_function(columns), with_ones(X) @ theta, atol=1e-9)
+    assert_allclose(model.decision_function(columns), with_ones(X) @ theta, atol=1e-9)
 
 
-@every_kind
-@pytest.mark.parametrize("value", [0.0, 2.5])
-@pytest.mark.parametrize("n_features", [1, 3, 60])
-@pytest.mark.parametrize("C", [0.01, np.inf])
-def test_nothing_but_constant_columns(kind, value, n_features, C):
+@every_pair(
+    every_kind,
+    pytest.mark.parametrize("value", [0.0, 2.5]),
+    pytest.mark.parametrize("n_features", [1, 3, 60]),
+    pytest.mark.parametrize("C", [0.01, np.inf]),
+)
+def test_constant_columns_alone_give_the_log_odds(kind, value, n_features, C):
     """The intercept is then the log-odds of the mean."""
     y = np.repeat([0, 1], [30, 10])
     X = np.full((40, n_features), value)
-    neuron = BCENeuronClassifier(C=C, tol=EXACT).fit(kind(X), y)
-    assert_allclose(neuron.decision_function(X), np.log(10 / 30), atol=1e-9)
+    model = BCENeuronClassifier(C=C, tol=EXACT).fit(kind(X), y)
+    assert_allclose(model.decision_function(X), np.log(10 / 30), atol=1e-9)
     if np.isfinite(C):
-        assert_allclose(neuron.coef_, 0, atol=1e-9)
+        assert_allclose(model.coef_, 0, atol=1e-9)
 
 
-@pytest.mark.parametrize("solver", ["gd", "sgd"])
-@every_kind
-def test_passes_over_nothing_but_zeros(solver, kind):
+@each_value(
+    pytest.mark.parametrize("solver", ["gd", "sgd"]),
+    every_kind,
+)
+def test_gd_and_sgd_learn_the_log_odds_from_rows_of_zeros(solver, kind):
     y = np.repeat([0, 1], [30, 10])
-    neuron = BCENeuronClassifier(solver=solver, tol=1e-12, max_iter=1000, random_state=0)
-    neuron.fit(kind(np.zeros((40, 2))), y)
-    assert_array_equal(neuron.coef_, 0)
+    model = BCENeuronClassifier(solver=solver, tol=1e-12, max_iter=1000, random_state=0)
+    model.fit(kind(np.zeros((40, 2))), y)
+    assert_array_equal(model.coef_, 0)
     # a pass takes off three quarters of what is left, as 4·(3/4)·(1/4) is that share; √tol is left
-    assert neuron.intercept_[0] == pytest.approx(np.log(10 / 30), abs=1e-5)
+    assert model.intercept_[0] == pytest.approx(np.log(10 / 30), abs=1e-5)
 
 
 @every_kind
@@ -355,9 +366,9 @@ def test_copies_of_a_column_share_its_weight(kind, copies):
     X, y = noisy()
     expected = reference(X * [np.sqrt(copies), 1, 1], y, 1.0)
     columns = np.column_stack([X, *[X[:, 0]] * (copies - 1)])
-    neuron = BCENeuronClassifier(tol=EXACT).fit(kind(columns), y)
+    model = BCENeuronClassifier(tol=EXACT).fit(kind(columns), y)
     shared = expected[0] / np.sqrt(copies)
-    assert_is(neuron, [shared, *expected[1:3], *[shared] * (copies - 1), expected[3]])
+    assert_is(model, [shared, *expected[1:3], *[shared] * (copies - 1), expected[3]])
     # without a penalty any shares do
     free, told, others = fitted_and_told(kind(columns), y, tol=EXACT)
     assert told == others == []
@@ -366,18 +377,20 @@ def test_copies_of_a_column_share_its_weight(kind, copies):
     assert_allclose(together, reference(X, y), rtol=1e-9)
 
 
-@every_kind
-@pytest.mark.parametrize("ratio", [0.5, 1.0])
-def test_copies_of_a_column_with_an_l1_norm(kind, ratio):
+@each_value(
+    every_kind,
+    pytest.mark.parametrize("ratio", [0.5, 1.0]),
+)
+def test_copies_of_a_column_share_its_weight_with_an_l1_norm(kind, ratio):
     X, y = noisy()
     columns = np.column_stack([X, X[:, 0]])
     alone = BCENeuronClassifier(l1_ratio=1.0, tol=EXACT).fit(X, y)
-    neuron = BCENeuronClassifier(l1_ratio=ratio, tol=EXACT).fit(kind(columns), y)
+    model = BCENeuronClassifier(l1_ratio=ratio, tol=EXACT).fit(kind(columns), y)
     if ratio == 1:
-        w = neuron.coef_[0]
+        w = model.coef_[0]
         assert_allclose([w[0] + w[3], w[1], w[2]], alone.coef_[0], rtol=1e-9)
     else:
-        assert neuron.coef_[0, 0] == pytest.approx(neuron.coef_[0, 3], rel=1e-8)
+        assert model.coef_[0, 0] == pytest.approx(model.coef_[0, 3], rel=1e-8)
 
 
 def near_copy(difference):
@@ -394,24 +407,26 @@ def mean_loss(columns, noise, y, w, b):
     return np.logaddexp(0, np.where(y == 1, -z, z)).mean()
 
 
-@every_kind
-@pytest.mark.parametrize("difference", [1e-2, 1e-4, 1e-6])
-def test_a_column_that_all_but_repeats_another(kind, difference):
+@each_value(
+    every_kind,
+    pytest.mark.parametrize("difference", [1e-2, 1e-4, 1e-6]),
+)
+def test_nearly_equal_columns_end_within_tol_of_the_minimum(kind, difference):
     """In their difference, which is exact, it is not hard."""
     columns, noise, y = near_copy(difference)
     unit = np.abs(noise).max()
     v = reference(np.column_stack([columns[:, :3], noise / unit]), y)
     least = mean_loss(columns, noise, y, [v[0] - v[3] / unit, *v[1:3], v[3] / unit], v[4])
-    neuron, told, others = fitted_and_told(kind(columns), y)
+    model, told, others = fitted_and_told(kind(columns), y)
     assert told == others == []
-    assert (
-        -1e-12 <= mean_loss(columns, noise, y, neuron.coef_[0], neuron.intercept_) - least <= 1e-6
-    )
+    assert -1e-12 <= mean_loss(columns, noise, y, model.coef_[0], model.intercept_) - least <= 1e-6
 
 
-@every_kind
-@pytest.mark.parametrize("difference", [1e-8, 1e-10, 1e-12, 1e-15])
-def test_a_column_that_repeats_another_as_far_as_squares_can_tell(kind, difference):
+@each_value(
+    every_kind,
+    pytest.mark.parametrize("difference", [1e-8, 1e-10, 1e-12, 1e-15]),
+)
+def test_columns_equal_to_rounding_are_no_worse_than_one_of_them(kind, difference):
     """A curvature is known to EPS of itself, and such a column adds its square to it.
 
     So what the noise would bring, by weights of 1/difference, may be lost, but no more than that.
@@ -419,9 +434,9 @@ def test_a_column_that_repeats_another_as_far_as_squares_can_tell(kind, differen
     columns, noise, y = near_copy(difference)
     theta = reference(columns[:, :3], y)
     without = mean_loss(columns, noise, y, [*theta[:3], 0], theta[3])
-    neuron, told, _ = fitted_and_told(kind(columns), y)
+    model, told, _ = fitted_and_told(kind(columns), y)
     assert not told
-    assert mean_loss(columns, noise, y, neuron.coef_[0], neuron.intercept_) <= without + 1e-6
+    assert mean_loss(columns, noise, y, model.coef_[0], model.intercept_) <= without + 1e-6
     # with a penalty it is not hard
     penalised = BCENeuronClassifier(tol=EXACT).fit(kind(columns), y)
     assert_is(penalised, reference(columns, y, 1.0))
@@ -436,33 +451,37 @@ UNITS = {
 every_unit = pytest.mark.parametrize("unit", UNITS.values(), ids=UNITS)
 
 
-@every_kind
-@every_unit
-def test_columns_of_any_size_without_a_penalty(kind, unit):
+@each_value(
+    every_kind,
+    every_unit,
+)
+def test_units_up_to_1e300_do_not_matter_without_a_penalty(kind, unit):
     X, y = noisy()
     theta = reference(X, y)
-    neuron = BCENeuronClassifier(C=np.inf, tol=EXACT).fit(kind(X * unit), y)
-    assert_allclose(neuron.coef_[0] * unit, theta[:3], rtol=1e-9)
-    assert_allclose(neuron.decision_function(kind(X * unit)), with_ones(X) @ theta, atol=1e-9)
+    model = BCENeuronClassifier(C=np.inf, tol=EXACT).fit(kind(X * unit), y)
+    assert_allclose(model.coef_[0] * unit, theta[:3], rtol=1e-9)
+    assert_allclose(model.decision_function(kind(X * unit)), with_ones(X) @ theta, atol=1e-9)
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array])
-@every_unit
-@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
-def test_columns_of_any_size_with_a_penalty(kind, unit, l1_ratio):
+@every_pair(
+    pytest.mark.parametrize("kind", [np.asarray, sp.csr_array]),
+    every_unit,
+    pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0]),
+)
+def test_optimality_conditions_hold_in_units_up_to_1e300(kind, unit, l1_ratio):
     """In units as small as these a penalty leaves no weight, and in large ones none is felt."""
     X, y = noisy()
-    neuron = BCENeuronClassifier(l1_ratio=l1_ratio, tol=EXACT).fit(kind(X * unit), y)
+    model = BCENeuronClassifier(l1_ratio=l1_ratio, tol=EXACT).fit(kind(X * unit), y)
     at_1 = np.array(unit) == 1
-    z = neuron.decision_function(kind(X * unit))
+    z = model.decision_function(kind(X * unit))
     slope = expit(z) - y
     for j, size in enumerate(unit):
         if size > 1:
             assert abs(X[:, j] @ slope) <= 1e-7
         elif size < 1:
-            assert abs(neuron.coef_[0, j]) * size <= 1e-90
-    gradient = (X.T @ slope + (1 - l1_ratio) * neuron.coef_[0])[at_1]
-    assert_allclose(gradient, -l1_ratio * np.sign(neuron.coef_[0][at_1]), atol=1e-7)
+            assert abs(model.coef_[0, j]) * size <= 1e-90
+    gradient = (X.T @ slope + (1 - l1_ratio) * model.coef_[0])[at_1]
+    assert_allclose(gradient, -l1_ratio * np.sign(model.coef_[0][at_1]), atol=1e-7)
     assert abs(slope.sum()) <= 1e-7
 
 
@@ -474,36 +493,38 @@ def in_float32(n_samples):
     return X, y, reference(X.astype(np.float64), y)
 
 
-@pytest.mark.parametrize("n_samples", [400, 210_000], ids=["small", "large"])
-@pytest.mark.parametrize("unit", [1e-30, 1e15, 1e30])
-@every_kind
-def test_squares_that_float32_does_not_hold(kind, unit, n_samples):
+@every_pair(
+    pytest.mark.parametrize("n_samples", [400, 210_000], ids=["small", "large"]),
+    pytest.mark.parametrize("unit", [1e-30, 1e15, 1e30]),
+    every_kind,
+)
+def test_float32_columns_whose_squares_overflow_reach_the_minimum(kind, unit, n_samples):
     """Large data are kept in float32; the squares of such units overflow in it, or vanish."""
     X, y, theta = in_float32(n_samples)
     unit = np.float32(unit)
-    neuron = BCENeuronClassifier(C=np.inf, tol=1e-10).fit(kind(X * unit), y)
-    assert neuron.coef_.dtype == np.float32
+    model = BCENeuronClassifier(C=np.inf, tol=1e-10).fit(kind(X * unit), y)
+    assert model.coef_.dtype == np.float32
     # F within 1e-10 of its minimum leaves √(2e-10/curvature) in a weight, and the sums of large
     # data are taken in float32
-    assert_allclose(neuron.coef_[0].astype(np.float64) * unit, theta[:5], rtol=0, atol=1e-4)
-    assert_allclose(neuron.decision_function(kind(X * unit)), with_ones(X) @ theta, atol=1e-3)
+    assert_allclose(model.coef_[0].astype(np.float64) * unit, theta[:5], rtol=0, atol=1e-4)
+    assert_allclose(model.decision_function(kind(X * unit)), with_ones(X) @ theta, atol=1e-3)
 
 
 @every_kind
-def test_columns_and_rows_of_zeros(kind):
+def test_columns_and_rows_of_zeros_change_no_other_weight(kind):
     X, y = noisy(60, 4)
     X[::3] = 0
     X[:, 2] = 0
-    neuron = BCENeuronClassifier(C=2.0, tol=EXACT).fit(kind(X), y)
-    assert neuron.coef_[0, 2] == 0
-    assert_is(neuron, reference(X, y, 2.0))
+    model = BCENeuronClassifier(C=2.0, tol=EXACT).fit(kind(X), y)
+    assert model.coef_[0, 2] == 0
+    assert_is(model, reference(X, y, 2.0))
     free, told, others = fitted_and_told(kind(X), y, tol=EXACT)
     assert told == others == []
     theta = reference(X[:, [0, 1, 3]], y)
     assert_allclose(free.decision_function(kind(X)), with_ones(X[:, [0, 1, 3]]) @ theta, atol=1e-9)
 
 
-def test_values_stored_as_zeros_and_rows_that_store_none():
+def test_stored_zeros_and_empty_rows_of_csr_give_the_dense_fit():
     X, y = noisy(60, 4)
     X[::3] = 0
     stored = sp.csr_array((X.ravel(), np.tile(np.arange(4), 60), np.arange(0, 241, 4)), (60, 4))
@@ -539,97 +560,103 @@ ON_ROWS = {
 }
 
 
-@pytest.mark.parametrize("layout", layouts(np.ones((2, 2))))
-@pytest.mark.parametrize(("parameters", "n_samples"), ON_ROWS.values(), ids=ON_ROWS)
-def test_rows_that_do_not_follow_each_other_in_memory(layout, parameters, n_samples):
+@each_value(
+    pytest.mark.parametrize("layout", layouts(np.ones((2, 2)))),
+    pytest.mark.parametrize(("parameters", "n_samples"), ON_ROWS.values(), ids=ON_ROWS),
+)
+def test_strided_rows_give_the_fit_of_contiguous_rows(layout, parameters, n_samples):
     X, y = noisy(n_samples, 5)
     X = X.astype(np.float32 if n_samples > 50 else np.float64)
     same = layouts(X)[layout]
     assert_array_equal(same, X)
     expected = BCENeuronClassifier(**parameters).fit(X, y)
-    neuron = BCENeuronClassifier(**parameters).fit(same, y)
+    model = BCENeuronClassifier(**parameters).fit(same, y)
     # the order of summation differs: 1e-7 of float32; and what tol leaves of large data, √(2·1e-6)
     atol = 1e-9 if n_samples == 50 else 5e-3
-    assert_allclose(neuron.coef_, expected.coef_, rtol=0, atol=atol)
+    assert_allclose(model.coef_, expected.coef_, rtol=0, atol=atol)
 
 
-def test_windows_of_a_series():
+def test_overlapping_windows_give_the_fit_of_their_copy():
     """Rows that share their numbers with the next ones."""
     series = np.random.default_rng(0).standard_normal(300)
     windows = np.lib.stride_tricks.sliding_window_view(series, 4)
     y = (np.roll(windows[:, 0], 1) + windows[:, 3] > 0) * 1
     for parameters in ({}, {"solver": "gd", "max_iter": 5, "tol": 0, "learning_rate": 0.1}):
-        neuron = BCENeuronClassifier(**parameters).fit(windows, y)
+        model = BCENeuronClassifier(**parameters).fit(windows, y)
         expected = BCENeuronClassifier(**parameters).fit(windows.copy(), y)
-        assert_allclose(neuron.coef_, expected.coef_, rtol=1e-9)
+        assert_allclose(model.coef_, expected.coef_, rtol=1e-9)
 
 
 # ----- few samples, few of a class, many samples --------------------------------------------------
 
 
-@every_solver
-@pytest.mark.parametrize("C", [0.3, 2.0, 50.0])
-def test_two_samples_and_one_feature(parameters, C):
+@each_value(
+    every_solver,
+    pytest.mark.parametrize("C", [0.3, 2.0, 50.0]),
+)
+def test_two_samples_and_one_feature_end_at_the_closed_form(parameters, C):
     """At −1 and 1: b = 0 by symmetry, and 2Cσ(−w) = w."""
-    neuron = BCENeuronClassifier(C=C, **{**parameters, "tol": 1e-14})
-    neuron.fit([[-1.0], [1.0]], [0, 1])
+    model = BCENeuronClassifier(C=C, **{**parameters, "tol": 1e-14})
+    model.fit([[-1.0], [1.0]], [0, 1])
     w = brentq(lambda w: 2 * C * expit(-w) - w, 0, 2 * C, xtol=1e-15)
     # tol is a difference of F; √(2·tol/curvature) one of w, and gd has five times its share left
-    assert neuron.coef_[0, 0] == pytest.approx(w, abs=1e-5)
-    assert neuron.intercept_[0] == pytest.approx(0, abs=1e-5)
+    assert model.coef_[0, 0] == pytest.approx(w, abs=1e-5)
+    assert model.intercept_[0] == pytest.approx(0, abs=1e-5)
 
 
-@every_solver
-@pytest.mark.parametrize("C", [0.7, 1.0, 1.5, 40.0])
-def test_two_samples_and_an_l1_norm(parameters, C):
+@each_value(
+    every_solver,
+    pytest.mark.parametrize("C", [0.7, 1.0, 1.5, 40.0]),
+)
+def test_two_samples_with_an_l1_norm_end_at_the_closed_form(parameters, C):
     """2Cσ(−w) = 1, or no weight at all where 2Cσ(0) is no more than 1."""
-    neuron = BCENeuronClassifier(C=C, l1_ratio=1.0, **{**parameters, "tol": 1e-14})
-    neuron.fit([[-1.0], [1.0]], [0, 1])
+    model = BCENeuronClassifier(C=C, l1_ratio=1.0, **{**parameters, "tol": 1e-14})
+    model.fit([[-1.0], [1.0]], [0, 1])
     expected = np.log(2 * C - 1) if C > 1 else 0.0
-    assert neuron.coef_[0, 0] == pytest.approx(expected, abs=1e-5 if C > 1 else 0)
+    assert model.coef_[0, 0] == pytest.approx(expected, abs=1e-5 if C > 1 else 0)
 
 
-def test_all_steps_with_an_l1_norm():
+def test_steps_beyond_convergence_with_an_l1_norm_are_no_error():
     """More than it takes: where the last ones gain nothing but rounding, that is no error."""
-    for seed in range(150):
+    for seed in range(40):
         X, y = noisy(60, 5, seed)
         assert BCENeuronClassifier(l1_ratio=1.0, tol=0, max_iter=30).fit(X, y).n_iter_ == 30
 
 
-def test_one_positive_in_a_hundred_thousand():
+def test_one_positive_in_a_hundred_thousand_reaches_the_minimum():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((100_000, 2)), np.zeros(100_000)
     y[1000] = 1
     for C in (1.0, np.inf):
-        neuron = BCENeuronClassifier(C=C, tol=1e-16, random_state=0).fit(X, y)
+        model = BCENeuronClassifier(C=C, tol=1e-16, random_state=0).fit(X, y)
         theta = reference(X, y, C)
         # The curvature is 1e-5: 1e-16 nats are √(2·1e-16/1e-5) of a weight.
-        assert_is(neuron, theta, rtol=1e-6)
+        assert_is(model, theta, rtol=1e-6)
         # the score equation of the intercept: as many are expected as there are
-        assert neuron.predict_proba(X)[:, 1].sum() == pytest.approx(1, rel=1e-5)
+        assert model.predict_proba(X)[:, 1].sum() == pytest.approx(1, rel=1e-5)
 
 
-def test_one_positive_in_a_group():
+def test_rare_positives_of_a_group_give_the_log_odds_ratio():
     """With a group's indicator probabilities are the shares: the log odds ratio of a 2x2 table."""
     group = np.repeat([0.0, 1.0], [90_000, 10_000])
     y = np.zeros(100_000)
     y[[5, 95_000, 95_001]] = 1
-    neuron = BCENeuronClassifier(C=np.inf, tol=1e-16).fit(group[:, None], y)
+    model = BCENeuronClassifier(C=np.inf, tol=1e-16).fit(group[:, None], y)
     b, both = logit(1 / 90_000), logit(2 / 10_000)
-    assert_is(neuron, [both - b, b], rtol=1e-6)
+    assert_is(model, [both - b, b], rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sp.csr_array])
-def test_a_million_samples_of_which_few_are_of_a_class(kind):
+def test_a_million_samples_with_few_positives_end_within_tol(kind):
     """A step of Newton's from where it ends, in NumPy's float64, has no more than tol to gain."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((1_000_000, 5), dtype=np.float32)
     y = (rng.random(1_000_000) < expit(X @ np.float32([1, -1, 0.5, 0, 0]) - 8)) * 1.0
     assert 200 < y.sum() < 2000
-    neuron = BCENeuronClassifier(C=np.inf, random_state=0).fit(kind(X), y)
-    assert neuron.converged_
+    model = BCENeuronClassifier(C=np.inf, random_state=0).fit(kind(X), y)
+    assert model.converged_
     Z = with_ones(X.astype(np.float64))
-    a = expit(Z @ np.append(neuron.coef_, neuron.intercept_).astype(np.float64))
+    a = expit(Z @ np.append(model.coef_, model.intercept_).astype(np.float64))
     gradient, curvature = Z.T @ (a - y) / 1e6, (Z * (a * (1 - a))[:, None]).T @ Z / 1e6
     assert gradient @ np.linalg.solve(curvature, gradient) / 2 <= 1e-6
 
@@ -637,40 +664,46 @@ def test_a_million_samples_of_which_few_are_of_a_class(kind):
 # ----- strengths of the penalty -------------------------------------------------------------------
 
 
-@every_kind
-@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
-def test_a_penalty_that_leaves_nothing(kind, l1_ratio):
+@each_value(
+    every_kind,
+    pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0]),
+)
+def test_vanishing_C_gives_the_first_order_weights(kind, l1_ratio):
     """At C = 1e-300 w is C times the slope of the loss at w = 0, if that is more than L1 takes."""
     X, y = noisy()
-    neuron = BCENeuronClassifier(C=1e-300, l1_ratio=l1_ratio, tol=EXACT).fit(kind(X), y)
+    model = BCENeuronClassifier(C=1e-300, l1_ratio=l1_ratio, tol=EXACT).fit(kind(X), y)
     slope = X.T @ (y - y.mean())
     if l1_ratio:
-        assert_array_equal(neuron.coef_[0], 0)
+        assert_array_equal(model.coef_[0], 0)
     else:
-        assert_allclose(neuron.coef_[0] * 1e300, slope, rtol=1e-9)
-    assert neuron.intercept_[0] == pytest.approx(logit(y.mean()), rel=1e-9)
+        assert_allclose(model.coef_[0] * 1e300, slope, rtol=1e-9)
+    assert model.intercept_[0] == pytest.approx(logit(y.mean()), rel=1e-9)
 
 
-@every_kind
-@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
-def test_a_penalty_that_is_nothing(kind, l1_ratio):
+@each_value(
+    every_kind,
+    pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0]),
+)
+def test_huge_C_is_no_penalty(kind, l1_ratio):
     X, y = noisy()
-    neuron = BCENeuronClassifier(C=1e300, l1_ratio=l1_ratio, tol=EXACT).fit(kind(X), y)
-    assert_is(neuron, reference(X, y))
+    model = BCENeuronClassifier(C=1e300, l1_ratio=l1_ratio, tol=EXACT).fit(kind(X), y)
+    assert_is(model, reference(X, y))
 
 
-@pytest.mark.parametrize("weight", [1e-300, 1e-10, 1e10, 1e300])
-@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
-def test_weights_of_any_size(weight, l1_ratio):
+@each_value(
+    pytest.mark.parametrize("weight", [1e-300, 1e-10, 1e10, 1e300]),
+    pytest.mark.parametrize("l1_ratio", [0.0, 0.5]),
+)
+def test_scale_of_the_sample_weights_does_not_matter(weight, l1_ratio):
     """F depends on C·s; the sum of the weights must be a number."""
     X, y = noisy()
     C = 3.0 / weight
-    neuron = BCENeuronClassifier(C=C, l1_ratio=l1_ratio, tol=EXACT)
-    neuron.fit(X, y, np.full(200, weight))
+    model = BCENeuronClassifier(C=C, l1_ratio=l1_ratio, tol=EXACT)
+    model.fit(X, y, np.full(200, weight))
     other = BCENeuronClassifier(C=3.0, l1_ratio=l1_ratio, tol=EXACT).fit(X, y)
-    assert_is(neuron, np.append(other.coef_, other.intercept_))
+    assert_is(model, np.append(other.coef_, other.intercept_))
     if not l1_ratio:
-        assert_is(neuron, reference(X, y, 3.0))
+        assert_is(model, reference(X, y, 3.0))
 
 
 # ----- published data -----------------------------------------------------------------------------
@@ -850,8 +883,8 @@ published = pytest.mark.parametrize("table", PUBLISHED, ids=lambda table: table.
 def grouped(table):
     """Fit shares of successes, with the trials as weights."""
     X, share = np.column_stack(table.columns).astype(float), table.successes / table.trials
-    neuron = BCENeuronClassifier(C=np.inf, soft_targets=True, tol=EXACT)
-    return X, neuron.fit(X, share, sample_weight=table.trials)
+    model = BCENeuronClassifier(C=np.inf, soft_targets=True, tol=EXACT)
+    return X, model.fit(X, share, sample_weight=table.trials)
 
 
 def is_printed(value, printed):
@@ -861,37 +894,31 @@ def is_printed(value, printed):
 
 
 @published
-def test_printed_coefficients(table):
+def test_coefficients_and_deviance_are_those_printed_in_books(table):
+    """The deviance is by the estimator's own probabilities."""
     table = table()
-    _, neuron = grouped(table)
-    for value, printed in zip([*neuron.coef_[0], *neuron.intercept_], table.printed, strict=True):
+    X, model = grouped(table)
+    for value, printed in zip([*model.coef_[0], *model.intercept_], table.printed, strict=True):
         assert is_printed(value, printed)
-
-
-@published
-def test_printed_deviance(table):
-    """By the neuron's own probabilities."""
-    table = table()
-    X, neuron = grouped(table)
-    expected = neuron.predict_proba(X) * table.trials[:, None]
+    expected = model.predict_proba(X) * table.trials[:, None]
     counts = np.column_stack([table.trials - table.successes, table.successes])
     assert is_printed(2 * np.sum(xlogy(counts, counts) - xlogy(counts, expected)), table.deviance)
 
 
 @published
-def test_published_data_in_statsmodels(table):
+def test_weights_on_published_data_are_those_of_statsmodels(table):
     table = table()
-    X, neuron = grouped(table)
+    X, model = grouped(table)
     counts = np.column_stack([table.successes, table.trials - table.successes])
-    model = sm.GLM(counts, sm.add_constant(X), family=sm.families.Binomial())
-    params = model.fit(tol=1e-13, tol_criterion="params", maxiter=50).params
+    glm = sm.GLM(counts, sm.add_constant(X), family=sm.families.Binomial())
+    params = glm.fit(tol=1e-13, tol_criterion="params", maxiter=50).params
     # The constant and a column that is some tens of deviations away from 0 are hard to tell apart:
     # statsmodels does so to the square of that, in units of EPS.
-    assert_is(neuron, [*params[1:], params[0]], rtol=1e-9)
+    assert_is(model, [*params[1:], params[0]], rtol=1e-9)
 
 
 @published
-def test_published_data_sample_by_sample(table):
+def test_grouped_and_single_samples_of_published_data_agree(table):
     """Groups are samples; in the tables of samples, a sample is a group."""
     table = table()
     X, of_groups = grouped(table)
@@ -900,6 +927,6 @@ def test_published_data_sample_by_sample(table):
     labels = np.repeat([1, 0], len(X))
     counts = np.concatenate([wins, losses])
     both = np.concatenate([X, X])
-    neuron = BCENeuronClassifier(C=np.inf, tol=EXACT)
-    assert_is(neuron.fit(np.repeat(both, counts, axis=0), np.repeat(labels, counts)), theta)
-    assert_is(neuron.fit(both, labels, sample_weight=counts), theta)
+    model = BCENeuronClassifier(C=np.inf, tol=EXACT)
+    assert_is(model.fit(np.repeat(both, counts, axis=0), np.repeat(labels, counts)), theta)
+    assert_is(model.fit(both, labels, sample_weight=counts), theta)

@@ -7,8 +7,10 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse as sp
+from covering import each_value
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LogisticRegression
+from small_data import naming
 
 from sklearn_bce import BCENeuronClassifier
 
@@ -36,23 +38,26 @@ SOLVERS = {
 }
 
 
-@pytest.fixture(params=SOLVERS)
-def neuron(request):
-    return BCENeuronClassifier(**SOLVERS[request.param])
+every_solver = pytest.mark.parametrize("solver", SOLVERS)
 
 
-def assert_same_fit(neuron, data, reference_data, rtol=1e-10):
-    """Fit to both and expect the same neuron; return it, fitted to the first."""
-    reference = copy.deepcopy(neuron).fit(**reference_data)
-    neuron.fit(**data)
+@pytest.fixture
+def model(solver):
+    return BCENeuronClassifier(**SOLVERS[solver])
+
+
+def assert_same_fit(model, data, reference_data, rtol=1e-10):
+    """Fit to both and expect the same estimator; return it, fitted to the first."""
+    reference = copy.deepcopy(model).fit(**reference_data)
+    model.fit(**data)
     scale = np.abs(reference.coef_).max()
-    assert_allclose(neuron.coef_, reference.coef_, rtol=rtol, atol=rtol * scale)
-    assert_allclose(neuron.intercept_, reference.intercept_, rtol=rtol, atol=rtol * scale)
-    assert_allclose(neuron.loss_curve_, reference.loss_curve_, rtol=rtol)
-    assert neuron.n_iter_ == reference.n_iter_
+    assert_allclose(model.coef_, reference.coef_, rtol=rtol, atol=rtol * scale)
+    assert_allclose(model.intercept_, reference.intercept_, rtol=rtol, atol=rtol * scale)
+    assert_allclose(model.loss_curve_, reference.loss_curve_, rtol=rtol)
+    assert model.n_iter_ == reference.n_iter_
     z = reference.decision_function(reference_data["X"])
-    assert_allclose(neuron.decision_function(data["X"]), z, rtol=rtol, atol=rtol * np.abs(z).max())
-    return neuron
+    assert_allclose(model.decision_function(data["X"]), z, rtol=rtol, atol=rtol * np.abs(z).max())
+    return model
 
 
 # --- X, dense ---
@@ -112,25 +117,34 @@ DENSE = {
 }
 
 
-@pytest.mark.parametrize(("X", "convert"), DENSE.values(), ids=DENSE)
-def test_dense(neuron, X, convert):
-    fitted = assert_same_fit(neuron, {"X": convert(X), "y": CODES}, {"X": X, "y": CODES})
+@each_value(
+    pytest.mark.parametrize(("X", "convert"), DENSE.values(), ids=DENSE),
+    every_solver,
+)
+def test_dense_containers_give_the_fit_of_an_array(model, X, convert):
+    fitted = assert_same_fit(model, {"X": convert(X), "y": CODES}, {"X": X, "y": CODES})
     assert fitted.coef_.dtype == np.float64
 
 
-def test_memory_map(neuron, tmp_path):
+@every_solver
+def test_memory_map_gives_the_fit_of_an_array(model, tmp_path):
     np.save(tmp_path / "X.npy", REALS)
     X = np.load(tmp_path / "X.npy", mmap_mode="r")
     assert isinstance(X, np.memmap)
-    assert_same_fit(neuron, {"X": X, "y": CODES}, {"X": REALS, "y": CODES})
+    assert_same_fit(model, {"X": X, "y": CODES}, {"X": REALS, "y": CODES})
 
 
-@pytest.mark.parametrize("convert", [np.asarray, np.asfortranarray, sp.csr_array, sp.csc_matrix])
-def test_float32(neuron, convert):
+@each_value(
+    pytest.mark.parametrize(
+        "convert", [np.asarray, np.asfortranarray, sp.csr_array, sp.csc_matrix]
+    ),
+    every_solver,
+)
+def test_float32_rows_give_float32_weights_near_those_of_float64(model, convert):
     X = convert(REALS.astype(np.float32))
     # Products are taken in float32 and the result is rounded to it, each to 6e-8.
     reference = {"X": REALS, "y": CODES}
-    fitted = assert_same_fit(neuron, {"X": X, "y": CODES}, reference, rtol=1e-6)
+    fitted = assert_same_fit(model, {"X": X, "y": CODES}, reference, rtol=1e-6)
     assert fitted.coef_.dtype == fitted.intercept_.dtype == np.float32
     assert fitted.decision_function(X).dtype == fitted.predict_proba(X).dtype == np.float32
 
@@ -210,17 +224,22 @@ SPARSE = {
 }
 
 
-@pytest.mark.parametrize(("X", "convert"), SPARSE.values(), ids=SPARSE)
-def test_sparse(neuron, X, convert):
+@each_value(
+    pytest.mark.parametrize(("X", "convert"), SPARSE.values(), ids=SPARSE),
+    every_solver,
+)
+def test_sparse_formats_give_the_fit_of_a_dense_array(model, X, convert):
     given = convert(X)
-    fitted = assert_same_fit(neuron, {"X": given, "y": CODES}, {"X": X, "y": CODES})
+    fitted = assert_same_fit(model, {"X": given, "y": CODES}, {"X": X, "y": CODES})
     assert isinstance(fitted.coef_, np.ndarray)
     assert_array_equal(fitted.predict(given), fitted.predict(X))
 
 
-@pytest.mark.parametrize("dtype", [np.int32, np.int64])
-@pytest.mark.parametrize("kind", KINDS)
-def test_index_types_are_those_asked_for(kind, dtype):
+@each_value(
+    pytest.mark.parametrize("dtype", [np.int32, np.int64]),
+    pytest.mark.parametrize("kind", KINDS),
+)
+def test_index_types_of_the_sparse_inputs_are_those_asked_for(kind, dtype):
     X = with_index_type(kind(REALS), dtype)
     assert {index.dtype for index in index_arrays(X)} == {np.dtype(dtype)}
 
@@ -248,68 +267,90 @@ CONTAINERS = {
 }
 
 
-@pytest.mark.parametrize("container", CONTAINERS.values(), ids=CONTAINERS)
-@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
-def test_labels(neuron, labels, container):
-    y = labels[CODES]
-    data, reference = {"X": REALS, "y": container(y)}, {"X": REALS, "y": CODES}
-    fitted = assert_same_fit(neuron, data, reference)
-    assert_array_equal(fitted.classes_, labels)
-    logistic = LogisticRegression().fit(REALS, container(y))
-    assert fitted.classes_.dtype == logistic.classes_.dtype
-    predicted = fitted.predict(REALS)
-    assert_array_equal(predicted, labels[(fitted.decision_function(REALS) > 0).astype(int)])
-    assert fitted.score(REALS, container(y)) == np.mean(predicted == y) > 0.7
-
-
-@pytest.mark.parametrize(
-    ("y", "classes"),
-    [
-        (pd.Series(CODES, dtype="Int64"), [0, 1]),
-        (pd.Series(CODES, dtype="boolean"), [False, True]),
-        (pd.Series(NAMES[CODES], dtype="string"), NAMES),
-        (pl.Series(NAMES[CODES].tolist(), dtype=pl.Categorical), NAMES),
-        (pl.Series(CODES, dtype=pl.Int8), [0, 1]),
-    ],
-    ids=["pandas Int64", "pandas boolean", "pandas string", "polars Categorical", "polars Int8"],
+@each_value(
+    pytest.mark.parametrize("container", CONTAINERS.values(), ids=CONTAINERS),
+    every_solver,
 )
-def test_label_types_of_frames(neuron, y, classes):
-    fitted = assert_same_fit(neuron, {"X": REALS, "y": y}, {"X": REALS, "y": CODES})
+def test_labels_of_any_type_in_any_container_give_the_same_fit(model, container):
+    for name, labels in LABELS.items():
+        with naming(name):
+            y = labels[CODES]
+            data, reference = {"X": REALS, "y": container(y)}, {"X": REALS, "y": CODES}
+            fitted = assert_same_fit(model, data, reference)
+            assert_array_equal(fitted.classes_, labels)
+            logistic = LogisticRegression().fit(REALS, container(y))
+            assert fitted.classes_.dtype == logistic.classes_.dtype
+            predicted = fitted.predict(REALS)
+            assert_array_equal(predicted, labels[(fitted.decision_function(REALS) > 0).astype(int)])
+            assert fitted.score(REALS, container(y)) == np.mean(predicted == y) > 0.7
+
+
+@each_value(
+    pytest.mark.parametrize(
+        ("y", "classes"),
+        [
+            (pd.Series(CODES, dtype="Int64"), [0, 1]),
+            (pd.Series(CODES, dtype="boolean"), [False, True]),
+            (pd.Series(NAMES[CODES], dtype="string"), NAMES),
+            (pl.Series(NAMES[CODES].tolist(), dtype=pl.Categorical), NAMES),
+            (pl.Series(CODES, dtype=pl.Int8), [0, 1]),
+        ],
+        ids=[
+            "pandas Int64",
+            "pandas boolean",
+            "pandas string",
+            "polars Categorical",
+            "polars Int8",
+        ],
+    ),
+    every_solver,
+)
+def test_labels_in_data_frame_types_give_the_same_fit(model, y, classes):
+    fitted = assert_same_fit(model, {"X": REALS, "y": y}, {"X": REALS, "y": CODES})
     assert_array_equal(fitted.classes_, classes)
 
 
 # --- sample_weight, and the start ---
 
 
-@pytest.mark.parametrize(
-    "convert",
-    [np.ndarray.tolist, pd.Series, pl.Series, read_only, every_second]
-    + [lambda weight, kind=kind: weight.astype(kind) for kind in (int, np.float32, object)],
-    ids=["list", "pandas", "polars", "read-only", "strided", "int", "float32", "objects"],
+@each_value(
+    pytest.mark.parametrize(
+        "convert",
+        [np.ndarray.tolist, pd.Series, pl.Series, read_only, every_second]
+        + [lambda weight, kind=kind: weight.astype(kind) for kind in (int, np.float32, object)],
+        ids=["list", "pandas", "polars", "read-only", "strided", "int", "float32", "objects"],
+    ),
+    every_solver,
 )
-def test_sample_weight(neuron, convert):
+def test_sample_weight_containers_give_the_same_fit(model, convert):
     if convert is every_second:
         weight = every_second(WEIGHT[:, np.newaxis])[:, 0]
     else:
         weight = convert(WEIGHT)
     data = {"X": REALS, "y": CODES}
-    assert_same_fit(neuron, {**data, "sample_weight": weight}, {**data, "sample_weight": WEIGHT})
+    assert_same_fit(model, {**data, "sample_weight": weight}, {**data, "sample_weight": WEIGHT})
 
 
 COEF = np.array([0.25, -0.5, 0.0, 1.0])
 
 
-@pytest.mark.parametrize(
-    "start",
-    [{"coef_init": kind(COEF)} for kind in (list, np.atleast_2d, pd.Series, pl.Series, np.float32)]
-    + [{"intercept_init": kind(0.5)} for kind in (float, np.float32, np.array)]
-    + [{"intercept_init": [0.5]}, {"intercept_init": [[0.5]]}],
+@each_value(
+    pytest.mark.parametrize(
+        "start",
+        [
+            {"coef_init": kind(COEF)}
+            for kind in (list, np.atleast_2d, pd.Series, pl.Series, np.float32)
+        ]
+        + [{"intercept_init": kind(0.5)} for kind in (float, np.float32, np.array)]
+        + [{"intercept_init": [0.5]}, {"intercept_init": [[0.5]]}],
+    ),
+    every_solver,
 )
-def test_start(neuron, start):
+def test_start_containers_give_the_same_fit(model, start):
     reference = {"coef_init": COEF, "intercept_init": np.array([0.5])}
     data = {"X": REALS, "y": CODES, **reference}
-    neuron.set_params(max_iter=2, tol=0)
-    assert_same_fit(neuron, {**data, **start}, data)
+    model.set_params(max_iter=2, tol=0)
+    assert_same_fit(model, {**data, **start}, data)
 
 
 # --- nothing is changed ---
@@ -330,14 +371,17 @@ UNCHANGED = {
 }
 
 
-@pytest.mark.parametrize(("X", "convert"), UNCHANGED.values(), ids=UNCHANGED)
-def test_nothing_given_is_changed(neuron, X, convert):
+@each_value(
+    pytest.mark.parametrize(("X", "convert"), UNCHANGED.values(), ids=UNCHANGED),
+    every_solver,
+)
+def test_fit_changes_no_array_that_it_is_given(model, X, convert):
     X, y, weight = convert(X), CODES.copy(), WEIGHT.copy()
     coef, intercept = np.arange(4.0), np.ones(1)
     before = copy.deepcopy((parts(X), y, weight, coef, intercept))
-    neuron.set_params(class_weight="balanced")
-    neuron.fit(X, y, sample_weight=weight, coef_init=coef, intercept_init=intercept)
-    neuron.predict_proba(X)
+    model.set_params(class_weight="balanced")
+    model.fit(X, y, sample_weight=weight, coef_init=coef, intercept_init=intercept)
+    model.predict_proba(X)
     after = (parts(X), y, weight, coef, intercept)
     for was, now in zip([*before[0], *before[1:]], [*after[0], *after[1:]], strict=True):
         assert_array_equal(now, was)

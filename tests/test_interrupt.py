@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from covering import each_value, every_pair
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -21,8 +22,7 @@ from small_data import random_data
 
 import sklearn_bce
 from sklearn_bce import BCENeuronClassifier
-from sklearn_bce._estimator import diagnostics as _outcome
-from sklearn_bce._estimator import holdout as _held_out
+from sklearn_bce._estimator import diagnostics, holdout
 from sklearn_bce._kernels import COMPILED, kernels
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._solvers import sgd
@@ -65,7 +65,7 @@ def three_kernel_calls_for_a_pass(monkeypatch):
     monkeypatch.setattr(sgd, "ELEMENTS_PER_CALL", X.size // 3)
 
 
-def neuron_of(key, **parameters):
+def model_of(key, **parameters):
     fixed = {"solver": "newton", "tol": 0, "max_iter": 50, "random_state": 0}
     return BCENeuronClassifier(**{**fixed, **ON_CALL[key][0], **parameters})
 
@@ -86,7 +86,7 @@ def interrupt(monkeypatch, where, k, error=KeyboardInterrupt):
     return calls
 
 
-def interrupted(neuron, key, finished, *data, error=KeyboardInterrupt, **arguments):
+def interrupted(model, key, finished, *data, error=KeyboardInterrupt, **arguments):
     """Fit, and interrupt it in the pass after so many finished ones."""
     where = ON_CALL[key][1]
     if where == "kernel":
@@ -95,97 +95,101 @@ def interrupted(neuron, key, finished, *data, error=KeyboardInterrupt, **argumen
     with pytest.MonkeyPatch.context() as patch:
         calls = interrupt(patch, where, k, error)
         with pytest.raises(error, match="stopped"):
-            neuron.fit(*data, **arguments)
+            model.fit(*data, **arguments)
     assert len(calls) == k  # nothing was done any more
-    return neuron
+    return model
 
 
-def state(neuron):
-    return pickle.dumps(vars(neuron))
+def state(model):
+    return pickle.dumps(vars(model))
 
 
 # --- after some passes ---
 
 
-@pytest.mark.parametrize("fitted_before", [False, True])
-@pytest.mark.parametrize("finished", [1, 3])
-@pytest.mark.parametrize("container", CONTAINERS)
-@pytest.mark.parametrize("key", ON_CALL)
-def test_what_is_left_is_what_the_finished_passes_give(key, container, finished, fitted_before):
-    neuron, rows = neuron_of(key), container(X)
-    expected = clone(neuron).set_params(max_iter=finished).fit(rows, Y, sample_weight=WEIGHT)
+@every_pair(
+    pytest.mark.parametrize("fitted_before", [False, True]),
+    pytest.mark.parametrize("finished", [1, 3]),
+    pytest.mark.parametrize("container", CONTAINERS),
+    pytest.mark.parametrize("key", ON_CALL),
+)
+def test_interrupted_fit_leaves_the_finished_passes(key, container, finished, fitted_before):
+    model, rows = model_of(key), container(X)
+    expected = clone(model).set_params(max_iter=finished).fit(rows, Y, sample_weight=WEIGHT)
     if fitted_before:  # on named features of another number, with other labels
         frame = pd.DataFrame(WIDE[:, :5], columns=list("abcde"))
-        neuron.fit(frame, np.where(Y, "yes", "no"), X_val=frame, y_val=np.where(Y, "yes", "no"))
-    interrupted(neuron, key, finished, rows, Y, sample_weight=WEIGHT)
-    assert vars(neuron).keys() == vars(expected).keys()
+        model.fit(frame, np.where(Y, "yes", "no"), X_val=frame, y_val=np.where(Y, "yes", "no"))
+    interrupted(model, key, finished, rows, Y, sample_weight=WEIGHT)
+    assert vars(model).keys() == vars(expected).keys()
     for name in ("coef_", "intercept_", "classes_"):
-        assert_array_equal(getattr(neuron, name), getattr(expected, name))
-    assert neuron.loss_curve_ == expected.loss_curve_
-    assert neuron.n_iter_ == finished
-    assert neuron.converged_ is False
-    assert neuron.n_features_in_ == 3
+        assert_array_equal(getattr(model, name), getattr(expected, name))
+    assert model.loss_curve_ == expected.loss_curve_
+    assert model.n_iter_ == finished
+    assert model.converged_ is False
+    assert model.n_features_in_ == 3
     z = X @ expected.coef_[0] + expected.intercept_[0]
-    assert_array_equal(neuron.predict(rows), z > 0)
-    assert_allclose(neuron.decision_function(rows), z, rtol=1e-12, atol=1e-12)
+    assert_array_equal(model.predict(rows), z > 0)
+    assert_allclose(model.decision_function(rows), z, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("finished", [1, 2])
-def test_newton_in_the_space_of_the_samples(finished):
-    neuron = neuron_of("newton", tol=1e-14)
-    expected = clone(neuron).set_params(max_iter=finished)
+def test_interrupted_newton_in_row_space_leaves_the_finished_steps(finished):
+    model = model_of("newton", tol=1e-14)
+    expected = clone(model).set_params(max_iter=finished)
     with pytest.warns(ConvergenceWarning):
         expected.fit(WIDE, Y)
-    interrupted(neuron, "newton", finished, WIDE, Y)
-    assert_array_equal(neuron.coef_, expected.coef_)
-    assert_array_equal(neuron.intercept_, expected.intercept_)
-    assert neuron.loss_curve_ == expected.loss_curve_
+    interrupted(model, "newton", finished, WIDE, Y)
+    assert_array_equal(model.coef_, expected.coef_)
+    assert_array_equal(model.intercept_, expected.intercept_)
+    assert model.loss_curve_ == expected.loss_curve_
 
 
 @pytest.mark.parametrize("key", ON_CALL)
-def test_no_warning_of_what_the_user_has_asked_for(key):
-    neuron = interrupted(neuron_of(key, tol=1e-6), key, 1, X, Y)  # pytest makes it an error
-    assert neuron.converged_ is False
-    assert neuron.n_iter_ == 1
+def test_interrupted_fit_does_not_warn(key):
+    model = interrupted(model_of(key, tol=1e-6), key, 1, X, Y)  # pytest makes it an error
+    assert model.converged_ is False
+    assert model.n_iter_ == 1
 
 
 @pytest.mark.parametrize("key", SOLVERS)
-def test_next_fit_is_as_if_there_had_been_none_before(key):
-    neuron = interrupted(neuron_of(key, max_iter=3), key, 1, X, Y)
-    expected = neuron_of(key, max_iter=3).fit(X, Y)
-    assert_array_equal(neuron.fit(X, Y).coef_, expected.coef_)
-    assert vars(neuron).keys() == vars(expected).keys()
+def test_fit_after_an_interrupt_is_a_new_fit(key):
+    model = interrupted(model_of(key, max_iter=3), key, 1, X, Y)
+    expected = model_of(key, max_iter=3).fit(X, Y)
+    assert_array_equal(model.fit(X, Y).coef_, expected.coef_)
+    assert vars(model).keys() == vars(expected).keys()
 
 
 @pytest.mark.parametrize("solver", ["gd", "sgd"])
-def test_while_the_distance_from_the_minimum_is_estimated(solver, monkeypatch):
+def test_interrupt_during_the_convergence_estimate_leaves_all_passes(solver, monkeypatch):
     """All passes have finished then; that takes as long as several of them."""
-    neuron = BCENeuronClassifier(solver=solver, max_iter=3, random_state=0)
-    expected = clone(neuron).set_params(tol=0).fit(X, Y)
-    interrupt(monkeypatch, (_outcome, "distance_from_minimum"), 1)
+    model = BCENeuronClassifier(solver=solver, max_iter=3, random_state=0)
+    expected = clone(model).set_params(tol=0).fit(X, Y)
+    interrupt(monkeypatch, (diagnostics, "distance_from_minimum"), 1)
     with pytest.raises(KeyboardInterrupt):
-        neuron.fit(X, Y)
-    assert neuron.n_iter_ == 3
-    assert_array_equal(neuron.coef_, expected.coef_)
+        model.fit(X, Y)
+    assert model.n_iter_ == 3
+    assert_array_equal(model.coef_, expected.coef_)
 
 
 # --- before the first ---
 
 
-@pytest.mark.parametrize("fitted_before", [False, True])
-@pytest.mark.parametrize("container", CONTAINERS)
-@pytest.mark.parametrize("key", ON_CALL)
-def test_before_the_first_pass_has_finished_nothing_changes(key, container, fitted_before):
-    neuron = neuron_of(key)
+@each_value(
+    pytest.mark.parametrize("fitted_before", [False, True]),
+    pytest.mark.parametrize("container", CONTAINERS),
+    pytest.mark.parametrize("key", ON_CALL),
+)
+def test_interrupt_in_the_first_pass_changes_nothing(key, container, fitted_before):
+    model = model_of(key)
     if fitted_before:
-        neuron.fit(pd.DataFrame(WIDE[:, :5], columns=list("abcde")), np.where(Y, "yes", "no"))
-    before = state(neuron)
-    interrupted(neuron, key, 0, container(X), Y)
-    assert state(neuron) == before
+        model.fit(pd.DataFrame(WIDE[:, :5], columns=list("abcde")), np.where(Y, "yes", "no"))
+    before = state(model)
+    interrupted(model, key, 0, container(X), Y)
+    assert state(model) == before
     if not fitted_before:
-        assert vars(neuron) == neuron.get_params()
+        assert vars(model) == model.get_params()
         with pytest.raises(NotFittedError):
-            neuron.predict(X)
+            model.predict(X)
 
 
 @pytest.mark.parametrize(
@@ -199,17 +203,17 @@ def test_before_the_first_pass_has_finished_nothing_changes(key, container, fitt
         ({"solver": "sgd"}, (sgd, "sample_lipschitz_constant"), 1),
     ],
 )
-def test_while_a_solver_gets_ready_nothing_changes(parameters, where, k, monkeypatch):
-    neuron = BCENeuronClassifier(**parameters, max_iter=3, tol=0).fit(WIDE, Y)
-    before = state(neuron)
+def test_interrupt_before_the_first_pass_changes_nothing(parameters, where, k, monkeypatch):
+    model = BCENeuronClassifier(**parameters, max_iter=3, tol=0).fit(WIDE, Y)
+    before = state(model)
     calls = interrupt(monkeypatch, where, k)
     with pytest.raises(KeyboardInterrupt):
-        neuron.fit(X, Y)
+        model.fit(X, Y)
     assert len(calls) == k
-    assert state(neuron) == before
+    assert state(model) == before
 
 
-def test_newton_steps_on_a_sample_are_none(monkeypatch):
+def test_interrupt_on_the_subsample_changes_nothing(monkeypatch):
     many, y, _ = random_data(20_000, 15)
     evaluate, seen = InMemoryObjective.evaluate, []
 
@@ -220,82 +224,89 @@ def test_newton_steps_on_a_sample_are_none(monkeypatch):
         return evaluate(self, *arguments, **named)
 
     monkeypatch.setattr(InMemoryObjective, "evaluate", noting)
-    neuron = BCENeuronClassifier(random_state=0)
+    model = BCENeuronClassifier(random_state=0)
     with pytest.raises(KeyboardInterrupt):
-        neuron.fit(many, y)
+        model.fit(many, y)
     assert max(seen) < 20_000  # it was busy with a sample
-    assert vars(neuron) == neuron.get_params()
+    assert vars(model) == model.get_params()
 
 
 # --- what is no Ctrl-C ---
 
 
-@pytest.mark.parametrize("error", [RuntimeError, MemoryError, SystemExit])
-@pytest.mark.parametrize("fitted_before", [False, True])
-@pytest.mark.parametrize("key", ON_CALL)
-def test_other_errors_change_nothing(key, fitted_before, error):
-    neuron = neuron_of(key)
+@each_value(
+    pytest.mark.parametrize("error", [RuntimeError, MemoryError, SystemExit]),
+    pytest.mark.parametrize("fitted_before", [False, True]),
+    pytest.mark.parametrize("key", ON_CALL),
+)
+def test_error_in_a_later_pass_changes_nothing(key, fitted_before, error):
+    model = model_of(key)
     if fitted_before:
-        neuron.fit(WIDE, Y)
-    before = state(neuron)
-    interrupted(neuron, key, 2, X, Y, error=error)
-    assert state(neuron) == before
+        model.fit(WIDE, Y)
+    before = state(model)
+    interrupted(model, key, 2, X, Y, error=error)
+    assert state(model) == before
 
 
 # --- with samples held out ---
 
 
 def noisy_labels():
-    """Return labels for which a neuron that learns Y gets too sure of itself."""
+    """Return labels for which an estimator that learns Y gets too sure of itself."""
     wrong = np.random.default_rng(2).random(N_SAMPLES) < 0.2
     return np.where(wrong, 1 - Y, Y)
 
 
 @pytest.mark.parametrize(("key", "eta"), [("gd", 0.7), ("sgd", 0.02), ("sgd, batches", 0.5)])
-def test_with_early_stopping_the_best_weights_so_far_are_left(key, eta):
+def test_interrupt_with_early_stopping_leaves_the_best_weights(key, eta):
     y_val = noisy_labels()
-    neuron = neuron_of(key, C=np.inf, learning_rate=eta, shuffle=False, n_iter_no_change=50)
+    model = model_of(key, C=np.inf, learning_rate=eta, shuffle=False, n_iter_no_change=50)
     finished = 20
-    passes = [clone(neuron).set_params(max_iter=k + 1).fit(X, Y) for k in range(finished)]
+    passes = [clone(model).set_params(max_iter=k + 1).fit(X, Y) for k in range(finished)]
     losses = []
     for fitted in passes:
         z = X @ fitted.coef_[0] + fitted.intercept_[0]
         losses.append(np.mean(np.logaddexp(0, z) - y_val * z))
     best = int(np.argmin(losses))
-    neuron.set_params(early_stopping=True)
-    interrupted(neuron, key, finished, X, Y, X_val=X, y_val=y_val)
+    model.set_params(early_stopping=True)
+    interrupted(model, key, finished, X, Y, X_val=X, y_val=y_val)
     assert 0 < best < finished - 1
-    assert neuron.best_iter_ == best + 1
-    assert_array_equal(neuron.coef_, passes[best].coef_)
-    assert_array_equal(neuron.intercept_, passes[best].intercept_)
-    assert_allclose(neuron.validation_loss_curve_, losses, rtol=1e-12)
-    assert neuron.loss_curve_ == passes[-1].loss_curve_
-    assert neuron.n_iter_ == finished
-    assert neuron.converged_ is False
+    assert model.best_iter_ == best + 1
+    assert_array_equal(model.coef_, passes[best].coef_)
+    assert_array_equal(model.intercept_, passes[best].intercept_)
+    assert_allclose(model.validation_loss_curve_, losses, rtol=1e-12)
+    assert model.loss_curve_ == passes[-1].loss_curve_
+    assert model.n_iter_ == finished
+    assert model.converged_ is False
 
 
-@pytest.mark.parametrize("early_stopping", [True, False])
-@pytest.mark.parametrize("key", SOLVERS)
-def test_in_the_loss_on_samples_held_out(key, early_stopping, monkeypatch):
+@each_value(
+    pytest.mark.parametrize("early_stopping", [True, False]),
+    pytest.mark.parametrize("key", SOLVERS),
+)
+def test_interrupt_in_the_validation_loss_leaves_the_passes_before(
+    key, early_stopping, monkeypatch
+):
     """A pass has finished when its loss on them is known."""
-    neuron = neuron_of(key, early_stopping=early_stopping)
-    expected = clone(neuron).set_params(max_iter=2).fit(X, Y, X_val=X[:20], y_val=Y[:20])
-    interrupt(monkeypatch, (_held_out, "binary_cross_entropy"), 3)
+    model = model_of(key, early_stopping=early_stopping)
+    expected = clone(model).set_params(max_iter=2).fit(X, Y, X_val=X[:20], y_val=Y[:20])
+    interrupt(monkeypatch, (holdout, "binary_cross_entropy"), 3)
     with pytest.raises(KeyboardInterrupt):
-        neuron.fit(X, Y, X_val=X[:20], y_val=Y[:20])
-    assert_array_equal(neuron.coef_, expected.coef_)
-    assert neuron.loss_curve_ == expected.loss_curve_
-    assert neuron.validation_loss_curve_ == expected.validation_loss_curve_
-    assert neuron.best_iter_ == expected.best_iter_
-    assert neuron.n_iter_ == 2
+        model.fit(X, Y, X_val=X[:20], y_val=Y[:20])
+    assert_array_equal(model.coef_, expected.coef_)
+    assert model.loss_curve_ == expected.loss_curve_
+    assert model.validation_loss_curve_ == expected.validation_loss_curve_
+    assert model.best_iter_ == expected.best_iter_
+    assert model.n_iter_ == 2
 
 
 # --- at any moment ---
 
-PACKAGE = str(Path(sklearn_bce.__file__).parent)
+PACKAGE = Path(sklearn_bce.__file__).parent
+OF_THREADS = str(PACKAGE / "_kernels" / "threads.py")
 
 
-def lines_of_fit(neuron, *data, stop_before=None, **arguments):
+def lines_of_fit(model, *data, stop_before=None, **arguments):
     """Return the lines of the package that a fit comes to; press Ctrl-C before one of them.
 
     The few in which threads are handed back are no concern of this test.
@@ -304,7 +315,7 @@ def lines_of_fit(neuron, *data, stop_before=None, **arguments):
 
     def trace(frame, event, argument):
         file = frame.f_code.co_filename
-        if not file.startswith(PACKAGE) or file.endswith("threads.py"):
+        if not file.startswith(str(PACKAGE)) or file == OF_THREADS:
             return None
         if event == "line":
             if len(lines) == stop_before:
@@ -315,38 +326,41 @@ def lines_of_fit(neuron, *data, stop_before=None, **arguments):
 
     sys.settrace(trace)
     try:
-        neuron.fit(*data, **arguments)
+        model.fit(*data, **arguments)
     finally:
         sys.settrace(outside)
     return lines
 
 
-@pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("key", SOLVERS)
-def test_at_whatever_line_it_comes_all_attributes_are_of_one_pass(key, early_stopping):
+@each_value(
+    pytest.mark.parametrize("early_stopping", [False, True]),
+    pytest.mark.parametrize("key", SOLVERS),
+)
+def test_interrupt_at_any_line_leaves_attributes_of_one_pass(key, early_stopping):
     """They are as they were before, or as some finished passes leave them."""
     arguments = {"X_val": X[:20], "y_val": Y[:20]} if early_stopping else {}
-    neuron = neuron_of(key, early_stopping=early_stopping, shuffle=False)
-    passes = [clone(neuron).set_params(max_iter=k).fit(X, Y, **arguments) for k in (1, 2)]
-    before = pickle.dumps(neuron.set_params(max_iter=2).fit(WIDE[:, :5], Y))
+    model = model_of(key, early_stopping=early_stopping, shuffle=False)
+    passes = [clone(model).set_params(max_iter=k).fit(X, Y, **arguments) for k in (1, 2)]
+    before = pickle.dumps(model.set_params(max_iter=2).fit(WIDE[:, :5], Y))
     lines = lines_of_fit(pickle.loads(before), X, Y, **arguments)
     first_and_last = {line: k for k, line in reversed(list(enumerate(lines)))}.values()
     first_and_last = sorted({*first_and_last, *{line: k for k, line in enumerate(lines)}.values()})
     in_solver = []
     for k in first_and_last:
-        neuron = pickle.loads(before)
-        unchanged = state(neuron)
+        model = pickle.loads(before)
+        unchanged = state(model)
         with pytest.raises(KeyboardInterrupt):
-            lines_of_fit(neuron, X, Y, stop_before=k, **arguments)
-        finished = neuron.n_iter_ if neuron.n_features_in_ == 3 else 0
+            lines_of_fit(model, X, Y, stop_before=k, **arguments)
+        finished = model.n_iter_ if model.n_features_in_ == 3 else 0
         if finished:
             expected = vars(passes[finished - 1])
-            told = {name: value for name, value in vars(neuron).items() if name.endswith("_")}
+            told = {name: value for name, value in vars(model).items() if name.endswith("_")}
             told.pop("converged_"), told.pop("n_passes_")
             assert_equal(told, {name: expected[name] for name in told}, err_msg=str(lines[k]))
-            assert vars(neuron).keys() == expected.keys()
+            assert vars(model).keys() == expected.keys()
         else:
-            assert state(neuron) == unchanged, lines[k]
+            assert state(model) == unchanged, lines[k]
+        # Properties of the result are read after the solver, when an interrupt undoes the fit.
         if "_solvers" in lines[k][0] and not lines[k][0].endswith("base.py"):
             in_solver.append(finished)
     assert in_solver == sorted(in_solver)  # no pass is lost
@@ -383,33 +397,35 @@ def recorder():
     return Recorder()
 
 
-@pytest.mark.parametrize("finished", [0, 2])
-@pytest.mark.parametrize("key", SOLVERS)
-def test_callbacks_are_torn_down(key, finished, recorder):
-    neuron = neuron_of(key).set_callbacks(recorder)
-    interrupted(neuron, key, finished, X, Y)
+@each_value(
+    pytest.mark.parametrize("finished", [0, 2]),
+    pytest.mark.parametrize("key", SOLVERS),
+)
+def test_interrupt_tears_callbacks_down(key, finished, recorder):
+    model = model_of(key).set_callbacks(recorder)
+    interrupted(model, key, finished, X, Y)
     of_passes = ["pass begins", "pass ends"] * finished + ["pass begins"]
     assert recorder.calls == ["setup", "fit begins", *of_passes, "teardown"]
-    assert vars(neuron).keys() >= {"_skl_callbacks"}
-    assert not {"_callback_fit_ctx", "_skl_callbacks_to_teardown"} & vars(neuron).keys()
-    assert getattr(neuron, "n_iter_", 0) == finished
+    assert vars(model).keys() >= {"_skl_callbacks"}
+    assert not {"_callback_fit_ctx", "_skl_callbacks_to_teardown"} & vars(model).keys()
+    assert getattr(model, "n_iter_", 0) == finished
     recorder.calls.clear()
-    neuron.set_params(max_iter=1).fit(X, Y)
+    model.set_params(max_iter=1).fit(X, Y)
     expected = ["setup", "fit begins", "pass begins", "pass ends", "fit ends", "teardown"]
     assert recorder.calls == expected
 
 
 @pytest.mark.parametrize("key", SOLVERS)
-def test_in_a_callback(key, recorder):
+def test_interrupt_in_a_callback_leaves_the_finished_passes(key, recorder):
     """What has told it of the end of a pass has finished it."""
     recorder.interrupt_after = 2
-    neuron = neuron_of(key).set_callbacks(recorder)
+    model = model_of(key).set_callbacks(recorder)
     with pytest.raises(KeyboardInterrupt):
-        neuron.fit(X, Y)
+        model.fit(X, Y)
     assert recorder.calls[-2:] == ["pass ends", "teardown"]
-    expected = neuron_of(key, max_iter=2).fit(X, Y)
-    assert_array_equal(neuron.coef_, expected.coef_)
-    assert neuron.loss_curve_ == expected.loss_curve_
+    expected = model_of(key, max_iter=2).fit(X, Y)
+    assert_array_equal(model.coef_, expected.coef_)
+    assert model.loss_curve_ == expected.loss_curve_
 
 
 # --- the signal itself ---
@@ -450,21 +466,21 @@ presser = threading.Thread(target=press)
 presser.start()
 threadpool_limits(2)
 blas = [library["num_threads"] for library in threadpool_info()]
-neuron = BCENeuronClassifier(**parameters, max_iter=10**6, tol=0, random_state=0)
+model = BCENeuronClassifier(**parameters, max_iter=10**6, tol=0, random_state=0)
 try:
-    neuron.fit(X, y)
+    model.fit(X, y)
 except KeyboardInterrupt:
     n_calls = len(calls)
 presser.join()
 setattr(kernels(), kernel, function)
-same = BCENeuronClassifier(**parameters, max_iter=neuron.n_iter_, tol=0, random_state=0).fit(X, y)
+same = BCENeuronClassifier(**parameters, max_iter=model.n_iter_, tol=0, random_state=0).fit(X, y)
 print(json.dumps({
     "calls after": n_calls - sent[0],
-    "n_iter": neuron.n_iter_,
-    "losses": len(neuron.loss_curve_),
-    "converged": neuron.converged_,
-    "weights are those": bool(np.all(neuron.coef_ == same.coef_)),
-    "score": neuron.score(X, y),
+    "n_iter": model.n_iter_,
+    "losses": len(model.loss_curve_),
+    "converged": model.converged_,
+    "weights are those": bool(np.all(model.coef_ == same.coef_)),
+    "score": model.score(X, y),
     "threads of BLAS are back": blas == [each["num_threads"] for each in threadpool_info()],
     "fitting threads": threading.active_count() - 1,
 }))

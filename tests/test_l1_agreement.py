@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from covering import covering, each_value, every_pair
 from glum import GeneralizedLinearRegressor
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, logit
@@ -153,13 +154,13 @@ def least_C(X, y, *, l1_ratio=1.0, fit_intercept=True, s=None):
 def fit(problem, container=lambda X: X, order=slice(None), **params):
     X, y = load(problem.data)
     s = weights_of(problem)
-    neuron = BCENeuronClassifier(
+    model = BCENeuronClassifier(
         C=strength_of(problem),
         l1_ratio=problem.l1_ratio,
         fit_intercept=problem.fit_intercept,
         **params,
     )
-    return neuron.fit(container(X[order]), y[order], sample_weight=s if s is None else s[order])
+    return model.fit(container(X[order]), y[order], sample_weight=s if s is None else s[order])
 
 
 def objective(w, b, X, y, *, C, l1_ratio, s=None):
@@ -199,9 +200,9 @@ def violations(w, b, X, y, **params):
     return of_w, max(abs(of_b) - rounding_of_b, 0) / mean_error
 
 
-def assert_optimal(neuron, problem):
+def assert_optimal(model, problem):
     X, y = load(problem.data)
-    w, b = neuron.coef_[0].astype(np.float64), float(neuron.intercept_[0])
+    w, b = model.coef_[0].astype(np.float64), float(model.intercept_[0])
     of_w, of_b = violations(w, b, X, y, **params_of(problem))
     assert of_w <= OPTIMAL
     assert of_b <= OPTIMAL
@@ -221,31 +222,33 @@ def params_of(problem):
 def minimum_of(problem):
     """F at its minimum, of a fit that is shown to be there; its weights and g/κ."""
     X, y = load(problem.data)
-    neuron = fit(problem, tol=TIGHT, max_iter=1000)
-    assert_optimal(neuron, problem)
-    w, b = neuron.coef_[0], neuron.intercept_[0]
+    model = fit(problem, tol=TIGHT, max_iter=1000)
+    assert_optimal(model, problem)
+    w, b = model.coef_[0], model.intercept_[0]
     params = params_of(problem)
     g, _, kappa, _, _ = slopes(w, b, X, y, **params)
-    return objective_of(neuron, problem), w, g / kappa
+    return objective_of(model, problem), w, g / kappa
 
 
-def objective_of(neuron, problem):
+def objective_of(model, problem):
     params = params_of(problem)
     del params["fit_intercept"]
-    w, b = neuron.coef_[0].astype(np.float64), float(neuron.intercept_[0])
+    w, b = model.coef_[0].astype(np.float64), float(model.intercept_[0])
     return objective(w, b, *load(problem.data), **params)
 
 
 # glum: 1/(2n) times the deviance is the mean loss, and alpha stands for 1/(C·S).
 
+# Any values of two parameters meet in one of the problems.
 GLUM_GRID = [
-    Problem(*values)
-    for values in product(
+    (Problem(*values), container)
+    for *values, container in covering(
         (breast_cancer_scaled, sparse_columns, digits, wide),
         (3.0, 30.0, 1000.0),
         (0.2, 0.7, 1.0),
         (True,),
         (False, True),
+        CONTAINERS,
     )
 ]
 
@@ -267,39 +270,28 @@ def glum_of(problem):
 
 
 @pytest.mark.filterwarnings("ignore:Line search failed:sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("problem", GLUM_GRID, ids=str)
-def test_glum_is_optimal(problem):
-    """What it has to be to be the reference: a hundred times as well as what is held to it."""
-    of_w, of_b = violations(
-        glum_of(problem).coef_,
-        glum_of(problem).intercept_,
-        *load(problem.data),
-        **params_of(problem),
-    )
-    assert of_w <= OPTIMAL / 100
-    assert of_b <= OPTIMAL / 100
-
-
-@pytest.mark.filterwarnings("ignore:Line search failed:sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("container", CONTAINERS)
-@pytest.mark.parametrize("problem", GLUM_GRID, ids=str)
-def test_optimum_is_that_of_glum(problem, container):
-    neuron = fit(problem, CONTAINERS[container], tol=TIGHT)
-    expected = glum_of(problem).coef_
+@pytest.mark.parametrize(("problem", "container"), GLUM_GRID, ids=str)
+def test_newton_reaches_the_optimum_of_glum(problem, container):
+    glum = glum_of(problem)
+    data, params = load(problem.data), params_of(problem)
+    # To be the reference it must be optimal, a hundred times as well as what is held to it.
+    assert max(violations(glum.coef_, glum.intercept_, *data, **params)) <= OPTIMAL / 100
+    model = fit(problem, CONTAINERS[container], tol=TIGHT)
+    expected = glum.coef_
     floor = 1e-3 * np.linalg.norm(expected)  # the digits of smaller ones are those of a difference
-    error = np.abs(neuron.coef_[0] - expected) / np.maximum(np.abs(expected), floor)
-    assert_array_equal(neuron.coef_[0] != 0, expected != 0)
+    error = np.abs(model.coef_[0] - expected) / np.maximum(np.abs(expected), floor)
+    assert_array_equal(model.coef_[0] != 0, expected != 0)
     assert error.max() <= 1e-6
-    assert_allclose(neuron.intercept_[0], glum_of(problem).intercept_, rtol=1e-6, atol=floor * 1e-6)
-    assert_optimal(neuron, problem)
+    assert_allclose(model.intercept_[0], glum.intercept_, rtol=1e-6, atol=floor * 1e-6)
+    assert_optimal(model, problem)
 
 
 # Conditions of optimality.
 
 OPTIMALITY_GRID = [
-    Problem(*values)
-    for values in [
-        *product(
+    (Problem(*values), container)
+    for *values, container in [
+        *covering(
             (
                 breast_cancer,
                 constant_columns,
@@ -313,57 +305,60 @@ OPTIMALITY_GRID = [
             (2.0, 30.0, 1000.0),
             (0.5, 1.0),
             (True, False),
+            ("dense-C", "CSR"),
         ),
-        *product((spectra,), (2.0, 30.0), (0.5, 1.0), (True, False)),
-        *product(
+        *covering((spectra,), (2.0, 30.0), (0.5, 1.0), (True, False), ("dense-C", "CSR")),
+        *covering(
             (breast_cancer, repeated_columns, sparse_columns, units, wide),
             (100.0,),
             (0.5, 1.0),
             (True, False),
             (True,),
+            ("dense-C", "CSR"),
         ),
     ]
 ]
 
 
-@pytest.mark.parametrize("container", ["dense-C", "CSR"])
-@pytest.mark.parametrize("problem", OPTIMALITY_GRID, ids=str)
-def test_conditions_of_optimality(problem, container):
-    neuron = fit(problem, CONTAINERS[container], tol=TIGHT)
-    assert neuron.converged_
-    assert_optimal(neuron, problem)
+@pytest.mark.parametrize(("problem", "container"), OPTIMALITY_GRID, ids=str)
+def test_optimality_conditions_hold_after_a_tight_fit(problem, container):
+    model = fit(problem, CONTAINERS[container], tol=TIGHT)
+    assert model.converged_
+    assert_optimal(model, problem)
 
 
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
-def test_conditions_of_optimality_of_columns_that_all_but_repeat(l1_ratio):
+def test_optimality_conditions_hold_on_nearly_collinear_columns(l1_ratio):
     """A weak penalty, which hardly says which of the columns to take."""
     problem = Problem(spectra, 1000.0, l1_ratio)
-    neuron = fit(problem, tol=TIGHT)
-    assert neuron.converged_
-    assert_optimal(neuron, problem)
+    model = fit(problem, tol=TIGHT)
+    assert model.converged_
+    assert_optimal(model, problem)
 
 
-@pytest.mark.parametrize("fit_intercept", [True, False], ids=["intercept", "no-intercept"])
-@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
-@pytest.mark.parametrize("multiple", [3.0, 100.0])
-def test_conditions_of_optimality_of_text(multiple, l1_ratio, fit_intercept):
+@every_pair(
+    pytest.mark.parametrize("fit_intercept", [True, False], ids=["intercept", "no-intercept"]),
+    pytest.mark.parametrize("l1_ratio", [0.5, 1.0]),
+    pytest.mark.parametrize("multiple", [3.0, 100.0]),
+)
+def test_optimality_conditions_hold_on_text(multiple, l1_ratio, fit_intercept):
     problem = Problem(small_text, multiple, l1_ratio, fit_intercept)
     assert_optimal(fit(problem, tol=TIGHT), problem)
 
 
 @pytest.mark.parametrize("class_weight", ["balanced", {0: 0.3, 1: 2.5}], ids=["balanced", "dict"])
 @pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
-def test_class_weights_multiply_the_sample_weights(weighted, class_weight):
+def test_class_weights_multiply_the_sample_weights_with_an_l1_norm(weighted, class_weight):
     X, y = load(imbalanced)
     weights = random_weights(y) if weighted else None
     s = total_weights(y, weights, class_weight)
     params = {"C": 30 * least_C(X, y, l1_ratio=0.7, s=s), "l1_ratio": 0.7}
-    neuron = BCENeuronClassifier(class_weight=class_weight, tol=TIGHT, **params)
-    neuron.fit(X, y, sample_weight=weights)
-    assert max(violations(neuron.coef_[0], neuron.intercept_[0], X, y, s=s, **params)) <= OPTIMAL
+    model = BCENeuronClassifier(class_weight=class_weight, tol=TIGHT, **params)
+    model.fit(X, y, sample_weight=weights)
+    assert max(violations(model.coef_[0], model.intercept_[0], X, y, s=s, **params)) <= OPTIMAL
 
 
-def test_csr_that_is_not_canonical():
+def test_optimality_conditions_hold_on_csr_that_is_not_canonical():
     """Zeros stored, columns out of order, and an element in two parts."""
     X, y = load(sparse_columns)
     rows, columns = np.indices(X.shape)
@@ -384,74 +379,73 @@ def test_csr_that_is_not_canonical():
     counts = np.bincount(stored.row, minlength=len(y))
     csr = sp.csr_array((stored.data[order], stored.col[order], np.r_[0, np.cumsum(counts)]))
     problem = Problem(sparse_columns, 30.0, 0.7)
-    neuron = fit(problem, lambda X: csr, tol=TIGHT)
+    model = fit(problem, lambda X: csr, tol=TIGHT)
     assert csr.nnz > 1.2 * X.size
     assert_allclose(csr.toarray(), X, rtol=0, atol=0)
-    assert_optimal(neuron, problem)
+    assert_optimal(model, problem)
 
 
 TOL_GRID = [
-    Problem(*values)
-    for values in product(
+    (Problem(*values), tol)
+    for *values, tol in covering(
         (breast_cancer, breast_cancer_scaled, digits, imbalanced, sparse_columns, spectra, units),
         (3.0, 100.0),
         (0.5, 1.0),
+        (1e-2, 1e-4, 1e-6, 1e-10),
     )
 ]
 
 
-@pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-6, 1e-10])
-@pytest.mark.parametrize("problem", TOL_GRID, ids=str)
-def test_tol_bounds_the_distance_from_the_minimum(problem, tol):
-    neuron = fit(problem, tol=tol)
-    distance = objective_of(neuron, problem) - minimum_of(problem)[0]
-    assert neuron.converged_
+@pytest.mark.parametrize(("problem", "tol"), TOL_GRID, ids=str)
+def test_converged_l1_fit_is_within_tol_of_the_minimum(problem, tol):
+    model = fit(problem, tol=tol)
+    distance = objective_of(model, problem) - minimum_of(problem)[0]
+    assert model.converged_
     assert -1e-12 <= distance <= tol + 1e-12
 
 
 # gd and sgd.
 
 
-def assert_reaches_the_minimum(neuron, problem):
+def assert_reaches_the_minimum(model, problem):
     least, w, g = minimum_of(problem)
     clear = (w != 0) | (np.abs(g) <= 1 - CLEAR)
-    assert -1e-12 <= objective_of(neuron, problem) - least <= 1e-6
-    assert_array_equal((neuron.coef_[0] != 0)[clear], (w != 0)[clear])
-    assert np.any(neuron.coef_ == 0)
+    assert -1e-12 <= objective_of(model, problem) - least <= 1e-6
+    assert_array_equal((model.coef_[0] != 0)[clear], (w != 0)[clear])
+    assert np.any(model.coef_ == 0)
 
 
 GD_GRID = [
     Problem(data, multiple, l1_ratio, fit_intercept, not fit_intercept)
-    for data, multiple, l1_ratio, fit_intercept in product(
+    for data, multiple, l1_ratio, fit_intercept in covering(
         (breast_cancer_scaled, sparse_columns, wide), (3.0, 30.0), (0.5, 1.0), (True, False)
     )
 ]
 
 
 @pytest.mark.parametrize("problem", GD_GRID, ids=str)
-def test_gd_reaches_the_minimum(problem):
+def test_gd_reaches_the_l1_minimum(problem):
     container = sp.csr_array if problem.data is sparse_columns else np.asarray
-    neuron = fit(problem, container, solver="gd", tol=0, max_iter=1000)
-    assert_reaches_the_minimum(neuron, problem)
+    model = fit(problem, container, solver="gd", tol=0, max_iter=1000)
+    assert_reaches_the_minimum(model, problem)
 
 
-@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
-@pytest.mark.parametrize("multiple", [3.0, 30.0])
-@pytest.mark.parametrize("data", [breast_cancer_scaled, digits, sparse_columns, wide])
+@every_pair(
+    pytest.mark.parametrize("l1_ratio", [0.5, 1.0]),
+    pytest.mark.parametrize("multiple", [3.0, 30.0]),
+    pytest.mark.parametrize("data", [breast_cancer_scaled, digits, sparse_columns, wide]),
+)
 def test_gd_does_not_take_a_restart_for_the_minimum(data, multiple, l1_ratio):
     problem = Problem(data, multiple, l1_ratio)
-    neuron = fit(problem, solver="gd", tol=1e-10, max_iter=20_000)
-    assert neuron.converged_
-    assert_reaches_the_minimum(neuron, problem)
+    model = fit(problem, solver="gd", tol=1e-10, max_iter=20_000)
+    assert model.converged_
+    assert_reaches_the_minimum(model, problem)
 
 
 SGD_GRID = [
-    *product(
-        [
-            Problem(sparse_columns, multiple, l1_ratio, fit_intercept, not fit_intercept)
-            for multiple, l1_ratio, fit_intercept in product((3.0, 30.0), (0.5, 1.0), (True, False))
-        ],
-        [2000],
+    *(
+        (Problem(sparse_columns, multiple, l1_ratio, fit_intercept, not fit_intercept), 2000)
+        for multiple, l1_ratio, fit_intercept in covering((3.0, 30.0), (0.5, 1.0), (True, False))
     ),
     (Problem(breast_cancer_scaled, 3.0, 0.5), 2000),
     (Problem(breast_cancer_scaled, 3.0, 1.0), 10_000),
@@ -459,9 +453,9 @@ SGD_GRID = [
 
 
 @pytest.mark.parametrize(("problem", "max_iter"), SGD_GRID, ids=str)
-def test_sgd_reaches_the_minimum(problem, max_iter):
-    neuron = fit(problem, solver="sgd", tol=0, max_iter=max_iter, random_state=0)
-    assert_reaches_the_minimum(neuron, problem)
+def test_sgd_reaches_the_l1_minimum(problem, max_iter):
+    model = fit(problem, solver="sgd", tol=0, max_iter=max_iter, random_state=0)
+    assert_reaches_the_minimum(model, problem)
 
 
 def sgd(problem, learning_rate, passes, container=lambda X: X):
@@ -478,15 +472,17 @@ def sgd(problem, learning_rate, passes, container=lambda X: X):
 
 SGD_PROBLEMS = [
     Problem(*values)
-    for values in product(
+    for values in covering(
         (breast_cancer_scaled, sparse_columns, wide), (20.0,), (0.5, 1.0), (True, False), (True,)
     )
 ]
 
 
-@pytest.mark.parametrize("learning_rate", ["auto", 0.1, 0.01, 0.001])
-@pytest.mark.parametrize("problem", SGD_PROBLEMS, ids=str)
-def test_sgd_on_csr_is_sgd_on_dense(problem, learning_rate):
+@each_value(
+    pytest.mark.parametrize("learning_rate", ["auto", 0.1, 0.01, 0.001]),
+    pytest.mark.parametrize("problem", SGD_PROBLEMS, ids=str),
+)
+def test_sgd_on_csr_takes_the_steps_of_sgd_on_dense_rows(problem, learning_rate):
     dense = sgd(problem, learning_rate, 3)
     sparse = sgd(problem, learning_rate, 3, sp.csr_array)
     assert_allclose(sparse.coef_, dense.coef_, rtol=0, atol=1e-12 * np.abs(dense.coef_).max())
@@ -495,16 +491,20 @@ def test_sgd_on_csr_is_sgd_on_dense(problem, learning_rate):
     assert_array_equal(sparse.coef_ == 0, dense.coef_ == 0)
 
 
-@pytest.mark.parametrize("container", ["dense-C", "CSR"])
-@pytest.mark.parametrize("learning_rate", [0.1, 0.01])
-@pytest.mark.parametrize("problem", SGD_PROBLEMS, ids=str)
-def test_sgd_is_the_update_and_then_a_step_to_zero(problem, learning_rate, container):
+@each_value(
+    pytest.mark.parametrize("container", ["dense-C", "CSR"]),
+    pytest.mark.parametrize("learning_rate", [0.1, 0.01]),
+    pytest.mark.parametrize("problem", SGD_PROBLEMS, ids=str),
+)
+def test_sgd_update_is_a_gradient_step_and_then_soft_thresholding(
+    problem, learning_rate, container
+):
     X, y = load(problem.data)
     w, b = plain_sgd(X, y, learning_rate, 2, **params_of(problem))
-    neuron = sgd(problem, learning_rate, 2, CONTAINERS[container])
-    assert_allclose(neuron.coef_[0], w, rtol=0, atol=1e-11 * np.abs(w).max())
-    assert_allclose(neuron.intercept_[0], b, rtol=0, atol=1e-11)
-    assert_array_equal(neuron.coef_[0] == 0, w == 0)
+    model = sgd(problem, learning_rate, 2, CONTAINERS[container])
+    assert_allclose(model.coef_[0], w, rtol=0, atol=1e-11 * np.abs(w).max())
+    assert_allclose(model.intercept_[0], b, rtol=0, atol=1e-11)
+    assert_array_equal(model.coef_[0] == 0, w == 0)
 
 
 def plain_sgd(X, y, eta, passes, *, C, l1_ratio, fit_intercept, s):
@@ -530,12 +530,16 @@ WEIGHTS = {
 }
 
 
-@pytest.mark.parametrize("container", ["dense-C", "CSR"])
-@pytest.mark.parametrize("fit_intercept", [True, False], ids=["intercept", "no-intercept"])
-@pytest.mark.parametrize("weights", WEIGHTS)
-@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
-@pytest.mark.parametrize("data", [breast_cancer, sparse_columns, digits, wide])
-def test_l1_min_c(data, l1_ratio, weights, fit_intercept, container):
+@every_pair(
+    pytest.mark.parametrize("container", ["dense-C", "CSR"]),
+    pytest.mark.parametrize("fit_intercept", [True, False], ids=["intercept", "no-intercept"]),
+    pytest.mark.parametrize("weights", WEIGHTS),
+    pytest.mark.parametrize("l1_ratio", [1.0, 0.5]),
+    pytest.mark.parametrize("data", [breast_cancer, sparse_columns, digits, wide]),
+)
+def test_l1_min_c_is_the_largest_C_without_weights(
+    data, l1_ratio, weights, fit_intercept, container
+):
     X, y = load(data)
     weighted, class_weight = WEIGHTS[weights]
     sample_weight = random_weights(y) if weighted else None
@@ -545,54 +549,64 @@ def test_l1_min_c(data, l1_ratio, weights, fit_intercept, container):
     C = l1_min_c(X, y, sample_weight=sample_weight, **params)
     expected = least_C(X, y, l1_ratio=l1_ratio, fit_intercept=fit_intercept, s=s)
     assert_allclose(C, expected, rtol=1e-10)
-    neuron = BCENeuronClassifier(C=C, **params).fit(X, y, sample_weight=sample_weight)
+    model = BCENeuronClassifier(C=C, **params).fit(X, y, sample_weight=sample_weight)
     log_odds = logit(s @ y / s.sum()) if fit_intercept else 0.0
-    assert_array_equal(neuron.coef_, np.zeros((1, X.shape[1])))
-    assert_allclose(neuron.intercept_, [log_odds], rtol=0, atol=1e-12)
-    neuron.set_params(C=1.001 * C).fit(X, y, sample_weight=sample_weight)
-    assert np.any(neuron.coef_ != 0)
+    assert_array_equal(model.coef_, np.zeros((1, X.shape[1])))
+    assert_allclose(model.intercept_, [log_odds], rtol=0, atol=1e-12)
+    model.set_params(C=1.001 * C).fit(X, y, sample_weight=sample_weight)
+    assert np.any(model.coef_ != 0)
 
 
-@pytest.mark.parametrize("container", CONTAINERS)
-@pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
-@pytest.mark.parametrize("tol", [1e-6, 1e-14])
-def test_l1_min_c_of_tall_data(tol, weighted, container):
+@every_pair(
+    pytest.mark.parametrize("container", CONTAINERS),
+    pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"]),
+    pytest.mark.parametrize("tol", [1e-6, 1e-14]),
+)
+def test_l1_min_c_is_the_largest_C_without_weights_on_tall_data(tol, weighted, container):
     X, y = load(tall)
     s = random_weights(y) if weighted else np.ones(len(y))
     X = CONTAINERS[container](X)
     C = l1_min_c(X, y, sample_weight=s)
-    neuron = BCENeuronClassifier(C=C, l1_ratio=1, tol=tol).fit(X, y, sample_weight=s)
-    assert_array_equal(neuron.coef_, np.zeros((1, 12)))
-    assert_allclose(neuron.intercept_, [logit(s @ y / s.sum())], rtol=0, atol=1e-12)
-    neuron.set_params(C=1.001 * C).fit(X, y, sample_weight=s)
-    assert np.any(neuron.coef_ != 0)
+    model = BCENeuronClassifier(C=C, l1_ratio=1, tol=tol).fit(X, y, sample_weight=s)
+    assert_array_equal(model.coef_, np.zeros((1, 12)))
+    assert_allclose(model.intercept_, [logit(s @ y / s.sum())], rtol=0, atol=1e-12)
+    model.set_params(C=1.001 * C).fit(X, y, sample_weight=s)
+    assert np.any(model.coef_ != 0)
 
 
-@pytest.mark.parametrize("tol", [1e-14, 0])
-@pytest.mark.parametrize("data", [breast_cancer, sparse_columns, digits, wide, imbalanced, tall])
+@each_value(
+    pytest.mark.parametrize("tol", [1e-14, 0]),
+    pytest.mark.parametrize(
+        "data", [breast_cancer, sparse_columns, digits, wide, imbalanced, tall]
+    ),
+)
 def test_no_weight_at_l1_min_c_whatever_the_tolerance(data, tol):
     X, y = load(data)
-    neuron = BCENeuronClassifier(C=l1_min_c(X, y), l1_ratio=1, tol=tol, max_iter=5).fit(X, y)
-    assert_array_equal(neuron.coef_, np.zeros((1, X.shape[1])))
+    model = BCENeuronClassifier(C=l1_min_c(X, y), l1_ratio=1, tol=tol, max_iter=5).fit(X, y)
+    assert_array_equal(model.coef_, np.zeros((1, X.shape[1])))
 
 
-@pytest.mark.parametrize("container", ["dense-C", "CSR"])
-@pytest.mark.parametrize("multiple", [1.0, 0.5])
-@pytest.mark.parametrize("data", [breast_cancer, sparse_columns, digits, wide, imbalanced])
-def test_where_there_is_no_weight_the_start_is_the_minimum(data, multiple, container):
+@each_value(
+    pytest.mark.parametrize("container", ["dense-C", "CSR"]),
+    pytest.mark.parametrize("multiple", [1.0, 0.5]),
+    pytest.mark.parametrize("data", [breast_cancer, sparse_columns, digits, wide, imbalanced]),
+)
+def test_fit_below_l1_min_c_starts_at_its_minimum(data, multiple, container):
     """It starts at the log-odds: F is at its minimum from the first step to the last."""
     X, y = load(data)
     s = random_weights(y)
     X = CONTAINERS[container](X)
     C = multiple * l1_min_c(X, y, sample_weight=s)
-    neuron = BCENeuronClassifier(C=C, l1_ratio=1).fit(X, y, sample_weight=s)
+    model = BCENeuronClassifier(C=C, l1_ratio=1).fit(X, y, sample_weight=s)
     a = s @ y / s.sum()
     least = -(a * np.log(a) + (1 - a) * np.log1p(-a))
-    assert_allclose(neuron.loss_curve_, least, rtol=1e-14)
+    assert_allclose(model.loss_curve_, least, rtol=1e-14)
 
 
-@pytest.mark.parametrize("data", [breast_cancer, sparse_columns, digits])
-@pytest.mark.parametrize("container", ["dense-C", "CSR"])
+@each_value(
+    pytest.mark.parametrize("data", [breast_cancer, sparse_columns, digits]),
+    pytest.mark.parametrize("container", ["dense-C", "CSR"]),
+)
 def test_l1_min_c_without_intercept_is_that_of_liblinear(data, container):
     """LIBLINEAR minimises ‖w‖₁ + C Σ log(1 + exp(−yz)), y in {−1, 1}: C·S·F at l1_ratio 1."""
     X, y = load(data)
@@ -601,7 +615,7 @@ def test_l1_min_c_without_intercept_is_that_of_liblinear(data, container):
     assert_allclose(l1_min_c(rows, y, fit_intercept=False), expected, rtol=1e-12)
 
 
-def test_l1_min_c_with_labels_of_any_kind():
+def test_l1_min_c_takes_string_labels_and_their_class_weights():
     X, y = load(sparse_columns)
     names = np.where(y == 1, "yes", "no")
     assert l1_min_c(X, names) == l1_min_c(X, y)
@@ -617,9 +631,11 @@ def test_l1_min_c_without_l1_is_an_error(l1_ratio):
         l1_min_c(X, y, l1_ratio=l1_ratio)
 
 
-@pytest.mark.parametrize("container", ["dense-C", "CSR"])
-@pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
-@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, 7.3])
+@every_pair(
+    pytest.mark.parametrize("container", ["dense-C", "CSR"]),
+    pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"]),
+    pytest.mark.parametrize("value", [0.0, 1.0, 0.1, 7.3]),
+)
 def test_l1_min_c_of_features_that_say_nothing_is_an_error(value, weighted, container):
     y = np.repeat([0, 1], [31, 20])
     weights = np.random.default_rng(0).uniform(0.1, 3, 51) if weighted else None
@@ -652,42 +668,46 @@ def test_l1_min_c_of_bad_arguments_is_an_error(argument, values):
 @pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
 def test_no_penalty_ignores_l1_ratio(solver):
     X, y = load(imbalanced)
-    neuron = BCENeuronClassifier(C=np.inf, solver=solver, tol=0, max_iter=10, random_state=0)
-    expected = clone(neuron).fit(X, y)
+    model = BCENeuronClassifier(C=np.inf, solver=solver, tol=0, max_iter=10, random_state=0)
+    expected = clone(model).fit(X, y)
     with pytest.warns(UserWarning, match="ignored"):
-        neuron.set_params(l1_ratio=0.5).fit(X, y)
-    assert_array_equal(neuron.coef_, expected.coef_)
-    assert_array_equal(neuron.intercept_, expected.intercept_)
+        model.set_params(l1_ratio=0.5).fit(X, y)
+    assert_array_equal(model.coef_, expected.coef_)
+    assert_array_equal(model.intercept_, expected.intercept_)
 
 
 # float32, and data of which a sample is taken.
 
 
-@pytest.mark.parametrize("container", ["dense-C", "CSR"])
-@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
-@pytest.mark.parametrize("multiple", [3.0, 30.0])
-@pytest.mark.parametrize("data", [breast_cancer_scaled, sparse_columns, wide, tall, taller])
-def test_float32_is_close_to_float64(data, multiple, l1_ratio, container):
+@every_pair(
+    pytest.mark.parametrize("container", ["dense-C", "CSR"]),
+    pytest.mark.parametrize("l1_ratio", [0.5, 1.0]),
+    pytest.mark.parametrize("multiple", [3.0, 30.0]),
+    pytest.mark.parametrize("data", [breast_cancer_scaled, sparse_columns, wide, tall, taller]),
+)
+def test_float32_l1_fit_is_close_to_float64(data, multiple, l1_ratio, container):
     X, y = load(data)
     X = X.astype(np.float32)
     params = {"C": strength_of(Problem(data, multiple, l1_ratio)), "l1_ratio": l1_ratio}
-    neuron = BCENeuronClassifier(random_state=0, tol=1e-12, **params)
-    neuron.fit(CONTAINERS[container](X), y)
+    model = BCENeuronClassifier(random_state=0, tol=1e-12, **params)
+    model.fit(CONTAINERS[container](X), y)
     expected = BCENeuronClassifier(tol=TIGHT, **params).fit(X.astype(np.float64), y)
-    assert neuron.coef_.dtype == neuron.intercept_.dtype == np.float32
-    assert_array_equal(neuron.coef_ != 0, expected.coef_ != 0)
+    assert model.coef_.dtype == model.intercept_.dtype == np.float32
+    assert_array_equal(model.coef_ != 0, expected.coef_ != 0)
     # sums of float32 products
-    assert_allclose(neuron.coef_, expected.coef_, rtol=0, atol=1e-5 * np.abs(expected.coef_).max())
-    assert_allclose(neuron.intercept_, expected.intercept_, rtol=0, atol=1e-5)
+    assert_allclose(model.coef_, expected.coef_, rtol=0, atol=1e-5 * np.abs(expected.coef_).max())
+    assert_allclose(model.intercept_, expected.intercept_, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("container", ["dense-C", "dense-F", "CSR"])
-@pytest.mark.parametrize("data", [breast_cancer, tall, taller])
+@each_value(
+    pytest.mark.parametrize("container", ["dense-C", "dense-F", "CSR"]),
+    pytest.mark.parametrize("data", [breast_cancer, tall, taller]),
+)
 def test_no_weight_at_l1_min_c_in_float32(data, container):
     X, y = load(data)
     X = CONTAINERS[container](X.astype(np.float32))
-    neuron = BCENeuronClassifier(C=l1_min_c(X, y), l1_ratio=1).fit(X, y)
-    assert_array_equal(neuron.coef_, np.zeros((1, X.shape[1])))
+    model = BCENeuronClassifier(C=l1_min_c(X, y), l1_ratio=1).fit(X, y)
+    assert_array_equal(model.coef_, np.zeros((1, X.shape[1])))
 
 
 TALL = [
@@ -700,26 +720,30 @@ TALL = [
 ]
 
 
-@pytest.mark.parametrize("container", CONTAINERS)
-@pytest.mark.parametrize("problem", TALL, ids=str)
-def test_tall_data(problem, container):
-    neuron = fit(problem, CONTAINERS[container], tol=1e-14, random_state=0)
-    assert 0 < np.count_nonzero(neuron.coef_) < 12
-    assert_optimal(neuron, problem)
+@each_value(
+    pytest.mark.parametrize("container", CONTAINERS),
+    pytest.mark.parametrize("problem", TALL, ids=str),
+)
+def test_optimality_conditions_hold_on_tall_data(problem, container):
+    model = fit(problem, CONTAINERS[container], tol=1e-14, random_state=0)
+    assert 0 < np.count_nonzero(model.coef_) < 12
+    assert_optimal(model, problem)
 
 
-@pytest.mark.parametrize("tol", [1e-6, 1e-14])
-@pytest.mark.parametrize("problem", TALL, ids=str)
-def test_tall_data_in_sorted_rows(problem, tol):
+@each_value(
+    pytest.mark.parametrize("tol", [1e-6, 1e-14]),
+    pytest.mark.parametrize("problem", TALL, ids=str),
+)
+def test_sorted_rows_of_tall_data_lead_to_the_same_minimum(problem, tol):
     X, y = load(tall)
     least, w, g = minimum_of(problem)
     clear = (w != 0) | (np.abs(g) <= 1 - CLEAR)
     for order in (np.argsort(X[:, 0]), np.lexsort((X[:, 1], y)), np.lexsort((X[:, 0], 1 - y))):
-        neuron = fit(problem, order=order, tol=tol, random_state=0)
-        assert_array_equal((neuron.coef_[0] != 0)[clear], (w != 0)[clear])
-        assert objective_of(neuron, problem) - least <= tol + 1e-12
+        model = fit(problem, order=order, tol=tol, random_state=0)
+        assert_array_equal((model.coef_[0] != 0)[clear], (w != 0)[clear])
+        assert objective_of(model, problem) - least <= tol + 1e-12
         if tol < 1e-10:
-            assert_optimal(neuron, problem)
+            assert_optimal(model, problem)
 
 
 # Paths.
@@ -740,12 +764,12 @@ def path_of(name, l1_ratio):
     X, y = load(data)
     X = container(X)
     strengths = l1_min_c(X, y, l1_ratio=l1_ratio) * np.geomspace(1.01, 1000, 20)
-    neuron = BCENeuronClassifier(l1_ratio=l1_ratio, warm_start=True, random_state=0)
+    model = BCENeuronClassifier(l1_ratio=l1_ratio, warm_start=True, random_state=0)
     warm, cold = [], []
     for C in strengths:
-        neuron.set_params(C=C).fit(X, y)
-        warm.append((neuron.coef_[0], neuron.intercept_[0], neuron.n_passes_))
-        cold.append(clone(neuron).set_params(warm_start=False).fit(X, y))
+        model.set_params(C=C).fit(X, y)
+        warm.append((model.coef_[0], model.intercept_[0], model.n_passes_))
+        cold.append(clone(model).set_params(warm_start=False).fit(X, y))
     return X, y, strengths, warm, cold
 
 
@@ -755,7 +779,7 @@ PATHS = [*product(PATH_DATA, [1.0]), ("breast cancer", 0.5), ("sparse columns", 
 @pytest.mark.parametrize("name", ["breast cancer", "digits"])
 def test_path_takes_no_more_than_three_times_its_hardest_fit(name):
     _, _, _, warm, cold = path_of(name, 1.0)
-    assert sum(passes for *_, passes in warm) <= 3 * max(neuron.n_passes_ for neuron in cold)
+    assert sum(passes for *_, passes in warm) <= 3 * max(model.n_passes_ for model in cold)
 
 
 @pytest.mark.parametrize(("name", "l1_ratio"), PATHS)
@@ -790,19 +814,21 @@ def changed_weights(X, y, s):
     s[:200] = 0
 
 
-@pytest.mark.parametrize("container", CONTAINERS)
-@pytest.mark.parametrize("change", [changed_rows, changed_labels, changed_weights])
-def test_warm_start_is_of_the_data_as_they_are(change, container):
+@each_value(
+    pytest.mark.parametrize("container", CONTAINERS),
+    pytest.mark.parametrize("change", [changed_rows, changed_labels, changed_weights]),
+)
+def test_warm_start_notices_arrays_changed_in_place(change, container):
     """Arrays that were written over since the fit before."""
     X, y = load(breast_cancer_scaled)
     X, y, s = CONTAINERS[container](X.copy()), y.copy(), np.ones(len(y))
-    neuron = BCENeuronClassifier(l1_ratio=1, tol=TIGHT, warm_start=True)
-    neuron.fit(X, y, sample_weight=s)
-    before = neuron.coef_
+    model = BCENeuronClassifier(l1_ratio=1, tol=TIGHT, warm_start=True)
+    model.fit(X, y, sample_weight=s)
+    before = model.coef_
     change_in_place(X, y, s, change)
-    neuron.fit(X, y, sample_weight=s)
-    of_w, of_b = violations(neuron.coef_[0], neuron.intercept_[0], X, y, C=1.0, l1_ratio=1, s=s)
-    assert np.any(neuron.coef_ != before)
+    model.fit(X, y, sample_weight=s)
+    of_w, of_b = violations(model.coef_[0], model.intercept_[0], X, y, C=1.0, l1_ratio=1, s=s)
+    assert np.any(model.coef_ != before)
     assert max(of_w, of_b) <= OPTIMAL
 
 
@@ -818,28 +844,28 @@ def change_in_place(X, y, s, change):
 def test_warm_start_does_not_overlook_nan(container):
     X, y = load(breast_cancer_scaled)
     X = CONTAINERS[container](X.copy())
-    neuron = BCENeuronClassifier(l1_ratio=1, warm_start=True).fit(X, y)
+    model = BCENeuronClassifier(l1_ratio=1, warm_start=True).fit(X, y)
     X[1, 3] = np.nan
     with pytest.raises(ValueError, match="NaN"):
-        neuron.fit(X, y)
+        model.fit(X, y)
 
 
 @pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
 def test_warm_start_from_the_minimum_stays_there(solver):
     problem = Problem(sparse_columns, 30.0, 0.7)
     X, y = load(sparse_columns)
-    neuron = fit(problem, tol=TIGHT, warm_start=True)
-    w, b = neuron.coef_, neuron.intercept_
-    neuron.set_params(solver=solver, tol=1e-6, learning_rate=1e-6, max_iter=50, random_state=0)
-    neuron.fit(X, y)
-    assert_allclose(neuron.coef_, w, rtol=0, atol=1e-3 * np.abs(w).max())
-    assert_allclose(neuron.intercept_, b, rtol=0, atol=1e-3 * np.abs(w).max())
+    model = fit(problem, tol=TIGHT, warm_start=True)
+    w, b = model.coef_, model.intercept_
+    model.set_params(solver=solver, tol=1e-6, learning_rate=1e-6, max_iter=50, random_state=0)
+    model.fit(X, y)
+    assert_allclose(model.coef_, w, rtol=0, atol=1e-3 * np.abs(w).max())
+    assert_allclose(model.intercept_, b, rtol=0, atol=1e-3 * np.abs(w).max())
 
 
 def test_warm_start_to_other_penalties_and_back():
     """From l1_ratio 1 to 0 and to no intercept, and to data of other rows."""
     X, y = load(sparse_columns)
-    neuron = BCENeuronClassifier(l1_ratio=1, tol=TIGHT, warm_start=True)
+    model = BCENeuronClassifier(l1_ratio=1, tol=TIGHT, warm_start=True)
     for params in (
         {"C": 1.0},
         {"C": 0.1, "l1_ratio": 0.3},
@@ -850,30 +876,30 @@ def test_warm_start_to_other_penalties_and_back():
     ):
         for n_samples in (400, 300):
             rows, labels = X[:n_samples], y[:n_samples]
-            neuron.set_params(**params).fit(rows, labels)
-            assert_same_as_cold(neuron, rows, labels)
+            model.set_params(**params).fit(rows, labels)
+            assert_same_as_cold(model, rows, labels)
 
 
-def assert_same_as_cold(neuron, X, y):
-    cold = clone(neuron).fit(X, y)
+def assert_same_as_cold(model, X, y):
+    cold = clone(model).fit(X, y)
     scale_of_it = max(np.abs(cold.coef_).max(), 1e-3)
-    assert_array_equal(neuron.coef_ != 0, cold.coef_ != 0)
-    assert_allclose(neuron.coef_, cold.coef_, rtol=0, atol=1e-7 * scale_of_it)
-    assert_allclose(neuron.intercept_, cold.intercept_, rtol=0, atol=1e-7)
+    assert_array_equal(model.coef_ != 0, cold.coef_ != 0)
+    assert_allclose(model.coef_, cold.coef_, rtol=0, atol=1e-7 * scale_of_it)
+    assert_allclose(model.intercept_, cold.intercept_, rtol=0, atol=1e-7)
 
 
 # scikit-learn around it.
 
 
 @pytest.mark.parametrize("warm_start", [False, True])
-def test_grid_search_in_a_pipeline(warm_start):
+def test_grid_search_over_l1_ratio_runs_in_a_pipeline(warm_start):
     X, y = load(breast_cancer)
-    neuron = BCENeuronClassifier(warm_start=warm_start)
+    model = BCENeuronClassifier(warm_start=warm_start)
     grid = {
         "bceneuronclassifier__l1_ratio": [0, 0.5, 1],
         "bceneuronclassifier__C": [0.01, 0.1, 1.0],
     }
-    search = GridSearchCV(make_pipeline(StandardScaler(), neuron), grid, cv=3)
+    search = GridSearchCV(make_pipeline(StandardScaler(), model), grid, cv=3)
     search.fit(X, y)
     assert search.best_score_ > 0.95
     assert len(search.cv_results_["params"]) == 9

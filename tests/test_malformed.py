@@ -17,10 +17,11 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse as sp
+from covering import each_value
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
-from small_data import names_of_polars
+from small_data import names_of_polars, naming
 
 from sklearn_bce import BCENeuronClassifier, l1_min_c
 from sklearn_bce._estimator.validation import checked_array
@@ -52,12 +53,12 @@ def ragged(length):
     return [[1.0] * (1 + i % 2) for i in range(length)]
 
 
-def raises_and_changes_nothing(neuron, error, message, method, *args, **arguments):
-    """Call the method and expect the error; every byte of the neuron is then as it was."""
-    before = pickle.dumps(neuron)
+def raises_and_changes_nothing(model, error, message, method, *args, **arguments):
+    """Call the method and expect the error; every byte of the estimator is then as it was."""
+    before = pickle.dumps(model)
     with pytest.raises(error, match=message):
-        getattr(neuron, method)(*args, **arguments)
-    assert pickle.dumps(neuron) == before
+        getattr(model, method)(*args, **arguments)
+    assert pickle.dumps(model) == before
 
 
 # --- fit ---
@@ -208,6 +209,7 @@ BAD_VALIDATION = {
     "weight NaN": ({"sample_weight_val": with_entry(ONES, np.nan, float)}, IS_NAN),
     "weight complex": ({"sample_weight_val": 1j * ONES}, COMPLEX),
 }
+fitted_or_not = pytest.mark.parametrize("fitted", [False, True], ids=["unfitted", "fitted"])
 BAD_FITS = (
     {f"X {name}": ({"X": bad}, *rest) for name, (bad, *rest) in BAD_X.items()}
     | {f"y {name}": ({"y": bad}, *rest) for name, (bad, *rest) in BAD_Y.items()}
@@ -220,19 +222,25 @@ BAD_FITS = (
 )
 
 
-@pytest.mark.parametrize("fitted", [False, True], ids=["unfitted", "fitted"])
-@pytest.mark.parametrize(("bad", "error", "message"), BAD_FITS.values(), ids=BAD_FITS)
-def test_fit(bad, error, message, fitted):
-    neuron = BCENeuronClassifier()
-    if fitted:
-        neuron.fit(X, Y)
-    arguments = {"X": X, "y": Y, **bad}
-    if callable(arguments["X"]):
-        arguments["X"] = arguments["X"]()
-    raises_and_changes_nothing(neuron, error, message, "fit", **arguments)
-    if not fitted:
-        with pytest.raises(NotFittedError):
-            neuron.predict(X)
+@fitted_or_not
+@pytest.mark.parametrize(
+    "kind", ["X ", "y ", "weight ", "coef_init ", "intercept_init ", "validation "]
+)
+def test_fit_refuses_a_malformed_argument_and_changes_nothing(kind, fitted):
+    bad_fits = {name: bad for name, bad in BAD_FITS.items() if name.startswith(kind)}
+    assert len(bad_fits) > 4
+    for name, (bad, error, message) in bad_fits.items():
+        model = BCENeuronClassifier()
+        if fitted:
+            model.fit(X, Y)
+        arguments = {"X": X, "y": Y, **bad}
+        if callable(arguments["X"]):
+            arguments["X"] = arguments["X"]()
+        with naming(name):
+            raises_and_changes_nothing(model, error, message, "fit", **arguments)
+            if not fitted:
+                with pytest.raises(NotFittedError):
+                    model.predict(X)
 
 
 @pytest.mark.parametrize(
@@ -243,10 +251,10 @@ def test_fit(bad, error, message, fitted):
         (FRAME[["a", "b"]], r"seen at fit time, yet now missing:\n- c"),
     ],
 )
-def test_names_of_validation_samples(X_val, message):
+def test_fit_refuses_validation_samples_with_other_feature_names(X_val, message):
     arguments = {"X_val": X_val, "y_val": Y}
-    neuron = BCENeuronClassifier()
-    raises_and_changes_nothing(neuron, ValueError, message, "fit", FRAME, Y, **arguments)
+    model = BCENeuronClassifier()
+    raises_and_changes_nothing(model, ValueError, message, "fit", FRAME, Y, **arguments)
 
 
 ARRAY = np.array(1.0)
@@ -267,20 +275,19 @@ KINDS_OF_PARAMETERS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [(name, value) for name, values in KINDS_OF_PARAMETERS.items() for value in values],
-)
+@pytest.mark.parametrize("name", KINDS_OF_PARAMETERS)
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_kind_of_parameter(method, name, value):
-    neuron = BCENeuronClassifier().set_params(**{name: value})
-    if method == "partial_fit" and name == "solver":
-        with pytest.raises(AttributeError, match="partial_fit"):
-            neuron.partial_fit(X, Y, [0, 1])
-        return
+def test_parameter_of_another_kind_is_refused_by_its_name(method, name):
     message = f"The '{name}' parameter of BCENeuronClassifier must be"
     classes = {"classes": [0, 1]} if method == "partial_fit" else {}
-    raises_and_changes_nothing(neuron, ValueError, message, method, X, Y, **classes)
+    for value in KINDS_OF_PARAMETERS[name]:
+        model = BCENeuronClassifier().set_params(**{name: value})
+        with naming(value):
+            if method == "partial_fit" and name == "solver":
+                with pytest.raises(AttributeError, match="partial_fit"):
+                    model.partial_fit(X, Y, [0, 1])
+            else:
+                raises_and_changes_nothing(model, ValueError, message, method, X, Y, **classes)
 
 
 @pytest.mark.parametrize(
@@ -293,9 +300,9 @@ def test_kind_of_parameter(method, name, value):
         ({0: HUGE, 1: 1.0}, OverflowError, r"int too large"),
     ],
 )
-def test_kind_of_class_weight(class_weight, error, message):
-    neuron = BCENeuronClassifier(class_weight=class_weight)
-    raises_and_changes_nothing(neuron, error, message, "fit", X, Y)
+def test_class_weight_of_another_kind_is_refused(class_weight, error, message):
+    model = BCENeuronClassifier(class_weight=class_weight)
+    raises_and_changes_nothing(model, error, message, "fit", X, Y)
 
 
 @pytest.mark.parametrize(
@@ -314,7 +321,7 @@ def test_kind_of_class_weight(class_weight, error, message):
         (lambda: l1_min_c(X, Y, 1.0), TypeError, r"positional arguments"),
     ],
 )
-def test_signature(call, error, message):
+def test_calls_outside_the_signature_are_type_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
 
@@ -339,14 +346,20 @@ BAD_CLASSES = {
 }
 
 
-@pytest.mark.parametrize(("classes", "message"), BAD_CLASSES.values(), ids=BAD_CLASSES)
-def test_classes_of_a_stream(classes, message):
-    neuron = BCENeuronClassifier()
-    # All of the one class that is as it should be: nothing else may tell that the other is not.
-    y = 0 * Y if "C" in message else Y
-    raises_and_changes_nothing(
-        neuron, (ValueError, TypeError), message, "partial_fit", X, y, classes=classes
-    )
+def test_partial_fit_refuses_classes_that_are_not_two_labels_of_y():
+    for name, (classes, message) in BAD_CLASSES.items():
+        # All of the one class that is as it should be: nothing else may tell that the other is not.
+        y = 0 * Y if "C" in message else Y
+        with naming(name):
+            raises_and_changes_nothing(
+                BCENeuronClassifier(),
+                (ValueError, TypeError),
+                message,
+                "partial_fit",
+                X,
+                y,
+                classes=classes,
+            )
 
 
 BAD_CHUNKS = {
@@ -374,12 +387,13 @@ BAD_CHUNKS = {
 
 
 @pytest.mark.parametrize("learning_rate", ["auto", 0.1])
-@pytest.mark.parametrize(("bad", "message"), BAD_CHUNKS.values(), ids=BAD_CHUNKS)
-def test_chunk_of_a_stream(bad, message, learning_rate):
-    neuron = BCENeuronClassifier(learning_rate=learning_rate, random_state=0)
-    neuron.partial_fit(X, Y, classes=[0, 1])
-    arguments = {"X": X, "y": Y, **bad}
-    raises_and_changes_nothing(neuron, ValueError, message, "partial_fit", **arguments)
+def test_partial_fit_refuses_a_malformed_chunk_and_changes_nothing(learning_rate):
+    model = BCENeuronClassifier(learning_rate=learning_rate, random_state=0)
+    model.partial_fit(X, Y, classes=[0, 1])
+    for name, (bad, message) in BAD_CHUNKS.items():
+        arguments = {"X": X, "y": Y, **bad}
+        with naming(name):
+            raises_and_changes_nothing(model, ValueError, message, "partial_fit", **arguments)
 
 
 @pytest.mark.parametrize(
@@ -394,11 +408,11 @@ def test_chunk_of_a_stream(bad, message, learning_rate):
         ({"solver": "gd"}, AttributeError, r"partial_fit"),
     ],
 )
-def test_parameters_of_a_stream(parameters, error, message):
-    neuron = BCENeuronClassifier(**parameters)
+def test_partial_fit_refuses_parameters_that_a_stream_cannot_have(parameters, error, message):
+    model = BCENeuronClassifier(**parameters)
     with pytest.raises(error, match=message):
-        neuron.partial_fit(1e10 * X, Y, classes=[0, 1])
-    assert vars(neuron) == neuron.get_params()
+        model.partial_fit(1e10 * X, Y, classes=[0, 1])
+    assert vars(model) == model.get_params()
 
 
 # --- predict and its kin ---
@@ -415,34 +429,37 @@ BAD_ROWS = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(BAD_ROWS))
 @pytest.mark.parametrize(
     "method", ["decision_function", "predict", "predict_proba", "predict_log_proba", "score"]
 )
-def test_predict(method, name):
-    rows, error, message = BAD_ROWS[name]
-    rows = rows() if callable(rows) else rows
-    arguments = (rows, Y) if method == "score" else (rows,)
-    neuron = BCENeuronClassifier().fit(FRAME if isinstance(rows, pd.DataFrame) else X, Y)
-    raises_and_changes_nothing(neuron, error, message, method, *arguments)
+def test_predictions_refuse_malformed_rows(method):
+    without_names, with_names = (BCENeuronClassifier().fit(rows, Y) for rows in (X, FRAME))
+    for name, (rows, error, message) in BAD_ROWS.items():
+        rows = rows() if callable(rows) else rows
+        arguments = (rows, Y) if method == "score" else (rows,)
+        model = with_names if isinstance(rows, pd.DataFrame) else without_names
+        with naming(name):
+            raises_and_changes_nothing(model, error, message, method, *arguments)
 
 
-@pytest.mark.parametrize("method", ["predict", "predict_proba"])
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        (FRAME[["a", "b"]], r"seen at fit time, yet now missing:\n- c"),
-        (FRAME.assign(z=1.0), r"names unseen at fit time:\n- z"),
-        pytest.param(
-            pl.DataFrame(X, schema=["c", "b", "a"]),
-            r"must be in the same order",
-            marks=names_of_polars,
-        ),
-    ],
+@each_value(
+    pytest.mark.parametrize("method", ["predict", "predict_proba"]),
+    pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            (FRAME[["a", "b"]], r"seen at fit time, yet now missing:\n- c"),
+            (FRAME.assign(z=1.0), r"names unseen at fit time:\n- z"),
+            pytest.param(
+                pl.DataFrame(X, schema=["c", "b", "a"]),
+                r"must be in the same order",
+                marks=names_of_polars,
+            ),
+        ],
+    ),
 )
-def test_names_at_predict(method, rows, message):
-    neuron = BCENeuronClassifier().fit(FRAME, Y)
-    raises_and_changes_nothing(neuron, ValueError, message, method, rows)
+def test_predictions_refuse_rows_with_other_feature_names(method, rows, message):
+    model = BCENeuronClassifier().fit(FRAME, Y)
+    raises_and_changes_nothing(model, ValueError, message, method, rows)
 
 
 BAD_SCORES = {
@@ -467,21 +484,23 @@ BAD_SOFT = {
 
 
 @pytest.mark.parametrize("soft", [False, True], ids=["labels", "soft"])
-@pytest.mark.parametrize(("bad", "message"), BAD_SCORES.values(), ids=BAD_SCORES)
-def test_score(bad, message, soft):
-    neuron = BCENeuronClassifier(soft_targets=soft).fit(X, Y)
-    arguments = {"X": X, "y": Y, **bad}
-    raises_and_changes_nothing(neuron, ValueError, message, "score", **arguments)
+def test_score_refuses_malformed_targets_and_weights(soft):
+    model = BCENeuronClassifier(soft_targets=soft).fit(X, Y)
+    for name, (bad, message) in BAD_SCORES.items():
+        with naming(name):
+            arguments = {"X": X, "y": Y, **bad}
+            raises_and_changes_nothing(model, ValueError, message, "score", **arguments)
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit", "score"])
-@pytest.mark.parametrize(("bad", "message"), BAD_SOFT.values(), ids=BAD_SOFT)
-def test_soft_targets(bad, message, method):
-    neuron = BCENeuronClassifier(soft_targets=True).partial_fit(X, Y)
-    if method == "partial_fit" and "non-zero" in message:
-        pytest.skip("a chunk without any weight changes nothing")
-    arguments = {"X": X, "y": Y, **bad}
-    raises_and_changes_nothing(neuron, ValueError, message, method, **arguments)
+def test_soft_targets_outside_0_and_1_are_refused(method):
+    model = BCENeuronClassifier(soft_targets=True).partial_fit(X, Y)
+    for name, (bad, message) in BAD_SOFT.items():
+        if method == "partial_fit" and "non-zero" in message:
+            continue  # a chunk without any weight changes nothing
+        with naming(name):
+            arguments = {"X": X, "y": Y, **bad}
+            raises_and_changes_nothing(model, ValueError, message, method, **arguments)
 
 
 # --- l1_min_c ---
@@ -522,11 +541,12 @@ BAD_PENALTIES = {
 }
 
 
-@pytest.mark.parametrize(("bad", "message"), BAD_PENALTIES.values(), ids=BAD_PENALTIES)
-def test_l1_min_c(bad, message):
-    with pytest.raises((ValueError, TypeError), match=message) as caught:
-        l1_min_c(**{"X": X, "y": Y, **bad})
-    assert "OneVsRestClassifier(l1_min_c" not in str(caught.value)  # it is no estimator
+def test_l1_min_c_refuses_a_malformed_argument():
+    for name, (bad, message) in BAD_PENALTIES.items():
+        with naming(name):
+            with pytest.raises((ValueError, TypeError), match=message) as caught:
+                l1_min_c(**{"X": X, "y": Y, **bad})
+            assert "OneVsRestClassifier(l1_min_c" not in str(caught.value)  # it is no estimator
 
 
 # --- sparse matrices that are none ---
@@ -592,17 +612,15 @@ def ends_of_malformed_csr():
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("flaw", FLAWS)
-def test_malformed_csr(flaw, call, ends_of_malformed_csr):
+def test_malformed_csr_is_a_value_error_and_ends_no_process(call, ends_of_malformed_csr):
     """SciPy does not look into a matrix that it is given: its constructor makes these as well."""
-    end = {0: "ValueError", 1: "no error, or another"}.get(
-        ends_of_malformed_csr[flaw + call], "the process has died"
-    )
-    assert end == "ValueError"
+    ends = {flaw: ends_of_malformed_csr[flaw + call] for flaw in FLAWS}
+    # 1 is no error or another one; all else is a signal that has ended the process.
+    assert ends == dict.fromkeys(FLAWS, 0)
 
 
 @pytest.mark.parametrize("flaw", FLAWS.values(), ids=FLAWS)
-def test_malformed_csr_is_told_of_by_its_name(flaw):
+def test_error_of_malformed_csr_names_the_argument(flaw):
     """Here it is not gone over, so that nobody can die of it."""
     matrix = sp.csr_array(np.ones((40, 3)))
     exec(flaw, {"X": matrix})
@@ -612,7 +630,7 @@ def test_malformed_csr_is_told_of_by_its_name(flaw):
 
 @pytest.mark.parametrize(("part", "kind", "size"), [("row", "row", 40), ("col", "column", 3)])
 @pytest.mark.parametrize("index", [-1, 40])
-def test_malformed_coo(part, kind, size, index):
+def test_coo_index_out_of_range_is_refused(part, kind, size, index):
     matrix = sp.coo_array(np.ones((40, 3)))
     getattr(matrix, part)[5] = index
     message = rf"X is not a well-formed sparse matrix: a {kind} index is not in \[0, {size}\)"
@@ -631,19 +649,22 @@ SOLVERS = {
 LABELS = {"X": X, "y": Y}
 
 
-@pytest.fixture(params=SOLVERS)
-def neuron(request):
-    return BCENeuronClassifier(**SOLVERS[request.param])
+every_solver = pytest.mark.parametrize("solver", SOLVERS)
 
 
-def assert_same_fit(neuron, data, reference=LABELS):
-    """Fit to both and expect the same neuron."""
-    expected = BCENeuronClassifier(**neuron.get_params()).fit(**reference)
-    neuron.fit(**data)
-    assert_allclose(neuron.coef_, expected.coef_, rtol=1e-9)
-    assert_allclose(neuron.intercept_, expected.intercept_, rtol=1e-9)
-    assert_array_equal(neuron.classes_, expected.classes_)
-    assert_allclose(neuron.loss_curve_, expected.loss_curve_, rtol=1e-9)
+@pytest.fixture
+def model(solver):
+    return BCENeuronClassifier(**SOLVERS[solver])
+
+
+def assert_same_fit(model, data, reference=LABELS):
+    """Fit to both and expect the same estimator."""
+    expected = BCENeuronClassifier(**model.get_params()).fit(**reference)
+    model.fit(**data)
+    assert_allclose(model.coef_, expected.coef_, rtol=1e-9)
+    assert_allclose(model.intercept_, expected.intercept_, rtol=1e-9)
+    assert_array_equal(model.classes_, expected.classes_)
+    assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-9)
 
 
 ZEROED = np.where(np.abs(X) < 0.5, 0.0, X)
@@ -687,21 +708,24 @@ ODD_SPARSE = {
 }
 
 
-@pytest.mark.parametrize("make", ODD_SPARSE.values(), ids=ODD_SPARSE)
-def test_odd_matrix(neuron, make):
+@each_value(
+    pytest.mark.parametrize("make", ODD_SPARSE.values(), ids=ODD_SPARSE),
+    every_solver,
+)
+def test_csr_in_odd_storage_gives_the_same_fit_and_predictions(model, make):
     dense = {"X": ZEROED, "y": Y}
-    assert_same_fit(neuron, {"X": make(), "y": Y}, dense)
-    z = neuron.decision_function(ZEROED)
-    assert_allclose(neuron.decision_function(make()), z, rtol=1e-12, atol=1e-15)
-    assert neuron.score(make(), Y) == neuron.score(ZEROED, Y)
-    neuron.fit(**dense, X_val=make(), y_val=Y)
-    odd = neuron.validation_loss_curve_
-    neuron.fit(**dense, X_val=ZEROED, y_val=Y)
-    assert_allclose(odd, neuron.validation_loss_curve_, rtol=1e-12)
+    assert_same_fit(model, {"X": make(), "y": Y}, dense)
+    z = model.decision_function(ZEROED)
+    assert_allclose(model.decision_function(make()), z, rtol=1e-12, atol=1e-15)
+    assert model.score(make(), Y) == model.score(ZEROED, Y)
+    model.fit(**dense, X_val=make(), y_val=Y)
+    odd = model.validation_loss_curve_
+    model.fit(**dense, X_val=ZEROED, y_val=Y)
+    assert_allclose(odd, model.validation_loss_curve_, rtol=1e-12)
 
 
 @pytest.mark.parametrize("make", ODD_SPARSE.values(), ids=ODD_SPARSE)
-def test_odd_matrix_elsewhere(make):
+def test_csr_in_odd_storage_gives_the_same_l1_min_c_and_stream(make):
     assert_allclose(l1_min_c(make(), Y), l1_min_c(ZEROED, Y), rtol=1e-12)
     streams = [
         BCENeuronClassifier(random_state=0).partial_fit(M, Y, [0, 1]) for M in (make(), ZEROED)
@@ -712,14 +736,17 @@ def test_odd_matrix_elsewhere(make):
 COLUMNS = {"ndarray": Y[:, np.newaxis], "frame": pd.DataFrame(Y), "list": Y[:, np.newaxis].tolist()}
 
 
-@pytest.mark.parametrize("y", COLUMNS.values(), ids=COLUMNS)
-def test_column_of_labels(neuron, y):
+@each_value(
+    pytest.mark.parametrize("y", COLUMNS.values(), ids=COLUMNS),
+    every_solver,
+)
+def test_column_vector_of_labels_warns_and_gives_the_same_fit(model, y):
     with pytest.warns(DataConversionWarning, match="column-vector y"):
-        neuron.fit(X, y)
-    assert_array_equal(neuron.coef_, BCENeuronClassifier(**neuron.get_params()).fit(X, Y).coef_)
+        model.fit(X, y)
+    assert_array_equal(model.coef_, BCENeuronClassifier(**model.get_params()).fit(X, Y).coef_)
 
 
-def test_column_of_labels_elsewhere():
+def test_column_vector_of_labels_is_taken_by_partial_fit_l1_min_c_and_as_y_val():
     column, stream = Y[:, np.newaxis], BCENeuronClassifier(shuffle=False)
     with pytest.warns(DataConversionWarning):
         coef = stream.partial_fit(X, column, [0, 1]).coef_
@@ -756,25 +783,32 @@ ODD_DATA = {
 }
 
 
-@pytest.mark.parametrize("odd", ODD_DATA.values(), ids=ODD_DATA)
-def test_odd_data(neuron, odd):
+@each_value(
+    pytest.mark.parametrize("odd", ODD_DATA.values(), ids=ODD_DATA),
+    every_solver,
+)
+def test_masked_nullable_and_odd_arrays_give_the_same_fit(model, odd):
     weight = {"sample_weight": WEIGHT} if "sample_weight" in odd else {}
-    assert_same_fit(neuron, {**LABELS, **odd}, {**LABELS, **weight})
-    z = neuron.decision_function(odd.get("X", X))
-    assert_allclose(z, X @ neuron.coef_[0] + neuron.intercept_, rtol=1e-12)
+    assert_same_fit(model, {**LABELS, **odd}, {**LABELS, **weight})
+    z = model.decision_function(odd.get("X", X))
+    assert_allclose(z, X @ model.coef_[0] + model.intercept_, rtol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
-def test_huge_integers(neuron, dtype):
+@each_value(
+    pytest.mark.parametrize("dtype", [np.int64, np.uint64]),
+    every_solver,
+)
+def test_integers_beyond_2_to_53_give_the_fit_of_their_floats(model, dtype):
     integers = np.iinfo(dtype).max // np.arange(1, 91, dtype=dtype).reshape(X.shape)
     data = {"X": integers, "y": Y}
     assert_same_fit(
-        neuron.set_params(max_iter=3, tol=0), data, {"X": integers.astype(float), "y": Y}
+        model.set_params(max_iter=3, tol=0), data, {"X": integers.astype(float), "y": Y}
     )
 
 
-def test_one_number_as_the_weight_of_all(neuron):
-    assert_same_fit(neuron, {**LABELS, "sample_weight": 2}, {**LABELS, "sample_weight": 2 * ONES})
+@every_solver
+def test_scalar_sample_weight_is_the_weight_of_every_sample(model):
+    assert_same_fit(model, {**LABELS, "sample_weight": 2}, {**LABELS, "sample_weight": 2 * ONES})
 
 
 @pytest.mark.parametrize(
@@ -792,7 +826,7 @@ def test_one_number_as_the_weight_of_all(neuron):
         ("random_state", np.int64(3), 3),
     ],
 )
-def test_kind_of_parameter_that_will_do(name, odd, plain):
+def test_numpy_scalars_are_taken_as_parameters(name, odd, plain):
     odd, plain = (BCENeuronClassifier(**{"random_state": 0, name: v}) for v in (odd, plain))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -804,20 +838,20 @@ def test_kind_of_parameter_that_will_do(name, odd, plain):
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_constant_columns_more_than_samples(value, fit_intercept):
-    neuron = BCENeuronClassifier(fit_intercept=fit_intercept)
-    neuron.fit(np.full((5, 8), value), [1, 1, 0, 1, 1])
+def test_more_constant_columns_than_samples_get_no_weight(value, fit_intercept):
+    model = BCENeuronClassifier(fit_intercept=fit_intercept)
+    model.fit(np.full((5, 8), value), [1, 1, 0, 1, 1])
     if fit_intercept:
-        assert_allclose(neuron.coef_, 0.0, atol=1e-12)
-        assert_allclose(neuron.intercept_, np.log(4.0), rtol=1e-6)
+        assert_allclose(model.coef_, 0.0, atol=1e-12)
+        assert_allclose(model.intercept_, np.log(4.0), rtol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_weights_beyond_single_precision(method):
+def test_weights_that_overflow_float32_are_an_error(method):
     X32 = X.astype(np.float32)
-    neuron = BCENeuronClassifier(C=np.inf, solver="sgd", learning_rate=0.1, random_state=0)
-    neuron.partial_fit(X32, Y, classes=[0, 1]).set_params(learning_rate=1e60)
-    raises_and_changes_nothing(neuron, ValueError, r"overflowed float32", method, X32, Y)
+    model = BCENeuronClassifier(C=np.inf, solver="sgd", learning_rate=0.1, random_state=0)
+    model.partial_fit(X32, Y, classes=[0, 1]).set_params(learning_rate=1e60)
+    raises_and_changes_nothing(model, ValueError, r"overflowed float32", method, X32, Y)
 
 
 @pytest.mark.parametrize(
@@ -828,24 +862,25 @@ def test_weights_beyond_single_precision(method):
         ({"learning_rate": 1e60, "solver": "gd"}, "weights"),
     ],
 )
-def test_what_overflows_of_single_precision(parameters, what):
-    neuron = BCENeuronClassifier(**parameters, tol=0, max_iter=1)
+def test_error_says_whether_loss_or_weights_overflow_float32(parameters, what):
+    model = BCENeuronClassifier(**parameters, tol=0, max_iter=1)
     X32, message = X.astype(np.float32), f"The {what} overflowed"
-    raises_and_changes_nothing(neuron, ValueError, message, "fit", X32, Y)
+    raises_and_changes_nothing(model, ValueError, message, "fit", X32, Y)
     if what == "weights":
-        assert np.isfinite(neuron.fit(X, Y).coef_).all()  # as double precision they are numbers
+        assert np.isfinite(model.fit(X, Y).coef_).all()  # as double precision they are numbers
 
 
-def test_start_whose_outputs_overflow(neuron):
+@every_solver
+def test_start_whose_outputs_overflow_is_an_error(model):
     """Where nothing can be done about it by a smaller step."""
     message = r"objective overflowed in iteration \d+ of solver=.* the start or 1/C = 1 are"
     start = np.array([1e308, -1e308, 1e308])
-    raises_and_changes_nothing(neuron, ValueError, message, "fit", X, Y, coef_init=start)
+    raises_and_changes_nothing(model, ValueError, message, "fit", X, Y, coef_init=start)
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 @pytest.mark.parametrize("element", [np.nan, np.inf])
-def test_what_is_not_finite_is_seen_though_scikit_learn_does_not_look(element, method):
+def test_non_finite_values_are_refused_even_with_assume_finite(element, method):
     bad, arguments = with_entry(X, element, float), {"classes": [0, 1]} if method != "fit" else {}
     message = "X contains NaN or infinity"
     with config_context(assume_finite=True):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from covering import each_value, every_pair
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn import config_context
@@ -15,7 +16,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import NotFittedError
 from sklearn.multiclass import OneVsRestClassifier
-from small_data import random_data
+from small_data import naming, random_data
 
 from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._kernels import kernels
@@ -37,17 +38,17 @@ def chunks(sizes=SIZES):
     return [slice(start, stop) for start, stop in pairwise(np.cumsum([0, *sizes]))]
 
 
-def stream(neuron, X, y, weight=None, sizes=SIZES, classes=(0, 1)):
+def stream(model, X, y, weight=None, sizes=SIZES, classes=(0, 1)):
     """Learn from all chunks; the classes are given once, with the very first one."""
     for rows in chunks(sizes):
-        given = None if hasattr(neuron, "classes_") else classes
-        neuron.partial_fit(X[rows], y[rows], given, None if weight is None else weight[rows])
-    return neuron
+        given = None if hasattr(model, "classes_") else classes
+        model.partial_fit(X[rows], y[rows], given, None if weight is None else weight[rows])
+    return model
 
 
-def assert_same(neuron, other):
-    assert_array_equal(neuron.coef_, other.coef_)
-    assert_array_equal(neuron.intercept_, other.intercept_)
+def assert_same(model, other):
+    assert_array_equal(model.coef_, other.coef_)
+    assert_array_equal(model.intercept_, other.intercept_)
 
 
 class Literal:
@@ -78,121 +79,127 @@ class Literal:
             self.b += step * intercept * error.sum()
         self.loss_curve.append(loss / s.sum() + penalty)
 
-    def assert_is(self, neuron, rtol=1e-10):
-        assert_allclose(neuron.coef_[0], self.w, rtol=rtol, atol=1e-14)
-        assert_allclose(neuron.intercept_, [self.b], rtol=rtol)
-        assert_allclose(neuron.loss_curve_, self.loss_curve, rtol=rtol)
+    def assert_is(self, model, rtol=1e-10):
+        assert_allclose(model.coef_[0], self.w, rtol=rtol, atol=1e-14)
+        assert_allclose(model.intercept_, [self.b], rtol=rtol)
+        assert_allclose(model.loss_curve_, self.loss_curve, rtol=rtol)
 
 
 # --- a pass over all chunks is a pass of fit ---
 
 
-@pytest.mark.parametrize(
-    ("parameters", "y", "weight"),
-    [
-        ({}, Y, None),
-        ({}, Y, WEIGHT),
-        ({"class_weight": {0: 2.0, 1: 0.3}}, Y, WEIGHT),
-        ({"soft_targets": True}, SOFT, WEIGHT),
-        ({"fit_intercept": False}, Y, WEIGHT),
-    ],
-    ids=["plain", "weights", "class weights", "soft", "no intercept"],
+@every_pair(
+    pytest.mark.parametrize(
+        ("parameters", "y", "weight"),
+        [
+            ({}, Y, None),
+            ({}, Y, WEIGHT),
+            ({"class_weight": {0: 2.0, 1: 0.3}}, Y, WEIGHT),
+            ({"soft_targets": True}, SOFT, WEIGHT),
+            ({"fit_intercept": False}, Y, WEIGHT),
+        ],
+        ids=["plain", "weights", "class weights", "soft", "no intercept"],
+    ),
+    pytest.mark.parametrize(("batch_size", "sizes"), [(1, [1, 30, 2, 30]), (8, SIZES)]),
+    pytest.mark.parametrize("container", CONTAINERS),
 )
-@pytest.mark.parametrize(("batch_size", "sizes"), [(1, [1, 30, 2, 30]), (8, SIZES)])
-@pytest.mark.parametrize("container", CONTAINERS)
 def test_passes_over_the_chunks_are_passes_of_fit(
     container, batch_size, sizes, parameters, y, weight
 ):
     rows = container(X)
-    neuron = sgd(C=np.inf, batch_size=batch_size, **parameters)
+    model = sgd(C=np.inf, batch_size=batch_size, **parameters)
     for n_passes in (1, 2, 3):
-        stream(neuron, rows, y, weight, sizes)
-        at_once = clone(neuron).set_params(max_iter=n_passes)
-        assert_same(neuron, at_once.fit(rows, y, sample_weight=weight))
+        stream(model, rows, y, weight, sizes)
+        at_once = clone(model).set_params(max_iter=n_passes)
+        assert_same(model, at_once.fit(rows, y, sample_weight=weight))
 
 
-@pytest.mark.parametrize("penalty", [{}, {"l1_ratio": 0.5}, {"l1_ratio": 1}])
-@pytest.mark.parametrize("batch_size", [1, 8])
-@pytest.mark.parametrize("container", CONTAINERS)
+@every_pair(
+    pytest.mark.parametrize("penalty", [{}, {"l1_ratio": 0.5}, {"l1_ratio": 1}]),
+    pytest.mark.parametrize("batch_size", [1, 8]),
+    pytest.mark.parametrize("container", CONTAINERS),
+)
 def test_one_chunk_of_all_samples_is_a_pass_of_fit_with_any_penalty(container, batch_size, penalty):
-    neuron = sgd(C=0.3, batch_size=batch_size, max_iter=1, **penalty)
-    at_once = clone(neuron).fit(container(X), Y, sample_weight=WEIGHT)
-    assert_same(stream(neuron, container(X), Y, WEIGHT, [63]), at_once)
-    assert neuron.loss_curve_ == at_once.loss_curve_
+    model = sgd(C=0.3, batch_size=batch_size, max_iter=1, **penalty)
+    at_once = clone(model).fit(container(X), Y, sample_weight=WEIGHT)
+    assert_same(stream(model, container(X), Y, WEIGHT, [63]), at_once)
+    assert model.loss_curve_ == at_once.loss_curve_
 
 
 @pytest.mark.parametrize("n_features", [3, 70])  # from 64 on the dense kernel goes by BLAS
-def test_rows_one_by_one(n_features):
+def test_chunks_of_one_row_are_a_pass_of_fit(n_features):
     wide, y, weight = random_data(40, n_features)
-    neuron = stream(sgd(C=np.inf), wide, y, weight, [1] * 40)
-    assert_same(neuron, sgd(C=np.inf, max_iter=1).fit(wide, y, sample_weight=weight))
+    model = stream(sgd(C=np.inf), wide, y, weight, [1] * 40)
+    assert_same(model, sgd(C=np.inf, max_iter=1).fit(wide, y, sample_weight=weight))
 
 
 def test_auto_learns_from_streams_by_sgd():
-    neuron = stream(sgd(solver="auto"), X, Y)
-    assert neuron.solver_ == "sgd"
-    assert_same(neuron, stream(sgd(), X, Y))
+    model = stream(sgd(solver="auto"), X, Y)
+    assert model.solver_ == "sgd"
+    assert_same(model, stream(sgd(), X, Y))
 
 
 # --- the rule, written out ---
 
 
-@pytest.mark.parametrize(
-    "parameters",
-    [{"C": np.inf}, {"C": 0.3}, {"l1_ratio": 0.4}, {"l1_ratio": 1, "C": 0.05}],
+@every_pair(
+    pytest.mark.parametrize(
+        "parameters",
+        [{"C": np.inf}, {"C": 0.3}, {"l1_ratio": 0.4}, {"l1_ratio": 1, "C": 0.05}],
+    ),
+    pytest.mark.parametrize("batch_size", [1, 8]),
+    pytest.mark.parametrize("kinds", [CONTAINERS[:1], CONTAINERS[2:], CONTAINERS]),
 )
-@pytest.mark.parametrize("batch_size", [1, 8])
-@pytest.mark.parametrize("kinds", [CONTAINERS[:1], CONTAINERS[2:], CONTAINERS])
-def test_stream_is_the_rule(kinds, batch_size, parameters):
+def test_partial_fit_is_the_written_out_update_in_any_containers(kinds, batch_size, parameters):
     """Whatever containers the chunks come in; its loss curve has the losses as they were met."""
     features, y, weight = random_data(63, 5, sparse=True)
     features = features.toarray()
-    neuron, literal = sgd(batch_size=batch_size, **parameters), Literal(n_features=5)
+    model, literal = sgd(batch_size=batch_size, **parameters), Literal(n_features=5)
     zeros = 0
     for k, rows in enumerate(chunks() * 3):
         part = kinds[k % len(kinds)](features[rows])
-        neuron.partial_fit(part, y[rows], [0, 1], sample_weight=weight[rows])
+        model.partial_fit(part, y[rows], [0, 1], sample_weight=weight[rows])
         literal.learn(
             features[rows], y[rows], weight[rows], batch=batch_size, **{"C": 1.0, **parameters}
         )
-        literal.assert_is(neuron)
-        assert neuron.n_iter_ == len(neuron.loss_curve_) == k + 1
-        assert neuron.converged_ is False
-        zeros += np.count_nonzero(neuron.coef_ == 0)
-    assert np.count_nonzero(neuron.coef_) > 0
+        literal.assert_is(model)
+        assert model.n_iter_ == len(model.loss_curve_) == k + 1
+        assert model.converged_ is False
+        zeros += np.count_nonzero(model.coef_ == 0)
+    assert np.count_nonzero(model.coef_) > 0
     assert zeros > 0 or parameters.get("l1_ratio") != 1
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])
 @pytest.mark.parametrize("seeded", [int, np.random.RandomState])
 def test_chunks_are_shuffled_by_one_stream_of_permutations(seeded, batch_size):
-    neuron = sgd(shuffle=True, random_state=seeded(5), batch_size=batch_size)
+    model = sgd(shuffle=True, random_state=seeded(5), batch_size=batch_size)
     literal, expected = Literal(), np.random.RandomState(5)
     for rows in chunks() * 2:
-        neuron.partial_fit(X[rows], Y[rows], [0, 1])
+        model.partial_fit(X[rows], Y[rows], [0, 1])
         order = expected.permutation(rows.stop - rows.start)
         ones = np.ones(len(order))
         literal.learn(X[rows], Y[rows], ones, C=1.0, batch=batch_size, order=order)
-        literal.assert_is(neuron)
+        literal.assert_is(model)
     if seeded is not int:
-        assert neuron.random_state.randint(2**30) == expected.randint(2**30)
+        assert model.random_state.randint(2**30) == expected.randint(2**30)
 
 
 @pytest.mark.parametrize("descending", [True, False])
 @pytest.mark.parametrize("fit_intercept", [True, False])
-def test_automatic_step_is_the_least_that_was_safe_so_far(fit_intercept, descending):
+def test_automatic_step_is_the_smallest_safe_step_so_far(fit_intercept, descending):
     """On raw units, with the long rows first or last: the step never grows."""
     raw, y = load_breast_cancer(return_X_y=True)
     by_norm = np.argsort(np.linalg.norm(raw, axis=1))[:: -1 if descending else 1]
     raw, y = raw[by_norm], y[by_norm]
     weight = np.random.default_rng(0).uniform(0.5, 1.5, len(y))
-    neuron, literal = sgd(learning_rate="auto", fit_intercept=fit_intercept), Literal(n_features=30)
+    model, literal = sgd(learning_rate="auto", fit_intercept=fit_intercept), Literal(n_features=30)
     etas = []
     for rows in chunks([100, 150, 200, 119]) * 2:
         part = raw[rows], y[rows]
-        neuron.partial_fit(*part, [0, 1], sample_weight=weight[rows])
+        model.partial_fit(*part, [0, 1], sample_weight=weight[rows])
         literal.learn(*part, weight[rows], eta="auto", C=1.0, intercept=fit_intercept)
-        literal.assert_is(neuron, rtol=1e-8)
+        literal.assert_is(model, rtol=1e-8)
         etas.append(literal.eta)
     assert np.all(np.diff(etas) <= 0)
     assert (len(set(etas)) > 1) is not descending
@@ -201,11 +208,11 @@ def test_automatic_step_is_the_least_that_was_safe_so_far(fit_intercept, descend
 @pytest.mark.parametrize("batch_size", [1, 16, 1000])
 def test_automatic_step_does_not_blow_up_on_raw_units(batch_size):
     raw, y = load_breast_cancer(return_X_y=True)
-    neuron = sgd(learning_rate="auto", batch_size=batch_size, shuffle=True, random_state=0)
+    model = sgd(learning_rate="auto", batch_size=batch_size, shuffle=True, random_state=0)
     for _ in range(20):
-        stream(neuron, raw, y, sizes=[100, 150, 200, 119])
-    assert np.mean(neuron.loss_curve_[-4:]) < np.log(2)
-    assert neuron.score(raw, y) > y.mean() > 0.5
+        stream(model, raw, y, sizes=[100, 150, 200, 119])
+    assert np.mean(model.loss_curve_[-4:]) < np.log(2)
+    assert model.score(raw, y) > y.mean() > 0.5
 
 
 # --- what is kept between chunks ---
@@ -214,200 +221,206 @@ def test_automatic_step_does_not_blow_up_on_raw_units(batch_size):
 def test_float32_keeps_double_precision_between_chunks():
     """Steps too small for a float32 weight add up all the same."""
     single = X.astype(np.float32)
-    neuron = sgd(C=np.inf, learning_rate=1e-8).partial_fit(single, Y, [0, 1])
+    model = sgd(C=np.inf, learning_rate=1e-8).partial_fit(single, Y, [0, 1])
     start = np.array([[-1.0, -2.0, 1.0]], dtype=np.float32)  # wrong about most samples
-    neuron.coef_, literal = start.copy(), Literal(start[0], neuron.intercept_[0])
+    model.coef_, literal = start.copy(), Literal(start[0], model.intercept_[0])
     for row in list(range(63)) * 10:
-        neuron.partial_fit(single[[row]], Y[[row]])
+        model.partial_fit(single[[row]], Y[[row]])
         literal.learn(single[[row]].astype(float), Y[[row]], np.ones(1), eta=1e-8)
-    assert neuron.coef_.dtype == neuron.intercept_.dtype == np.float32
-    assert_allclose(neuron.coef_[0], literal.w, rtol=1e-7)
-    assert_allclose(neuron.intercept_[0], literal.b, rtol=1e-6)
-    assert np.all(np.abs(neuron.coef_ / start - 1) > 5e-7)
+    assert model.coef_.dtype == model.intercept_.dtype == np.float32
+    assert_allclose(model.coef_[0], literal.w, rtol=1e-7)
+    assert_allclose(model.intercept_[0], literal.b, rtol=1e-6)
+    assert np.all(np.abs(model.coef_ / start - 1) > 5e-7)
 
 
-def test_chunks_of_both_precisions():
-    neuron, literal = sgd(), Literal()
+def test_chunks_of_both_precisions_go_on_from_each_other():
+    model, literal = sgd(), Literal()
     for k, rows in enumerate(chunks() * 2):
         dtype = [np.float32, np.float64][k % 2]
         part = X[rows].astype(dtype)
-        neuron.partial_fit(part, Y[rows], [0, 1], sample_weight=WEIGHT[rows])
+        model.partial_fit(part, Y[rows], [0, 1], sample_weight=WEIGHT[rows])
         literal.learn(part.astype(float), Y[rows], WEIGHT[rows], C=1.0)
-        assert neuron.coef_.dtype == dtype
-    literal.assert_is(neuron)
+        assert model.coef_.dtype == dtype
+    literal.assert_is(model)
 
 
-def scale_in_place(neuron):
-    neuron.coef_ *= 2.0
+def scale_in_place(model):
+    model.coef_ *= 2.0
 
 
-def replace_weights(neuron):
-    neuron.coef_ = np.array([[1.0, -2.0, 3.0]])
+def replace_weights(model):
+    model.coef_ = np.array([[1.0, -2.0, 3.0]])
 
 
-def replace_intercept(neuron):
-    neuron.intercept_ = np.array([0.7])
+def replace_intercept(model):
+    model.intercept_ = np.array([0.7])
 
 
-@pytest.mark.parametrize("change", [scale_in_place, replace_weights, replace_intercept])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each_value(
+    pytest.mark.parametrize("change", [scale_in_place, replace_weights, replace_intercept]),
+    pytest.mark.parametrize("dtype", [np.float32, np.float64]),
+)
 def test_weights_changed_by_hand_are_gone_on_from(change, dtype):
-    neuron = stream(sgd(), X.astype(dtype), Y)
-    change(neuron)
-    literal = Literal(neuron.coef_[0].astype(float), neuron.intercept_[0], total=63)
-    assert_array_equal(neuron.decision_function(np.zeros((1, 3))), neuron.intercept_)
-    neuron.partial_fit(X[:20], Y[:20])
+    model = stream(sgd(), X.astype(dtype), Y)
+    change(model)
+    literal = Literal(model.coef_[0].astype(float), model.intercept_[0], total=63)
+    assert_array_equal(model.decision_function(np.zeros((1, 3))), model.intercept_)
+    model.partial_fit(X[:20], Y[:20])
     literal.learn(X[:20], Y[:20], np.ones(20), C=1.0)
-    assert_allclose(neuron.coef_[0], literal.w, rtol=1e-10)
-    assert_allclose(neuron.intercept_, [literal.b], rtol=1e-10)
+    assert_allclose(model.coef_[0], literal.w, rtol=1e-10)
+    assert_allclose(model.intercept_, [literal.b], rtol=1e-10)
 
 
 @pytest.mark.parametrize("solver", ["auto", "sgd"])
 def test_fit_then_partial_fit_goes_on_from_the_fit(solver):
-    neuron = stream(sgd(solver=solver, max_iter=4), X, Y)  # of which nothing is to be left
-    anew = clone(neuron)
-    for each in (neuron, anew):
+    model = stream(sgd(solver=solver, max_iter=4), X, Y)  # of which nothing is to be left
+    anew = clone(model)
+    for each in (model, anew):
         each.fit(X[:40], Y[:40], sample_weight=WEIGHT[:40], X_val=X, y_val=Y)
-    assert_same(neuron, anew)
-    assert vars(neuron).keys() == vars(anew).keys()
-    literal = Literal(neuron.coef_[0], neuron.intercept_[0], total=WEIGHT[:40].sum())
-    literal.loss_curve = list(neuron.loss_curve_)
-    assert hasattr(neuron, "validation_loss_curve_")
+    assert_same(model, anew)
+    assert vars(model).keys() == vars(anew).keys()
+    literal = Literal(model.coef_[0], model.intercept_[0], total=WEIGHT[:40].sum())
+    literal.loss_curve = list(model.loss_curve_)
+    assert hasattr(model, "validation_loss_curve_")
     for rows in (slice(40, 50), slice(50, 63)):
-        neuron.partial_fit(X[rows], Y[rows], sample_weight=WEIGHT[rows])
+        model.partial_fit(X[rows], Y[rows], sample_weight=WEIGHT[rows])
         literal.learn(X[rows], Y[rows], WEIGHT[rows], C=1.0)
-        literal.assert_is(neuron)
-        assert neuron.n_iter_ == len(neuron.loss_curve_)
-    assert neuron.solver_ == "sgd"
-    assert not hasattr(neuron, "validation_loss_curve_")
-    assert not hasattr(neuron, "best_iter_")
+        literal.assert_is(model)
+        assert model.n_iter_ == len(model.loss_curve_)
+    assert model.solver_ == "sgd"
+    assert not hasattr(model, "validation_loss_curve_")
+    assert not hasattr(model, "best_iter_")
 
 
-@pytest.mark.parametrize("copied", [lambda n: pickle.loads(pickle.dumps(n)), copy.deepcopy])
-@pytest.mark.parametrize("random_state", [3, np.random.RandomState(3)])
-@pytest.mark.parametrize("learning_rate", ["auto", ETA])
-def test_stored_in_the_middle_of_a_stream_it_goes_on_alike(copied, random_state, learning_rate):
+@every_pair(
+    pytest.mark.parametrize("copied", [lambda n: pickle.loads(pickle.dumps(n)), copy.deepcopy]),
+    pytest.mark.parametrize("random_state", [3, np.random.RandomState(3)]),
+    pytest.mark.parametrize("learning_rate", ["auto", ETA]),
+)
+def test_copy_made_in_the_middle_of_a_stream_goes_on_alike(copied, random_state, learning_rate):
     parameters = {"shuffle": True, "random_state": random_state, "learning_rate": learning_rate}
     part = X.astype(np.float32)
-    neuron = stream(sgd(**parameters), 10 * part, Y, WEIGHT)
-    other = copied(neuron)
-    assert_same(stream(other, part, Y, WEIGHT), stream(neuron, part, Y, WEIGHT))
-    assert other.loss_curve_ == neuron.loss_curve_
-    assert other._stream.w.tobytes() == neuron._stream.w.tobytes()  # more than coef_ shows
+    model = stream(sgd(**parameters), 10 * part, Y, WEIGHT)
+    other = copied(model)
+    assert_same(stream(other, part, Y, WEIGHT), stream(model, part, Y, WEIGHT))
+    assert other.loss_curve_ == model.loss_curve_
+    assert other._stream.w.tobytes() == model._stream.w.tobytes()  # more than coef_ shows
 
 
-def test_clone_in_the_middle_of_a_stream_is_a_new_neuron():
-    neuron = stream(sgd(shuffle=True, random_state=0), X, Y, WEIGHT)
-    other = clone(neuron)
-    assert vars(other) == neuron.get_params()
-    assert_same(stream(other, X, Y, WEIGHT), neuron)
+def test_clone_in_the_middle_of_a_stream_is_unfitted():
+    model = stream(sgd(shuffle=True, random_state=0), X, Y, WEIGHT)
+    other = clone(model)
+    assert vars(other) == model.get_params()
+    assert_same(stream(other, X, Y, WEIGHT), model)
 
 
-def test_looking_between_chunks_changes_nothing():
-    neuron, other = (sgd(shuffle=True, random_state=0, learning_rate="auto") for _ in range(2))
+def test_predictions_between_chunks_change_nothing():
+    model, other = (sgd(shuffle=True, random_state=0, learning_rate="auto") for _ in range(2))
     for rows in chunks():
-        neuron.partial_fit(X[rows], Y[rows], [0, 1])
+        model.partial_fit(X[rows], Y[rows], [0, 1])
         other.partial_fit(X[rows], Y[rows], [0, 1])
-        z = X @ neuron.coef_[0] + neuron.intercept_[0]
-        assert_allclose(neuron.predict_proba(X)[:, 1], expit(z), rtol=1e-12)
-        assert_array_equal(neuron.predict(X), z > 0)
-        neuron.loss_curve_.copy(), neuron.get_params(), repr(neuron), clone(neuron)
-    assert_same(neuron, other)
+        z = X @ model.coef_[0] + model.intercept_[0]
+        assert_allclose(model.predict_proba(X)[:, 1], expit(z), rtol=1e-12)
+        assert_array_equal(model.predict(X), z > 0)
+        model.loss_curve_.copy(), model.get_params(), repr(model), clone(model)
+    assert_same(model, other)
 
 
-def without_weight(neuron, how, container):
+def without_weight(model, how, container):
     """Pass a chunk that counts for nothing, by its samples' weights or by those of classes."""
     rows = container(X)
     if how == "sample_weight":
-        return neuron.partial_fit(rows, Y, [0, 1], sample_weight=np.zeros(63))
-    neuron.set_params(class_weight={0: 1.0, 1: 0.0})
-    neuron.partial_fit(rows, np.ones(63), [0, 1], sample_weight=WEIGHT)
-    return neuron.set_params(class_weight=None)
+        return model.partial_fit(rows, Y, [0, 1], sample_weight=np.zeros(63))
+    model.set_params(class_weight={0: 1.0, 1: 0.0})
+    model.partial_fit(rows, np.ones(63), [0, 1], sample_weight=WEIGHT)
+    return model.set_params(class_weight=None)
 
 
-@pytest.mark.parametrize("container", CONTAINERS)
-@pytest.mark.parametrize("how", ["sample_weight", "class_weight"])
-@pytest.mark.parametrize("at", [0, 2])
+@every_pair(
+    pytest.mark.parametrize("container", CONTAINERS),
+    pytest.mark.parametrize("how", ["sample_weight", "class_weight"]),
+    pytest.mark.parametrize("at", [0, 2]),
+)
 def test_chunk_without_weight_changes_nothing(at, how, container):
-    neuron, other = (sgd(shuffle=True, random_state=0, learning_rate="auto") for _ in range(2))
+    model, other = (sgd(shuffle=True, random_state=0, learning_rate="auto") for _ in range(2))
     for k, rows in enumerate(chunks()):
         if k == at:
-            without_weight(neuron, how, container)
-        for each in (neuron, other):
+            without_weight(model, how, container)
+        for each in (model, other):
             each.partial_fit(X[rows], Y[rows], [0, 1], sample_weight=WEIGHT[rows])
-    assert_same(neuron, other)
-    assert neuron.loss_curve_ == other.loss_curve_
-    assert neuron.n_iter_ == 4
-    before = neuron.coef_.copy(), neuron.intercept_.copy(), list(neuron.loss_curve_)
-    without_weight(neuron, how, container)
-    assert_array_equal(neuron.coef_, before[0])
-    assert_array_equal(neuron.intercept_, before[1])
-    assert neuron.loss_curve_ == before[2]
-    assert neuron.n_iter_ == 4
+    assert_same(model, other)
+    assert model.loss_curve_ == other.loss_curve_
+    assert model.n_iter_ == 4
+    before = model.coef_.copy(), model.intercept_.copy(), list(model.loss_curve_)
+    without_weight(model, how, container)
+    assert_array_equal(model.coef_, before[0])
+    assert_array_equal(model.intercept_, before[1])
+    assert model.loss_curve_ == before[2]
+    assert model.n_iter_ == 4
 
 
 @pytest.mark.parametrize("learning_rate", ["auto", ETA])
-def test_chunk_that_says_nothing_changes_nothing(learning_rate):
+def test_rows_of_zeros_without_an_intercept_change_nothing(learning_rate):
     """Without an intercept, rows of zeros are no information, and any step is safe for them."""
-    neuron = sgd(C=np.inf, fit_intercept=False, learning_rate=learning_rate)
-    other = stream(clone(neuron), X, Y)
-    neuron.partial_fit(np.zeros((2, 3)), [0, 1], [0, 1])
-    assert_array_equal(neuron.coef_, np.zeros((1, 3)))
-    assert_same(stream(neuron, X, Y), other)
+    model = sgd(C=np.inf, fit_intercept=False, learning_rate=learning_rate)
+    other = stream(clone(model), X, Y)
+    model.partial_fit(np.zeros((2, 3)), [0, 1], [0, 1])
+    assert_array_equal(model.coef_, np.zeros((1, 3)))
+    assert_same(stream(model, X, Y), other)
 
 
 # --- labels, names and weights ---
 
 
-def test_first_chunk_of_one_class_and_labels_that_are_strings():
+def test_first_chunk_may_have_one_class_of_string_labels():
     y = np.sort(np.where(Y == 1, "yes", "no"))  # the first chunk is of one class
-    neuron = sgd(C=np.inf)
+    model = sgd(C=np.inf)
     for k, rows in enumerate(chunks()):
-        neuron.partial_fit(X[rows], y[rows], ["yes", "no"] if k == 0 else None)
-        assert neuron.classes_.tolist() == ["no", "yes"]
-        z = X @ neuron.coef_[0] + neuron.intercept_[0]
-        assert_array_equal(neuron.predict(X), np.where(z > 0, "yes", "no"))
+        model.partial_fit(X[rows], y[rows], ["yes", "no"] if k == 0 else None)
+        assert model.classes_.tolist() == ["no", "yes"]
+        z = X @ model.coef_[0] + model.intercept_[0]
+        assert_array_equal(model.predict(X), np.where(z > 0, "yes", "no"))
     assert len(set(y[chunks()[0]])) == 1
-    assert_same(neuron, sgd(C=np.inf, max_iter=1).fit(X, y))
+    assert_same(model, sgd(C=np.inf, max_iter=1).fit(X, y))
 
 
-def test_classes_may_be_said_again():
-    neuron = sgd()
+def test_classes_may_be_passed_with_every_chunk():
+    model = sgd()
     for rows in chunks():
-        neuron.partial_fit(X[rows], Y[rows], [1, 0])
-    assert_same(neuron, stream(sgd(), X, Y))
+        model.partial_fit(X[rows], Y[rows], [1, 0])
+    assert_same(model, stream(sgd(), X, Y))
 
 
 @pytest.mark.parametrize("classes", [None, [0, 1]])
 def test_soft_targets_need_no_classes(classes):
-    neuron, literal = sgd(soft_targets=True), Literal()
+    model, literal = sgd(soft_targets=True), Literal()
     for rows in chunks():
-        neuron.partial_fit(X[rows], SOFT[rows], classes)
+        model.partial_fit(X[rows], SOFT[rows], classes)
         literal.learn(X[rows], SOFT[rows], np.ones(len(SOFT[rows])), C=1.0)
-    literal.assert_is(neuron)
-    assert neuron.classes_.tolist() == [0, 1]
+    literal.assert_is(model)
+    assert model.classes_.tolist() == [0, 1]
 
 
 def test_class_weights_are_those_of_samples():
-    neuron = stream(sgd(class_weight={0: 3.0, 1: 0.5}), X, Y, WEIGHT)
-    assert_same(neuron, stream(sgd(), X, Y, WEIGHT * np.where(Y == 1, 0.5, 3.0)))
+    model = stream(sgd(class_weight={0: 3.0, 1: 0.5}), X, Y, WEIGHT)
+    assert_same(model, stream(sgd(), X, Y, WEIGHT * np.where(Y == 1, 0.5, 3.0)))
 
 
-def test_named_features():
+def test_feature_names_of_chunks_are_kept():
     frame = pd.DataFrame(X, columns=["a", "b", "c"])
-    neuron = sgd()
+    model = sgd()
     for rows in chunks():
-        neuron.partial_fit(frame.iloc[rows], Y[rows], [0, 1])
-        assert neuron.feature_names_in_.tolist() == ["a", "b", "c"]
-        assert neuron.n_features_in_ == 3
-    assert_same(neuron, stream(sgd(), X, Y))
+        model.partial_fit(frame.iloc[rows], Y[rows], [0, 1])
+        assert model.feature_names_in_.tolist() == ["a", "b", "c"]
+        assert model.n_features_in_ == 3
+    assert_same(model, stream(sgd(), X, Y))
 
 
-def test_sample_weight_is_routed():
+def test_sample_weight_is_routed_to_partial_fit():
     y = np.arange(63) % 3
     with config_context(enable_metadata_routing=True):
-        neuron = sgd().set_partial_fit_request(sample_weight=True)
-        several = OneVsRestClassifier(neuron)
+        model = sgd().set_partial_fit_request(sample_weight=True)
+        several = OneVsRestClassifier(model)
         for rows in chunks():
             several.partial_fit(X[rows], y[rows], [0, 1, 2], sample_weight=WEIGHT[rows])
     for label, of_label in enumerate(several.estimators_):
@@ -417,20 +430,20 @@ def test_sample_weight_is_routed():
 # --- malformed chunks ---
 
 
-def state(neuron):
-    """Return all there is in a neuron, the position of its random stream included."""
-    return pickle.dumps(vars(neuron))
+def state(model):
+    """Return all there is in an estimator, the position of its random stream included."""
+    return pickle.dumps(vars(model))
 
 
-def assert_raises_and_changes_nothing(neuron, error, message, *args, **arguments):
-    before, fitted = state(neuron), hasattr(neuron, "coef_")
+def assert_raises_and_changes_nothing(model, error, message, *args, **arguments):
+    before, fitted = state(model), hasattr(model, "coef_")
     with pytest.raises(error, match=message):
-        neuron.partial_fit(*args, **arguments)
-    assert state(neuron) == before
+        model.partial_fit(*args, **arguments)
+    assert state(model) == before
     if not fitted:
-        assert vars(neuron) == neuron.get_params()
+        assert vars(model) == model.get_params()
         with pytest.raises(NotFittedError):
-            neuron.predict(X)
+            model.predict(X)
 
 
 def with_entry(array, entry):
@@ -496,21 +509,22 @@ BAD_CHUNKS = {
 }
 
 
-@pytest.mark.parametrize("shuffle", [True, False])
-@pytest.mark.parametrize("begun", [False, True], ids=["first", "later"])
-@pytest.mark.parametrize(
-    ("parameters", "arguments", "message"), BAD_CHUNKS.values(), ids=BAD_CHUNKS
+@every_pair(
+    pytest.mark.parametrize("shuffle", [True, False]),
+    pytest.mark.parametrize("begun", [False, True], ids=["first", "later"]),
 )
-def test_malformed_chunk(begun, shuffle, parameters, arguments, message):
-    neuron = sgd(shuffle=shuffle, random_state=0)
-    if begun:
-        stream(neuron, X, Y)
-    neuron.set_params(**parameters)
-    arguments = {"X": X, "y": Y, "classes": [0, 1], **arguments}
-    assert_raises_and_changes_nothing(neuron, ValueError, message, **arguments)
+def test_malformed_chunk_is_refused_and_changes_nothing(begun, shuffle):
+    for name, (parameters, arguments, message) in BAD_CHUNKS.items():
+        model = sgd(shuffle=shuffle, random_state=0)
+        if begun:
+            stream(model, X, Y)
+        model.set_params(**parameters)
+        arguments = {"X": X, "y": Y, "classes": [0, 1], **arguments}
+        with naming(name):
+            assert_raises_and_changes_nothing(model, ValueError, message, **arguments)
 
 
-def test_classes_must_be_said_with_the_first_chunk():
+def test_first_chunk_without_classes_is_an_error():
     message = "classes must be passed on the first call to partial_fit"
     assert_raises_and_changes_nothing(sgd(), ValueError, message, X, Y)
 
@@ -528,19 +542,21 @@ FRAME = pd.DataFrame(X, columns=["a", "b", "c"])
         ({"X": FRAME.rename(columns={"a": "x"})}, "unseen at fit time:\n- x"),
     ],
 )
-def test_chunk_that_is_not_like_those_before(arguments, message):
-    neuron = sgd(shuffle=True, random_state=0).partial_fit(FRAME, Y, [0, 1])
+def test_chunk_with_other_classes_or_names_is_refused(arguments, message):
+    model = sgd(shuffle=True, random_state=0).partial_fit(FRAME, Y, [0, 1])
     arguments = {"X": FRAME, "y": Y, **arguments}
-    assert_raises_and_changes_nothing(neuron, ValueError, message, **arguments)
+    assert_raises_and_changes_nothing(model, ValueError, message, **arguments)
 
 
-@pytest.mark.parametrize("container", CONTAINERS)
-@pytest.mark.parametrize("n_features", [2, 4])
-def test_chunk_of_other_width(container, n_features):
-    neuron = stream(sgd(shuffle=True, random_state=0), X, Y)
+@each_value(
+    pytest.mark.parametrize("container", CONTAINERS),
+    pytest.mark.parametrize("n_features", [2, 4]),
+)
+def test_chunk_of_another_number_of_features_is_refused(container, n_features):
+    model = stream(sgd(shuffle=True, random_state=0), X, Y)
     rows = container(np.ones((63, n_features)))
     message = f"X has {n_features} features, but BCENeuronClassifier is expecting 3 features"
-    assert_raises_and_changes_nothing(neuron, ValueError, message, rows, Y)
+    assert_raises_and_changes_nothing(model, ValueError, message, rows, Y)
 
 
 def interrupted(*arguments):
@@ -548,16 +564,16 @@ def interrupted(*arguments):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-def test_stream_goes_on_after_a_chunk_that_failed_as_if_it_had_not_been(error, monkeypatch):
-    neuron, other = (stream(sgd(shuffle=True, random_state=0), X, Y) for _ in range(2))
-    neuron.set_params(learning_rate=1e300)
+def test_chunk_that_fails_leaves_no_trace_in_the_stream(error, monkeypatch):
+    model, other = (stream(sgd(shuffle=True, random_state=0), X, Y) for _ in range(2))
+    model.set_params(learning_rate=1e300)
     with monkeypatch.context() as patch:
         if error is KeyboardInterrupt:
             patch.setattr(kernels(), "dense_sgd_pass", interrupted)
         with pytest.raises(error):
-            neuron.partial_fit(1e9 * X, Y)
-    neuron.set_params(learning_rate=ETA)
-    assert_same(stream(neuron, X, Y), stream(other, X, Y))
+            model.partial_fit(1e9 * X, Y)
+    model.set_params(learning_rate=ETA)
+    assert_same(stream(model, X, Y), stream(other, X, Y))
 
 
 # --- solvers that do not learn from streams ---
@@ -565,15 +581,15 @@ def test_stream_goes_on_after_a_chunk_that_failed_as_if_it_had_not_been(error, m
 
 @pytest.mark.parametrize("solver", ["newton", "gd"])
 def test_solvers_that_need_all_samples_have_no_partial_fit(solver):
-    neuron = BCENeuronClassifier(solver=solver)
-    assert not hasattr(neuron, "partial_fit")
+    model = BCENeuronClassifier(solver=solver)
+    assert not hasattr(model, "partial_fit")
     with pytest.raises(AttributeError) as raised:
-        neuron.partial_fit(X, Y, [0, 1])
+        model.partial_fit(X, Y, [0, 1])
     assert f"solver={solver!r}" in str(raised.value.__cause__)
-    assert hasattr(neuron.set_params(solver="sgd"), "partial_fit")
+    assert hasattr(model.set_params(solver="sgd"), "partial_fit")
 
 
 @pytest.mark.parametrize("solver", ["newton", "gd"])
-def test_meta_estimators_see_that_there_is_none(solver):
+def test_meta_estimators_have_partial_fit_only_with_sgd(solver):
     assert not hasattr(OneVsRestClassifier(BCENeuronClassifier(solver=solver)), "partial_fit")
     assert hasattr(OneVsRestClassifier(BCENeuronClassifier()), "partial_fit")

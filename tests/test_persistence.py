@@ -1,5 +1,6 @@
-"""Neurons that are saved: by pickle, joblib and skops, to another process, version or runtime."""
+"""Saved estimators: by pickle, joblib and skops, to another process, version or runtime."""
 
+import base64
 import copy
 import io
 import json
@@ -7,12 +8,14 @@ import pickle
 import subprocess
 import sys
 import warnings
+import zlib
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from covering import each_value
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -35,14 +38,14 @@ SGD = {"solver": "sgd", "max_iter": 3, "tol": 0, "random_state": 0}
 
 
 def stream(random_state=5):
-    """Return a neuron in the midst of one; in single precision, of which more is known to it."""
-    neuron = BCENeuronClassifier(solver="sgd", random_state=random_state, batch_size=4)
-    return neuron.partial_fit(X[:300].astype(np.float32), Y[:300], classes=[0, 1])
+    """Return a float32 estimator in the midst of a stream, which it keeps in double precision."""
+    model = BCENeuronClassifier(solver="sgd", random_state=random_state, batch_size=4)
+    return model.partial_fit(X[:300].astype(np.float32), Y[:300], classes=[0, 1])
 
 
 def fitted(*data, **parameters):
-    neuron = BCENeuronClassifier(**parameters)
-    return neuron.fit(*(data or (X, Y)))
+    model = BCENeuronClassifier(**parameters)
+    return model.fit(*(data or (X, Y)))
 
 
 KINDS = {
@@ -73,8 +76,8 @@ def samples_for(key):
     return pd.DataFrame(X, columns=NAMES) if key.startswith("frame") else X
 
 
-def predictions(neuron, samples):
-    return {name: getattr(neuron, name)(samples) for name in PREDICTIONS}
+def predictions(model, samples):
+    return {name: getattr(model, name)(samples) for name in PREDICTIONS}
 
 
 def assert_same_bits(one, other):
@@ -83,31 +86,31 @@ def assert_same_bits(one, other):
         assert_array_equal(one[name], other[name])
 
 
-def through_joblib(neuron):
+def through_joblib(model):
     file = io.BytesIO()
-    joblib.dump(neuron, file)
+    joblib.dump(model, file)
     file.seek(0)
     return joblib.load(file)
 
 
-def through_skops(neuron):
+def through_skops(model):
     skops = pytest.importorskip("skops.io")
-    data = skops.dumps(neuron)
+    data = skops.dumps(model)
     return skops.loads(data, trusted=skops.get_untrusted_types(data=data))
 
 
 THROUGH = {
-    "pickle": lambda neuron: pickle.loads(pickle.dumps(neuron)),
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
     "joblib": through_joblib,
     "skops": through_skops,
     "deepcopy": copy.deepcopy,
 }
 
 
-def assert_same_attributes(loaded, neuron, but=()):
+def assert_same_attributes(loaded, model, but=()):
     states = []
-    for each in (loaded, neuron):
-        left_out = {*but, *(LEFT_OUT if each is neuron else ())}
+    for each in (loaded, model):
+        left_out = {*but, *(LEFT_OUT if each is model else ())}
         attributes = {name: value for name, value in vars(each).items() if name not in left_out}
         for name, value in list(attributes.items()):
             if isinstance(value, np.random.RandomState):
@@ -119,83 +122,87 @@ def assert_same_attributes(loaded, neuron, but=()):
         states.append(attributes)
     assert_equal(*states)
     for name in ("coef_", "intercept_", "classes_"):
-        assert getattr(loaded, name).dtype == getattr(neuron, name).dtype
+        assert getattr(loaded, name).dtype == getattr(model, name).dtype
 
 
 # --- in this process ---
 
 
-@pytest.mark.parametrize("through", THROUGH)
-@pytest.mark.parametrize("key", KINDS)
-def test_all_comes_back(key, through):
-    neuron = KINDS[key]()
-    assert ("_path_state" in vars(neuron)) == (key == "L1, on a path")
-    before = dict(vars(neuron))
-    loaded = THROUGH[through](neuron)
-    assert vars(neuron).keys() == before.keys()  # saving changes nothing
-    assert_same_attributes(loaded, neuron)
+@each_value(
+    pytest.mark.parametrize("through", THROUGH),
+    pytest.mark.parametrize("key", KINDS),
+)
+def test_saved_and_loaded_estimator_has_the_same_attributes_and_predictions(key, through):
+    model = KINDS[key]()
+    assert ("_path_state" in vars(model)) == (key == "L1, on a path")
+    before = dict(vars(model))
+    loaded = THROUGH[through](model)
+    assert vars(model).keys() == before.keys()  # saving changes nothing
+    assert_same_attributes(loaded, model)
     samples = samples_for(key)
-    assert_same_bits(predictions(loaded, samples), predictions(neuron, samples))
+    assert_same_bits(predictions(loaded, samples), predictions(model, samples))
 
 
 @pytest.mark.parametrize("through", THROUGH)
-def test_a_neuron_that_is_not_fitted(through):
-    neuron = BCENeuronClassifier(C=np.inf, class_weight={0: 2.0}, random_state=4)
-    loaded = THROUGH[through](neuron)
-    assert vars(loaded) == vars(neuron)
+def test_unfitted_estimator_is_saved_with_its_parameters(through):
+    model = BCENeuronClassifier(C=np.inf, class_weight={0: 2.0}, random_state=4)
+    loaded = THROUGH[through](model)
+    assert vars(loaded) == vars(model)
 
 
 @pytest.mark.parametrize("through", THROUGH)
-def test_a_path_goes_on(through):
-    neuron = KINDS["L1, on a path"]()
-    loaded = THROUGH[through](neuron)
-    for each in (loaded, neuron):
+def test_loaded_estimator_goes_on_along_a_path(through):
+    model = KINDS["L1, on a path"]()
+    loaded = THROUGH[through](model)
+    for each in (loaded, model):
         each.set_params(C=0.07, tol=1e-12).fit(X, Y)
-    assert loaded.n_passes_ > neuron.n_passes_  # without the memory of the fit before
-    assert_allclose(loaded.coef_, neuron.coef_, atol=1e-4)
+    assert loaded.n_passes_ > model.n_passes_  # without the memory of the fit before
+    assert_allclose(loaded.coef_, model.coef_, atol=1e-4)
 
 
-@pytest.mark.parametrize("random_state", [int, np.random.RandomState])
-@pytest.mark.parametrize("through", THROUGH)
-def test_a_stream_goes_on_bit_for_bit(through, random_state):
-    neuron = stream(random_state(5))
-    loaded = THROUGH[through](neuron)
+@each_value(
+    pytest.mark.parametrize("random_state", [int, np.random.RandomState]),
+    pytest.mark.parametrize("through", THROUGH),
+)
+def test_loaded_stream_goes_on_bit_for_bit(through, random_state):
+    model = stream(random_state(5))
+    loaded = THROUGH[through](model)
     drawn_from = loaded._stream.random_state
     assert (drawn_from is loaded.random_state) == (random_state is np.random.RandomState)
-    assert drawn_from is not neuron._stream.random_state
-    for each in (loaded, neuron):
+    assert drawn_from is not model._stream.random_state
+    for each in (loaded, model):
         each.partial_fit(X[300:].astype(np.float32), Y[300:])
-    assert_same_attributes(loaded, neuron)
+    assert_same_attributes(loaded, model)
 
 
 @pytest.mark.parametrize("key", KINDS)
-def test_memory_maps_of_joblib(key, tmp_path):
+def test_estimator_with_memory_mapped_arrays_predicts_and_goes_on(key, tmp_path):
     """Whose arrays are read-only."""
-    neuron, samples = KINDS[key](), samples_for(key)
-    joblib.dump(neuron, tmp_path / "neuron.joblib")
-    mapped = joblib.load(tmp_path / "neuron.joblib", mmap_mode="r")
+    model, samples = KINDS[key](), samples_for(key)
+    joblib.dump(model, tmp_path / "model.joblib")
+    mapped = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
     assert isinstance(mapped.coef_, np.memmap)
     assert not mapped.coef_.flags.writeable
-    assert_same_bits(predictions(mapped, samples), predictions(neuron, samples))
+    assert_same_bits(predictions(mapped, samples), predictions(model, samples))
     if key == "stream":
-        for each in (mapped, neuron):
+        for each in (mapped, model):
             each.partial_fit(X[300:].astype(np.float32), Y[300:])
-        assert_same_attributes(mapped, neuron)
+        assert_same_attributes(mapped, model)
     if key in ("newton", "sgd"):
-        for each in (mapped, neuron):
+        for each in (mapped, model):
             each.set_params(warm_start=True).fit(X, Y)
-        assert_same_attributes(mapped, neuron)
-    model = mapped.to_sklearn()
-    model.coef_ += 1.0  # its own, in memory
+        assert_same_attributes(mapped, model)
+    converted = mapped.to_sklearn()
+    converted.coef_ += 1.0  # its own, in memory
 
 
-def test_what_is_saved_does_not_hold_the_samples():
+def test_pickle_does_not_hold_the_samples():
     small, large = (
         fitted(np.tile(X, (n, 1)), np.tile(Y, n), l1_ratio=1.0, C=0.1, warm_start=True)
         for n in (1, 10)
     )
     assert "_path_state" in vars(large)
-    size, of_large = (len(pickle.dumps(neuron)) for neuron in (small, large))
+    size, of_large = (len(pickle.dumps(model)) for model in (small, large))
     assert of_large < size + 1000  # steps, in the loss curve
     assert size < 10_000
 
@@ -212,20 +219,20 @@ assert "sklearn_bce" not in sys.modules  # what is saved knows where to find it
 for path, format, samples in saved:
     if format == "skops":
         import skops.io
-        neuron = skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path))
+        model = skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path))
     else:
         with open(path, "rb") as file:
-            neuron = {"pickle": pickle, "joblib": joblib}[format].load(file)
+            model = {"pickle": pickle, "joblib": joblib}[format].load(file)
     with open(samples, "rb") as file:
         X = pickle.load(file)
-    told = {name: getattr(neuron, name)(X) for name in methods}
+    told = {name: getattr(model, name)(X) for name in methods}
     with open(path + ".back", "wb") as file:
-        pickle.dump((neuron, told), file)
+        pickle.dump((model, told), file)
 print(sys.modules["sklearn_bce"].__file__)
 """
 
 
-def test_to_another_process_and_back(tmp_path):
+def test_another_process_loads_predicts_and_saves_the_same(tmp_path):
     formats, saved, expected = ["pickle", "joblib"], [], []
     try:
         import skops.io
@@ -234,18 +241,18 @@ def test_to_another_process_and_back(tmp_path):
     else:
         formats.append("skops")
     for key, kind in KINDS.items():
-        neuron, samples = kind(), samples_for(key)
+        model, samples = kind(), samples_for(key)
         of_samples = tmp_path / f"samples of {key}"
         of_samples.write_bytes(pickle.dumps(samples))
         for format in formats:
             path = tmp_path / f"{key}.{format}"
             if format == "skops":
-                skops.io.dump(neuron, path)
+                skops.io.dump(model, path)
             else:
                 with path.open("wb") as file:
-                    {"pickle": pickle, "joblib": joblib}[format].dump(neuron, file)
+                    {"pickle": pickle, "joblib": joblib}[format].dump(model, file)
             saved.append([str(path), format, str(of_samples)])
-            expected.append((neuron, predictions(neuron, samples)))
+            expected.append((model, predictions(model, samples)))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", CHILD, json.dumps([saved, PREDICTIONS])],
         capture_output=True,
@@ -254,7 +261,7 @@ def test_to_another_process_and_back(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [sklearn_bce.__file__]
-    for (path, *_), (neuron, told) in zip(saved, expected, strict=True):
+    for (path, *_), (model, told) in zip(saved, expected, strict=True):
         with open(f"{path}.back", "rb") as file:
             loaded, told_there = pickle.load(file)
         for method in PREDICTIONS:  # BLAS may round in another order where X lies elsewhere
@@ -263,7 +270,7 @@ def test_to_another_process_and_back(tmp_path):
             else:
                 rounding = 100 * np.finfo(told[method].dtype).eps
                 assert_allclose(told_there[method], told[method], rtol=rounding, atol=rounding)
-        assert_same_attributes(loaded, neuron)
+        assert_same_attributes(loaded, model)
 
 
 # --- skops ---
@@ -276,18 +283,18 @@ def name_of(kind):
 @pytest.mark.parametrize("key", KINDS)
 def test_skops_asks_to_trust_the_estimator_alone(key):
     skops = pytest.importorskip("skops.io")
-    neuron = KINDS[key]()
+    model = KINDS[key]()
     expected = {name_of(BCENeuronClassifier)}
-    data = skops.dumps(neuron)
+    data = skops.dumps(model)
     assert set(skops.get_untrusted_types(data=data)) == expected
     assert {name.split(".")[0] for name in expected} == {"sklearn_bce"}
     with pytest.raises(TypeError, match="BCENeuronClassifier"):
         skops.loads(data)
     loaded = skops.loads(data, trusted=sorted(expected))
-    assert_same_attributes(loaded, neuron)
+    assert_same_attributes(loaded, model)
 
 
-def test_skops_of_a_pipeline_and_of_the_model_for_scikit_learn():
+def test_skops_trusts_a_pipeline_by_the_estimator_and_to_sklearn_by_nothing():
     skops = pytest.importorskip("skops.io")
     pipeline = make_pipeline(StandardScaler(), BCENeuronClassifier()).fit(RAW, LABELS)
     data = skops.dumps(pipeline)
@@ -322,38 +329,38 @@ class Counting:
 
 
 @pytest.mark.parametrize("through", THROUGH)
-def test_callbacks_come_along(through):
+def test_callbacks_are_saved_with_the_estimator(through):
     pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 or later")
-    neuron = BCENeuronClassifier().set_callbacks(Counting()).fit(X, Y)
-    loaded = THROUGH[through](neuron)
-    assert_array_equal(loaded.coef_, neuron.coef_)
-    [callback], [counting] = loaded._skl_callbacks, neuron._skl_callbacks
+    model = BCENeuronClassifier().set_callbacks(Counting()).fit(X, Y)
+    loaded = THROUGH[through](model)
+    assert_array_equal(loaded.coef_, model.coef_)
+    [callback], [counting] = loaded._skl_callbacks, model._skl_callbacks
     assert callback is not counting
-    assert callback.n_passes == counting.n_passes == neuron.n_iter_
+    assert callback.n_passes == counting.n_passes == model.n_iter_
     loaded.fit(X, Y)
-    assert callback.n_passes == 2 * counting.n_passes == 2 * neuron.n_iter_
+    assert callback.n_passes == 2 * counting.n_passes == 2 * model.n_iter_
 
 
-def test_callbacks_that_cannot_be_saved_are_taken_off():
+def test_estimator_is_saved_without_callbacks_that_cannot_be():
     pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 or later")
     callback = Counting()
     callback.unheard_of = lambda: None
-    neuron = BCENeuronClassifier().set_callbacks(callback).fit(X, Y)
+    model = BCENeuronClassifier().set_callbacks(callback).fit(X, Y)
     with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
-        pickle.dumps(neuron)
-    loaded = pickle.loads(pickle.dumps(neuron.set_callbacks()))
+        pickle.dumps(model)
+    loaded = pickle.loads(pickle.dumps(model.set_callbacks()))
     assert not hasattr(loaded, "_skl_callbacks")
-    assert_same_bits(predictions(loaded, X), predictions(neuron, X))
+    assert_same_bits(predictions(loaded, X), predictions(model, X))
 
 
 def test_skops_asks_to_trust_callbacks_too():
     skops = pytest.importorskip("skops.io")
     callback = pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 or later")
     monitor = callback.ScoringMonitor(scoring="neg_log_loss")
-    neuron = BCENeuronClassifier().set_callbacks(monitor).fit(X, Y)
-    asked = set(skops.get_untrusted_types(data=skops.dumps(neuron)))
+    model = BCENeuronClassifier().set_callbacks(monitor).fit(X, Y)
+    asked = set(skops.get_untrusted_types(data=skops.dumps(model)))
     assert asked > {name_of(BCENeuronClassifier), name_of(callback.ScoringMonitor)}
-    data = skops.dumps(neuron.set_callbacks())
+    data = skops.dumps(model.set_callbacks())
     assert skops.get_untrusted_types(data=data) == [name_of(BCENeuronClassifier)]
 
 
@@ -362,15 +369,15 @@ def test_skops_asks_to_trust_callbacks_too():
 NEWER = ["soft_targets", "n_iter_no_change", "validation_fraction"]  # as if they were
 
 
-def as_saved_by(version, neuron, save, *, without=(), **more):
+def as_saved_by(version, model, save, *, without=(), **more):
     """Return what a version of the package would have saved; None is one that did not tell."""
-    state = {name: value for name, value in neuron.__getstate__().items() if name not in without}
+    state = {name: value for name, value in model.__getstate__().items() if name not in without}
     state |= more | {VERSION: version}
     if version is None:
         del state[VERSION]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(neuron), "__getstate__", lambda self: state)
-        return save(neuron)
+        patch.setattr(type(model), "__getstate__", lambda self: state)
+        return save(model)
 
 
 def loads(saved):
@@ -382,41 +389,43 @@ def loads(saved):
     return loaded, [str(warning.message) for warning in caught]
 
 
-@pytest.mark.parametrize("version", ["0.0.7", "99.0", None])
-@pytest.mark.parametrize("key", KINDS)
-def test_another_version_is_told_of_and_predicts_the_same(key, version):
-    neuron, samples = KINDS[key](), samples_for(key)
-    loaded, [message] = loads(as_saved_by(version, neuron, pickle.dumps))
+@each_value(
+    pytest.mark.parametrize("version", ["0.0.7", "99.0", None]),
+    pytest.mark.parametrize("key", KINDS),
+)
+def test_pickle_of_another_version_warns_and_predicts_the_same(key, version):
+    model, samples = KINDS[key](), samples_for(key)
+    loaded, [message] = loads(as_saved_by(version, model, pickle.dumps))
     assert message.startswith(
         f"This BCENeuronClassifier was saved by sklearn_bce {version or 'another version'}, and is "
         f"loaded by {sklearn_bce.__version__}: "
     )
     assert "Fit and save it again" in message
-    assert_same_attributes(loaded, neuron, but=["_stream"])  # see below
-    assert_same_bits(predictions(loaded, samples), predictions(neuron, samples))
+    assert_same_attributes(loaded, model, but=["_stream"])  # see below
+    assert_same_bits(predictions(loaded, samples), predictions(model, samples))
 
 
-def test_the_warning_points_at_the_line_that_loads():
+def test_version_warning_points_at_the_line_that_loads():
     saved = as_saved_by("0.0.7", fitted(), pickle.dumps)
     with pytest.warns(UserWarning, match=r"0\.0\.7") as caught:
         pickle.loads(saved)
     assert [warning.filename for warning in caught] == [__file__]
 
 
-def test_this_version_is_not_told_of():
+def test_pickle_of_this_version_does_not_warn():
     saved = as_saved_by(sklearn_bce.__version__, fitted(), pickle.dumps)
     assert loads(saved)[1] == []
     assert VERSION not in vars(pickle.loads(saved))
 
 
 @pytest.mark.parametrize("is_fitted", [True, False])
-def test_parameters_that_it_did_not_have_are_as_by_default(is_fitted):
+def test_parameters_missing_in_a_pickle_get_their_defaults(is_fitted):
     given = {"C": 0.3, "max_iter": 50, "random_state": 2}
-    neuron = fitted(**given) if is_fitted else BCENeuronClassifier(**given)
-    loaded, [_] = loads(as_saved_by("0.0.7", neuron, pickle.dumps, without=NEWER))
-    assert vars(loaded).keys() == vars(neuron).keys()
-    assert loaded.get_params() == neuron.get_params()
-    assert repr(loaded) == repr(neuron)
+    model = fitted(**given) if is_fitted else BCENeuronClassifier(**given)
+    loaded, [_] = loads(as_saved_by("0.0.7", model, pickle.dumps, without=NEWER))
+    assert vars(loaded).keys() == vars(model).keys()
+    assert loaded.get_params() == model.get_params()
+    assert repr(loaded) == repr(model)
     assert "C" in estimator_html_repr(loaded)
     again = clone(loaded).fit(X, Y)
     assert_array_equal(again.coef_, fitted(**given).coef_)
@@ -425,34 +434,34 @@ def test_parameters_that_it_did_not_have_are_as_by_default(is_fitted):
     assert loads(pickle.dumps(loaded))[1] == []  # it is of this version now
 
 
-def test_parameters_that_there_are_no_more_do_no_harm():
-    neuron = fitted()
-    loaded, [_] = loads(as_saved_by("99.0", neuron, pickle.dumps, temperature=3.0))
+def test_removed_parameters_in_a_pickle_do_no_harm():
+    model = fitted()
+    loaded, [_] = loads(as_saved_by("99.0", model, pickle.dumps, temperature=3.0))
     assert "temperature" not in clone(loaded).get_params()
-    assert_array_equal(loaded.predict_proba(X), neuron.predict_proba(X))
-    assert_array_equal(clone(loaded).fit(X, Y).coef_, neuron.coef_)
+    assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+    assert_array_equal(clone(loaded).fit(X, Y).coef_, model.coef_)
 
 
 @pytest.mark.parametrize("through", ["joblib", "skops", "pipeline"])
-def test_another_version_is_told_of_whatever_it_comes_through(through):
-    neuron = fitted()
+def test_version_warning_comes_through_joblib_skops_and_pipelines(through):
+    model = fitted()
     if through == "pipeline":
-        pipeline = Pipeline([("neuron", neuron)])
-        loaded, [message] = loads(as_saved_by("0.0.7", neuron, lambda _: pickle.dumps(pipeline)))
+        pipeline = Pipeline([("model", model)])
+        loaded, [message] = loads(as_saved_by("0.0.7", model, lambda _: pickle.dumps(pipeline)))
     else:
         # What is loaded is of another version, the class is patched until then.
         with pytest.warns(UserWarning, match=r"0\.0\.7") as caught:
-            loaded = as_saved_by("0.0.7", neuron, THROUGH[through], without=NEWER)
+            loaded = as_saved_by("0.0.7", model, THROUGH[through], without=NEWER)
         [message] = [str(warning.message) for warning in caught]
     assert "0.0.7" in message
-    assert_array_equal(loaded.predict_proba(X), neuron.predict_proba(X))
+    assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
 
 
-def test_copies_are_of_this_version():
+def test_copies_do_not_warn_of_a_version():
     """pytest makes a warning an error."""
-    neuron = fitted()
-    for copied in (copy.copy(neuron), copy.deepcopy(neuron), clone(neuron).fit(X, Y)):
-        assert_same_attributes(copied, neuron)
+    model = fitted()
+    for copied in (copy.copy(model), copy.deepcopy(model), clone(model).fit(X, Y)):
+        assert_same_attributes(copied, model)
 
 
 class Named(BCENeuronClassifier):
@@ -463,25 +472,127 @@ class Named(BCENeuronClassifier):
         self.name = name
 
 
-def test_subclass_with_a_parameter_that_must_be_given():
-    neuron = Named("mine").fit(X, Y)
-    loaded, messages = loads(pickle.dumps(neuron))
+def test_subclass_with_a_required_parameter_is_loaded():
+    model = Named("mine").fit(X, Y)
+    loaded, messages = loads(pickle.dumps(model))
     assert messages == []
-    loaded, [message] = loads(as_saved_by("0.0.7", neuron, pickle.dumps, without=["C"]))
+    loaded, [message] = loads(as_saved_by("0.0.7", model, pickle.dumps, without=["C"]))
     assert message.startswith("This Named was saved")
-    assert loaded.get_params() == neuron.get_params() == {"name": "mine", "C": 0.5}
-    assert_array_equal(loaded.predict_proba(X), neuron.predict_proba(X))
+    assert loaded.get_params() == model.get_params() == {"name": "mine", "C": 0.5}
+    assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
 
 
-def test_stream_of_another_version():
+def test_stream_of_another_version_goes_on_without_what_it_kept():
     """What it kept between chunks may have been something else: it goes on without that."""
-    neuron = stream()
-    kept = copy.copy(neuron._stream)
+    model = stream()
+    kept = copy.copy(model._stream)
     del kept.smoothness  # as if it were newer
-    loaded, [_] = loads(as_saved_by("0.0.7", neuron, pickle.dumps, _stream=kept))
-    assert_array_equal(loaded.predict_proba(X), neuron.predict_proba(X))
+    loaded, [_] = loads(as_saved_by("0.0.7", model, pickle.dumps, _stream=kept))
+    assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
     loaded.partial_fit(X[300:].astype(np.float32), Y[300:])
-    assert loaded.n_iter_ == neuron.n_iter_ + 1
+    assert loaded.n_iter_ == model.n_iter_ + 1
+
+
+# What version 0.1.0 has pickled, compressed and as base64: an estimator after fit(), and one after
+# partial_fit(), on SMALL and SMALL_LABELS. Both name the module sklearn_bce._neuron.
+SMALL = np.array([[0.0, 1.0], [1.0, 0.5], [2.0, -1.0], [3.0, 0.0], [4.0, 2.0], [5.0, -2.0]])
+SMALL_LABELS = np.array(["no", "no", "yes", "no", "yes", "yes"])
+FITTED_BY_0_1_0 = """
+eNptkz1oFEEUx+8zOc+7EIhIUEQFwRPxSAhIEEmiR1hw4Qo/sArD3N7s7erezDE7e/GEgBbRnLxgkWehIIqdXVJY
+WGllL9hIUtqmttS3k4ta+GCW93Zmfu/NvP88Kry4ks9Yg6n4fiS4lqzliTqTItFKIkxdbyw3rd+IeByHfig0buGF
+x7iGNcg20FnKjAClaJZpbkKFTubwX9UPDQulEdoTPYMbUPFSDFsVYScw2ISxWEV9QkKBJ0YhVG0NoeykKIFBGcot
+bryAxeFDgW4WxuMg8f1IEKvU5Q9YSGx025A3KkJnYfvLz7cf9jdhgjDRgMVG9XpEwyFM9XkUttP6JPM191IHncWP
+L1N7BZPSophUzAu47FCyIlRi5RtmuO4IExOjvMp1l6BcG4oqmsu2sjGV2oQJAgtuEi1iOjNDNwcle1yKEY7LpNsb
+1JmntKh3k8iEXGs+QKgwLTwlY6MTz9DdQtGuRBiX7YMlW+hm1rGRbeFTvIk1N+vm1jE4CcW2GfREuiV3Zw6HGwez
+echexWaz6Vbcglsy2Bo2piU1Q42aMqAhaMQ0kKah6CnhMwxOBKfSPMHpwyyU5wkG5yDnz/+lBzVi3/hFZj9uxmaY
+/PrsmrO7ub+4s7Ks33e/fbLk8p/W/xdPwdywUXp36fLe+Wrus90yPuoDugU4IllvdH3O0pmRpMp0V6SYjmgz0sDR
+SJGcvET3BcMVrDmLe2u7t5Z/bJNzd37n7MK91Lk4eP3muXV0+fZ3QSKyqqOujEmxalKhV5lRhkeHynSWpkf5jrF/
+HgajXXEqHCjO1GfrM5i06r8B7aE9Gg==
+"""
+STREAM_OF_0_1_0 = """
+eNrtWXk0lG0bHzMm64jsyRZlyyCUvEiESipryvI0xoyZjBlmsY+lZH2EPPblDSX0InllXwslpQ2pKClpk30p8j2o
+7/2+873f+f7+zuk+555z3899P7/ruq/rd53nd+4J40yhSiDWGijM8KQQcHQq4IYnYAEqgUWnUSFQ2MTU7Mja2JSC
+YzDIRDKBDiVDKuEQG1IGOUwhi70TPwC4KVoAHcck0yALxI8GYohkJkCmMgl0PMGbCUWD/PhVGMCPQPYgMaEj4AYG
+jeILQ4Iohoc7BGLWXCBTPVaRCDD4qx9AvG44Jp4EMMiBBMiSA+RikFhEIoUAI3J74fwBMmwBsnQHUUwaBbIwutYx
+f7HqczwoAKNRAgAGk+btDYNCMaCwL45Cdl/1kgoQ6Tj86gA2U5ux2jJBQeoaFEClAXgSjuoBG0OD/AwakQkwcXQP
+ApMBY/D64eheMCiOzoRn/HQc1Z22Noc9tkSAAjAyAcdk0QkM+OgAZIkEuddODc8hUIzK8vIOwAJ4Gp2A9WJRmGQc
+nY4LgEB+gE7A06gMJp2FZ8IhBtFrOyGQi+q+viUZRj8HmXK4QVGQDaRsyWGJPAeRpEC0OzPAm7D6CtJeG4qJXl9F
+gRwG0JEjRyz5LTktuZmQW4ypBBUOJe1HbgLgToA7A+4QvAyi8TQCEYBIm0nSq3ZIsj+twHYiIZIiiCTq/YVOUoax
+D63Abe3HErFmQXDncsfkjai5ve9QTy7d3DSwdw2Z958M+Ft4eKIdY8qdv+w3igrrbF57hetHIlaTzUMFvH+Ez8L4
+J7N44VjBxPEguANwEvgoNJhVeBbdlwBALnBCF7A3Qss9zuJgpqwRDDbMC3LBSaITcF7r3PX7G1+Q6778/THgwFs0
+d4ahRv2W80F+Jo2Jo/wksoXxzzLiZXjRaEwSlcBg/FUHJFFQZD3v62TBAt5kPFxuELgJANYfrdEHwDNpq+VFOgaK
+AIAbXDseBCoBLgUa/ecSKPrvQF5MrT17tHfDNLGyWx8lQ+fg06weEfNvCP+yBUSvs3V1E8qTEPCfkbDyXg0FnHOW
+zv/IuUkLDwKxCZOXhPqE3We3bZ4WmMTO439Vto+l3TzW7+igbH7rQHCN27IRsstwBCdoFh6QRhF0HG++2Lac2L0C
+tLttHWx6uHEI2OMsW2wkqjr4miPliF2RukLAkAw/np2bYBId25Iu8eBYo3tltIqrHm8Csnvhs7vgZ/nszeezfVyV
+uBEhld8HVa4IOd4N7r4ae1s4QvKWT2feb0yNQU5FemZUv8izNBc7g4OGd1TFT+4MbEsQRnz7emoAqplCG0piLR2U
+6nvFyuVn2RHcMUli13WF93MsJ6QMtlSeHJmY1QF1ZgR0bp+6YNqlMolBiDCTcGq2Dr7u590PVe224cjks67RtGdr
+xYfOZqGc44jnXbJubZ6qPlcTlO6yTQvTeGwn6dH95i+TQbpnj4ponW7DGNyVk6l3zeWL8/AWeM7+IKRmauE9+EbN
+OVfYkRXPiHQ9eZRd5hSOptqCxk4Ot+6lNbZXkP0x6gE3RZ75G92WpdWsyEy/wHdIjMgaFI4bbm/Zm23IzQPqdysl
+Rbpoyz6YwCUKRQ1wqhUOv2d8U5s5iYk7sv/YtKQy3VVOzfBDBsdJo/On66xIHLdiNHxmzLW3SMkZhfJ5EDtecS+C
+Nkp7wuVBs5uCfF/jeikjBa0hsnbTERacO941cCfveWyGKm6O2SCJ+MjtpBZTH1BL+b1gmYP7cW9O0r59hZkxiVTc
+xeJAsUDzxeAC/OPzCWl3sah2NdUaqyEnWyu0VGhOIL+M2dtQp2089qw2beLdw/5HJ2XNVR6qNYtq09X07UOjM2Yl
+WsQLV8hmyVf5V3D60hWx+Of6Aff83QSjdduytfru73+7fNWrkLYY9gXkFPQ6BJVdCBYW542fGU75+rLpoQPjtXJQ
+SGpCUMrr7/Iaj2tb3Dwjd1SMHg4xdx1cOAnXjOucm2vM5GHMS4GeID4ixvZq/xk9ly6Fg3p5EtdTOSp9Diahrr1c
+dMDOPn3X8DGrPidBqP54odSA3JXkDtxAilWc3EJZiUR54fSFxi6NVhtPH42c13+o+10VCKMh7yBL/ghe6inpOGey
+v7QVf/9NM6NVyWp6cZYZ+6708gP5XRb5KZaKEpJs0yGn5bD7fF9LlHLj5k8ZCHilZiB1BO5IF0l/Yg9m9D3muo/Z
+KJD1oGpU88XZbxu9ggxz5Yf7RYRoRYmO9i7HkcxNaE1lL2MZlYNFyYhsselT6uXHlja6yIsZlYt80lU85EPI5110
+Kr4W3o9geVYZ2zeOsPoGkEdferfCH4jFFA3ZDfOnTmyVxzV2Hr+11N6+OD+qWtlm+zgm4qxNiIkX3+wV6zLxgs6x
+9rM1qcbkunhB8eCCkrfyC2Ma+nQ51GDEqYkxrqHj1Ue/qq8IJKUGLpgkPtWsdLY+oKEgxbbrUjR4S9Tfu1ziEM51
+Va8iKWtqm+FOPqZVyLBo1omlqTuFqiLzFJZ8d6R5u3TKrjF05C0ZLQWbavFZl+rh8KrpbUNaY3oWwhbWmWZlyzqs
+qHCOsmuUJVM9PYO4tidsAjXCeszHwg8LHN2csaU9qpQfaggLb9BQIt92BT8qFIifQSMGzw+pCOQrroyUcVs9ffp7
+SeSurik7w2/OSJJX6R6zyCcuQZy9LrWFyHPPLJoD1IDkpNKEa1I8e78PSUinee8Vrkddaggx80LmDerkFRVOzgQJ
+2u1qxerHvktzCLUO88GkGi5p+NadKJ+OfZBtU6HVEKbDNlXYoLKpyo+kl9nCKtW0Yn/uuqTCTfU+eDY4cFJFvcmj
+w6Kkznji0cva+ZJuxTIj7sc2bi6PPkXXl1yltRUPsW0lTtwbuUkxFR1fjFnaKK79ia/8jzsDvlB31Fjiix3XN5iO
+i/RMTNpbhzmIWIoGd/I+FMxWblhIV5vALm494d+enAcavFFU7hbafVPuRot4e1KtoMib+HeJqtdLZ37T2P40I8jR
+djzfps/cmDOpp6gk6rU0ybnMOUiFGmc08kFWf3N/hWSO2O4QqZ4Q7Ps/i7nyXmstKeN85CmCMzEyYbfw+tExTyo7
+BRskaWrH0Lwf233GeFe2p+UGjB2IfQ2M+ZUFbsH4pArp9it2JCvdW9hexn8Y6fG+vO1cl9RQV+nYoWEkXfW7R8ID
+x+7q4gvqQa3W+kwrGfVArY0hK6L3RyljTpq9lEs+7RfRldj0PAuRFLtdQbtZZ04WP797/T1hm3nzGCPhTuOh56Hg
+5htMzydqYjXR5TeMv/fVS0mOFimc+WJ8lPwxdFs1l72Avu2jnBw9o8tPP1dB0WLNllvmplIfHc2mKGmfJ0aOh1dd
+uj6i+PmZS+KGVF6vFT4iVy3G4rcmpImS43stysrXK4+9CTbElMGCR8ezchpxX05I9ehVig9oNJgsDQ9HzDv6dqT8
+ESNx6d6pbelaz+KccfaZUaNm2n6Im2nnt++s6qT3816ZuF532Mo44tLBfQHCLQR2rux3/bfxmycZZfUXhybydKUq
+3jQh1Qy3yJtJe4l5fm5KLEvQPX13REjvxXD+6fcHzJrm8b28No7NcefxQPtKsVaVOC5FJSiasaegp1J0OgQt0/mx
+VaqO43IvPZot30ts9+nZkltRuCGSWiPCSEz1lOQX2nlGW1dkcjQjyegglXA63dpx2qf5RUru/tcXUCgBoUrfptRD
+hXZ6++J+K/Bu5vn9Ki24YUDhjZwuqrLt7mFWuzXI04RgyhnYxb7LT1JfdC66AOxwLTiDdIlicCCdhRSClMjszOmp
+kAaJ0e4QIc2I273ZYbgcPd6HO2YqYuJPahBGox/kgAZ5pq0lVf1GaPHgPL4KRP6e3nvhDmeFfWOTemp68cx0cov0
+znYb2Xw9hJHRWwXdy/K4cr1jJAw5qZd5oHSXrqOV56jZMC2tXdO6SlDVH33q/dYS/Fwz5nT+nbbxV/EODGG5myOX
+pjiq01+gXb1nw6yyb3ybJVI7hzwKu5vr/Eemh1Xymvh2ByyUuO7/YiKqsBjpxuTsR1BddzwYFa/7ir+yz4PLfIr1
+YPHKbC06etfezWIZsStVOz+xosLsUdOqY04rBX0ojxqevLElizlcOs14kzbPRe74rdXSnVsXapYfn5hNdpFz08zq
+YT/8PjNdEijdZTQwR2kdV6Q2lU7tjy6arCD2lX2ybJ/+s3BT5JlPqho53Y/MMyvVzr0f2vr81vbjPSQBMRsGOfnm
+6OVrUta+NhVG9xoVvB3CFdXfVU+0+j+kufduQmgyybW7PyD+RHtW2gS+jcH2JHwZP4u5o9SpkJqX9Kyh+LtMbrTK
+NC9OR22uoAMrPdc1mOVaJPm5FJ0ealBVaf0wgXWReE0kXZNsYlt5Yi5YPeR5V110/atrTUMNGAeDT+yxuU66SNTE
+a/qWnmcCDqdEyzr71PscPgznPLqBdl/TtyhvGgOy5GWxjkRCbj80JMnpL9VIcll9APwXrUj8pQR/KcFfSvCXEvyl
+BH8pwV9K8JcS/KUE/1+VIOk0rAJBHhKOAXjgWAzG6q02en30zytNlhsLxAD/5RJUBPiXPxMAXwKdsXrNDqI1sVpY
+TYjlhv0H2E9oEA==
+"""
+
+
+def loaded_from_0_1_0(text):
+    pickled = zlib.decompress(base64.b64decode(text))
+    assert b"sklearn_bce._neuron" in pickled
+    return loads(pickled)[0]
+
+
+def test_pickle_of_0_1_0_after_fit_predicts_the_same():
+    z = [-2.5756169147454493, -1.4924538250234929, -0.09009750410729245]
+    z += [0.5142757388232986, 0.799455750559646, 2.9997951494614554]
+    model = loaded_from_0_1_0(FITTED_BY_0_1_0)
+    assert type(model) is BCENeuronClassifier
+    assert_allclose(model.decision_function(SMALL), z, rtol=1e-13)
+    assert_array_equal(model.predict(SMALL), np.where(np.array(z) > 0, "yes", "no"))
+    assert model.get_params() == BCENeuronClassifier(C=2.0).get_params()
+    fitted_again = clone(model).fit(SMALL, SMALL_LABELS)
+    assert_allclose(fitted_again.coef_, model.coef_, rtol=1e-9)
+
+
+def test_pickle_of_0_1_0_in_a_stream_predicts_the_same_and_goes_on():
+    z = [0.20817606299540736, 1.42042437781481, 2.2409024146905785]
+    z += [4.040806146425433, 6.23248015610392, 6.073532498120604]
+    after_another_chunk = [-0.21715188763622228, 1.004179035472682, 1.6801556393544488]
+    after_another_chunk += [3.7195180413040596, 6.304234762480808, 5.616825568294731]
+    model = loaded_from_0_1_0(STREAM_OF_0_1_0)
+    assert_allclose(model.decision_function(SMALL), z, rtol=1e-13)
+    model.partial_fit(SMALL, SMALL_LABELS)
+    assert_allclose(model.decision_function(SMALL), after_another_chunk, rtol=1e-12)
 
 
 # --- a graph of ONNX ---
@@ -498,32 +609,34 @@ def run_onnx(model, samples):
     return session.run(None, {"X": samples})
 
 
-@pytest.mark.parametrize("key", KINDS)
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_onnx(key, dtype):
-    neuron = KINDS[key]()
+@each_value(
+    pytest.mark.parametrize("key", KINDS),
+    pytest.mark.parametrize("dtype", [np.float64, np.float32]),
+)
+def test_onnx_graph_predicts_the_same(key, dtype):
+    model = KINDS[key]()
     # In raw units, with outputs of 85, single precision is good to 1.5e-6 only: there in double.
     samples = RAW if key == "raw units" else X.astype(dtype)
-    labels, probability = run_onnx(neuron.to_sklearn(), samples)
+    labels, probability = run_onnx(model.to_sklearn(), samples)
     assert probability.dtype == samples.dtype
     given = pd.DataFrame(samples, columns=NAMES) if key.startswith("frame") else samples
-    assert_allclose(probability, neuron.predict_proba(given), rtol=0, atol=1e-6)
+    assert_allclose(probability, model.predict_proba(given), rtol=0, atol=1e-6)
     assert np.ptp(probability[:, 1]) > 0.5
     # It has the bools as numbers.
-    assert_array_equal(np.asarray(labels).astype(neuron.classes_.dtype), neuron.predict(given))
+    assert_array_equal(np.asarray(labels).astype(model.classes_.dtype), model.predict(given))
 
 
-def test_onnx_far_from_0():
-    neuron = KINDS["raw units"]()
+def test_onnx_graph_predicts_the_same_far_from_0():
+    model = KINDS["raw units"]()
     for scale in (1e2, 1e4):
-        labels, probability = run_onnx(neuron.to_sklearn(), scale * RAW)
-        assert_allclose(probability, neuron.predict_proba(scale * RAW), rtol=0, atol=1e-6)
-        assert_array_equal(labels, neuron.predict(scale * RAW))
+        labels, probability = run_onnx(model.to_sklearn(), scale * RAW)
+        assert_allclose(probability, model.predict_proba(scale * RAW), rtol=0, atol=1e-6)
+        assert_array_equal(labels, model.predict(scale * RAW))
 
 
-def test_onnx_of_a_pipeline():
+def test_onnx_graph_of_a_pipeline_predicts_the_same():
     pipeline = make_pipeline(StandardScaler(), BCENeuronClassifier()).fit(RAW, LABELS)
-    steps = [*pipeline.steps[:-1], ("neuron", pipeline[-1].to_sklearn())]
+    steps = [*pipeline.steps[:-1], ("model", pipeline[-1].to_sklearn())]
     labels, probability = run_onnx(Pipeline(steps), RAW)
     assert_allclose(probability, pipeline.predict_proba(RAW), rtol=0, atol=1e-6)
     assert_array_equal(labels, pipeline.predict(RAW))
@@ -532,12 +645,12 @@ def test_onnx_of_a_pipeline():
 
 @pytest.mark.parametrize("key", KINDS)
 def test_to_sklearn_predicts_identically(key):
-    neuron, samples = KINDS[key](), samples_for(key)
-    model = neuron.to_sklearn()
-    assert_array_equal(model.predict(samples), neuron.predict(samples))
+    model, samples = KINDS[key](), samples_for(key)
+    converted = model.to_sklearn()
+    assert_array_equal(converted.predict(samples), model.predict(samples))
     for name in ("decision_function", "predict_proba"):
-        # Sums of 30 products in another order, and 1 − a where the neuron has a of −z.
-        ours, theirs = (getattr(each, name)(samples) for each in (neuron, model))
+        # Sums of 30 products in another order, and 1 − a where the estimator has a of −z.
+        ours, theirs = (getattr(each, name)(samples) for each in (model, converted))
         assert theirs.dtype == ours.dtype
         eps = np.finfo(ours.dtype).eps
         assert_allclose(theirs, ours, rtol=100 * eps, atol=100 * eps)

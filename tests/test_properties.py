@@ -4,6 +4,7 @@ import mpmath
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from covering import each_value
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -13,7 +14,7 @@ from scipy.stats import ortho_group
 from sklearn_bce import BCENeuronClassifier
 
 settings.register_profile(
-    "the same examples each time", derandomize=True, deadline=None, max_examples=30, database=None
+    "the same examples each time", derandomize=True, deadline=None, max_examples=20, database=None
 )
 settings.load_profile("the same examples each time")
 
@@ -92,9 +93,9 @@ def fitted(parameters, X, y, weight=None, **more):
     return BCENeuronClassifier(**{**parameters, **more}).fit(X, y, sample_weight=weight)
 
 
-def assert_same(neuron, other, rtol=SAME, sign=1):
+def assert_same(model, other, rtol=SAME, sign=1):
     """Expect the same weights and intercept, each to rtol of the largest; or the opposite ones."""
-    theta, expected = (np.append(each.coef_, each.intercept_) for each in (neuron, other))
+    theta, expected = (np.append(each.coef_, each.intercept_) for each in (model, other))
     assert_allclose(theta, sign * expected, rtol=0, atol=rtol * max(1, np.abs(expected).max()))
 
 
@@ -106,8 +107,8 @@ def assert_same(neuron, other, rtol=SAME, sign=1):
 def test_no_direction_leads_down(parameters, data, C, intercept):
     """The conditions of Karush, Kuhn and Tucker, written with NumPy."""
     ratio = parameters.get("l1_ratio", 0.0)
-    neuron = fitted(parameters, data.X, data.y, data.weight, C=C, fit_intercept=intercept)
-    w, b = neuron.coef_[0], neuron.intercept_[0]
+    model = fitted(parameters, data.X, data.y, data.weight, C=C, fit_intercept=intercept)
+    w, b = model.coef_[0], model.intercept_[0]
     slopes = data.weight * (expit(data.X @ w + b) - data.y)
     gradient = data.X.T @ slopes + (1 - ratio) / C * w
     # the two sums that cancel in a slope are of this size; they are rounded, and so are the weights
@@ -127,17 +128,17 @@ def test_sgd_comes_to_rest_where_newton_does(data, C, batch_size):
     1/100 with such data.
     """
     sgd = {"solver": "sgd", "tol": 1e-8, "max_iter": 5000, "random_state": 0}
-    neuron = fitted(sgd, data.X, data.y, data.weight, C=C, batch_size=batch_size)
+    model = fitted(sgd, data.X, data.y, data.weight, C=C, batch_size=batch_size)
     best = fitted(TO_ROUNDING, data.X, data.y, data.weight, C=C)
-    assert neuron.converged_
-    assert -1e-14 <= loss(neuron, data, C) - loss(best, data, C) <= 1e-6
+    assert model.converged_
+    assert -1e-14 <= loss(model, data, C) - loss(best, data, C) <= 1e-6
 
 
-def loss(neuron, data, C):
+def loss(model, data, C):
     """F with the L2 penalty, in NumPy."""
-    z = data.X @ neuron.coef_[0] + neuron.intercept_[0]
+    z = data.X @ model.coef_[0] + model.intercept_[0]
     losses = np.logaddexp(0, np.where(data.y == 1, -z, z))
-    return (data.weight @ losses + np.sum(neuron.coef_**2) / (2 * C)) / data.weight.sum()
+    return (data.weight @ losses + np.sum(model.coef_**2) / (2 * C)) / data.weight.sum()
 
 
 # ----- units, origin and axes of the features -----------------------------------------------------
@@ -146,35 +147,37 @@ def loss(neuron, data, C):
 @given(data=data_sets(), exponents=st.lists(st.integers(-8, 8), min_size=5, max_size=5))
 def test_without_a_penalty_units_do_not_matter(data, exponents):
     units = 10.0 ** np.array(exponents[: data.X.shape[1]])
-    neuron = fitted(TO_ROUNDING, data.X, data.y, data.weight, C=np.inf)
+    model = fitted(TO_ROUNDING, data.X, data.y, data.weight, C=np.inf)
     other = fitted(TO_ROUNDING, data.X * units, data.y, data.weight, C=np.inf)
-    assert_allclose(other.coef_[0] * units, neuron.coef_[0], rtol=SAME, atol=SAME)
-    z = neuron.decision_function(data.X)
+    assert_allclose(other.coef_[0] * units, model.coef_[0], rtol=SAME, atol=SAME)
+    z = model.decision_function(data.X)
     assert_allclose(other.decision_function(data.X * units), z, rtol=SAME, atol=10 * SAME)
-    probability = neuron.predict_proba(data.X)
+    probability = model.predict_proba(data.X)
     assert_allclose(other.predict_proba(data.X * units), probability, rtol=0, atol=10 * SAME)
 
 
-@each(NEWTON)
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array])
+@each_value(
+    each(NEWTON),
+    pytest.mark.parametrize("kind", [np.asarray, sp.csr_array]),
+)
 @given(
     data=data_sets(),
     C=st.sampled_from([1.0, np.inf]),
     deviations=st.lists(st.integers(-(10**6), 10**6), min_size=5, max_size=5),
 )
-def test_the_origin_does_not_matter(parameters, kind, data, C, deviations):
+def test_shifted_columns_change_only_the_intercept(parameters, kind, data, C, deviations):
     """Whatever the penalty: the intercept, which takes the shift up, has none."""
     assume(np.isfinite(C) or "l1_ratio" not in parameters)
     shift = np.array(deviations[: data.X.shape[1]], dtype=np.float64)
     shifted = kind(data.X + shift)  # exactly
-    neuron = fitted(parameters, data.X, data.y, data.weight, C=C)
+    model = fitted(parameters, data.X, data.y, data.weight, C=C)
     other = fitted(parameters, shifted, data.y, data.weight, C=C)
     # A mean is rounded to EPS of the shift, 2e-10 deviations; centred by that, a column is exact.
     w, b = other.coef_[0], other.intercept_[0]
-    assert_allclose(w, neuron.coef_[0], rtol=SAME, atol=10 * SAME)
+    assert_allclose(w, model.coef_[0], rtol=SAME, atol=10 * SAME)
     # z is a sum of terms of up to 1e6 that cancel.
     rounding = (len(w) + 2) * EPS * (np.abs(shifted) @ np.abs(w) + abs(b))
-    error = np.abs(other.decision_function(shifted) - neuron.decision_function(data.X))
+    error = np.abs(other.decision_function(shifted) - model.decision_function(data.X))
     assert np.all(error <= rounding + 10 * SAME)
 
 
@@ -185,10 +188,10 @@ def test_a_rotation_turns_the_weights(parameters, data, C):
     assume(data.X.shape[1] > 1)
     rotation = ortho_group.rvs(data.X.shape[1], random_state=data.rng.integers(2**31))
     step = {} if parameters is TO_ROUNDING else {"learning_rate": 0.05}
-    neuron = fitted(parameters, data.X, data.y, data.weight, C=C, **step)
+    model = fitted(parameters, data.X, data.y, data.weight, C=C, **step)
     other = fitted(parameters, data.X @ rotation, data.y, data.weight, C=C, **step)
     other.coef_ = other.coef_ @ rotation.T
-    assert_same(other, neuron)
+    assert_same(other, model)
 
 
 # ----- order, number and weight of the samples ----------------------------------------------------
@@ -198,9 +201,9 @@ def test_a_rotation_turns_the_weights(parameters, data, C):
 @given(data=any_sets(), C=strengths)
 def test_the_order_of_the_samples_does_not_matter(parameters, data, C):
     order = data.rng.permutation(len(data.y))
-    neuron = fitted(parameters, data.X, data.y, data.weight, C=C)
+    model = fitted(parameters, data.X, data.y, data.weight, C=C)
     other = fitted(parameters, data.X[order], data.y[order], data.weight[order], C=C)
-    assert_same(other, neuron)
+    assert_same(other, model)
 
 
 @each(NEWTON, GD)
@@ -208,17 +211,17 @@ def test_the_order_of_the_samples_does_not_matter(parameters, data, C):
 def test_a_weight_of_k_is_k_copies(parameters, data, C):
     """The penalty is divided by the sum of the weights, and so by the number of copies."""
     copies = data.rng.integers(1, 5, len(data.y))
-    neuron = fitted(parameters, data.X, data.y, copies, C=C)
+    model = fitted(parameters, data.X, data.y, copies, C=C)
     rows = np.repeat(np.arange(len(copies)), copies)
-    assert_same(fitted(parameters, data.X[rows], data.y[rows], C=C), neuron)
+    assert_same(fitted(parameters, data.X[rows], data.y[rows], C=C), model)
 
 
 @each(NEWTON, GD)
 @given(data=any_sets(), C=strengths, factor=st.sampled_from([1e-100, 1e-6, 0.3, 7.0, 1e9, 1e100]))
 def test_weights_are_relative_to_C(parameters, data, C, factor):
-    neuron = fitted(parameters, data.X, data.y, data.weight, C=C)
+    model = fitted(parameters, data.X, data.y, data.weight, C=C)
     other = fitted(parameters, data.X, data.y, data.weight * factor, C=C / factor)
-    assert_same(other, neuron)
+    assert_same(other, model)
 
 
 # What "auto" makes of rows, and the order, are of all of them. A batch is as large with such rows.
@@ -227,8 +230,10 @@ BY_ROWS = {name: {**parameters, **ALONE} for name, parameters in {**GD, **SGD}.i
 del BY_ROWS["sgd, batches"]
 
 
-@each(NEWTON, BY_ROWS)
-@pytest.mark.parametrize("kind", [np.asarray, np.asfortranarray, sp.csr_array])
+@each_value(
+    each(NEWTON, BY_ROWS),
+    pytest.mark.parametrize("kind", [np.asarray, np.asfortranarray, sp.csr_array]),
+)
 @given(data=any_sets(), C=strengths, size=st.integers(0, 300))
 def test_a_weight_of_0_is_no_sample(parameters, kind, data, C, size):
     """Whatever finite numbers it is made of."""
@@ -236,8 +241,8 @@ def test_a_weight_of_0_is_no_sample(parameters, kind, data, C, size):
     X = np.concatenate([nothing[:2], data.X, nothing[2:]])
     y, weight = np.append([0, 1], data.y), np.append([0, 0], data.weight)
     y, weight = np.append(y, [1, 0]), np.append(weight, [0, 0])
-    neuron = fitted(parameters, data.X, data.y, data.weight, C=C)
-    assert_same(fitted(parameters, kind(X), y, weight, C=C), neuron)
+    model = fitted(parameters, data.X, data.y, data.weight, C=C)
+    assert_same(fitted(parameters, kind(X), y, weight, C=C), model)
 
 
 @each(NEWTON, GD)
@@ -257,22 +262,22 @@ def test_a_soft_target_is_a_sample_of_either_class(parameters, data, C):
 @given(data=any_sets(), C=strengths, intercept=st.booleans())
 def test_swapped_labels_swap_the_signs(parameters, data, C, intercept):
     same = {"C": C, "fit_intercept": intercept}
-    neuron = fitted(parameters, data.X, data.y, data.weight, **same)
+    model = fitted(parameters, data.X, data.y, data.weight, **same)
     other = fitted(parameters, data.X, 1 - data.y, data.weight, **same)
-    assert_same(other, neuron, sign=-1)
-    assert_allclose(other.loss_curve_[-1], neuron.loss_curve_[-1], rtol=SAME)
-    chances = neuron.predict_proba(data.X)[:, ::-1]
+    assert_same(other, model, sign=-1)
+    assert_allclose(other.loss_curve_[-1], model.loss_curve_[-1], rtol=SAME)
+    chances = model.predict_proba(data.X)[:, ::-1]
     assert_allclose(other.predict_proba(data.X), chances, rtol=0, atol=10 * SAME)
 
 
 @each(NEWTON, GD, SGD)
 @given(data=any_sets())
 def test_names_of_labels_do_not_matter(parameters, data):
-    neuron = fitted(parameters, data.X, data.y, data.weight)
+    model = fitted(parameters, data.X, data.y, data.weight)
     for names in (np.array([-1.0, 1.0]), np.array(["no", "yes"]), np.array([False, True])):
         other = fitted(parameters, data.X, names[data.y], data.weight)
-        assert_array_equal(other.coef_, neuron.coef_)
-        assert_array_equal(other.predict(data.X), names[neuron.predict(data.X)])
+        assert_array_equal(other.coef_, model.coef_)
+        assert_array_equal(other.predict(data.X), names[model.predict(data.X)])
 
 
 # ----- what holds the numbers ---------------------------------------------------------------------
@@ -280,25 +285,27 @@ def test_names_of_labels_do_not_matter(parameters, data):
 
 @each(NEWTON, GD, SGD)
 @given(data=any_sets(), C=strengths, filled=st.floats(0.1, 0.9))
-def test_sparse_is_dense(parameters, data, C, filled):
+def test_csr_rows_give_the_dense_fit(parameters, data, C, filled):
     X = data.X * (data.rng.random(data.X.shape) < filled)
-    neuron = fitted(parameters, X, data.y, data.weight, C=C)
+    model = fitted(parameters, X, data.y, data.weight, C=C)
     other = fitted(parameters, sp.csr_array(X), data.y, data.weight, C=C)
-    assert_same(other, neuron)
+    assert_same(other, model)
     assert_allclose(
-        other.decision_function(sp.csr_array(X)), neuron.decision_function(X), atol=10 * SAME
+        other.decision_function(sp.csr_array(X)), model.decision_function(X), atol=10 * SAME
     )
 
 
-@each(NEWTON, GD, SGD)
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array])
+@each_value(
+    each(NEWTON, GD, SGD),
+    pytest.mark.parametrize("kind", [np.asarray, sp.csr_array]),
+)
 @given(data=any_sets(), C=strengths)
 def test_float32_is_float64_rounded(parameters, kind, data, C):
     """The numbers are the same in both: what differs is the rounding of what comes out."""
-    neuron = fitted(parameters, data.X, data.y, data.weight, C=C)
+    model = fitted(parameters, data.X, data.y, data.weight, C=C)
     other = fitted(parameters, kind(data.X.astype(np.float32)), data.y, data.weight, C=C)
     assert other.coef_.dtype == np.float32
-    assert_same(other, neuron, rtol=np.finfo(np.float32).eps / 2 + SAME)
+    assert_same(other, model, rtol=np.finfo(np.float32).eps / 2 + SAME)
 
 
 @pytest.fixture(scope="module")
@@ -322,27 +329,27 @@ def strided(X):
 
 @each(NEWTON, GD, SGD)
 @given(data=any_sets(), C=strengths)
-def test_memory_does_not_matter(parameters, on_disk, data, C):
+def test_memory_layout_does_not_matter(parameters, on_disk, data, C):
     X, read_only = data.X, data.X.copy()
     read_only.flags.writeable = False
-    neuron = fitted(parameters, X, data.y, data.weight, C=C)
+    model = fitted(parameters, X, data.y, data.weight, C=C)
     for same in (X.copy(), read_only, on_disk(X)):
         other = fitted(parameters, same, data.y, data.weight, C=C)
-        assert_array_equal(other.coef_, neuron.coef_)
-        assert_array_equal(other.intercept_, neuron.intercept_)
+        assert_array_equal(other.coef_, model.coef_)
+        assert_array_equal(other.intercept_, model.intercept_)
     for turned in (np.asfortranarray(X), strided(X)):
-        assert_same(fitted(parameters, turned, data.y, data.weight, C=C), neuron)
+        assert_same(fitted(parameters, turned, data.y, data.weight, C=C), model)
 
 
 @each(NEWTON, GD, SGD)
 @given(data=any_sets(), other_data=any_sets(), C=strengths)
 def test_a_fit_leaves_nothing_to_the_next(parameters, data, other_data, C):
-    neuron = fitted(parameters, data.X, data.y, data.weight, C=C)
+    model = fitted(parameters, data.X, data.y, data.weight, C=C)
     twice = fitted(parameters, other_data.X, other_data.y, C=C)
     twice.fit(data.X, data.y, data.weight).fit(data.X, data.y, data.weight)
-    assert_array_equal(twice.coef_, neuron.coef_)
-    assert_array_equal(twice.intercept_, neuron.intercept_)
-    assert twice.loss_curve_ == neuron.loss_curve_
+    assert_array_equal(twice.coef_, model.coef_)
+    assert_array_equal(twice.intercept_, model.intercept_)
+    assert twice.loss_curve_ == model.loss_curve_
 
 
 # ----- predictions --------------------------------------------------------------------------------
@@ -350,7 +357,7 @@ def test_a_fit_leaves_nothing_to_the_next(parameters, data, other_data, C):
 
 @pytest.fixture(scope="module")
 def gauge():
-    """Return a neuron of one feature; with w = 1 and b = 0 that is its z."""
+    """Return an estimator of one feature; with w = 1 and b = 0 that is its z."""
     return BCENeuronClassifier().fit([[-1.0], [1.0]], [0, 1])
 
 
@@ -362,7 +369,7 @@ outputs = st.lists(
 
 @given(z=outputs)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_probabilities(gauge, z, dtype):
+def test_probabilities_are_monotone_and_sum_to_1(gauge, z, dtype):
     z = np.array(z, dtype=dtype)
     z = np.sort(np.concatenate([z, -z, np.nextafter(z, 1, dtype=dtype)]))
     gauge.coef_, gauge.intercept_ = np.ones((1, 1), dtype), np.zeros(1, dtype)
@@ -384,7 +391,7 @@ def exact_log_probabilities(z):
 
 
 @given(z=outputs)
-def test_log_probabilities(gauge, z):
+def test_log_probabilities_are_those_of_60_digits(gauge, z):
     gauge.coef_, gauge.intercept_ = np.ones((1, 1)), np.zeros(1)
     z = np.concatenate([z, np.negative(z), np.array([700.0, -700.0, 1e4, -1e4])])
     found = gauge.predict_log_proba(z[:, None])

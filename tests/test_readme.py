@@ -14,7 +14,7 @@ def blocks(language):
 
 
 @pytest.mark.parametrize("code", blocks("python"))
-def test_python_block_runs(code, tmp_path, monkeypatch):
+def test_python_block_of_the_readme_runs(code, tmp_path, monkeypatch):
     for name in ("sklearn.callback", "skl2onnx", "dask.array"):  # not with every version
         if name in code:
             pytest.importorskip(name)
@@ -36,12 +36,12 @@ def test_first_two_commands_install_and_then_run_benchmarks_and_tests():
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))
-def test_relative_link_leads_to_a_file(link):
+def test_relative_link_of_the_readme_leads_to_a_file(link):
     assert (ROOT / link).exists()
 
 
-@pytest.mark.parametrize(
-    "path", re.findall(r"^[│├└─ ]*(\S+\.p(?:yx?|xd)|\S+/),? ", README, re.MULTILINE)
-)
-def test_map_of_the_code_names_what_is_there(path):
-    assert list(ROOT.glob(f"**/{path.rstrip('/')}"))
+def test_map_of_the_code_names_files_that_exist():
+    pages = [page.read_text(encoding="utf-8") for page in ROOT.glob("*.md")]
+    pattern = r"^[│├└─ ]*(\S+\.p(?:yx?|xd)|\S+/),? "
+    paths = [path for page in pages for path in re.findall(pattern, page, re.MULTILINE)]
+    assert [path for path in paths if not list(ROOT.glob(f"**/{path.rstrip('/')}"))] == []

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from covering import each_value, every_pair
 from scipy.special import expit
 from small_data import (
     F,
@@ -38,7 +39,7 @@ from sklearn_bce._solvers.step_size import (
         (0.1, 2, [5, np.nan, np.nan], 2),
     ],
 )
-def test_plateau(tol, patience, values, reached_at):
+def test_plateau_is_reached_after_patience_without_improvement(tol, patience, values, reached_at):
     plateau = Plateau(tol, patience)
     assert [plateau.reached(v) for v in values].index(True) == reached_at
     assert plateau.best == np.nanmin(values)
@@ -62,7 +63,7 @@ def test_gd_with_its_own_step_never_rises(data, C):
     assert curve[-1] == pytest.approx(F(theta_of(result), data, C), rel=1e-12)
 
 
-def test_gd_is_the_update_with_the_mean_gradient():
+def test_gd_step_is_the_mean_gradient():
     data = random_data()
     result = solved("gd", data, 0.5, np.array([1.0, 0, -1]), 0.3, max_iter=3, learning_rate=0.7)
     Z, y, share, strength = parts(data, 0.5)
@@ -75,10 +76,12 @@ def test_gd_is_the_update_with_the_mean_gradient():
 SHAPES = [(50, 1), (50, 2), (200, 30), (30, 200), (1, 3), (2, 1)]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("fit_intercept", [True, False])
-@pytest.mark.parametrize("sparse", [False, True])
-def test_mean_smoothness_is_the_largest_curvature(shape, fit_intercept, sparse):
+@every_pair(
+    pytest.mark.parametrize("shape", SHAPES),
+    pytest.mark.parametrize("fit_intercept", [True, False]),
+    pytest.mark.parametrize("sparse", [False, True]),
+)
+def test_lipschitz_constant_is_the_largest_curvature(shape, fit_intercept, sparse):
     data = random_data(*shape, sparse=sparse)
     Z, _, share, strength = parts(data, 2.0, fit_intercept)
     largest = np.linalg.eigvalsh(Z.T @ (Z * share[:, None]) / 4 + np.diag(strength))[-1]
@@ -87,7 +90,7 @@ def test_mean_smoothness_is_the_largest_curvature(shape, fit_intercept, sparse):
 
 
 @pytest.mark.parametrize("largest", [1.02, 1.05, 2.0])
-def test_mean_smoothness_finds_an_eigenvalue_close_to_many_others(largest):
+def test_lipschitz_constant_finds_an_eigenvalue_close_to_many_others(largest):
     basis = np.linalg.qr(np.random.default_rng(0).standard_normal((600, 101)))[0]
     eigenvalues = np.append(np.linspace(0.5, 1.0, 100), largest)
     data = (basis * np.sqrt(4 * 600 * eigenvalues), np.zeros(600), np.ones(600))
@@ -96,7 +99,7 @@ def test_mean_smoothness_finds_an_eigenvalue_close_to_many_others(largest):
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("sparse", [False, True])
-def test_sample_smoothness_is_the_largest_curvature_of_a_sample(fit_intercept, sparse):
+def test_sample_lipschitz_constant_is_the_largest_curvature_of_a_sample(fit_intercept, sparse):
     data = random_data(sparse=sparse)
     Z, _, _, strength = parts(data, 2.0, fit_intercept)
     terms = [s * (np.outer(z, z) / 4 + np.diag(strength)) for s, z in zip(data[2], Z, strict=True)]
@@ -107,7 +110,7 @@ def test_sample_smoothness_is_the_largest_curvature_of_a_sample(fit_intercept, s
     assert got == pytest.approx(np.max(data[2] * ((Z**2).sum(1) / 4 + strength[0])), rel=1e-13)
 
 
-def test_batch_smoothness_lies_between_sample_and_mean():
+def test_batch_lipschitz_constant_lies_between_sample_and_mean():
     assert batch_lipschitz_constant(1, 1, 5.0, 3.0) == 5.0
     assert batch_lipschitz_constant(1, 50, 5.0, 0.7) == pytest.approx(5.0, rel=1e-15)
     assert batch_lipschitz_constant(50, 50, 5.0, 0.7) == pytest.approx(0.7, rel=1e-15)
@@ -118,9 +121,11 @@ def test_batch_smoothness_lies_between_sample_and_mean():
     np.testing.assert_allclose(got, proposition, rtol=1e-14)
 
 
-@pytest.mark.parametrize("size", [0.01, 1.0, 5.0])
-@pytest.mark.parametrize("batch", [2, 20, 60])
-def test_smoothness_of_a_batch_is_that_of_a_mean_over_samples(batch, size):
+@each_value(
+    pytest.mark.parametrize("size", [0.01, 1.0, 5.0]),
+    pytest.mark.parametrize("batch", [2, 20, 60]),
+)
+def test_batch_lipschitz_constant_is_that_of_a_mean_over_samples(batch, size):
     """However much they weigh: the solver divides by their number, and F by their weight."""
     X, y, weight = random_data()
     data = X, y, size * weight
@@ -140,13 +145,13 @@ def test_smoothness_of_a_batch_is_that_of_a_mean_over_samples(batch, size):
 @pytest.fixture
 def batches(monkeypatch):
     """Record the order, step and batch of each pass."""
-    seen, learn = [], sgd_module.Neuron.learn
+    seen, learn = [], sgd_module.OnlineUpdater.learn
 
     def recorded(self, order, eta, batch):
         seen.append((order, eta, batch))
         return learn(self, order, eta, batch)
 
-    monkeypatch.setattr(sgd_module.Neuron, "learn", recorded)
+    monkeypatch.setattr(sgd_module.OnlineUpdater, "learn", recorded)
     return seen
 
 
@@ -164,10 +169,12 @@ def test_sgd_lets_the_batch_grow_and_comes_to_rest_in_the_minimum(batches, spars
     assert F(theta_of(result), data, 1.0) - F(minimum(data, 1.0), data, 1.0) < 1e-6
 
 
-@pytest.mark.parametrize("batch", [1, 7, 60, 100])
-@pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize("shuffle", [False, True])
-def test_passes_of_sgd_by_hand(batches, batch, sparse, shuffle):
+@every_pair(
+    pytest.mark.parametrize("batch", [1, 7, 60, 100]),
+    pytest.mark.parametrize("sparse", [False, True]),
+    pytest.mark.parametrize("shuffle", [False, True]),
+)
+def test_passes_of_sgd_are_the_written_out_update(batches, batch, sparse, shuffle):
     data = X, y, weight = random_data(sparse=sparse)
     w, b, eta, C = np.array([0.5, -1.0, 0.0]), 0.2, 0.3, 0.4
     result = solved(
@@ -192,7 +199,7 @@ def test_passes_of_sgd_by_hand(batches, batch, sparse, shuffle):
     assert [(eta, min(batch, 60))] * 2 == [seen[1:] for seen in batches]
 
 
-def test_a_number_as_step_is_kept_and_so_is_the_batch(batches):
+def test_given_learning_rate_and_batch_size_are_kept(batches):
     result = solved("sgd", random_data(), learning_rate=0.05, shuffle=False, max_iter=500, tol=1e-3)
     assert result.converged
     assert {(eta, batch) for _, eta, batch in batches} == {(0.05, 1)}
@@ -202,7 +209,7 @@ def test_a_number_as_step_is_kept_and_so_is_the_batch(batches):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_solvers_leave_the_start_alone(solver):
+def test_solvers_do_not_change_the_start(solver):
     start = np.array([1.0, -1.0, 0.5])
     start.flags.writeable = False
     solved(solver, random_data(), start=start, max_iter=2, random_state=np.random.RandomState(0))
