@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._solvers import SOLVERS, Settings
+from sklearn_bce._solvers.newton.cost import CostModel
 
 # scikit-learn 1.7 does not see the names of Polars 2.
 names_of_polars = pytest.mark.skipif(
@@ -80,6 +81,26 @@ def solved(solver, data, C=1.0, start=None, b=0.0, l1_ratio=0.0, **settings):
 
 def theta_of(result):
     return np.append(result.w, result.b)
+
+
+# What forming and factorising the curvature costs, in passes, so that one way or the other is the
+# way to a step.
+CURVATURE_COSTS = {"factorisation": 0.0, "CG": np.inf, "CG, then factorisation": 12.0}
+
+
+def force_curvature_cost(monkeypatch, curvature):
+    """Make the curvature cost so many passes, and a sample be of no use."""
+    costs = CostModel(one_pass=1.0, curvature=curvature, factor=0.0, size=10**6)
+    monkeypatch.setattr(CostModel, "of", lambda problem: costs)
+
+
+def near_the_minimum(seed=1, sparse=False, C=1.0, away=0.3):
+    """Return a problem, a point of it ``away`` from the minimum, and Newton's step there."""
+    data = random_data(80, 10, seed, sparse=sparse)
+    problem = objective(data, C).standardised()
+    theta = problem.coordinates.from_user(*np.split(minimum(data, C), [10]))
+    point = problem.evaluate(theta + away * np.cos(np.arange(11.0)), hessian=True)
+    return problem, point, -np.linalg.solve(point.hessian, point.gradient)
 
 
 def in_memory(*arrays, **parameters):

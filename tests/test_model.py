@@ -4,6 +4,7 @@ A face is where each penalised coordinate has one sign or is 0; there the model 
 function, and its minimum over everything is the least of its minima on those.
 """
 
+from dataclasses import replace
 from itertools import product
 from types import SimpleNamespace
 
@@ -16,12 +17,12 @@ from small_data import objective
 
 from sklearn_bce._kernels import COMPILED, coordinate_descent, reference
 from sklearn_bce._objective.base import Evaluation
-from sklearn_bce._solvers.newton import quadratic as _model
+from sklearn_bce._solvers.newton import quadratic
 from sklearn_bce._solvers.newton.quadratic import (
-    ColumnModel,
-    MatrixModel,
-    _least_on_the_way,
-    minimise_on_faces,
+    ColumnQuadratic,
+    GramQuadratic,
+    _Face,
+    feature_sign_search,
 )
 
 MOST_SWEEPS = 20_000  # before a test says that there is no end of them
@@ -50,17 +51,17 @@ def kernels(request, monkeypatch):
         coordinate_descent=counted(module.coordinate_descent),
         csc_coordinate_descent=counted(module.csc_coordinate_descent),
     )
-    monkeypatch.setattr(_model, "kernels", lambda: counting)
+    monkeypatch.setattr(quadratic, "kernels", lambda: counting)
     return module
 
 
 @pytest.fixture
 def to_the_end(monkeypatch):
     """Let the models descend until what is left to gain is rounding."""
-    monkeypatch.setattr(_model, "may_be_missed", lambda gained, root: 1e-11 * gained)
-    monkeypatch.setattr(_model, "SHARE", 1e-11)
-    monkeypatch.setattr(_model, "MAX_ROUNDS", MOST_SWEEPS)
-    monkeypatch.setattr(_model, "MAX_SWEEPS", MOST_SWEEPS)
+    monkeypatch.setattr(quadratic, "inner_tolerance", lambda gained, root: 1e-11 * gained)
+    monkeypatch.setattr(quadratic, "LEAST_INNER_SHARE", 1e-11)
+    monkeypatch.setattr(quadratic, "MAX_ROUNDS", MOST_SWEEPS)
+    monkeypatch.setattr(quadratic, "MAX_SWEEPS", MOST_SWEEPS)
 
 
 # ----- references -------------------------------------------------------------------------------
@@ -295,7 +296,7 @@ def _point(theta, gradient):
 def _by_matrix(model, tol=np.inf):
     """Return the end; a step that gains less than tol is to be known for certain."""
     everything = np.arange(len(model.g))
-    matrix = MatrixModel(model.H.copy(), everything, tol)
+    matrix = GramQuadratic(model.H.copy(), everything, tol)
     return matrix.minimum(_point(model.start.copy(), model.g.copy()), everything, model.l1)
 
 
@@ -359,7 +360,7 @@ def test_minimum_over_some_of_its_coordinates():
     known, asked = np.array([2, 3, 5, 7, 8, 11]), np.array([2, 5, 7, 11])
     theta, gradient, inside = np.full(12, 7.0), np.full(12, -3.0), [0, 2, 3, 5]
     theta[known], gradient[known] = model.start, model.g
-    matrix = MatrixModel(model.H, known)
+    matrix = GramQuadratic(model.H, known)
     u, gained, _ = matrix.minimum(_point(theta, gradient), asked, model.l1[inside])
     within = model.H[np.ix_(inside, inside)]
     part = Model(within, model.g[inside], model.l1[inside], model.start[inside])
@@ -383,37 +384,37 @@ def test_what_a_step_teaches_is_bfgs():
     rng = np.random.default_rng(0)
     model, subset = _model_of("well-conditioned"), np.array([0, 2, 3, 5, 6, 9])
     other = rng.standard_normal((6, 6))
-    curvature, matrix = other @ other.T, MatrixModel(model.H.copy(), subset)
+    curvature, matrix = other @ other.T, GramQuadratic(model.H.copy(), subset)
     step = rng.standard_normal(11)
     step[[1, 4, 7, 8, 10]] = 0.0  # outside of the working set
     s, change = step[subset], rng.standard_normal(11)
     change[subset] = q = curvature @ s
     Bs = model.H @ s
-    matrix.learn(step, change)
+    matrix.add_secant_pair(step, change)
     expected = model.H + np.outer(q, q) / (q @ s) - np.outer(Bs, Bs) / (s @ Bs)
     np.testing.assert_allclose(matrix.matrix, expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(matrix.matrix @ s, q, rtol=1e-10)
     for nothing in (-change, np.zeros(11)):
         before = matrix.matrix.copy()
-        matrix.learn(step, nothing)
+        matrix.add_secant_pair(step, nothing)
         np.testing.assert_array_equal(matrix.matrix, before)
 
 
 def test_another_l2_penalty_changes_the_diagonal_of_features_alone():
     model, subset = _model_of("well-conditioned"), np.array([0, 2, 3, 5, 6, 9])  # 9: the intercept
-    matrix = MatrixModel(model.H.copy(), subset)
-    other = matrix.with_more(np.arange(9) / 2)
+    matrix = GramQuadratic(model.H.copy(), subset)
+    other = matrix.with_penalty_change(np.arange(9) / 2)
     expected = model.H + np.diag([0, 1, 1.5, 2.5, 3, 0])
     np.testing.assert_array_equal(other.matrix, expected)
     np.testing.assert_array_equal(matrix.matrix, model.H)
 
 
 @pytest.mark.parametrize(*pairwise(kind=KINDS, kappa=KAPPA, fit_intercept=[True, False]))
-def test_minimise_on_faces(kind, fit_intercept, kappa):
+def test_feature_sign_search_ends_where_the_model_is_stationary(kind, fit_intercept, kappa):
     """What is 0 stays 0, and of the others none that is not 0 in the end could be better."""
     model = _model_of(kind, fit_intercept, kappa)
     v, slope = model.start.copy(), model.g.copy()
-    gained = minimise_on_faces(model.H, slope, v, model.l1, 50)
+    gained = feature_sign_search(model.H, slope, v, model.l1, 50)
     assert gained == pytest.approx(-model.value(v), rel=1e-9)
     np.testing.assert_allclose(slope, model.slope(v), rtol=0, atol=1e-12)
     assert not np.any(v[(model.start == 0) & (model.l1 > 0)])
@@ -421,7 +422,7 @@ def test_minimise_on_faces(kind, fit_intercept, kappa):
     np.testing.assert_allclose((slope + model.l1 * np.sign(v))[free], 0, rtol=0, atol=1e-9)
 
 
-def test_minimise_on_faces_crosses_0_where_that_is_better():
+def test_feature_sign_search_crosses_0_where_that_is_better():
     H, l1, v = (
         np.diag([1.0, 1.0, 2.0, 1.0]),
         np.array([0.5, 0.5, 0.5, 0.0]),
@@ -429,31 +430,31 @@ def test_minimise_on_faces_crosses_0_where_that_is_better():
     )
     slope = np.array([3.0, 1.2, 0.5, 2.0])
     model = Model(H, slope.copy(), l1, v.copy())
-    gained = minimise_on_faces(H, slope, v, l1, 50)
+    gained = feature_sign_search(H, slope, v, l1, 50)
     # each by itself: 1 − (3 − 0.5); 0; −1 + (0.5 − 0.5)/2; and 1 − 2, which has no penalty
     np.testing.assert_allclose(v, [-1.5, 0.0, -1.0, -1.0], rtol=0, atol=1e-15)
     assert gained == pytest.approx(-model.value(v), rel=1e-14)
 
 
 @pytest.mark.parametrize(("start", "slope"), [(0.0, 0.25), (1.0, 1.25)], ids=["before", "after"])
-def test_minimise_on_faces_of_no_coordinate_that_is_not_0(start, slope):
+def test_feature_sign_search_of_no_coordinate_that_is_not_0(start, slope):
     """The last face is a point."""
     v, slope = np.full(2, start), np.full(2, slope)
     model = Model(np.eye(2), slope.copy(), np.full(2, 0.5), v.copy())
-    gained = minimise_on_faces(model.H, slope, v, model.l1, 50)
+    gained = feature_sign_search(model.H, slope, v, model.l1, 50)
     np.testing.assert_array_equal(v, 0.0)
     assert gained == -model.value(v)
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_least_on_the_way_is_the_minimum_along_the_step(seed):
+def test_minimum_on_segment_is_the_least_on_the_way(seed):
     """On a fine grid of the way nothing is less; it may end where a coordinate is 0."""
     rng = np.random.default_rng(seed)
     root, at = rng.standard_normal((4, 4)), np.append(rng.choice([-1, 1], 3) * rng.random(3), 0.0)
     H, kappa, slope = root @ root.T, np.append(rng.random(3), 0.0), rng.standard_normal(4)
     model = Model(H, slope, kappa, at)
     step = np.linalg.solve(H, -(slope + kappa * np.sign(at)))
-    to = _least_on_the_way(at, step, kappa, slope, H)
+    to = _Face(H, slope, at, kappa)._minimum_on_segment(step)
     grid = [model.value(at + t * step) for t in np.linspace(0, 1, 2001)]
     assert model.value(to) <= min(grid) + 1e-14
     length = (to - at) @ step / (step @ step)
@@ -496,12 +497,12 @@ class Sparse:
         data = X.data / np.repeat(self.problem.coordinates.scale, np.diff(X.indptr))
         indices, indptr = X.indices.astype(index), X.indptr.astype(index)
         matrix = SimpleNamespace(data=data, indices=indices, indptr=indptr)
-        model = ColumnModel(self.problem, matrix, WORKING, self.point.curvature, tol)
+        model = ColumnQuadratic(self.problem, matrix, WORKING, self.point, tol)
         return model.minimum(self.point, self.subset, self.l1)
 
     def by_matrix(self):
         matrix = self.problem.curvature_matrix(self.point, self.subset)
-        return MatrixModel(matrix, self.subset).minimum(self.point, self.subset, self.l1)
+        return GramQuadratic(matrix, self.subset).minimum(self.point, self.subset, self.l1)
 
 
 @pytest.mark.usefixtures("to_the_end")
@@ -564,5 +565,5 @@ def test_a_constant_column_beside_an_intercept_gets_weight_0(kernels, constant, 
 def test_sweeps_over_columns_of_samples_without_curvature_come_to_an_end(certain):
     sparse = Sparse("well-conditioned", True)
     curvature = np.full(50, certain * 0.0)
-    sparse.point = sparse.point._replace(curvature=curvature)
+    sparse.point = replace(sparse.point, curvature=curvature)
     sparse.by_columns()

@@ -53,7 +53,7 @@ def test_a_small_example_by_hand():
     np.testing.assert_array_equal(single.gradient(u), [1.0, -0.5, 0.0])
     np.testing.assert_array_equal(several.gradient(u), [1.0, -2.0, 0.0])
     np.testing.assert_array_equal(several.prox(u, 0.5), [0.5, 0.0, 0.0])
-    assert several.l1_slope(u, np.array([1.0, 1.0, -1.0])) == 3.0
+    assert several.directional_derivative(u, np.array([1.0, 1.0, -1.0])) == 3.0
 
 
 @over()
@@ -70,13 +70,13 @@ def test_gradient_is_of_the_smooth_part(u, l2, l1):
 
 
 @over(direction=range(len(DIRECTIONS)))
-def test_l1_slope_is_the_derivative_from_the_right(u, l2, l1, direction):
+def test_directional_derivative_of_the_norm_is_that_from_the_right(u, l2, l1, direction):
     """The norm is linear up to the next change of a sign: a difference is exact."""
     du = DIRECTIONS[direction]
     slope = (_value(u + STEP * du, 0.0, l1) - _value(u, 0.0, l1)) / STEP
-    assert ElasticNet(l2, l1).l1_slope(u, du) == slope
+    assert ElasticNet(l2, l1).directional_derivative(u, du) == slope
     back = (_value(u - STEP * du, 0.0, l1) - _value(u, 0.0, l1)) / STEP
-    assert ElasticNet(l2, l1).l1_slope(u, -du) == back
+    assert ElasticNet(l2, l1).directional_derivative(u, -du) == back
 
 
 @pytest.mark.parametrize(*pairwise(kappa=[0.0, 0.25, 1.0, 3.0], eta=[0.125, 1.0, 4.0]))
@@ -110,7 +110,9 @@ def test_in_units_the_penalty_is_the_same_function_of_the_weights(u, l2, l1, sca
     there, du = penalty.in_units(scale), DIRECTIONS[1]
     assert there.value(scale * u) == penalty.value(u)
     np.testing.assert_array_equal(there.gradient(scale * u) * scale, penalty.gradient(u))
-    assert there.l1_slope(scale * u, scale * du) == penalty.l1_slope(u, du)
+    assert there.directional_derivative(scale * u, scale * du) == penalty.directional_derivative(
+        u, du
+    )
     assert there.is_smooth == penalty.is_smooth
 
 
