@@ -1,5 +1,8 @@
 """Small data sets, and what plain NumPy says of the objective on them."""
 
+from functools import reduce
+from operator import add
+
 import numpy as np
 import polars as pl
 import pytest
@@ -11,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.partitioned import Encoding, PartitionedObjective
 from sklearn_bce._solvers import SOLVERS, Settings
 from sklearn_bce._solvers.newton.cost import CostModel
 
@@ -101,6 +105,25 @@ def near_the_minimum(seed=1, sparse=False, C=1.0, away=0.3):
     theta = problem.coordinates.from_user(*np.split(minimum(data, C), [10]))
     point = problem.evaluate(theta + away * np.cos(np.arange(11.0)), hessian=True)
     return problem, point, -np.linalg.solve(point.hessian, point.gradient)
+
+
+class Parts:
+    """Samples in parts, in a list."""
+
+    def __init__(self, data, n_parts=3):
+        rows = np.array_split(np.arange(len(data[1])), n_parts)
+        self.parts = [[array[some] for array in data] for some in rows]
+
+    def sum(self, function):
+        answers = [function(k, *part) for k, part in enumerate(self.parts)]
+        return [reduce(add, items) for items in zip(*answers, strict=True)]
+
+
+def in_parts(problem):
+    """Return the same F, of samples in parts."""
+    data = problem.X, problem.y, problem.sample_weight
+    encoding = Encoding(lambda y, weight: (y, weight), problem.coordinates, problem.total_weight)
+    return PartitionedObjective(Parts(data), problem.data_size, encoding, problem.penalty)
 
 
 def in_memory(*arrays, **parameters):

@@ -1,17 +1,14 @@
 """The line search and F on a ray, against sums written out and SciPy; no fit is needed."""
 
 import math
-from functools import reduce
-from operator import add
 
 import numpy as np
 import pytest
 from covering import pairwise
 from scipy.optimize import minimize_scalar
-from small_data import F, near_the_minimum, objective, random_data
+from small_data import F, in_parts, near_the_minimum, objective, random_data
 
 from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation
-from sklearn_bce._objective.partitioned import Encoding, PartitionedObjective
 from sklearn_bce._objective.ray import (
     LARGEST_STEP_LENGTH,
     MAX_HALVING_PASSES,
@@ -157,25 +154,6 @@ def test_derivatives_on_a_ray_are_those_from_the_right(l1_ratio, standardised):
         assert first == pytest.approx(central + right, abs=1e-8)
         assert second == pytest.approx((smooth[2] - 2 * smooth[1] + smooth[0]) / h**2, abs=1e-6)
     assert problem.n_passes == before
-
-
-class Parts:
-    """Samples in parts, in a list."""
-
-    def __init__(self, data, n_parts=3):
-        rows = np.array_split(np.arange(len(data[1])), n_parts)
-        self.parts = [[array[some] for array in data] for some in rows]
-
-    def sum(self, function):
-        answers = [function(k, *part) for k, part in enumerate(self.parts)]
-        return [reduce(add, items) for items in zip(*answers, strict=True)]
-
-
-def in_parts(problem):
-    """Return the same F, of samples in parts."""
-    data = problem.X, problem.y, problem.sample_weight
-    encoding = Encoding(lambda y, weight: (y, weight), problem.coordinates, problem.total_weight)
-    return PartitionedObjective(Parts(data), problem.data_size, encoding, problem.penalty)
 
 
 THETA, VECTOR = np.array([0.5, 0.0, -0.25, 0.1]), np.array([-1.0, 2.0, -0.5, -0.7])

@@ -17,6 +17,7 @@ POINTS = {
     "all zero": np.zeros(4),
 }
 DIRECTIONS = [np.array([1.0, 2.0, -3.0, 0.0]), np.array([-1.0, 1.0, 0.5, 4.0])]
+GRADIENTS = [np.array([0.25, -0.75, 4.0, -2.0]), np.array([0.0, 0.5, -3.0, 0.125])]
 STEP = 2.0**-10  # shorter than the way from any of the points to 0 along any of the directions
 
 
@@ -101,6 +102,39 @@ def test_proximal_step_has_a_threshold_for_each_coordinate(u, l2):
     got = ElasticNet(l2, kappa).prox(u, 0.5)
     for k, (of_all, ui) in enumerate(zip(got, u, strict=True)):
         assert of_all == ElasticNet(l2, float(kappa[k])).prox(np.array([ui]), 0.5)[0]
+
+
+@pytest.mark.parametrize(*pairwise(of_squares=L2, of_norm=L1, n_features=[4]))
+def test_curvature_diagonal_is_the_strength_of_the_squares_for_each_weight(l2, l1, n_features):
+    """Second differences of a square are exact."""
+    got = ElasticNet(l2, l1).curvature_diagonal(n_features)
+    u, steps = POINTS["few zeros"], STEP * np.eye(n_features)
+    second = [
+        _value(u + step, l2, 0.0) - 2 * _value(u, l2, 0.0) + _value(u - step, l2, 0.0)
+        for step in steps
+    ]
+    np.testing.assert_array_equal(got, np.array(second) / STEP**2)
+
+
+@over(gradient=range(len(GRADIENTS)))
+def test_subgradient_excess_is_the_distance_from_the_subdifferential(u, l2, l1, gradient):
+    """The subgradients of κ|u| are the slopes s for which κ|v| >= κ|u| + s(v − u) at every v."""
+    g, slopes = GRADIENTS[gradient], np.arange(-8, 8 + 2.0**-4, 2.0**-4)
+    expected, others = [], np.array([-64.0, -1.0, 0.0, 1.0, 64.0])
+    for ui, gi, kappa in zip(u, g, np.broadcast_to(l1, u.shape), strict=True):
+        above = kappa * np.abs(others) >= kappa * abs(ui) + np.outer(slopes, others - ui)
+        expected.append(np.min(np.abs(-gi - slopes[above.all(axis=1)])))
+    np.testing.assert_array_equal(ElasticNet(l2, l1).subgradient_excess(u, g), expected)
+
+
+@over()
+def test_subgradient_excess_is_0_exactly_where_the_proximal_step_ends(u, l2, l1):
+    """v minimises κ|v| + (v − u)²/2η there, of which the smooth part has the gradient (v − u)/η."""
+    penalty, eta = ElasticNet(l2, l1), 0.25
+    v = penalty.prox(u, eta)
+    np.testing.assert_array_equal(penalty.subgradient_excess(v, (v - u) / eta), 0.0)
+    beside = v + STEP
+    assert np.all(penalty.subgradient_excess(beside, (beside - u) / eta) > 0)
 
 
 @over(scale=[np.array([2.0, 0.5, 1.0, 64.0]), np.full(4, 2.0**-40)])
