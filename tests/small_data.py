@@ -55,19 +55,19 @@ def parts(data, C, fit_intercept=True):
 
 
 def F(theta, data, C):
-    Z, y, share, strength = parts(data, C)
+    Z, y, normalised_weight, strength = parts(data, C)
     z = Z @ theta
-    return share @ (np.logaddexp(0, z) - y * z) + 0.5 * strength @ theta**2
+    return normalised_weight @ (np.logaddexp(0, z) - y * z) + 0.5 * strength @ theta**2
 
 
 def minimum(data, C):
     """Return θ = (w, b) at the minimum of F, by Newton's method in its textbook form from 0."""
-    Z, y, share, strength = parts(data, C)
+    Z, y, normalised_weight, strength = parts(data, C)
     theta = np.zeros(Z.shape[1])
     for _ in range(30):
         a = expit(Z @ theta)
-        gradient = Z.T @ (share * (a - y)) + strength * theta
-        hessian = Z.T @ (Z * (share * a * (1 - a))[:, None]) + np.diag(strength)
+        gradient = Z.T @ (normalised_weight * (a - y)) + strength * theta
+        hessian = Z.T @ (Z * (normalised_weight * a * (1 - a))[:, None]) + np.diag(strength)
         theta -= np.linalg.solve(hessian, gradient)
     assert np.abs(gradient).max() < 1e-14 * np.abs(Z).max()
     return theta

@@ -95,8 +95,8 @@ def test_every_way_to_a_step_leads_to_newtons_step(monkeypatch, steps, sparse, C
         np.testing.assert_allclose(step.z_direction, z_direction, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize(("away", "share"), [(1.0, 0.5), (1e-3, 0.02)])
-def test_conjugate_gradients_stop_early_and_know_what_they_gained(away, share):
+@pytest.mark.parametrize(("away", "forcing"), [(1.0, 0.5), (1e-3, 0.02)])
+def test_conjugate_gradients_stop_early_and_return_the_gain(away, forcing):
     problem, point, newton = near_the_minimum(away=away)
     before = problem.n_passes
     step = truncated_newton_cg(problem, point, tol=0.0)
@@ -104,7 +104,7 @@ def test_conjugate_gradients_stop_early_and_know_what_they_gained(away, share):
     curvature_along = step.vector @ point.hessian @ step.vector
     gained = -point.gradient @ step.vector - curvature_along / 2
     assert step.decrement / 2 == pytest.approx(gained, rel=1e-12)
-    assert (1 - share) <= gained / (-point.gradient @ newton / 2) <= 1 + 1e-12
+    assert (1 - forcing) <= gained / (-point.gradient @ newton / 2) <= 1 + 1e-12
 
 
 def test_the_cheaper_way_to_a_step_is_chosen():
@@ -125,7 +125,7 @@ def test_products_are_given_up_where_they_have_cost_as_much_as_a_factorisation(m
     step = rule.at(point)
     assert problem.n_passes - before == 1 + 2  # the diagonal, and the two products that are left
     assert (step.n_products, step.complete) == (2, False)
-    # What they have gained is taken along, and the next step is Newton's.
+    # The point goes as far as the products have led, and the next step is Newton's.
     gained = (
         -point.gradient @ step.vector
         - step.vector @ near_the_minimum()[1].hessian @ step.vector / 2
@@ -298,8 +298,8 @@ def test_stale_curvature_is_trusted_while_the_decrement_falls_to_a_tenth(situati
     """Near the minimum the decrement is as the square of the distance."""
     rule, distance = situation.rule, 0.01
     rule.set_curvature(situation.hessian())
-    for share in (1.0, 0.9 * WORTH_ANOTHER, 0.9 * WORTH_ANOTHER):
-        distance *= np.sqrt(share)
+    for fraction in (1.0, 0.9 * WORTH_ANOTHER, 0.9 * WORTH_ANOTHER):
+        distance *= np.sqrt(fraction)
         point = situation.at(distance)
         before = situation.problem.n_passes
         assert rule.at(point).is_stale

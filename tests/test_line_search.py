@@ -93,7 +93,7 @@ def test_a_step_is_far_if_it_promises_more_than_a_share_of_f():
     for decrement, region in (
         (0.99 * limit, Region.NEAR),
         (1.01 * limit, Region.FAR),
-        (np.inf, Region.NEAR),  # nobody knows
+        (np.inf, Region.NEAR),  # a direction without curvature
         (np.nan, Region.NEAR),
     ):
         d = SearchDirection(newton, decrement)

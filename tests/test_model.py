@@ -77,7 +77,7 @@ class Model:
         d = u - self.start
         return self.g @ d + d @ self.H @ d / 2 + self.l1 @ (np.abs(u) - np.abs(self.start))
 
-    def slope(self, u):
+    def derivative(self, u):
         """Return the derivative of the smooth part."""
         return self.g + self.H @ (u - self.start)
 
@@ -90,7 +90,7 @@ class Model:
         free = np.array([sign != 0.0 for sign in face])
         sign = np.array([sign or 0.0 for sign in face])
         u = np.where(free, self.start, 0.0)
-        rhs = -(self.slope(u) + self.l1 * sign)
+        rhs = -(self.derivative(u) + self.l1 * sign)
         u[free] += np.linalg.lstsq(self.H[np.ix_(free, free)], rhs[free], rcond=1e-14)[0]
         return u
 
@@ -99,9 +99,9 @@ class Model:
         u = u.copy()
         for _ in range(n_sweeps):
             for j in np.flatnonzero(visited(u)):
-                bend, slope = self.H[j, j], self.slope(u)[j]
+                curvature, derivative = self.H[j, j], self.derivative(u)[j]
                 # the model along a coordinate is least at 0, or where either of its halves is
-                places = [u[j] - (slope + side * self.l1[j]) / bend for side in (-1, 1)]
+                places = [u[j] - (derivative + side * self.l1[j]) / curvature for side in (-1, 1)]
                 tried = [np.where(np.arange(len(u)) == j, to, u) for to in (*places, 0.0)]
                 u = min(tried, key=self.value)
         return u
@@ -166,7 +166,7 @@ def test_coordinate_descent_is_exact_along_each_coordinate(kernels, kind, kappa,
     before, expected = (model.descended(model.start, n) for n in (n_sweeps - 1, n_sweeps))
     np.testing.assert_allclose(u, expected, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(u == 0, expected == 0)
-    np.testing.assert_allclose(gradient, model.slope(u), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(gradient, model.derivative(u), rtol=0, atol=1e-13)
     assert gained == pytest.approx(-model.value(expected), rel=1e-12, abs=1e-14)
     assert last == pytest.approx(model.value(before) - model.value(expected), rel=1e-9, abs=1e-14)
 
@@ -236,14 +236,16 @@ class Columns:
         g = self.g - self.first * self.of_intercept / self.total
         self.model = Model(H, g, self.l1, self.start)
 
-    def descended(self, module, n_sweeps, every=True, bend=None):
+    def descended(self, module, n_sweeps, every=True, curvature_along=None):
         """Return u, Σ hxd, the state and the gains of some sweeps."""
         u, moved = self.start.copy(), np.zeros(50)
         state = np.array([-self.of_intercept / self.total, self.of_intercept])
-        bend = np.diag(self.model.H).copy() if bend is None else bend
+        curvature_along = (
+            np.diag(self.model.H).copy() if curvature_along is None else curvature_along
+        )
         gains = [
             module.csc_coordinate_descent(
-                *self.arrays, self.weight, self.first, bend, self.l2, self.l1, self.g,
+                *self.arrays, self.weight, self.first, curvature_along, self.l2, self.l1, self.g,
                 self.start, self.total, every, u, moved, state,
             )
             for _ in range(n_sweeps)
@@ -275,11 +277,11 @@ def test_csc_coordinate_descent_is_exact_with_the_best_intercept(
 
 @pytest.mark.parametrize("index", INDEX)
 def test_csc_coordinate_descent_without_curvature(kernels, index):
-    """In a column of no bend a weight goes to 0 where its gradient is no more than κ."""
+    """In a column without curvature a weight goes to 0 where its gradient is no more than κ."""
     columns = Columns(True, index)
     for kappa, moves in ((0.0, False), (50.0, True)):
         columns.l1[:] = kappa
-        u, moved, _, (gain,) = columns.descended(kernels, 1, bend=np.zeros(4))
+        u, moved, _, (gain,) = columns.descended(kernels, 1, curvature_along=np.zeros(4))
         np.testing.assert_array_equal(u, 0.0 if moves else columns.start)
         assert np.any(moved) == moves
         assert (gain > 0) == moves
@@ -307,7 +309,7 @@ def test_minimum_by_the_matrix(kernels, kind, fit_intercept, kappa):
     u, gained, solved = _by_matrix(model)
     assert solved
     _assert_least(model, u, gained)
-    if kind == "well-conditioned":  # elsewhere there is more than one minimum, or all but
+    if kind == "well-conditioned":  # otherwise there is more than one minimum, or all but
         best = model.minimum()
         np.testing.assert_allclose(u, best, rtol=0, atol=1e-6)
         np.testing.assert_array_equal(u == 0, best == 0)
@@ -321,7 +323,7 @@ def test_minimum_by_the_matrix_gains_half_of_what_can_be_gained(kernels, kind, k
 
 
 def _assert_half_is_gained(model):
-    """By its gain Newton's method knows how far the minimum is: it is no less than half of that."""
+    """The gain estimates how far the minimum is: it is at least half of that distance."""
     u, gained, solved = _by_matrix(model)
     best = -model.value(model.minimum())
     assert gained == pytest.approx(-model.value(u), rel=1e-9)
@@ -378,9 +380,9 @@ def test_sweeps_over_nan_and_infinity_come_to_an_end(kernels, broken, where):
     _by_matrix(model)
 
 
-def test_what_a_step_teaches_is_bfgs():
-    """B ← B + qqᵀ/qᵀs − Bs(Bs)ᵀ/sᵀBs, after which Bs = q; of a step that tells of no curvature,
-    nothing."""
+def test_a_secant_pair_changes_the_matrix_by_the_bfgs_formula():
+    """B ← B + qqᵀ/qᵀs − Bs(Bs)ᵀ/sᵀBs, after which Bs = q; a step without curvature
+    changes nothing."""
     rng = np.random.default_rng(0)
     model, subset = _model_of("well-conditioned"), np.array([0, 2, 3, 5, 6, 9])
     other = rng.standard_normal((6, 6))
@@ -413,13 +415,13 @@ def test_another_l2_penalty_changes_the_diagonal_of_features_alone():
 def test_feature_sign_search_ends_where_the_model_is_stationary(kind, fit_intercept, kappa):
     """What is 0 stays 0, and of the others none that is not 0 in the end could be better."""
     model = _model_of(kind, fit_intercept, kappa)
-    v, slope = model.start.copy(), model.g.copy()
-    gained = feature_sign_search(model.H, slope, v, model.l1, 50)
+    v, derivative = model.start.copy(), model.g.copy()
+    gained = feature_sign_search(model.H, derivative, v, model.l1, 50)
     assert gained == pytest.approx(-model.value(v), rel=1e-9)
-    np.testing.assert_allclose(slope, model.slope(v), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(derivative, model.derivative(v), rtol=0, atol=1e-12)
     assert not np.any(v[(model.start == 0) & (model.l1 > 0)])
     free = (v != 0) | (model.l1 == 0)
-    np.testing.assert_allclose((slope + model.l1 * np.sign(v))[free], 0, rtol=0, atol=1e-9)
+    np.testing.assert_allclose((derivative + model.l1 * np.sign(v))[free], 0, rtol=0, atol=1e-9)
 
 
 def test_feature_sign_search_crosses_0_where_that_is_better():
@@ -428,20 +430,22 @@ def test_feature_sign_search_crosses_0_where_that_is_better():
         np.array([0.5, 0.5, 0.5, 0.0]),
         np.array([1.0, 1, -1, 1]),
     )
-    slope = np.array([3.0, 1.2, 0.5, 2.0])
-    model = Model(H, slope.copy(), l1, v.copy())
-    gained = feature_sign_search(H, slope, v, l1, 50)
+    derivative = np.array([3.0, 1.2, 0.5, 2.0])
+    model = Model(H, derivative.copy(), l1, v.copy())
+    gained = feature_sign_search(H, derivative, v, l1, 50)
     # each by itself: 1 − (3 − 0.5); 0; −1 + (0.5 − 0.5)/2; and 1 − 2, which has no penalty
     np.testing.assert_allclose(v, [-1.5, 0.0, -1.0, -1.0], rtol=0, atol=1e-15)
     assert gained == pytest.approx(-model.value(v), rel=1e-14)
 
 
-@pytest.mark.parametrize(("start", "slope"), [(0.0, 0.25), (1.0, 1.25)], ids=["before", "after"])
-def test_feature_sign_search_of_no_coordinate_that_is_not_0(start, slope):
+@pytest.mark.parametrize(
+    ("start", "derivative"), [(0.0, 0.25), (1.0, 1.25)], ids=["before", "after"]
+)
+def test_feature_sign_search_of_no_coordinate_that_is_not_0(start, derivative):
     """The last face is a point."""
-    v, slope = np.full(2, start), np.full(2, slope)
-    model = Model(np.eye(2), slope.copy(), np.full(2, 0.5), v.copy())
-    gained = feature_sign_search(model.H, slope, v, model.l1, 50)
+    v, derivative = np.full(2, start), np.full(2, derivative)
+    model = Model(np.eye(2), derivative.copy(), np.full(2, 0.5), v.copy())
+    gained = feature_sign_search(model.H, derivative, v, model.l1, 50)
     np.testing.assert_array_equal(v, 0.0)
     assert gained == -model.value(v)
 
@@ -451,10 +455,10 @@ def test_minimum_on_segment_is_the_least_on_the_way(seed):
     """On a fine grid of the way nothing is less; it may end where a coordinate is 0."""
     rng = np.random.default_rng(seed)
     root, at = rng.standard_normal((4, 4)), np.append(rng.choice([-1, 1], 3) * rng.random(3), 0.0)
-    H, kappa, slope = root @ root.T, np.append(rng.random(3), 0.0), rng.standard_normal(4)
-    model = Model(H, slope, kappa, at)
-    step = np.linalg.solve(H, -(slope + kappa * np.sign(at)))
-    to = _Face(H, slope, at, kappa)._minimum_on_segment(step)
+    H, kappa, derivative = root @ root.T, np.append(rng.random(3), 0.0), rng.standard_normal(4)
+    model = Model(H, derivative, kappa, at)
+    step = np.linalg.solve(H, -(derivative + kappa * np.sign(at)))
+    to = _Face(H, derivative, at, kappa)._minimum_on_segment(step)
     grid = [model.value(at + t * step) for t in np.linspace(0, 1, 2001)]
     assert model.value(to) <= min(grid) + 1e-14
     length = (to - at) @ step / (step @ step)
@@ -486,10 +490,10 @@ class Sparse:
         self.point = self.problem.evaluate(theta)
         self.l1 = np.append(penalty.l1[WORKING], [0.0] * fit_intercept)
         Z = np.column_stack([(X.toarray() - to.shift) / to.scale, np.ones(50)])
-        share, a = weight / weight.sum(), expit(Z[:, : to.size] @ theta)
+        normalised_weight, a = weight / weight.sum(), expit(Z[:, : to.size] @ theta)
         Z, l2 = Z[:, self.subset], np.append(penalty.l2[WORKING], [0.0] * fit_intercept)
-        H = Z.T @ (Z * (share * a * (1 - a))[:, None]) + np.diag(l2)
-        g = Z.T @ (share * (a - y)) + l2 * theta[self.subset]
+        H = Z.T @ (Z * (normalised_weight * a * (1 - a))[:, None]) + np.diag(l2)
+        g = Z.T @ (normalised_weight * (a - y)) + l2 * theta[self.subset]
         self.model = Model(H, g, self.l1, theta[self.subset])
 
     def by_columns(self, index=np.int32, tol=0.0):

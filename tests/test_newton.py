@@ -158,7 +158,7 @@ def test_distance_from_minimum(sparse):
 
 
 def test_distance_from_minimum_is_at_most_f():
-    """F is never below 0, whatever a model says where samples are known too surely to bend it."""
+    """F is never below 0, whatever a model without curvature promises."""
     data = random_data()
     w = np.array([-200.0, -300.0, 100.0])
     got = distance_from_minimum(objective(data, np.inf), w, 0.0)
@@ -179,23 +179,28 @@ def test_along_a_path_a_fit_begins_at_the_minimum_where_losses_are_parabolas(fac
     there = other.in_coordinates(before.coordinates)
     theta = direction_rule(there, 1e-14, for_path=True).predict_start(before)
     got, _ = before.coordinates.to_user(theta)
-    share, strength = weight / weight.sum(), 1 / (1e-3 * factor * weight.sum())
-    g, bend = share @ ((y - 0.5) * X[:, 0]), share @ X[:, 0] ** 2 / 4 + 0.999 * strength
-    least = np.sign(g) * (abs(g) - 1e-3 * strength) / bend
+    normalised_weight, strength = weight / weight.sum(), 1 / (1e-3 * factor * weight.sum())
+    g, curvature = (
+        normalised_weight @ ((y - 0.5) * X[:, 0]),
+        normalised_weight @ X[:, 0] ** 2 / 4 + 0.999 * strength,
+    )
+    least = np.sign(g) * (abs(g) - 1e-3 * strength) / curvature
     assert got[0] == pytest.approx(least, rel=1e-3)
 
 
 def _least(data, C, l1_ratio):
     """Return the least F, of w = p − q with p, q >= 0, by SciPy."""
     X, y, weight = data
-    n, share, strength = X.shape[1], weight / weight.sum(), 1 / (C * weight.sum())
+    n, normalised_weight, strength = X.shape[1], weight / weight.sum(), 1 / (C * weight.sum())
 
     def value_and_gradient(v):
         w, kappa = v[:n] - v[n:-1], l1_ratio * strength
         z = X @ w + v[-1]
-        slope = share * (expit(z) - y)
+        slope = normalised_weight * (expit(z) - y)
         of_w = X.T @ slope + (1 - l1_ratio) * strength * w
-        smooth = share @ (np.logaddexp(0, z) - y * z) + (1 - l1_ratio) / 2 * strength * w @ w
+        smooth = (
+            normalised_weight @ (np.logaddexp(0, z) - y * z) + (1 - l1_ratio) / 2 * strength * w @ w
+        )
         gradient = np.concatenate([of_w + kappa, -of_w + kappa, [slope.sum()]])
         return smooth + kappa * v[:-1].sum(), gradient
 

@@ -158,8 +158,8 @@ def test_curvatures_are_those_of_all_samples(parts, fit_intercept, standard):
         (outside.curvature_bound(), inside.curvature_bound()),
     ):
         here, there = replace(point, curvature=curvature), replace(expected, curvature=of_all)
-        product, along = outside.curvature_product(here, vector)
-        assert along is None
+        product, z_direction = outside.curvature_product(here, vector)
+        assert z_direction is None
         assert_near(product, inside.curvature_product(there, vector)[0], parts)
         diagonal = inside.curvature_diagonal(there)
         assert_near(outside.curvature_diagonal(here), diagonal, parts)
@@ -173,16 +173,16 @@ def test_curvatures_are_those_of_all_samples(parts, fit_intercept, standard):
 def test_value_and_derivatives_are_those_written_out(parts):
     outside = of_parts(parts)
     point = outside.evaluate(THETA, hessian=True)
-    Z, share = with_ones(X), WEIGHT / WEIGHT.sum()
+    Z, normalised_weight = with_ones(X), WEIGHT / WEIGHT.sum()
     strength = np.append(np.full(P, 1 / (C * WEIGHT.sum())), 0.0)
     a = expit(Z @ THETA)
     assert_near(point.value, F(THETA, (X, Y, WEIGHT), C), parts)
-    assert_near(point.gradient, Z.T @ (share * (a - Y)) + strength * THETA, parts)
-    gram = Z.T @ (Z * (share * a * (1 - a))[:, None])
+    assert_near(point.gradient, Z.T @ (normalised_weight * (a - Y)) + strength * THETA, parts)
+    gram = Z.T @ (Z * (normalised_weight * a * (1 - a))[:, None])
     assert_near(point.hessian, gram + np.diag(strength), parts)
-    assert_near(outside.total_curvature(point), share @ (a * (1 - a)), parts)
+    assert_near(outside.total_curvature(point), normalised_weight @ (a * (1 - a)), parts)
     at_most = replace(point, curvature=outside.curvature_bound())
-    gram = Z.T @ (Z * (share / 4)[:, None])
+    gram = Z.T @ (Z * (normalised_weight / 4)[:, None])
     assert_near(outside.curvature_diagonal(at_most), np.diag(gram) + strength, parts)
 
 
@@ -230,10 +230,10 @@ def deviating_columns():
 
 def by_hand(X, weight, centre):
     """Return means and deviations, in two passes and with the most digits there are."""
-    share = (weight / weight.sum()).astype(np.longdouble)[:, None]
+    normalised_weight = (weight / weight.sum()).astype(np.longdouble)[:, None]
     X = X / UNIT
-    mean = np.sum(share * X, axis=0) if centre else np.zeros(X.shape[1])
-    deviation = np.sqrt(np.sum(share * np.square(X - mean), axis=0))
+    mean = np.sum(normalised_weight * X, axis=0) if centre else np.zeros(X.shape[1])
+    deviation = np.sqrt(np.sum(normalised_weight * np.square(X - mean), axis=0))
     return mean.astype(float) * UNIT, deviation.astype(float) * np.abs(UNIT)
 
 

@@ -175,10 +175,12 @@ def test_the_bound_is_the_distance_where_the_penalty_prevails(of_weights, of_int
 # ----- the sample ---------------------------------------------------------------------------------
 
 
-def _tall(n_samples=6000, share=0.5, seed=0):
+def _tall(n_samples=6000, fraction=0.5, seed=0):
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n_samples, 4))
-    y = (rng.random(n_samples) < expit(X @ [1.0, -1, 0.5, 0] + np.log(share / (1 - share)))) * 1.0
+    y = (
+        rng.random(n_samples) < expit(X @ [1.0, -1, 0.5, 0] + np.log(fraction / (1 - fraction)))
+    ) * 1.0
     return X, y, np.ones(n_samples)
 
 
@@ -186,9 +188,9 @@ def _draw(data, rows, seed=0):
     return objective(data).subsample(rows, np.random.RandomState(seed))
 
 
-@pytest.mark.parametrize("share", [0.5, 0.02])
-def test_either_class_of_a_sample_weighs_as_much_as_all_of_it(share):
-    X, y, weight = _tall(share=share)
+@pytest.mark.parametrize("fraction", [0.5, 0.02])
+def test_either_class_of_a_sample_weighs_as_much_as_all_of_it(fraction):
+    X, y, weight = _tall(fraction=fraction)
     sample = _draw((X, y, weight), 1000)
     for label in (0.0, 1.0):
         of_class = sample.y == label
@@ -220,8 +222,8 @@ def test_no_weight_is_seen_where_no_gradient_is_five_standard_errors_above_the_n
     x, y = rng.choice([-1.0, 1.0], 400), (rng.random(400) < 0.2).astype(float)
     x[:200] = -x[200:]  # its mean is 0
     weight = np.tile(rng.uniform(0.5, 1.5, 200), 2)
-    share = weight / weight.sum()
-    slope = share * (share @ y - y)
+    normalised_weight = weight / weight.sum()
+    slope = normalised_weight * (normalised_weight @ y - y)
     norm = abs(slope @ x) - errors * np.sqrt(np.sum(slope**2))
     user = Coordinates.of_user(1, True)
     sample = InMemoryObjective(x[:, np.newaxis], y, weight, ElasticNet(0.0, np.array([norm])), user)

@@ -12,7 +12,7 @@ L2 = {"none": 0.0, "one": 0.5, "several": np.array([0.5, 2.0, 8.0, 0.25])}
 L1 = {"none": 0.0, "one": 0.75, "several": np.array([0.5, 0.0, 3.0, 0.125])}
 # Multiples of a power of two: what is added and multiplied below is exact.
 POINTS = {
-    "few zeros": np.array([2.0, -1.0, 0.0, 0.5]),
+    "one zero": np.array([2.0, -1.0, 0.0, 0.5]),
     "many zeros": np.array([0.0, 0.0, 0.0, -3.0]),
     "all zero": np.zeros(4),
 }
@@ -108,7 +108,7 @@ def test_proximal_step_has_a_threshold_for_each_coordinate(u, l2):
 def test_curvature_diagonal_is_the_strength_of_the_squares_for_each_weight(l2, l1, n_features):
     """Second differences of a square are exact."""
     got = ElasticNet(l2, l1).curvature_diagonal(n_features)
-    u, steps = POINTS["few zeros"], STEP * np.eye(n_features)
+    u, steps = POINTS["one zero"], STEP * np.eye(n_features)
     second = [
         _value(u + step, l2, 0.0) - 2 * _value(u, l2, 0.0) + _value(u - step, l2, 0.0)
         for step in steps

@@ -20,7 +20,7 @@ from sklearn_bce._solvers.newton.stopping import StoppingTest, Verdict
 TOL = 1e-6
 
 
-def along(decrement, n_products=np.inf):
+def promising(decrement, n_products=np.inf):
     """Return a direction with this squared decrement."""
     return SearchDirection(np.zeros(1), decrement, n_products=n_products)
 
@@ -39,9 +39,9 @@ def test_a_start_is_accepted_where_the_minimum_is_expected_and_near(
     may_be_minimum, decrement, is_near
 ):
     accepts = AcceptStart(StoppingTest(TOL))
-    assert accepts(may_be_minimum, along(decrement)) == (may_be_minimum and is_near)
+    assert accepts(may_be_minimum, promising(decrement)) == (may_be_minimum and is_near)
     # By stale curvature twice as near.
-    assert accepts(may_be_minimum, along(decrement / 2, 0)) == (may_be_minimum and is_near)
+    assert accepts(may_be_minimum, promising(decrement / 2, 0)) == (may_be_minimum and is_near)
 
 
 # ----- FinalStaleStep -----------------------------------------------------------------------------
@@ -81,7 +81,7 @@ def test_no_stale_step_is_taken_without_a_curvature():
     direction = NewtonDirection(problem, TOL)
     guard = FinalStaleStep(direction, LineSearch(problem), StoppingTest(TOL))
     point = problem.evaluate(np.zeros(4))
-    assert guard(point, along(1.0)) == (point, Verdict.NEXT_IS_LAST)
+    assert guard(point, promising(1.0)) == (point, Verdict.NEXT_IS_LAST)
 
 
 # ----- OutlierProbe -------------------------------------------------------------------------------
@@ -194,8 +194,10 @@ def test_a_restart_is_for_directions_that_promise_more_than_tol_and_rounding(
     tol, value, decrement, expected
 ):
     restarts = RestartAtZero(tol, starts_at_zero=False)
-    assert restarts(at(value), along(decrement)) == expected
-    assert restarts(at(value), along(np.inf)) != expected  # a refusal leaves the restart unspent
+    assert restarts(at(value), promising(decrement)) == expected
+    assert (
+        restarts(at(value), promising(np.inf)) != expected
+    )  # a refusal leaves the restart unspent
 
 
 # ----- RoundingFloor ------------------------------------------------------------------------------
@@ -215,4 +217,4 @@ def test_a_restart_is_for_directions_that_promise_more_than_tol_and_rounding(
 )
 def test_why_a_run_ends_where_f_does_not_fall(decrement, verdict, reason):
     """F = 0.5 is rounded to some 4e-16."""
-    assert RoundingFloor()(at(0.5), along(decrement), verdict) is reason
+    assert RoundingFloor()(at(0.5), promising(decrement), verdict) is reason

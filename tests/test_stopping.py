@@ -45,7 +45,7 @@ def by_products(left, **fields):
         (0.9 * TOL, 1.0, Verdict.LAST),
         (1.1 * TOL, 0.0, Verdict.CONTINUE),
         (1e-2, 0.0, Verdict.CONTINUE),
-        # The step leaves the share left/previous of its own half decrement: 1e-2·1e-2 / 0.5 = 2e-4.
+        # Of its own half decrement the step leaves left/previous: 1e-2·1e-2 / 0.5 = 2e-4.
         (1e-2, 0.5, Verdict.CONTINUE),
         (1e-2, 1.1, Verdict.NEXT_IS_LAST),  # 0.9e-4
         (1e-2, 1e-3, Verdict.CONTINUE),  # the decrement has risen
