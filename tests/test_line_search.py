@@ -61,6 +61,15 @@ def test_a_near_step_that_is_too_long_is_halved():
     assert end.value <= point.value - 1e-4 * length * small
 
 
+def test_a_shorter_step_needs_a_smaller_decrease():
+    """By the same share of what the shorter step promises: here 0.16 of what F falls by."""
+    problem, point, newton = near_the_minimum(away=0.1)
+    decrease = point.value - problem.evaluate(point.theta + newton).value
+    d = SearchDirection(64 * newton, 1e5 * decrease)
+    end = LineSearch(problem)(point, d, Region.NEAR, NO_DERIVATIVES)
+    np.testing.assert_allclose(end.theta, point.theta + newton, rtol=1e-14)
+
+
 def test_a_near_step_is_taken_whole_in_one_pass():
     problem, point, newton = near_the_minimum(away=1e-3)
     d = SearchDirection(newton, float(-point.gradient @ newton))

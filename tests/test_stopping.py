@@ -59,6 +59,7 @@ def test_verdict_on_a_step_by_fresh_curvature(kind, left, previous, verdict):
     ("left", "previous", "verdict"),
     [
         (0.9 * TOL, 0.0, Verdict.NEXT_IS_LAST),  # it may leave all of it
+        (0.9 * TOL, 0.1 * TOL, Verdict.NEXT_IS_LAST),  # and no more, though the decrement has risen
         (0.5 * TOL, 1.1 * 0.25 * TOL / STALE_LEAVES, Verdict.LAST),
         (0.5 * TOL, 0.9 * 0.25 * TOL / STALE_LEAVES, Verdict.NEXT_IS_LAST),
         (2 * TOL, 1.0, Verdict.NEXT_IS_LAST),
