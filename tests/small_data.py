@@ -1,6 +1,8 @@
 """Small data sets, and what plain NumPy says of the objective on them."""
 
 from contextlib import contextmanager
+from functools import reduce
+from operator import add
 
 import numpy as np
 import polars as pl
@@ -13,7 +15,9 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.partitioned import Encoding, PartitionedObjective
 from sklearn_bce._solvers import SOLVERS, Settings
+from sklearn_bce._solvers.newton.cost import CostModel
 
 # scikit-learn 1.7 does not see the names of Polars 2.
 names_of_polars = pytest.mark.skipif(
@@ -62,19 +66,19 @@ def parts(data, C, fit_intercept=True):
 
 
 def F(theta, data, C):
-    Z, y, share, strength = parts(data, C)
+    Z, y, normalised_weight, strength = parts(data, C)
     z = Z @ theta
-    return share @ (np.logaddexp(0, z) - y * z) + 0.5 * strength @ theta**2
+    return normalised_weight @ (np.logaddexp(0, z) - y * z) + 0.5 * strength @ theta**2
 
 
 def minimum(data, C):
     """Return θ = (w, b) at the minimum of F, by Newton's method in its textbook form from 0."""
-    Z, y, share, strength = parts(data, C)
+    Z, y, normalised_weight, strength = parts(data, C)
     theta = np.zeros(Z.shape[1])
     for _ in range(30):
         a = expit(Z @ theta)
-        gradient = Z.T @ (share * (a - y)) + strength * theta
-        hessian = Z.T @ (Z * (share * a * (1 - a))[:, None]) + np.diag(strength)
+        gradient = Z.T @ (normalised_weight * (a - y)) + strength * theta
+        hessian = Z.T @ (Z * (normalised_weight * a * (1 - a))[:, None]) + np.diag(strength)
         theta -= np.linalg.solve(hessian, gradient)
     assert np.abs(gradient).max() < 1e-14 * np.abs(Z).max()
     return theta
@@ -92,6 +96,45 @@ def solved(solver, data, C=1.0, start=None, b=0.0, l1_ratio=0.0, **settings):
 
 def theta_of(result):
     return np.append(result.w, result.b)
+
+
+# What forming and factorising the curvature costs, in passes, so that one way or the other is the
+# way to a step.
+CURVATURE_COSTS = {"factorisation": 0.0, "CG": np.inf, "CG, then factorisation": 12.0}
+
+
+def force_curvature_cost(monkeypatch, curvature):
+    """Make the curvature cost so many passes, and a sample be of no use."""
+    costs = CostModel(one_pass=1.0, curvature=curvature, factor=0.0, size=10**6)
+    monkeypatch.setattr(CostModel, "of", lambda problem: costs)
+
+
+def near_the_minimum(seed=1, sparse=False, C=1.0, away=0.3):
+    """Return a problem, a point of it ``away`` from the minimum, and Newton's step there."""
+    data = random_data(80, 10, seed, sparse=sparse)
+    problem = objective(data, C).standardised()
+    theta = problem.coordinates.from_user(*np.split(minimum(data, C), [10]))
+    point = problem.evaluate(theta + away * np.cos(np.arange(11.0)), hessian=True)
+    return problem, point, -np.linalg.solve(point.hessian, point.gradient)
+
+
+class Parts:
+    """Samples in parts, in a list."""
+
+    def __init__(self, data, n_parts=3):
+        rows = np.array_split(np.arange(len(data[1])), n_parts)
+        self.parts = [[array[some] for array in data] for some in rows]
+
+    def sum(self, function):
+        answers = [function(k, *part) for k, part in enumerate(self.parts)]
+        return [reduce(add, items) for items in zip(*answers, strict=True)]
+
+
+def in_parts(problem):
+    """Return the same F, of samples in parts."""
+    data = problem.X, problem.y, problem.sample_weight
+    encoding = Encoding(lambda y, weight: (y, weight), problem.coordinates, problem.total_weight)
+    return PartitionedObjective(Parts(data), problem.data_size, encoding, problem.penalty)
 
 
 def in_memory(*arrays, **parameters):

@@ -4,6 +4,7 @@ A face is where each penalised coordinate has one sign or is 0; there the model 
 function, and its minimum over everything is the least of its minima on those.
 """
 
+from dataclasses import replace
 from itertools import product
 from types import SimpleNamespace
 
@@ -16,12 +17,12 @@ from small_data import objective
 
 from sklearn_bce._kernels import COMPILED, coordinate_descent, reference
 from sklearn_bce._objective.base import Evaluation
-from sklearn_bce._solvers.newton import quadratic as _model
+from sklearn_bce._solvers.newton import quadratic
 from sklearn_bce._solvers.newton.quadratic import (
-    ColumnModel,
-    MatrixModel,
-    _least_on_the_way,
-    minimise_on_faces,
+    ColumnQuadratic,
+    GramQuadratic,
+    _Face,
+    feature_sign_search,
 )
 
 MOST_SWEEPS = 20_000  # before a test says that there is no end of them
@@ -50,17 +51,17 @@ def kernels(request, monkeypatch):
         coordinate_descent=counted(module.coordinate_descent),
         csc_coordinate_descent=counted(module.csc_coordinate_descent),
     )
-    monkeypatch.setattr(_model, "kernels", lambda: counting)
+    monkeypatch.setattr(quadratic, "kernels", lambda: counting)
     return module
 
 
 @pytest.fixture
 def to_the_end(monkeypatch):
     """Let the models descend until what is left to gain is rounding."""
-    monkeypatch.setattr(_model, "may_be_missed", lambda gained, root: 1e-11 * gained)
-    monkeypatch.setattr(_model, "SHARE", 1e-11)
-    monkeypatch.setattr(_model, "MAX_ROUNDS", MOST_SWEEPS)
-    monkeypatch.setattr(_model, "MAX_SWEEPS", MOST_SWEEPS)
+    monkeypatch.setattr(quadratic, "inner_tolerance", lambda gained, root: 1e-11 * gained)
+    monkeypatch.setattr(quadratic, "LEAST_INNER_SHARE", 1e-11)
+    monkeypatch.setattr(quadratic, "MAX_ROUNDS", MOST_SWEEPS)
+    monkeypatch.setattr(quadratic, "MAX_SWEEPS", MOST_SWEEPS)
 
 
 # ----- references -------------------------------------------------------------------------------
@@ -76,7 +77,7 @@ class Model:
         d = u - self.start
         return self.g @ d + d @ self.H @ d / 2 + self.l1 @ (np.abs(u) - np.abs(self.start))
 
-    def slope(self, u):
+    def derivative(self, u):
         """Return the derivative of the smooth part."""
         return self.g + self.H @ (u - self.start)
 
@@ -89,7 +90,7 @@ class Model:
         free = np.array([sign != 0.0 for sign in face])
         sign = np.array([sign or 0.0 for sign in face])
         u = np.where(free, self.start, 0.0)
-        rhs = -(self.slope(u) + self.l1 * sign)
+        rhs = -(self.derivative(u) + self.l1 * sign)
         u[free] += np.linalg.lstsq(self.H[np.ix_(free, free)], rhs[free], rcond=1e-14)[0]
         return u
 
@@ -98,9 +99,9 @@ class Model:
         u = u.copy()
         for _ in range(n_sweeps):
             for j in np.flatnonzero(visited(u)):
-                bend, slope = self.H[j, j], self.slope(u)[j]
+                curvature, derivative = self.H[j, j], self.derivative(u)[j]
                 # the model along a coordinate is least at 0, or where either of its halves is
-                places = [u[j] - (slope + side * self.l1[j]) / bend for side in (-1, 1)]
+                places = [u[j] - (derivative + side * self.l1[j]) / curvature for side in (-1, 1)]
                 tried = [np.where(np.arange(len(u)) == j, to, u) for to in (*places, 0.0)]
                 u = min(tried, key=self.value)
         return u
@@ -165,7 +166,7 @@ def test_coordinate_descent_is_exact_along_each_coordinate(kernels, kind, kappa,
     before, expected = (model.descended(model.start, n) for n in (n_sweeps - 1, n_sweeps))
     np.testing.assert_allclose(u, expected, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(u == 0, expected == 0)
-    np.testing.assert_allclose(gradient, model.slope(u), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(gradient, model.derivative(u), rtol=0, atol=1e-13)
     assert gained == pytest.approx(-model.value(expected), rel=1e-12, abs=1e-14)
     assert last == pytest.approx(model.value(before) - model.value(expected), rel=1e-9, abs=1e-14)
 
@@ -235,14 +236,16 @@ class Columns:
         g = self.g - self.first * self.of_intercept / self.total
         self.model = Model(H, g, self.l1, self.start)
 
-    def descended(self, module, n_sweeps, every=True, bend=None):
+    def descended(self, module, n_sweeps, every=True, curvature_along=None):
         """Return u, Σ hxd, the state and the gains of some sweeps."""
         u, moved = self.start.copy(), np.zeros(50)
         state = np.array([-self.of_intercept / self.total, self.of_intercept])
-        bend = np.diag(self.model.H).copy() if bend is None else bend
+        curvature_along = (
+            np.diag(self.model.H).copy() if curvature_along is None else curvature_along
+        )
         gains = [
             module.csc_coordinate_descent(
-                *self.arrays, self.weight, self.first, bend, self.l2, self.l1, self.g,
+                *self.arrays, self.weight, self.first, curvature_along, self.l2, self.l1, self.g,
                 self.start, self.total, every, u, moved, state,
             )
             for _ in range(n_sweeps)
@@ -278,7 +281,7 @@ def test_csc_coordinate_descent_without_curvature_moves_to_0_or_not_at_all(kerne
     columns = Columns(True, index)
     for kappa, moves in ((0.0, False), (50.0, True)):
         columns.l1[:] = kappa
-        u, moved, _, (gain,) = columns.descended(kernels, 1, bend=np.zeros(4))
+        u, moved, _, (gain,) = columns.descended(kernels, 1, curvature_along=np.zeros(4))
         np.testing.assert_array_equal(u, 0.0 if moves else columns.start)
         assert np.any(moved) == moves
         assert (gain > 0) == moves
@@ -295,7 +298,7 @@ def _point(theta, gradient):
 def _by_matrix(model, tol=np.inf):
     """Return the end; a step that gains less than tol is to be known for certain."""
     everything = np.arange(len(model.g))
-    matrix = MatrixModel(model.H.copy(), everything, tol)
+    matrix = GramQuadratic(model.H.copy(), everything, tol)
     return matrix.minimum(_point(model.start.copy(), model.g.copy()), everything, model.l1)
 
 
@@ -306,7 +309,7 @@ def test_minimum_by_the_matrix_is_the_least_of_all_faces(kernels, kind, fit_inte
     u, gained, solved = _by_matrix(model)
     assert solved
     _assert_least(model, u, gained)
-    if kind == "well-conditioned":  # the other kinds have, almost, several minima
+    if kind == "well-conditioned":  # otherwise there is more than one minimum, or all but
         best = model.minimum()
         np.testing.assert_allclose(u, best, rtol=0, atol=1e-6)
         np.testing.assert_array_equal(u == 0, best == 0)
@@ -320,7 +323,7 @@ def test_minimum_by_the_matrix_gains_half_of_what_can_be_gained(kernels, kind, k
 
 
 def _assert_half_is_gained(model):
-    """By its gain Newton's method knows how far the minimum is: it is no less than half of that."""
+    """The gain estimates how far the minimum is: it is at least half of that distance."""
     u, gained, solved = _by_matrix(model)
     best = -model.value(model.minimum())
     assert gained == pytest.approx(-model.value(u), rel=1e-9)
@@ -359,7 +362,7 @@ def test_minimum_by_the_matrix_over_a_subset_of_its_coordinates():
     known, asked = np.array([2, 3, 5, 7, 8, 11]), np.array([2, 5, 7, 11])
     theta, gradient, inside = np.full(12, 7.0), np.full(12, -3.0), [0, 2, 3, 5]
     theta[known], gradient[known] = model.start, model.g
-    matrix = MatrixModel(model.H, known)
+    matrix = GramQuadratic(model.H, known)
     u, gained, _ = matrix.minimum(_point(theta, gradient), asked, model.l1[inside])
     within = model.H[np.ix_(inside, inside)]
     part = Model(within, model.g[inside], model.l1[inside], model.start[inside])
@@ -377,83 +380,85 @@ def test_sweeps_over_nan_and_infinity_come_to_an_end(kernels, broken, where):
     _by_matrix(model)
 
 
-def test_a_secant_pair_updates_the_matrix_by_bfgs():
-    """B ← B + qqᵀ/qᵀs − Bs(Bs)ᵀ/sᵀBs, after which Bs = q; of a step that tells of no curvature,
-    nothing."""
+def test_a_secant_pair_changes_the_matrix_by_the_bfgs_formula():
+    """B ← B + qqᵀ/qᵀs − Bs(Bs)ᵀ/sᵀBs, after which Bs = q; a step without curvature
+    changes nothing."""
     rng = np.random.default_rng(0)
     model, subset = _model_of("well-conditioned"), np.array([0, 2, 3, 5, 6, 9])
     other = rng.standard_normal((6, 6))
-    curvature, matrix = other @ other.T, MatrixModel(model.H.copy(), subset)
+    curvature, matrix = other @ other.T, GramQuadratic(model.H.copy(), subset)
     step = rng.standard_normal(11)
     step[[1, 4, 7, 8, 10]] = 0.0  # outside of the working set
     s, change = step[subset], rng.standard_normal(11)
     change[subset] = q = curvature @ s
     Bs = model.H @ s
-    matrix.learn(step, change)
+    matrix.add_secant_pair(step, change)
     expected = model.H + np.outer(q, q) / (q @ s) - np.outer(Bs, Bs) / (s @ Bs)
     np.testing.assert_allclose(matrix.matrix, expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(matrix.matrix @ s, q, rtol=1e-10)
     for nothing in (-change, np.zeros(11)):
         before = matrix.matrix.copy()
-        matrix.learn(step, nothing)
+        matrix.add_secant_pair(step, nothing)
         np.testing.assert_array_equal(matrix.matrix, before)
 
 
 def test_another_l2_penalty_changes_the_diagonal_of_features_alone():
     model, subset = _model_of("well-conditioned"), np.array([0, 2, 3, 5, 6, 9])  # 9: the intercept
-    matrix = MatrixModel(model.H.copy(), subset)
-    other = matrix.with_more(np.arange(9) / 2)
+    matrix = GramQuadratic(model.H.copy(), subset)
+    other = matrix.with_penalty_change(np.arange(9) / 2)
     expected = model.H + np.diag([0, 1, 1.5, 2.5, 3, 0])
     np.testing.assert_array_equal(other.matrix, expected)
     np.testing.assert_array_equal(matrix.matrix, model.H)
 
 
 @pytest.mark.parametrize(*pairwise(kind=KINDS, kappa=KAPPA, fit_intercept=[True, False]))
-def test_minimise_on_faces_ends_in_a_minimum_of_its_face(kind, fit_intercept, kappa):
+def test_feature_sign_search_ends_where_the_model_is_stationary(kind, fit_intercept, kappa):
     """What is 0 stays 0, and of the others none that is not 0 in the end could be better."""
     model = _model_of(kind, fit_intercept, kappa)
-    v, slope = model.start.copy(), model.g.copy()
-    gained = minimise_on_faces(model.H, slope, v, model.l1, 50)
+    v, derivative = model.start.copy(), model.g.copy()
+    gained = feature_sign_search(model.H, derivative, v, model.l1, 50)
     assert gained == pytest.approx(-model.value(v), rel=1e-9)
-    np.testing.assert_allclose(slope, model.slope(v), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(derivative, model.derivative(v), rtol=0, atol=1e-12)
     assert not np.any(v[(model.start == 0) & (model.l1 > 0)])
     free = (v != 0) | (model.l1 == 0)
-    np.testing.assert_allclose((slope + model.l1 * np.sign(v))[free], 0, rtol=0, atol=1e-9)
+    np.testing.assert_allclose((derivative + model.l1 * np.sign(v))[free], 0, rtol=0, atol=1e-9)
 
 
-def test_minimise_on_faces_crosses_0_where_that_is_better():
+def test_feature_sign_search_crosses_0_where_that_is_better():
     H, l1, v = (
         np.diag([1.0, 1.0, 2.0, 1.0]),
         np.array([0.5, 0.5, 0.5, 0.0]),
         np.array([1.0, 1, -1, 1]),
     )
-    slope = np.array([3.0, 1.2, 0.5, 2.0])
-    model = Model(H, slope.copy(), l1, v.copy())
-    gained = minimise_on_faces(H, slope, v, l1, 50)
+    derivative = np.array([3.0, 1.2, 0.5, 2.0])
+    model = Model(H, derivative.copy(), l1, v.copy())
+    gained = feature_sign_search(H, derivative, v, l1, 50)
     # each by itself: 1 − (3 − 0.5); 0; −1 + (0.5 − 0.5)/2; and 1 − 2, which has no penalty
     np.testing.assert_allclose(v, [-1.5, 0.0, -1.0, -1.0], rtol=0, atol=1e-15)
     assert gained == pytest.approx(-model.value(v), rel=1e-14)
 
 
-@pytest.mark.parametrize(("start", "slope"), [(0.0, 0.25), (1.0, 1.25)], ids=["before", "after"])
-def test_minimise_on_faces_ends_where_all_coordinates_are_0(start, slope):
+@pytest.mark.parametrize(
+    ("start", "derivative"), [(0.0, 0.25), (1.0, 1.25)], ids=["before", "after"]
+)
+def test_feature_sign_search_ends_where_all_coordinates_are_0(start, derivative):
     """The last face is a point."""
-    v, slope = np.full(2, start), np.full(2, slope)
-    model = Model(np.eye(2), slope.copy(), np.full(2, 0.5), v.copy())
-    gained = minimise_on_faces(model.H, slope, v, model.l1, 50)
+    v, derivative = np.full(2, start), np.full(2, derivative)
+    model = Model(np.eye(2), derivative.copy(), np.full(2, 0.5), v.copy())
+    gained = feature_sign_search(model.H, derivative, v, model.l1, 50)
     np.testing.assert_array_equal(v, 0.0)
     assert gained == -model.value(v)
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_least_on_the_way_is_the_minimum_along_the_step(seed):
+def test_minimum_on_segment_is_the_least_on_the_way(seed):
     """On a fine grid of the way nothing is less; it may end where a coordinate is 0."""
     rng = np.random.default_rng(seed)
     root, at = rng.standard_normal((4, 4)), np.append(rng.choice([-1, 1], 3) * rng.random(3), 0.0)
-    H, kappa, slope = root @ root.T, np.append(rng.random(3), 0.0), rng.standard_normal(4)
-    model = Model(H, slope, kappa, at)
-    step = np.linalg.solve(H, -(slope + kappa * np.sign(at)))
-    to = _least_on_the_way(at, step, kappa, slope, H)
+    H, kappa, derivative = root @ root.T, np.append(rng.random(3), 0.0), rng.standard_normal(4)
+    model = Model(H, derivative, kappa, at)
+    step = np.linalg.solve(H, -(derivative + kappa * np.sign(at)))
+    to = _Face(H, derivative, at, kappa)._minimum_on_segment(step)
     grid = [model.value(at + t * step) for t in np.linspace(0, 1, 2001)]
     assert model.value(to) <= min(grid) + 1e-14
     length = (to - at) @ step / (step @ step)
@@ -487,10 +492,10 @@ class Sparse:
         self.point = self.problem.evaluate(theta)
         self.l1 = np.append(penalty.l1[WORKING], [0.0] * fit_intercept)
         Z = np.column_stack([(X.toarray() - to.shift) / to.scale, np.ones(50)])
-        share, a = weight / weight.sum(), expit(Z[:, : to.size] @ theta)
+        normalised_weight, a = weight / weight.sum(), expit(Z[:, : to.size] @ theta)
         Z, l2 = Z[:, self.subset], np.append(penalty.l2[WORKING], [0.0] * fit_intercept)
-        H = Z.T @ (Z * (share * a * (1 - a))[:, None]) + np.diag(l2)
-        g = Z.T @ (share * (a - y)) + l2 * theta[self.subset]
+        H = Z.T @ (Z * (normalised_weight * a * (1 - a))[:, None]) + np.diag(l2)
+        g = Z.T @ (normalised_weight * (a - y)) + l2 * theta[self.subset]
         self.model = Model(H, g, self.l1, theta[self.subset])
 
     def by_columns(self, index=np.int32, tol=0.0):
@@ -498,12 +503,12 @@ class Sparse:
         data = X.data / np.repeat(self.problem.coordinates.scale, np.diff(X.indptr))
         indices, indptr = X.indices.astype(index), X.indptr.astype(index)
         matrix = SimpleNamespace(data=data, indices=indices, indptr=indptr)
-        model = ColumnModel(self.problem, matrix, WORKING, self.point.curvature, tol)
+        model = ColumnQuadratic(self.problem, matrix, WORKING, self.point, tol)
         return model.minimum(self.point, self.subset, self.l1)
 
     def by_matrix(self):
         matrix = self.problem.curvature_matrix(self.point, self.subset)
-        return MatrixModel(matrix, self.subset).minimum(self.point, self.subset, self.l1)
+        return GramQuadratic(matrix, self.subset).minimum(self.point, self.subset, self.l1)
 
 
 @pytest.mark.usefixtures("to_the_end")
@@ -568,5 +573,5 @@ def test_a_constant_column_beside_an_intercept_gets_weight_0(kernels, constant, 
 def test_sweeps_over_columns_of_samples_without_curvature_come_to_an_end(certain):
     sparse = Sparse("well-conditioned", True)
     curvature = np.full(50, certain * 0.0)
-    sparse.point = sparse.point._replace(curvature=curvature)
+    sparse.point = replace(sparse.point, curvature=curvature)
     sparse.by_columns()

@@ -1,6 +1,4 @@
-"""Newton's step and Newton's method, against plain NumPy on small data."""
-
-import math
+"""Newton's method, against plain NumPy on small data."""
 
 import numpy as np
 import pytest
@@ -8,212 +6,36 @@ import scipy.sparse as sp
 from covering import pairwise
 from scipy.optimize import minimize
 from scipy.special import expit
-from small_data import F, breast_cancer, minimum, objective, random_data, solved, theta_of
+from small_data import (
+    CURVATURE_COSTS,
+    F,
+    breast_cancer,
+    force_curvature_cost,
+    minimum,
+    objective,
+    random_data,
+    solved,
+    theta_of,
+)
 
 from benchmarks import judge
-from sklearn_bce._solvers import distance_from_minimum
-from sklearn_bce._solvers.newton import direction as _newton_step
-from sklearn_bce._solvers.newton import starts as newton
-from sklearn_bce._solvers.newton.cost import Costs
-from sklearn_bce._solvers.newton.direction import (
-    FINAL_SHARE,
-    StepFinder,
-    by_conjugate_gradients,
-    positive_solver,
-)
-from sklearn_bce._solvers.newton.line_search import WORTH_A_SEARCH, Step, go_along, slope_on_ray
-
-# What forming and factorising the curvature costs, in passes, so that one way or the other is the
-# way to a step.
-COSTS = {"factorisation": 0.0, "CG": np.inf, "CG, then factorisation": 12.0}
-
-
-def force(monkeypatch, curvature):
-    """Make the curvature cost so many passes, and a sample be of no use."""
-    costs = Costs(one_pass=1.0, curvature=curvature, factor=0.0, size=10**6)
-    monkeypatch.setattr(Costs, "of", lambda problem: costs)
-
-
-# ----- Newton's step ----------------------------------------------------------------------------
-
-
-def _symmetric(eigenvalues, seed=0):
-    n = len(eigenvalues)
-    Q = np.linalg.qr(np.random.default_rng(seed).standard_normal((n, n)))[0]
-    matrix = Q * eigenvalues @ Q.T
-    return (matrix + matrix.T) / 2, Q
-
-
-def test_positive_solver_solves_a_well_conditioned_system():
-    matrix, _ = _symmetric([1.0, 2, 3, 10, 100])
-    rhs = np.arange(5.0) - 2
-    expected = np.linalg.solve(matrix, rhs)
-    np.testing.assert_allclose(positive_solver(matrix)(rhs), expected, rtol=1e-12)
-
-
-@pytest.mark.parametrize("decades", [3, 30, 150])
-def test_positive_solver_does_not_depend_on_units(decades):
-    """(DAD)⁻¹Dr = D⁻¹A⁻¹r: what columns of other units, each with its own penalty, make of A."""
-    matrix, _ = _symmetric([1.0, 2, 3, 10])
-    units, rhs = np.logspace(0, decades, 4), np.array([1.0, -2, 3, 4])
-    got = positive_solver(matrix * units * units[:, None])(rhs * units)
-    np.testing.assert_allclose(got * units, np.linalg.solve(matrix, rhs), rtol=1e-12)
-
-
-@pytest.mark.parametrize("least", [0.0, -1e-15, 1e-18])
-def test_positive_solver_solves_in_the_directions_that_rounding_has_left(least):
-    matrix, Q = _symmetric([1.0, 2, 3, 4, 5, least])
-    rhs = Q[:, :5] @ np.arange(1.0, 6)
-    solution = positive_solver(matrix.copy())(rhs)
-    np.testing.assert_allclose(matrix @ solution, rhs, rtol=0, atol=1e-12)
-    # In the other five directions there is one answer.
-    np.testing.assert_allclose(Q[:, :5].T @ solution, 1.0, rtol=1e-12)
-
-
-def test_positive_solver_takes_the_diagonal_of_a_matrix_with_infinity_or_nan():
-    np.testing.assert_allclose(positive_solver(np.diag([2.0, 0]))(np.array([3.0, 0])), [1.5, 0])
-    for overflow in (np.inf, np.nan):
-        broken = np.diag([1.0, 2.0, 4.0])
-        broken[0, 1] = broken[1, 0] = overflow
-        np.testing.assert_allclose(positive_solver(broken)(np.ones(3)), [1, 0.5, 0.25], rtol=1e-15)
-
-
-def test_positive_solver_of_zeros_returns_zeros():
-    np.testing.assert_array_equal(positive_solver(np.zeros((2, 2)))(np.zeros(2)), [0, 0])
-
-
-def _quadratic(seed=1, sparse=False, C=1.0, away=0.3):
-    """Return a problem, a point of it ``away`` from the minimum, and Newton's step there."""
-    data = random_data(80, 10, seed, sparse=sparse)
-    problem = objective(data, C).standardised()
-    theta = problem.coordinates.from_user(*np.split(minimum(data, C), [10]))
-    point = problem.evaluate(theta + away * np.cos(np.arange(11.0)), hessian=True)
-    return problem, point, -np.linalg.solve(point.hessian, point.gradient)
-
-
-@pytest.mark.parametrize(*pairwise(steps=COSTS, sparse=[False, True], C=[1.0, np.inf]))
-def test_every_way_to_a_step_leads_to_newtons_step(monkeypatch, steps, sparse, C):
-    cost = COSTS[steps]
-    monkeypatch.setattr(_newton_step, "_share_to_ignore", lambda gained: 0.0)  # CG to the end
-    force(monkeypatch, cost)
-    problem, point, newton = _quadratic(sparse=sparse, C=C)
-    if cost > 0:
-        point = point._replace(hessian=None)
-    step = StepFinder(problem, tol=0.0)(point)
-    np.testing.assert_allclose(step.vector, newton, rtol=1e-10)
-    assert step.decrement == pytest.approx(-point.gradient @ newton, rel=1e-12)
-    if step.along is not None:
-        along = problem.evaluate(point.theta + step.vector).z - point.z
-        np.testing.assert_allclose(step.along, along, rtol=0, atol=1e-13)
-
-
-@pytest.mark.parametrize(("away", "share"), [(1.0, 0.5), (1e-3, 0.02)])
-def test_conjugate_gradients_stop_early_and_know_what_they_gained(away, share):
-    problem, point, newton = _quadratic(away=away)
-    before = problem.n_passes
-    step = by_conjugate_gradients(problem, point, tol=0.0)
-    assert problem.n_passes - before < 1 + 11  # the diagonal, and a product for each coordinate
-    bend = step.vector @ point.hessian @ step.vector
-    gained = -point.gradient @ step.vector - bend / 2
-    assert step.decrement / 2 == pytest.approx(gained, rel=1e-12)
-    assert (1 - share) <= gained / (-point.gradient @ newton / 2) <= 1 + 1e-12
-
-
-@pytest.mark.parametrize(*pairwise(along=[False, True], C=[1.0, np.inf]))
-def test_go_along_finds_where_a_far_step_should_end(along, C):
-    """Newton's step overshoots from far out, and from 0 is too short."""
-    data = (np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([0.0, 1, 0, 1]), np.ones(4))
-    problem = objective(data, C)
-    for theta, shorter in ((np.array([7.0, 0.0]), True), (np.array([0.0, 0.0]), False)):
-        point = problem.evaluate(theta, hessian=True)
-        vector = -np.linalg.solve(point.hessian, point.gradient)
-        step = Step(
-            vector,
-            float(-point.gradient @ vector),
-            data[0] @ vector[:1] + vector[1] if along else None,
-        )
-        before = problem.n_passes
-        end, moved = go_along(problem, point, step, hessian=True, search=True)
-        assert moved
-        assert problem.n_passes == before + (1 if along else 2)  # Z·d, and where it ended
-        length = (end.theta - point.theta)[0] / vector[0]
-        assert (length < 1) == shorter
-        np.testing.assert_allclose(end.theta, point.theta + length * vector, rtol=1e-15)
-        assert end.value == pytest.approx(F(end.theta, data, C), rel=1e-13)
-        assert end.hessian is not None
-        for factor in (0.8, 1.25):  # F is least between these
-            assert F(point.theta + factor * length * vector, data, C) > end.value
-
-
-def test_go_along_halves_a_step_of_which_it_expected_little():
-    problem, point, newton = _quadratic(away=0.1)
-    small = WORTH_A_SEARCH * point.value
-    end, moved = go_along(problem, point, Step(64 * newton, small), hessian=False)
-    length = (end.theta - point.theta)[0] / (64 * newton[0])
-    assert moved
-    assert length == pytest.approx(2.0 ** round(math.log2(length)), rel=1e-12)
-    assert length < 1
-    assert end.value <= point.value - 1e-4 * length * small
-
-
-def test_go_along_takes_the_whole_step_where_it_can():
-    problem, point, newton = _quadratic(away=1e-3)
-    decrement = float(-point.gradient @ newton)
-    before = problem.n_passes
-    end, moved = go_along(problem, point, Step(newton, decrement), hessian=False)
-    assert (moved, problem.n_passes, end.hessian) == (True, before + 1, None)
-    np.testing.assert_array_equal(end.theta, point.theta + newton)
-
-
-def test_go_along_goes_nowhere_uphill():
-    problem, point, newton = _quadratic(away=0.1)
-    decrement = float(-point.gradient @ newton)
-    end, moved = go_along(problem, point, Step(-newton, decrement), hessian=False)
-    assert (moved, end) == (False, point)
-
-
-@pytest.mark.parametrize(*pairwise(l1_ratio=[0.0, 0.4, 1.0], standardised=[False, True]))
-def test_slope_on_ray_is_the_derivative_from_the_right(l1_ratio, standardised):
-    """By differences from the right, and past the places where weights change their signs."""
-    weight = (data := random_data(40, 4))[2]
-    problem = objective(data, 0.3, l1_ratio=l1_ratio)
-    problem = problem.standardised() if standardised else problem
-    theta, vector = np.array([0.5, 0.0, -0.25, 0.0, 0.1]), np.array([-1.0, 2.0, 0.5, 0.0, -0.7])
-    point, along = problem.evaluate(theta), problem.outputs(vector)
-    slope = slope_on_ray(problem, point, vector, along)
-
-    def value(t, l1_ratio):
-        w, b = problem.coordinates.to_user(theta + t * vector)
-        strength = 1 / (0.3 * weight.sum())
-        smooth = F(np.append(w, b), data, np.inf) + (1 - l1_ratio) * strength / 2 * w @ w
-        return smooth, l1_ratio * strength * np.abs(w).sum()
-
-    h = 1e-4
-    before = problem.n_passes
-    for t in (0.0, 0.25, 0.5, 0.75, 3.0):  # at 0.5 both of those that were not 0 are
-        smooth, norm = np.array([value(t + k * h, l1_ratio) for k in (-1, 0, 1)]).T
-        first, second = slope(t)
-        central, right = (smooth[2] - smooth[0]) / (2 * h), (norm[2] - norm[1]) / h
-        assert first == pytest.approx(central + right, abs=1e-8)
-        assert second == pytest.approx((smooth[2] - 2 * smooth[1] + smooth[0]) / h**2, abs=1e-6)
-    assert problem.n_passes == before
-
-
-# ----- Newton's method --------------------------------------------------------------------------
+from sklearn_bce._solvers import Settings, distance_from_minimum
+from sklearn_bce._solvers.newton import SOLVER
+from sklearn_bce._solvers.newton.proximal import direction_rule
 
 
 @pytest.fixture
-def find_step(request, monkeypatch):
-    force(monkeypatch, COSTS[request.param])
+def curvature_cost(request, monkeypatch):
+    force_curvature_cost(monkeypatch, CURVATURE_COSTS[request.param])
 
 
 def every_step(**axes):
     """Parametrise a test by pairs of ways to a step and of other values."""
 
     def decorate(test):
-        cases = pairwise(find_step=COSTS, **axes)
-        return pytest.mark.parametrize(*cases, indirect=["find_step"])(
-            pytest.mark.usefixtures("find_step")(test)
+        cases = pairwise(curvature_cost=CURVATURE_COSTS, **axes)
+        return pytest.mark.parametrize(*cases, indirect=["curvature_cost"])(
+            pytest.mark.usefixtures("curvature_cost")(test)
         )
 
     return decorate
@@ -324,41 +146,6 @@ def test_newton_without_tolerance_runs_all_iterations_even_where_there_is_no_min
     assert result.loss_curve[-1] < 1e-15
 
 
-def test_a_hessian_is_needed_for_tall_data_and_not_for_wide():
-    tall, wide = random_data(500, 5), random_data(300, 2000, sparse=True)
-    assert StepFinder(objective(tall), 1e-6).needs_hessian
-    assert not StepFinder(objective(wide), 1e-6).needs_hessian
-
-
-@pytest.mark.parametrize("tol", [1e-6, 1.0])
-def test_products_are_given_up_where_they_have_cost_as_much_as_a_factorisation(monkeypatch, tol):
-    force(monkeypatch, 9.0)
-    problem, point, newton = _quadratic()
-    point = problem.evaluate(point.theta)
-    find_step = StepFinder(problem, tol)
-    assert not find_step.needs_hessian  # 8 products are expected, and 9 may be tried
-    monkeypatch.setattr(find_step, "_spent", 7)
-    before = problem.n_passes
-    step = find_step(point)
-    assert problem.n_passes - before == 1 + 2  # the diagonal, and the two products that are left
-    assert (step.n_products, step.complete) == (2, False)
-    # What they have gained is taken along, and the next step is Newton's.
-    gained = -point.gradient @ step.vector - step.vector @ _quadratic()[1].hessian @ step.vector / 2
-    assert step.decrement / 2 == pytest.approx(gained, rel=1e-12)
-    assert find_step.needs_hessian
-    step = find_step(problem.evaluate(point.theta, hessian=True))
-    np.testing.assert_allclose(step.vector, newton, rtol=1e-10)
-    assert not find_step.needs_hessian
-
-
-@pytest.mark.parametrize("away", [1e-1, 1e-3])
-def test_a_last_step_by_conjugate_gradients_bounds_what_is_left(away):
-    """The bound of the residual's energy holds whatever the columns are like."""
-    problem, point, newton = _quadratic(away=away, C=100.0)
-    step = by_conjugate_gradients(problem, point, tol=np.inf)
-    assert step.decrement >= (1 - FINAL_SHARE) * -point.gradient @ newton
-
-
 @pytest.mark.parametrize("sparse", [False, True])
 def test_distance_from_minimum(sparse):
     data = random_data(sparse=sparse)
@@ -371,7 +158,7 @@ def test_distance_from_minimum(sparse):
 
 
 def test_distance_from_minimum_is_at_most_f():
-    """F is never below 0, whatever a model says where samples are known too surely to bend it."""
+    """F is never below 0, whatever a model without curvature promises."""
     data = random_data()
     w = np.array([-200.0, -300.0, 100.0])
     got = distance_from_minimum(objective(data, np.inf), w, 0.0)
@@ -386,28 +173,34 @@ def test_along_a_path_a_fit_begins_at_the_minimum_where_losses_are_parabolas(fac
     """
     X, y, weight = random_data(n_features=1)
     first = objective((X, y, weight), 1e-3, False, l1_ratio=1e-3)
-    settings = newton.Settings(tol=1e-14, warm_start=True)
-    before = newton.SOLVER.solve(first, np.zeros(1), 0.0, settings).path_state
+    settings = Settings(tol=1e-14, warm_start=True)
+    before = SOLVER.solve(first, np.zeros(1), 0.0, settings).path_state
     other = objective((X, y, weight), 1e-3 * factor, False, l1_ratio=1e-3)
-    theta = before.expected(other.in_coordinates(before.coordinates), 1e-14)
+    there = other.in_coordinates(before.coordinates)
+    theta = direction_rule(there, 1e-14, for_path=True).predict_start(before)
     got, _ = before.coordinates.to_user(theta)
-    share, strength = weight / weight.sum(), 1 / (1e-3 * factor * weight.sum())
-    g, bend = share @ ((y - 0.5) * X[:, 0]), share @ X[:, 0] ** 2 / 4 + 0.999 * strength
-    least = np.sign(g) * (abs(g) - 1e-3 * strength) / bend
+    normalised_weight, strength = weight / weight.sum(), 1 / (1e-3 * factor * weight.sum())
+    g, curvature = (
+        normalised_weight @ ((y - 0.5) * X[:, 0]),
+        normalised_weight @ X[:, 0] ** 2 / 4 + 0.999 * strength,
+    )
+    least = np.sign(g) * (abs(g) - 1e-3 * strength) / curvature
     assert got[0] == pytest.approx(least, rel=1e-3)
 
 
 def _least(data, C, l1_ratio):
     """Return the least F, of w = p − q with p, q >= 0, by SciPy."""
     X, y, weight = data
-    n, share, strength = X.shape[1], weight / weight.sum(), 1 / (C * weight.sum())
+    n, normalised_weight, strength = X.shape[1], weight / weight.sum(), 1 / (C * weight.sum())
 
     def value_and_gradient(v):
         w, kappa = v[:n] - v[n:-1], l1_ratio * strength
         z = X @ w + v[-1]
-        slope = share * (expit(z) - y)
+        slope = normalised_weight * (expit(z) - y)
         of_w = X.T @ slope + (1 - l1_ratio) * strength * w
-        smooth = share @ (np.logaddexp(0, z) - y * z) + (1 - l1_ratio) / 2 * strength * w @ w
+        smooth = (
+            normalised_weight @ (np.logaddexp(0, z) - y * z) + (1 - l1_ratio) / 2 * strength * w @ w
+        )
         gradient = np.concatenate([of_w + kappa, -of_w + kappa, [slope.sum()]])
         return smooth + kappa * v[:-1].sum(), gradient
 
@@ -424,8 +217,8 @@ def test_tol_holds_along_a_path_of_large_steps_in_c(seed):
     w, b, path_state = np.zeros(30), 0.0, None
     for C in (0.05, 15.0, 4500.0):
         problem = objective(data, C, l1_ratio=0.5)
-        settings = newton.Settings(tol=tol, warm_start=True, path_state=path_state)
-        result = newton.SOLVER.solve(problem, w, b, settings)
+        settings = Settings(tol=tol, warm_start=True, path_state=path_state)
+        result = SOLVER.solve(problem, w, b, settings)
         w, b, path_state = result.w, result.b, result.path_state
         l1_norm = 0.5 / (C * data[2].sum()) * np.sum(np.abs(w))
         value = F(theta_of(result), data, 2 * C) + l1_norm  # ρ = ½ leaves half of the L2 penalty

