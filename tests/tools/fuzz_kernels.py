@@ -1,7 +1,7 @@
-"""Random calls of the public API, to be run by hand on kernels built with a sanitiser.
+"""Random calls of the public API, to be run on kernels built with a sanitiser.
 
-    python tests/fuzz_kernels.py --seconds 300 --seed 0
-    python tests/fuzz_kernels.py --malformed --seconds 60
+    python tests/tools/fuzz_kernels.py --seconds 300 --seed 0
+    python tests/tools/fuzz_kernels.py --malformed --seconds 60
 
 A call may end well, or in an exception that says what is wrong. All else is a finding: a process
 that dies or never ends, any other exception, an estimator that an error has changed, weights that
