@@ -1,0 +1,87 @@
+"""The measurements of constants: each is of a constant that exists, and leaves it as it was."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks import tuning, unit_costs
+from benchmarks.generators import gaussian
+from benchmarks.problems import generated
+from benchmarks.tuning import CONSTANTS, NAMES, Compiled, Measured, Tried
+from sklearn_bce._solvers.newton import cost, direction
+
+TRIED = [each for each in CONSTANTS if isinstance(each, Tried)]
+
+
+@pytest.mark.parametrize("constant", CONSTANTS, ids=NAMES)
+def test_constant_exists(constant):
+    assert np.all(np.asarray(constant.present, dtype=float) >= 0)
+
+
+@pytest.mark.parametrize("constant", TRIED, ids=lambda constant: constant.name)
+def test_the_present_value_is_among_those_tried_on_some_problem(constant):
+    assert constant.present in constant.values
+    assert constant.problems
+
+
+def test_a_constant_is_found_with_and_without_its_module():
+    name = "_solvers.newton.cost.NEAR_PRODUCTS"
+    assert tuning.named("NEAR_PRODUCTS") == tuning.named("cost.NEAR_PRODUCTS") == tuning.named(name)
+
+
+def test_a_constant_that_is_not_measured_is_an_error_that_lists_the_others(capsys):
+    with pytest.raises(SystemExit):
+        tuning.main(["NO_SUCH_CONSTANT"])
+    assert "NEAR_PRODUCTS" in capsys.readouterr().err
+
+
+def test_a_value_is_replaced_where_it_is_imported_and_put_back():
+    constant = Tried("_solvers.newton.cost", "NEAR_PRODUCTS", (1, 2), [])
+    before = cost.NEAR_PRODUCTS
+    with tuning.replaced(constant, 12):
+        assert cost.NEAR_PRODUCTS == direction.NEAR_PRODUCTS == 12
+    assert cost.NEAR_PRODUCTS == direction.NEAR_PRODUCTS == before
+
+
+def test_table_of_values_tried(monkeypatch, capsys):
+    small = generated("small", gaussian, 200, 4)
+    (present,) = tuning.named("WORTH_A_SEARCH")
+    constant = Tried(present.module, present.name, (present.present, np.inf), [small])
+    monkeypatch.setattr(tuning, "named", lambda word: [constant])
+    tuning.main(["WORTH_A_SEARCH", "--repeats", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[2:4]] == ["small", "small"]
+    assert "1.00" in lines[2]
+
+
+def test_fits_along_a_path_are_added_up():
+    small = replace(generated("small", gaussian, 200, 4), l1_ratio=1.0)
+    constant = Tried("_solvers.newton.cost", "NEAR_PRODUCTS", (3,), [small], along_path=True)
+    fits = tuning.fits_of(constant, small, 0)
+    assert len(fits) == 10
+    (trial,) = tuning.trials_of(constant, (3,), small, 1)
+    assert trial.iterations == sum(fit.iterations for fit in fits)
+
+
+def test_measured_constant_is_printed_beside_the_figure():
+    constant = Measured("_solvers.newton.cost", "READING", lambda: (7.0, 2e7), 0)
+    assert tuning.measured_line(constant) == f"READING = {cost.READING:g}, measured 7"
+
+
+@pytest.mark.parametrize("name", ["call", "factor", "matrix_sweep", "steps_from_zero"])
+def test_unit_costs_are_positive(name, monkeypatch):
+    monkeypatch.setattr(unit_costs, "SECONDS", 0.0)
+    monkeypatch.setattr(unit_costs, "REPEATS", 1)
+    assert getattr(unit_costs, name)() > 0
+
+
+def test_kernels_as_they_are_are_measured_for_a_compiled_constant(monkeypatch, capsys):
+    small = generated("small", gaussian, 200, 4)
+    constant = Compiled("_kernels/sgd.pyx", "BLAS_WIDTH", (64,), [small], {"solver": "sgd"})
+    monkeypatch.setattr(tuning, "named", lambda word: [constant])
+    tuning.main(["BLAS_WIDTH", "--json", "--repeats", "1"])
+    (trial,) = json.loads(capsys.readouterr().out)
+    assert trial["problem"] == "small"
+    assert trial["value"] == constant.present
