@@ -80,12 +80,14 @@ SINGLE = [generated(f"float32, {n} rows", in_single_precision, n, 20) for n in (
 class Measured:
     """A constant that is a cost or a count.
 
-    `measure` returns the figure, or a tuple of which `item` is the figure.
+    `measure` returns the figure, or a tuple of which `item` is the figure. Where the `unit` is
+    nanoseconds, the figure is also given as a multiple of `DENSE_PASS`: only such ratios matter.
     """
 
     module: str
     name: str
     measure: Callable[[], Any]
+    unit: str = "ns"
     item: int | None = None
 
     @property
@@ -141,12 +143,12 @@ CONSTANTS: list[Measured | Tried] = [
     Measured(COST, "MATRIX_SWEEP", unit_costs.matrix_sweep),
     Measured(COST, "FACTOR", unit_costs.factor),
     Measured(COST, "CALL", unit_costs.call),
-    Measured(COST, "READING", unit_costs.reading, 0),
-    Measured(COST, "CALL_OF_PARTS", unit_costs.reading, 1),
-    Measured(COST, "NEAR_PRODUCTS", unit_costs.near_products),
-    Measured(COST, "TYPICAL_PRODUCTS", unit_costs.typical_products),
-    Measured(COST, "TYPICAL_SWEEPS", unit_costs.typical_sweeps),
-    Measured(COST, "STEPS_FROM_ZERO", unit_costs.steps_from_zero),
+    Measured(COST, "READING", unit_costs.reading, item=0),
+    Measured(COST, "CALL_OF_PARTS", unit_costs.reading, item=1),
+    Measured(COST, "NEAR_PRODUCTS", unit_costs.near_products, unit=""),
+    Measured(COST, "TYPICAL_PRODUCTS", unit_costs.typical_products, unit=""),
+    Measured(COST, "TYPICAL_SWEEPS", unit_costs.typical_sweeps, unit=""),
+    Measured(COST, "STEPS_FROM_ZERO", unit_costs.steps_from_zero, unit=""),
     Tried(COST, "LEAST_ROWS_PER_COORDINATE", (3, 10, 30), SAMPLED),
     Tried(COST, "LARGEST_SHARE", (0.05, 0.25, 0.5), SAMPLED),
     Tried(STARTS, "SHARE_OF_SAMPLING_ERROR", (0.01, 0.1, 1.0), SAMPLED),
@@ -373,11 +375,13 @@ def measured_line(constant: Measured) -> str:
     """Return the constant's value and the figure measured."""
     figure = constant.measure()
     figure = figure if constant.item is None else figure[constant.item]
-    figures, present = np.atleast_1d(figure), np.atleast_1d(constant.present)
-    pairs = [
-        f"{have:g}, measured {there:.3g}" for have, there in zip(present, figures, strict=True)
-    ]
-    return f"{constant.name} = {'; '.join(pairs)}"
+    words = []
+    for have, there in zip(np.atleast_1d(constant.present), np.atleast_1d(figure), strict=True):
+        words.append(f"{have:g}, measured {there:.3g}")
+        if constant.unit == "ns":
+            usual, measured = named("DENSE_PASS")[0].present, unit_costs.dense_pass()
+            words[-1] += f" ({have / usual:.3g} and {there / measured:.3g} times DENSE_PASS)"
+    return f"{constant.name} = {'; '.join(words)}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

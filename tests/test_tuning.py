@@ -66,8 +66,14 @@ def test_fits_along_a_path_are_added_up():
 
 
 def test_measured_constant_is_printed_beside_the_figure():
-    constant = Measured("_solvers.newton.cost", "READING", lambda: (7.0, 2e7), 0)
-    assert tuning.measured_line(constant) == f"READING = {cost.READING:g}, measured 7"
+    constant = Measured("_solvers.newton.cost", "NEAR_PRODUCTS", lambda: (7.0, 2e7), "", 0)
+    assert tuning.measured_line(constant) == f"NEAR_PRODUCTS = {cost.NEAR_PRODUCTS}, measured 7"
+
+
+def test_a_cost_is_also_given_in_passes(monkeypatch):
+    monkeypatch.setattr(unit_costs, "dense_pass", lambda: 2.0)
+    constant = Measured("_solvers.newton.cost", "CALL", lambda: 7.0)
+    assert "3.5 times DENSE_PASS" in tuning.measured_line(constant)
 
 
 @pytest.mark.parametrize("name", ["call", "factor", "matrix_sweep", "steps_from_zero"])
