@@ -294,7 +294,7 @@ def trials_of(
         for value in values:
             with replaced(constant, value):
                 fits[value].append(fits_of(constant, problem, max(turn, 0)))
-    problem.forget()
+    problem.release()
 
     def total(turns: list[list[Fit]], figure: str) -> float:
         return float(median(sum(getattr(fit, figure) for fit in turn) for turn in turns[1:]))

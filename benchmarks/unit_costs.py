@@ -203,7 +203,7 @@ def products_of_steps(preconditioned: bool) -> list[int]:
     try:
         for problem in problems_named("correlated", "text", "one-hot", "heavy tails", "Gaussian"):
             fitted(problem)
-            problem.forget()
+            problem.release()
     finally:
         direction.by_conjugate_gradients = plain
     return counts
@@ -240,7 +240,7 @@ def typical_sweeps() -> float:
         for problem in L1:
             if "text 2" in problem.name:
                 fitted(problem)
-                problem.forget()
+                problem.release()
     finally:
         space.csc_coordinate_descent, quadratic.ColumnModel.minimum = plain, minimum
     return float(np.median(counts))
