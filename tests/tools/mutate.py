@@ -17,9 +17,9 @@ the head is the one edit. `which` says which of several equal places is meant, `
 tests of the file, and `equivalent` says why no test can notice the mutant.
 
 Each mutant is made in a copy of the tree, and the tests named are run until one fails. Kernels are
-compiled once for each copy, and again there for a mutant of a kernel. All take more than an hour of
-one core. The exit code is 1 if a mutant that is not equivalent survives, or the place of one is
-gone, and 2 if the tests fail on the package as it is.
+compiled once, and again in one of the copies for a mutant of a kernel. All mutants take more than
+an hour of one core. The exit code is 1 if a mutant that is not equivalent survives, or the place of
+one is gone, and 2 if the tests fail on the package as it is.
 """
 
 import argparse
@@ -112,7 +112,9 @@ def rewritten(table: Path = TABLE, package: Path = ROOT / "sklearn_bce") -> str:
     return "".join(lines)
 
 
-def run_python(command: list[str], tree: Path) -> subprocess.CompletedProcess[str]:
+def run_python(
+    command: list[str], tree: Path, timeout: float | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run Python in a tree, with the package of that tree; no bytecode is left to be stale."""
     return subprocess.run(
         [sys.executable, *command],
@@ -120,7 +122,7 @@ def run_python(command: list[str], tree: Path) -> subprocess.CompletedProcess[st
         env=os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
-        timeout=TIMEOUT,
+        timeout=timeout,
     )
 
 
@@ -146,16 +148,18 @@ def build(tree: Path) -> dict[Path, bytes]:
     return {kernel: kernel.read_bytes() for kernel in source.glob("*.so")}
 
 
-def first_failure(tests: list[str], tree: Path) -> str:
-    """Return the first test that fails in a tree; "" if all pass."""
+def first_failure(tests: list[str], tree: Path, timeout: float | None = None) -> str:
+    """Return the first test that fails in a tree, or does not end in time; "" if all pass."""
     files = [f"tests/test_{name}.py" for name in tests]
     options = ["-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider"]
     try:
-        result = run_python(["-m", "pytest", *options, *files], tree)
+        result = run_python(["-m", "pytest", *options, *files], tree, timeout)
     except subprocess.TimeoutExpired:
         return "a test that does not end"
     if result.returncode == 0:
         return ""
+    if result.returncode < 0:
+        return f"a crash by signal {-result.returncode}"
     failed = re.search(r"^(?:FAILED|ERROR) (?:tests/)?(\S+)", result.stdout, re.MULTILINE)
     if failed is None or "file or directory not found" in result.stderr:
         raise SystemExit(f"pytest has not run in {tree}.\n{result.stdout}{result.stderr}")
@@ -174,7 +178,7 @@ def fate_of(mutant: Mutant, tree: Path) -> tuple[str, str]:
         path.write_text(changed(mutant.old, mutant.new, text, match), "utf-8")
         if path.suffix != ".py" and build(tree) == kernels:
             raise SystemExit(f"{mutant.name}: the kernels have not been compiled anew.")
-        noticed = first_failure(mutant.tests, tree)
+        noticed = first_failure(mutant.tests, tree, TIMEOUT)
     finally:
         path.write_text(text, "utf-8")
         for kernel, code in kernels.items():
