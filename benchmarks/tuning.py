@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,7 +38,7 @@ from benchmarks.data_files import problems_of
 from benchmarks.fits import Fit, fit_alone
 from benchmarks.generators import gaussian
 from benchmarks.problems import FULL, L1, Problem, generated
-from sklearn_bce import BCENeuronClassifier, l1_min_c
+from sklearn_bce import BCENeuronClassifier, fit_from_chunks, l1_min_c
 
 ROOT = Path(__file__).parents[1]
 REPEATS = 5  # fits with each value, in turns; the median time counts
@@ -76,6 +77,38 @@ def in_single_precision(n_samples: int, n_features: int) -> tuple[np.ndarray, np
 SINGLE = [generated(f"float32, {n} rows", in_single_precision, n, 20) for n in (20_000, 200_000)]
 
 
+def alone(problem: Problem, model: BCENeuronClassifier) -> list[Fit]:
+    """Fit once."""
+    return [fit_alone(problem, model, np.inf)]
+
+
+def along_path(problem: Problem, model: BCENeuronClassifier) -> list[Fit]:
+    """Fit ten times with warm starts, from 1.5 times the least C of a weight to 1000 times it."""
+    X, _, y, _ = problem.split
+    model = model.set_params(warm_start=True)
+    strengths = l1_min_c(X, y) * np.geomspace(1.5, 1000, 10)
+    return [timed(lambda C=C: model.set_params(C=C).fit(X, y)) for C in strengths]
+
+
+def from_chunks(problem: Problem, model: BCENeuronClassifier) -> list[Fit]:
+    """Fit to four chunks of the rows by `fit_from_chunks`."""
+    X, _, y, _ = problem.split
+    edges = np.linspace(0, X.shape[0], 5).astype(int)
+    chunks = [(X[start:stop], y[start:stop]) for start, stop in pairwise(edges)]
+    return [timed(lambda: fit_from_chunks(model, lambda: iter(chunks)))]
+
+
+def timed(fit: Callable[[], BCENeuronClassifier]) -> Fit:
+    """Return the record of a fit, without scores."""
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = fit()
+    seconds, iterations = time.perf_counter() - start, float(np.max(model.n_iter_))
+    value, passes = model.loss_curve_[-1], float(model.n_passes_)
+    return Fit(seconds, value, np.nan, np.nan, iterations=iterations, passes=passes)
+
+
 @dataclass(frozen=True)
 class Measured:
     """A constant that is a cost or a count.
@@ -101,8 +134,7 @@ class Tried:
     """A constant that is tried with other values.
 
     `values` has the present value among them. The fits are of `problems`, with `parameters` for
-    the estimator; with `along_path`, ten fits with warm starts from a C that leaves next to no
-    weight.
+    the estimator, made by `fit`: `alone`, `along_path` or `from_chunks`.
     """
 
     module: str
@@ -110,7 +142,7 @@ class Tried:
     values: tuple[Any, ...]
     problems: list[Problem]
     parameters: dict[str, Any] = field(default_factory=dict)
-    along_path: bool = False
+    fit: Callable[[Problem, BCENeuronClassifier], list[Fit]] = alone
 
     @property
     def present(self) -> Any:
@@ -168,8 +200,8 @@ CONSTANTS: list[Measured | Tried] = [
     Tried(PROXIMAL, "LEAST_SPARSE_COLUMNS", (100, 1000, 10_000), SPARSE_L1),
     Tried(PROXIMAL, "COLUMNS_PER_WEIGHT", (2, 4, 16), SPARSE_L1),
     Tried(PROXIMAL, "FEW", (0.05, 0.25, 1.0), SPARSE_L1),
-    Tried(PROXIMAL, "MANY_COLUMNS", (0, 500), SPARSE_L1, along_path=True),
-    Tried(PROXIMAL, "CARE", (0.002, 0.02, 1.0), SPARSE_L1, along_path=True),
+    Tried(PROXIMAL, "MANY_COLUMNS", (0, 500), SPARSE_L1, fit=along_path),
+    Tried(PROXIMAL, "CARE", (0.002, 0.02, 1.0), SPARSE_L1, fit=along_path),
     Tried(QUADRATIC, "SHARE", (1e-6, 1e-4, 1e-2), SPARSE_L1),
     Tried(QUADRATIC, "LARGEST_SHARE", (0.01, 0.1, 0.5), SPARSE_L1),
     Tried(QUADRATIC, "ROOT_OF_MATRIX", (1, 2, 4), SPARSE_L1),
@@ -180,6 +212,7 @@ CONSTANTS: list[Measured | Tried] = [
     Tried(QUADRATIC, "FAR_FACES", (1, 4, 16), SPARSE_L1),
     Tried("_objective.in_memory", "LARGE_ELEMENTS", (2**16, 2**20, 2**24), SINGLE),
     Tried("_objective.rows", "BLOCK_ELEMENTS", (2**14, 2**16, 2**18, 2**20), BLOCKS),
+    Tried("_objective.summary", "ROWS_PER_COORDINATE", (5, 20, 80), SIZES, fit=from_chunks),
     Tried(THREADS, "WORTH_A_THREAD", (2**16, 2**19, 2**22, 2**62), SIZES),
     Tried(THREADS, "SPARSE_WORK", (1, 3, 10), PRODUCTS),
     Tried(THREADS, "CURVATURE_WORK", (1, 8, 64), SIZES),
@@ -251,40 +284,6 @@ class Trial:
     objective: float
 
 
-def fits_of(constant: Tried, problem: Problem, turn: int) -> list[Fit]:
-    """Return the fits of one turn: one, or those along a path of C."""
-    parameters = {"l1_ratio": problem.l1_ratio} | constant.parameters
-    model = BCENeuronClassifier(C=problem.C, random_state=turn, **parameters)
-    if not constant.along_path:
-        return [fit_alone(problem, model, np.inf)]
-    return list(fits_along_path(problem, model))
-
-
-def fits_along_path(problem: Problem, model: BCENeuronClassifier) -> Iterator[Fit]:
-    """Fit ten times with warm starts, from 1.5 times the least C of a weight to 1000 times it."""
-    X, _, y, _ = problem.split
-    model.set_params(warm_start=True)
-    for C in l1_min_c(X, y) * np.geomspace(1.5, 1000, 10):
-        seconds, fitted = timed(model.set_params(C=C), X, y)
-        yield Fit(
-            seconds,
-            fitted.loss_curve_[-1],
-            np.nan,
-            np.nan,
-            iterations=float(np.max(fitted.n_iter_)),
-            passes=float(fitted.n_passes_),
-        )
-
-
-def timed(model: BCENeuronClassifier, X: Any, y: np.ndarray) -> tuple[float, BCENeuronClassifier]:
-    """Return the seconds of a fit, and the model."""
-    start = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(X, y)
-    return time.perf_counter() - start, model
-
-
 def trials_of(
     constant: Tried, values: Sequence[Any], problem: Problem, repeats: int
 ) -> list[Trial]:
@@ -293,7 +292,9 @@ def trials_of(
     for turn in range(-1, repeats):
         for value in values:
             with replaced(constant, value):
-                fits[value].append(fits_of(constant, problem, max(turn, 0)))
+                model = BCENeuronClassifier(C=problem.C, random_state=max(turn, 0))
+                model.set_params(l1_ratio=problem.l1_ratio, **constant.parameters)
+                fits[value].append(constant.fit(problem, model))
     problem.release()
 
     def total(turns: list[list[Fit]], figure: str) -> float:

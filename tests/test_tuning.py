@@ -10,6 +10,7 @@ from benchmarks import tuning, unit_costs
 from benchmarks.generators import gaussian
 from benchmarks.problems import generated
 from benchmarks.tuning import CONSTANTS, NAMES, Compiled, Measured, Tried
+from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._solvers.newton import cost, direction
 
 TRIED = [each for each in CONSTANTS if isinstance(each, Tried)]
@@ -56,13 +57,16 @@ def test_table_of_values_tried(monkeypatch, capsys):
     assert "1.00" in lines[2]
 
 
-def test_fits_along_a_path_are_added_up():
+@pytest.mark.parametrize("fit", [tuning.alone, tuning.along_path, tuning.from_chunks])
+def test_figures_of_several_fits_are_added_up(fit):
     small = replace(generated("small", gaussian, 200, 4), l1_ratio=1.0)
-    constant = Tried("_solvers.newton.cost", "NEAR_PRODUCTS", (3,), [small], along_path=True)
-    fits = tuning.fits_of(constant, small, 0)
-    assert len(fits) == 10
-    (trial,) = tuning.trials_of(constant, (3,), small, 1)
-    assert trial.iterations == sum(fit.iterations for fit in fits)
+    constant = Tried("_solvers.newton.cost", "NEAR_PRODUCTS", (cost.NEAR_PRODUCTS,), [small])
+    constant = replace(constant, fit=fit)
+    (trial,) = tuning.trials_of(constant, constant.values, small, 1)
+    fits = fit(small, BCENeuronClassifier(C=small.C, l1_ratio=1.0, random_state=0))
+    assert len(fits) == (10 if fit is tuning.along_path else 1)
+    assert trial.iterations == sum(each.iterations for each in fits) > 0
+    assert trial.objective == sum(each.objective for each in fits)
 
 
 def test_measured_constant_is_printed_beside_the_figure():
