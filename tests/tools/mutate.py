@@ -176,8 +176,8 @@ def fate_of(mutant: Mutant, tree: Path) -> tuple[str, str]:
     kernels = {each: each.read_bytes() for each in (package / "_kernels").glob("*.so")}
     try:
         path.write_text(changed(mutant.old, mutant.new, text, match), "utf-8")
-        if path.suffix != ".py" and build(tree) == kernels:
-            raise SystemExit(f"{mutant.name}: the kernels have not been compiled anew.")
+        if path.suffix != ".py":
+            check_compiled(mutant, path, kernels, build(tree))
         noticed = first_failure(mutant.tests, tree, TIMEOUT)
     finally:
         path.write_text(text, "utf-8")
@@ -186,6 +186,19 @@ def fate_of(mutant: Mutant, tree: Path) -> tuple[str, str]:
     if noticed:
         return "killed", noticed
     return ("equivalent", "") if mutant.equivalent else ("SURVIVED", "")
+
+
+def check_compiled(
+    mutant: Mutant, path: Path, before: dict[Path, bytes], after: dict[Path, bytes]
+) -> None:
+    """Raise SystemExit unless the kernels that have changed are users of the mutant's file."""
+    users = {path.stem}
+    if path.suffix != ".pyx":
+        sources = path.parent.glob("*.pyx")
+        users = {each.stem for each in sources if path.stem in each.read_text("utf-8")}
+    changed_kernels = {each.name.split(".")[0] for each in after if after[each] != before[each]}
+    if not changed_kernels or not changed_kernels <= users:
+        raise SystemExit(f"{mutant.name}: compiled anew: {changed_kernels}, of {users}")
 
 
 def copies(folder: Path, number: int) -> "queue.Queue[Path]":
