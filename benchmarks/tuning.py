@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -312,30 +313,50 @@ def try_values(constant: Tried, more: Sequence[Problem], repeats: int) -> list[l
     if not isinstance(constant, Compiled):
         problems = [*constant.problems, *more]
         return [trials_of(constant, constant.values, each, repeats) for each in problems]
-    by_value = [trials_of_build(constant, value, repeats) for value in constant.values]
+    with tempfile.TemporaryDirectory() as folder:
+        trees = [build_with(constant, value, Path(folder, str(value))) for value in constant.values]
+        turns = [[trials_in(tree, constant) for tree in trees] for _ in range(repeats)]
+    by_value = [
+        [median_trial(of_problem) for of_problem in zip(*of_value, strict=True)]
+        for of_value in zip(*turns, strict=True)
+    ]
     return [list(trials) for trials in zip(*by_value, strict=True)]
 
 
-def trials_of_build(constant: Compiled, value: int, repeats: int) -> list[Trial]:
-    """Return the trials of a value with the kernels compiled for it, in a copy of the tree."""
-    with tempfile.TemporaryDirectory() as folder:
-        tree, target = Path(folder, "tree"), Path(folder, "target")
-        ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "*.so", "*.c", "results")
-        shutil.copytree(ROOT, tree, ignore=ignored)
-        source = tree / "sklearn_bce" / constant.module
-        text = source.read_text("utf-8")
-        text = re.sub(constant.pattern, rf"\g<1>{value}", text, flags=re.MULTILINE)
-        source.write_text(text, "utf-8")
-        install = ["-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), "."]
-        if find_spec("Cython") and find_spec("setuptools"):
-            install.append("--no-build-isolation")
-        subprocess.run([sys.executable, *install], cwd=tree, check=True)
-        for kernel in target.glob("sklearn_bce/_kernels/*.so"):
-            shutil.copy(kernel, source.parent)
-        command = ["-m", "benchmarks.tuning", constant.name, "--json", "--repeats", str(repeats)]
-        found = subprocess.run(
-            [sys.executable, *command], cwd=tree, check=True, capture_output=True, text=True
-        )
+def median_trial(trials: Sequence[Trial]) -> Trial:
+    """Return the trial of median time."""
+    return sorted(trials, key=lambda trial: trial.seconds)[len(trials) // 2]
+
+
+def build_with(constant: Compiled, value: int, tree: Path) -> Path:
+    """Copy the source tree, compile its kernels with a value of a constant; return the copy."""
+    ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "*.so", "*.c", "results")
+    shutil.copytree(ROOT, tree, ignore=ignored)
+    source = tree / "sklearn_bce" / constant.module
+    text = source.read_text("utf-8")
+    text = re.sub(constant.pattern, rf"\g<1>{value}", text, flags=re.MULTILINE)
+    source.write_text(text, "utf-8")
+    target = tree / "target"
+    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), "."]
+    if find_spec("Cython") and find_spec("setuptools"):
+        install.append("--no-build-isolation")
+    subprocess.run([sys.executable, *install], cwd=tree, check=True)
+    for kernel in target.glob("sklearn_bce/_kernels/*.so"):
+        shutil.copy(kernel, source.parent)
+    return tree
+
+
+def trials_in(tree: Path, constant: Compiled) -> list[Trial]:
+    """Return the trials of a process that uses the kernels of a tree, one for each problem."""
+    command = ["-m", "benchmarks.tuning", constant.name, "--json", "--repeats", "1"]
+    found = subprocess.run(
+        [sys.executable, *command],
+        cwd=tree,
+        env=os.environ | {"PYTHONPATH": str(tree)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return [Trial(**each) for each in json.loads(found.stdout)]
 
 

@@ -95,3 +95,24 @@ def test_kernels_as_they_are_are_measured_for_a_compiled_constant(monkeypatch, c
     (trial,) = json.loads(capsys.readouterr().out)
     assert trial["problem"] == "small"
     assert trial["value"] == constant.present
+
+
+def test_trials_of_builds_are_listed_by_problem_and_value(monkeypatch):
+    problems = [generated(name, gaussian, 200, 4) for name in ("first", "second")]
+    constant = Compiled("_kernels/sgd.pyx", "BLAS_WIDTH", (1, 2), problems)
+    seconds = iter(range(100))
+
+    def trials_in(tree, constant):
+        value = float(tree.name)
+        return [
+            tuning.Trial(each.name, value, next(seconds), 1, 1, 0.0) for each in constant.problems
+        ]
+
+    monkeypatch.setattr(tuning, "build_with", lambda constant, value, tree: tree)
+    monkeypatch.setattr(tuning, "trials_in", trials_in)
+    trials = tuning.try_values(constant, [], repeats=3)
+    found = [[(each.problem, each.value, each.seconds) for each in row] for row in trials]
+    assert found == [
+        [("first", 1.0, 4), ("first", 2.0, 6)],
+        [("second", 1.0, 5), ("second", 2.0, 7)],
+    ]
