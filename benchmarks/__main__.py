@@ -20,7 +20,7 @@ LIMITS = {"quick": 4.0, "full": 20.0, "l1": 10.0}  # seconds of a fit
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the options, `peers` and `problems` as what they name."""
+    """Return the options; `peers` are competitors and `problems` are problems, not their names."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Compare BCENeuronClassifier with other solvers of the same problem.",
@@ -38,7 +38,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--peers",
         nargs="+",
         metavar="NAME",
-        help="whom to compare with, of " + ", ".join(peer.name for peer in PEERS) + "; default: "
+        help="solvers to compare with, of " + ", ".join(peer.name for peer in PEERS) + "; default: "
         "scikit-learn's for quick, all that are installed for full",
     )
     parser.add_argument(
@@ -84,16 +84,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def peers_of(options: argparse.Namespace) -> list[Competitor]:
-    """Return whom to compare with."""
-    everyone = SPARSE_PEERS if options.suite == "l1" else PEERS
+    """Return the competitors that the options ask for."""
+    known = SPARSE_PEERS if options.suite == "l1" else PEERS
     if options.peers is not None:
         names = [name for word in options.peers for name in word.split(",") if name]
-        return chosen(names, everyone)
-    return SKLEARN if options.suite == "quick" else [peer for peer in everyone if peer.installed]
+        return chosen(names, known)
+    return SKLEARN if options.suite == "quick" else [peer for peer in known if peer.installed]
 
 
 def problems_wanted(options: argparse.Namespace) -> list[Problem]:
-    """Return what is to be solved."""
+    """Return the problems that the options ask for."""
     found = problems_of(options.data) if options.data else []
     if options.suite == "l1":  # raw columns have no common strength of the penalty
         found = sparse([problem for problem in found if not problem.name.endswith("raw")])
@@ -101,7 +101,7 @@ def problems_wanted(options: argparse.Namespace) -> list[Problem]:
     if options.problems is not None:
         problems = [p for p in problems if any(word in p.name for word in options.problems)]
         if not problems:
-            raise ValueError("--problems leaves none of them")
+            raise ValueError("--problems matches no problem")
     return problems
 
 
@@ -122,8 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         show_progress("")
         print(f"\n{report.table(outcome)}", flush=True)
         outcomes.append(outcome)
-    for tell in (report.ratio_table, report.summary, report.defaults_table):
-        print(f"\n{tell(outcomes)}", flush=True)
+    for text_of in (report.ratio_table, report.summary, report.defaults_table):
+        print(f"\n{text_of(outcomes)}", flush=True)
     figures = measure_figures(outcomes, options.limit) if options.figures else {}
     draw(outcomes, options.output)
     path = options.output / f"{options.suite}.json"
@@ -135,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure_figures(outcomes: list[Outcome], limit: float) -> dict[str, Any]:
-    """Measure and print what the tables of problems do not show."""
+    """Measure and print passes, float32, per-sample updates, memory and raised max_iter."""
     figures = {}
     for module, measured in (
         (raising, lambda: raising.measure(outcomes, 3 * limit, show_progress)),
@@ -151,7 +151,7 @@ def measure_figures(outcomes: list[Outcome], limit: float) -> dict[str, Any]:
 
 
 def draw(outcomes: list[Outcome], folder: Path) -> None:
-    """Write the pictures where matplotlib is there."""
+    """Write the pictures if matplotlib is installed."""
     if find_spec("matplotlib") is None:
         print("\nNo pictures: matplotlib is not installed.")
         return
@@ -162,7 +162,7 @@ def draw(outcomes: list[Outcome], folder: Path) -> None:
 
 
 def show_progress(message: str) -> None:
-    """Show what is going on, on a line of its own that the next message replaces."""
+    """Show a message about the progress, on a line that the next message replaces."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{message}", end="", file=sys.stderr, flush=True)
     elif message and "timing" not in message:

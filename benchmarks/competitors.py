@@ -1,4 +1,4 @@
-"""Who solves it: each competitor with the settings it may choose its best from."""
+"""The solvers that are compared, each with the settings that its best is chosen from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.peers import LIBLINEAR_DUAL, LIBLINEAR_L1, Glum, Liblinear, Skgl
 from benchmarks.problems import Problem
 from sklearn_bce import BCENeuronClassifier
 
-MANY = 20_000  # iterations: more than a solver that gets anywhere needs
+MANY = 20_000  # iterations: more than a solver needs that reaches the minimum at all
 MANY_PASSES = 5_000  # of sag and saga, each as long as two of lbfgs's iterations
 # Columns of a curvature that is formed and factorised whole: beyond, it takes gigabytes, and
 # minutes that no time limit can interrupt.
@@ -30,7 +30,7 @@ MAX_DUAL = 1_000_000
 class Competitor:
     """An estimator class with fixed parameters and grids to choose from.
 
-    With no grid and no tolerances it is the call as users make it: the class, without a parameter.
+    Without a grid and tolerances it stands for the class as called without parameters.
 
     Parameters
     ----------
@@ -40,17 +40,17 @@ class Competitor:
     fixed : dict
         Parameters that are the same in every setting.
     settings : list of dict
-        What to choose the best from.
+        Parameters of each setting; the best setting is the one that is compared.
     tolerances : tuple of float
         From the loosest to the tightest.
     compiled : bool
         Whether a fit is one call of compiled code, which no timer can interrupt.
     iterations : callable, optional
-        ``(seconds, X)`` to the most iterations that it can do in that time, instead of a timer.
+        ``(seconds, X)`` to the number of iterations that take this time, instead of a timer.
     random : bool
-        Whether where it ends depends on `random_state`.
+        Whether the result depends on `random_state`.
     needs : str
-        The package it is in.
+        The package that must be installed.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Competitor:
     def candidates(self, problem: Problem, seconds: float) -> Iterator[list[BaseEstimator]]:
         """Yield, for each setting, its estimators from the loosest to the tightest tolerance.
 
-        Those with `iterations` are given as many as take about so many `seconds`.
+        A competitor with `iterations` gets as many iterations as take about `seconds`.
         """
         X = problem.split[0]
         for setting in self.settings:
@@ -109,7 +109,7 @@ def grid(**choices: list[Any]) -> list[dict[str, Any]]:
 
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10, 1e-12)
 
-OURS = Competitor(
+BCE_NEURON = Competitor(
     "BCENeuron",
     BCENeuronClassifier,
     {"max_iter": MANY, "random_state": 0},
@@ -138,7 +138,7 @@ def logistic_regression(
     )
 
 
-# These three know the L1 norm too. liblinear penalises the intercept, the less the larger its
+# These three support the L1 norm too. liblinear penalises the intercept, the less the larger its
 # intercept_scaling.
 LIBLINEAR = logistic_regression(
     "liblinear", iterations=newton_steps_within, intercept_scaling=[1.0, 30.0, 1000.0]
@@ -207,7 +207,7 @@ PACKAGES = [
 
 PEERS = [*SKLEARN, *PACKAGES]
 
-# Those that know the L1 norm, with the settings they choose from then.
+# Competitors that support the L1 norm, with their settings for it.
 SPARSE_PEERS = [
     LIBLINEAR,
     SAGA,
@@ -261,7 +261,7 @@ def chosen(names: Iterable[str], among: list[Competitor] = PEERS) -> list[Compet
     Raises
     ------
     ValueError
-        If a name is none of theirs, or its package is not installed.
+        If no competitor has one of the names, or its package is not installed.
     """
     wanted = set(names)
     known = {peer.name: peer for peer in among}

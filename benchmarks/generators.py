@@ -25,7 +25,7 @@ def gaussian(
     noise: float = 1.0,
     positives: float = 0.5,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return standard columns, independent unless mixed at random, and a share of positives."""
+    """Return standard columns, independent unless mixed at random, and a fraction of positives."""
     rng = np.random.default_rng(1)
     X = rng.standard_normal((n_samples, n_features))
     if mixing:
@@ -53,7 +53,7 @@ def correlated(
 
 
 def heavy_tails(n_samples: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return log-normal amounts as a ledger has them: most small, a few enormous."""
+    """Return log-normal columns, such as amounts of money: most small, some enormous."""
     rng = np.random.default_rng(3)
     Z = rng.standard_normal((n_samples, n_features))
     y = _labels(Z @ _unit(rng, n_features), 0.7, 0.3, rng)
@@ -81,7 +81,7 @@ def text(
 ) -> tuple[sparse.csr_matrix, np.ndarray]:
     """Return tf-idf rows of unit length (CSR) of documents of Zipf-distributed words.
 
-    Every word occurs; about a fiftieth of them bear on the label.
+    Every word occurs; the label depends on about a fiftieth of the words.
     """
     rng = np.random.default_rng(5)
     drawn = rng.choice(n_features, (n_samples, words), p=_zipf(n_features)).ravel()
@@ -101,7 +101,7 @@ def text(
 
 
 def _labels(z: np.ndarray, noise: float, positives: float, rng: np.random.Generator) -> np.ndarray:
-    """Return 1 for the given share of samples, those whose noisy linear output is largest."""
+    """Return 1 for the given fraction of samples, those of the largest noisy linear output."""
     noisy = z + noise * rng.logistic(size=len(z))
     return (noisy > np.quantile(noisy, 1 - positives)).astype(np.int64)
 

@@ -44,7 +44,7 @@ def chunk(number: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def collection(n_chunks: int) -> tuple[da.Array, da.Array]:
-    """Return X and y, made chunk by chunk where they are wanted, and kept there."""
+    """Return X and y, each chunk made and kept on a worker."""
 
     def part(which: int, block_info: Any = None) -> np.ndarray:
         return chunk(block_info[None]["chunk-location"][0])[which]
@@ -57,14 +57,14 @@ def collection(n_chunks: int) -> tuple[da.Array, da.Array]:
 
 @contextmanager
 def counted() -> Iterator[list[int]]:
-    """Yield a list that gets the bytes of what each reduction brings back."""
+    """Yield a list to which the bytes of the result of each reduction are added."""
     sizes: list[int] = []
     plain = Blocks.sum
 
-    def counting(self: Blocks, ask: Callable[..., Any]) -> Any:
-        answer = plain(self, ask)
-        sizes.append(len(pickle.dumps(answer)))
-        return answer
+    def counting(self: Blocks, *arguments: Any) -> Any:
+        result = plain(self, *arguments)
+        sizes.append(len(pickle.dumps(result)))
+        return result
 
     Blocks.sum = counting
     try:
@@ -74,12 +74,12 @@ def counted() -> Iterator[list[int]]:
 
 
 def received(dask_worker: Any = None) -> int:
-    """Return how many bytes a worker has had from others."""
+    """Return the number of bytes that a worker has received from others."""
     return sum(transfer["total"] for transfer in dask_worker.transfer_incoming_log)
 
 
 def moved(client: Client) -> int:
-    """Return how many bytes the workers have had from each other."""
+    """Return the number of bytes that the workers have received from each other."""
     return sum(client.run(received).values())
 
 
@@ -96,12 +96,12 @@ def median_time(fit: Callable[[], Any], repeats: int = REPEATS) -> tuple[float, 
 
 
 def measure(client: Client, n_chunks: int) -> dict[str, Any]:
-    """Return what fits to so many chunks cost."""
+    """Return time, passes, traffic and accuracy of fits to a number of chunks."""
     X, y = collection(n_chunks)
     wait([X, y])
     before = moved(client)
     with counted() as sizes:
-        ours, neuron = median_time(lambda: DaskBCENeuronClassifier(random_state=0).fit(X, y))
+        seconds, neuron = median_time(lambda: DaskBCENeuronClassifier(random_state=0).fit(X, y))
     between = (moved(client) - before) / REPEATS
     passes = int(neuron.n_passes_)
     X_here, y_here = (
@@ -114,26 +114,26 @@ def measure(client: Client, n_chunks: int) -> dict[str, Any]:
 
     best = BCENeuronClassifier(tol=1e-14, random_state=0).fit(X_here, y_here)
     least = objective(X_here, y_here, best.coef_[0], best.intercept_[0], 1.0)
-    told = {
+    row = {
         "chunks": n_chunks,
         "rows": n_chunks * ROWS,
         "passes": passes,
         "bytes_read": passes * X.nbytes,
-        "survey_bytes": sizes[0],
+        "summary_bytes": sizes[0],
         "bytes_of_a_pass": max(sizes[1:passes]),
         "bytes_between_workers": between,
-        "seconds": ours,
+        "seconds": seconds,
         "above_minimum": above(neuron.coef_[0], neuron.intercept_[0]),
         "in_process_seconds": here,
         "in_process_above_minimum": above(local.coef_[0], local.intercept_[0]),
     }
     if find_spec("dask_ml") and n_chunks <= MOST_CHUNKS_OF_DASK_ML:
-        told |= dask_ml(X, y, above)
-    return told
+        row |= dask_ml(X, y, above)
+    return row
 
 
 def dask_ml(X: da.Array, y: da.Array, above: Callable[..., float]) -> dict[str, Any]:
-    """Return what dask-ml's LogisticRegression costs, once: it takes its time."""
+    """Return what dask-ml's LogisticRegression costs, measured once: a fit takes up to a minute."""
     from dask_ml.linear_model import LogisticRegression
 
     model = LogisticRegression(solver="lbfgs", C=1.0, tol=1e-6)
@@ -146,23 +146,23 @@ def text(rows: list[dict[str, Any]]) -> str:
     """Return the measurements as a table."""
     lines = [
         f"Chunks of {ROWS}×{FEATURES}, a cluster of 2 processes; medians of {REPEATS} fits",
-        "read: of X, by all passes; survey, a pass: what comes back; workers: between them, a fit",
-        f"{'chunks':>6} {'rows':>9} {'passes':>6} {'read':>8} {'survey':>8} {'a pass':>8}"
+        "read: of X, by all passes; summary, a pass: result; workers: traffic between them, a fit",
+        f"{'chunks':>6} {'rows':>9} {'passes':>6} {'read':>8} {'summary':>8} {'a pass':>8}"
         f" {'workers':>8}"
         f" {'time':>7} {'above min':>9}   {'in process':>10} {'above min':>9}"
         f"   {'dask-ml':>8} {'above min':>9}",
     ]
     for row in rows:
-        theirs = "–"
+        other = "–"
         if "dask_ml_seconds" in row:
-            theirs = f"{row['dask_ml_seconds']:6.2f} s {row['dask_ml_above_minimum']:9.1e}"
+            other = f"{row['dask_ml_seconds']:6.2f} s {row['dask_ml_above_minimum']:9.1e}"
         lines.append(
             f"{row['chunks']:6} {row['rows']:9} {row['passes']:6} {row['bytes_read'] / 1e6:5.0f} MB"
-            f" {row['survey_bytes'] / 1e3:5.0f} kB {row['bytes_of_a_pass'] / 1e3:5.1f} kB"
+            f" {row['summary_bytes'] / 1e3:5.0f} kB {row['bytes_of_a_pass'] / 1e3:5.1f} kB"
             f" {row['bytes_between_workers'] / 1e6:5.1f} MB"
             f" {row['seconds']:5.2f} s {row['above_minimum']:9.1e}"
             f"   {row['in_process_seconds']:8.2f} s {row['in_process_above_minimum']:9.1e}"
-            f"   {theirs}"
+            f"   {other}"
         )
     return "\n".join(lines)
 

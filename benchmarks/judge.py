@@ -1,4 +1,4 @@
-"""One judge for everyone: the objective and the test scores of (w, b), in float64."""
+"""The objective and the scores of (w, b) in float64, the same for every competitor."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def log_loss(X: Any, y: np.ndarray, w: np.ndarray, b: float) -> float:
 
 
 def accuracy(X: Any, y: np.ndarray, w: np.ndarray, b: float) -> float:
-    """Return the share of samples on the right side of z = 0."""
+    """Return the fraction of samples on the right side of z = 0."""
     return float(np.mean((X @ w + b > 0) == (y == 1)))
 
 
 def gap(X: Any, y: np.ndarray, w: np.ndarray, b: float, C: float, l1_ratio: float = 0.0) -> float:
-    """Return a number that F(w, b) - min F cannot exceed, whoever found (w, b).
+    """Return an upper bound on F(w, b) − min F, for any (w, b).
 
-    It is the duality gap of F at (w, b'), b' the best intercept for w; the share of F that b' saves
-    is added. The dual variables are the slopes a − y. Where the penalty is the L1 norm alone they
-    must be shrunk until no column exceeds it.
+    The bound is the duality gap of F at (w, b'), with b' the best intercept for w, plus
+    F(w, b) − F(w, b'). The dual variables are the slopes a − y. Where the penalty is the L1 norm
+    alone, the dual variables are shrunk until they are feasible.
     """
     n_samples = len(y)
     linear = X @ np.asarray(w, dtype=np.float64)

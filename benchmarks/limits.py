@@ -1,4 +1,4 @@
-"""How long a fit may take: a time limit, and the passes over the data that fit into it."""
+"""Limits of a fit: a time limit, and the number of passes that take a given time."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import Any
 
 import numpy as np
 
-# Seconds, on the slow side, of what a pass of a compiled per-sample or per-column solver consists
-# of: a stored value, a sample, and the pass itself (two threads meeting at its end).
+# Cautious costs, in seconds, of a pass of a compiled per-sample or per-column solver: of a stored
+# value, of a sample, and of the pass itself (two threads that wait for each other at its end).
 PER_VALUE, PER_SAMPLE, PER_PASS = 3e-9, 5e-8, 1e-4
 
 
 class TimeLimitReached(BaseException):
-    """Not an Exception: solvers that catch those must not catch this."""
+    """A time limit has passed. Not an Exception, so that no solver catches it."""
 
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise TimeLimitReached in the block when its time is over.
 
-    It reaches solvers that come back to Python between iterations; the compiled ones are held by
-    `passes_within`. Without effect outside the main thread and where there is no such timer.
+    Only a solver that returns to Python between iterations is interrupted; the iterations of
+    compiled solvers are limited by `passes_within`. The limit has no effect outside the main thread
+    and on systems without an interval timer.
     """
     usable = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
     if not usable or not np.isfinite(seconds):
@@ -49,7 +50,7 @@ def stored_values(X: Any) -> int:
 
 
 def density(X: Any) -> float:
-    """Return the share of values other than zero."""
+    """Return the fraction of values other than zero."""
     return float(X.nnz if hasattr(X, "nnz") else np.count_nonzero(X)) / (X.shape[0] * X.shape[1])
 
 

@@ -1,6 +1,6 @@
-"""Peak memory of `fit` beyond X: each fit in a process of its own.
+"""Peak memory of `fit` beyond X: each fit in its own process.
 
-``python -m benchmarks.memory ROWS COLUMNS WHO`` prints one measurement as JSON.
+``python -m benchmarks.memory ROWS COLUMNS NAME`` prints one measurement as JSON.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from sklearn.linear_model import LogisticRegression
 
 from sklearn_bce import BCENeuronClassifier
 
-WHO: dict[str, Callable[[], BaseEstimator]] = {
+ESTIMATORS: dict[str, Callable[[], BaseEstimator]] = {
     "BCENeuronClassifier()": BCENeuronClassifier,
     "lbfgs": LogisticRegression,
     "newton-cholesky": lambda: LogisticRegression(solver="newton-cholesky"),
 }
 CASES = [
-    (1_000_000, 50, tuple(WHO)),
-    (200_000, 250, tuple(WHO)),
-    (20_000, 1_000, tuple(WHO)),
+    (1_000_000, 50, tuple(ESTIMATORS)),
+    (200_000, 250, tuple(ESTIMATORS)),
+    (20_000, 1_000, tuple(ESTIMATORS)),
     (1_000, 20_000, ("BCENeuronClassifier()", "lbfgs")),  # newton-cholesky would form 20 000²
 ]
 MEBI = 2**20
@@ -39,11 +39,11 @@ def measure(
     """Return the measurements of all cases."""
     rows = []
     for n_samples, n_features, names in cases:
-        for who in names:
-            progress(f"memory: {n_samples}×{n_features}, {who}")
+        for name in names:
+            progress(f"memory: {n_samples}×{n_features}, {name}")
             command = [sys.executable, "-m", "benchmarks.memory"]
             done = subprocess.run(
-                [*command, str(n_samples), str(n_features), who],
+                [*command, str(n_samples), str(n_features), name],
                 cwd=Path(__file__).parents[1],
                 check=True,
                 capture_output=True,
@@ -53,27 +53,27 @@ def measure(
     return rows
 
 
-def measure_here(n_samples: int, n_features: int, who: str) -> dict[str, Any]:
-    """Fit C-ordered float64 once, and return by how much the process had to grow for it."""
+def measure_here(n_samples: int, n_features: int, name: str) -> dict[str, Any]:
+    """Fit C-ordered float64 once, and return by how many bytes the process has grown."""
     X, y = _data(n_samples, n_features)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        WHO[who]().fit(X[:200, :5].copy(), y[:200])  # loads libraries, starts threads
+        ESTIMATORS[name]().fit(X[:200, :5].copy(), y[:200])  # loads libraries, starts threads
         _restart_peak()
         before = _resident()
-        WHO[who]().fit(X, y)
+        ESTIMATORS[name]().fit(X, y)
         after = _peak()
     return {
         "n_samples": n_samples,
         "n_features": n_features,
-        "who": who,
+        "name": name,
         "X_bytes": X.nbytes,
         "bytes_beyond_X": max(after - before, 0),
     }
 
 
 def _data(n_samples: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return samples drawn in place, block by block: nothing else may raise the peak."""
+    """Return samples drawn in place, block by block, so that temporary arrays stay small."""
     rng = np.random.default_rng(0)
     X = np.empty((n_samples, n_features))
     y = np.empty(n_samples, dtype=np.int64)
@@ -86,7 +86,7 @@ def _data(n_samples: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _status(key: str) -> int | None:
-    """Return a field of Linux's account of this process, in bytes."""
+    """Return a field of /proc/self/status in bytes; None if there is none."""
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():
@@ -96,10 +96,9 @@ def _status(key: str) -> int | None:
 
 
 def _peak() -> int:
-    """Return the most memory that was resident.
+    """Return the peak of resident memory in bytes.
 
-    Not by getrusage where there is another way: its peak is handed down from the process that
-    started this one, and may be that one's.
+    getrusage is used only where /proc is missing: a process inherits its peak from the parent.
     """
     peak = _status("VmHWM:")
     if peak is None:
@@ -116,7 +115,7 @@ def _resident() -> int:
 
 
 def _restart_peak() -> None:
-    """Make Linux forget the peak so far."""
+    """Reset the peak that Linux reports."""
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5")
@@ -125,20 +124,20 @@ def _restart_peak() -> None:
 def text(rows: list[dict[str, Any]]) -> str:
     """Return the results as a table."""
     lines = [
-        "Peak memory of fit beyond X (C-ordered float64), MiB and as a share of X:",
-        f"{'':18} {'X':>8}  " + " ".join(f"{who:>24}" for who in WHO),
+        "Peak memory of fit beyond X (C-ordered float64), MiB and as a percentage of X:",
+        f"{'':18} {'X':>8}  " + " ".join(f"{name:>24}" for name in ESTIMATORS),
     ]
     for n_samples, n_features in dict.fromkeys((r["n_samples"], r["n_features"]) for r in rows):
         cells = []
-        for who in WHO:
+        for name in ESTIMATORS:
             found = [
                 r
                 for r in rows
-                if (r["n_samples"], r["n_features"], r["who"]) == (n_samples, n_features, who)
+                if (r["n_samples"], r["n_features"], r["name"]) == (n_samples, n_features, name)
             ]
-            share = found and found[0]["bytes_beyond_X"] / found[0]["X_bytes"]
+            ratio = found and found[0]["bytes_beyond_X"] / found[0]["X_bytes"]
             cells.append(
-                f"{found[0]['bytes_beyond_X'] / MEBI:12.1f} ({share:8.1%})"
+                f"{found[0]['bytes_beyond_X'] / MEBI:12.1f} ({ratio:8.1%})"
                 if found
                 else f"{'–':>24}"
             )

@@ -30,7 +30,7 @@ def measure(
         "passes": counted[0] if counted else [],
         "float32": compare_precisions(problem, progress),
     }
-    problem.forget()
+    problem.release()
     return figures
 
 
@@ -43,7 +43,7 @@ def count_passes(outcome: Outcome) -> list[dict[str, Any]]:
     entries = [entry for entry in outcome.tuned if outcome.solved(entry)] + outcome.defaults[:2]
     return [
         {
-            "who": entry.competitor.name,
+            "name": entry.competitor.name,
             "distance": outcome.distance(entry),
             "iterations": entry.fits[-1].iterations,
             "passes": entry.fits[-1].passes,
@@ -77,7 +77,7 @@ def compare_precisions(problem: Problem, progress: Callable[[str], None]) -> lis
         )
         rows.append(
             {
-                "who": f"{kind.__name__}()",
+                "name": f"{kind.__name__}()",
                 "seconds_float32": median(seconds["float32"]),
                 "seconds_float64": median(seconds["float64"]),
                 "dtype": str(model.coef_.dtype),
@@ -99,7 +99,7 @@ def text(figures: dict[str, Any]) -> str:
     ]
     for each in figures["passes"]:
         lines.append(
-            f"  {each['who']:28} {each['distance']:12.1e} {count(each['iterations'])}"
+            f"  {each['name']:28} {each['distance']:12.1e} {count(each['iterations'])}"
             f" {count(each['passes'])} {1e3 * each['seconds']:7.0f} ms"
         )
     lines += [
@@ -110,7 +110,7 @@ def text(figures: dict[str, Any]) -> str:
     for each in figures["float32"]:
         ratio = each["seconds_float64"] / each["seconds_float32"]
         lines.append(
-            f"  {each['who']:28} {1e3 * each['seconds_float32']:7.0f} ms"
+            f"  {each['name']:28} {1e3 * each['seconds_float32']:7.0f} ms"
             f" {1e3 * each['seconds_float64']:7.0f} ms {ratio:6.2f}× {each['dtype']:>8}"
             f" {each['distance']:12.1e}"
         )

@@ -1,8 +1,8 @@
-"""Other packages behind one face: ``C`` and ``tol`` in, ``fit``, ``coef_`` and ``intercept_`` out.
+"""Adapters of other packages: parameters ``C`` and ``tol``, attributes ``coef_``, ``intercept_``.
 
-Each adapter translates its package's objective into ours. `form` returns the function that turns
-(X, y) into what its `fit` takes best; it runs outside the timed part. An adapter imports its
-package when it is used, so that a missing one is missed by nobody else.
+Each adapter translates its package's objective into that of `judge.objective`. `form` returns the
+function that turns (X, y) into the arguments that its `fit` takes best; it runs outside the timed
+part. An adapter imports its package when it is used, so that the others work without it.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from sklearn.base import BaseEstimator, clone
 from benchmarks.limits import density
 
 LIBLINEAR_DUAL, LIBLINEAR_L1 = 7, 6  # the numbers of its solvers
-SPARSE_ENOUGH = 0.5  # share of values other than zero below which a column solver gets CSC
+SPARSE_ENOUGH = 0.5  # fraction of values other than zero below which a column solver gets CSC
 
 
 class Peer(BaseEstimator):
-    """What the adapters share."""
+    """Base class of the adapters."""
 
     def warm_up(self) -> None:
-        """Do once what no fit should be charged with: imports and compilation."""
+        """Import and compile the package, so that no timed fit does."""
         clone(self).fit(*self.form()(*_toy()))
 
     def form(self) -> Any:
         """Return the function that prepares X and y."""
         raise NotImplementedError
 
-    def _keep(self, w: np.ndarray, b: float) -> Peer:
+    def _set_weights(self, w: np.ndarray, b: float) -> Peer:
         self.coef_ = np.asarray(w, dtype=np.float64).reshape(1, -1)
         self.intercept_ = np.array([float(b)])
         return self
@@ -41,7 +41,7 @@ class Glum(Peer):
     """GeneralizedLinearRegressor, binomial: half the mean deviance plus alpha/2·‖w‖².
 
     With ``scale_predictors`` it works on standardised columns and its penalty is on their
-    weights; ``P2 = 1/variance`` makes it the penalty on ours.
+    weights; ``P2 = 1/variance`` makes it the penalty on the weights of X itself.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class Glum(Peer):
             max_iter=self.max_iter,
         ).fit(X, y)
         self.n_iter_ = model.n_iter_
-        return self._keep(model.coef_, model.intercept_)
+        return self._set_weights(model.coef_, model.intercept_)
 
 
 class Liblinear(Peer):
     """LIBLINEAR's own interface: ½‖w‖² plus C times the sum of the losses.
 
     ``-s 0 -R`` (Newton, primal) leaves the intercept unpenalised, and so does ``-s 6 -R``, which
-    has the L1 norm in place of the L2 penalty. ``-s 7`` (dual coordinate descent) knows no ``-R``;
+    has the L1 norm in place of the L2 penalty. ``-s 7`` (dual coordinate descent) has no ``-R``:
     there the column that stands for the intercept is `bias` instead of 1, and the penalty on the
     intercept shrinks with its square.
     """
@@ -119,7 +119,7 @@ class Liblinear(Peer):
         # trailing columns without a value are unknown to the model
         w = np.zeros(problem.n_columns)
         w[: model.nr_feature] = sign * weights[:-1]
-        return self._keep(w, sign * self.bias * weights[-1])
+        return self._set_weights(w, sign * self.bias * weights[-1])
 
 
 class Skglm(Peer):
@@ -159,14 +159,14 @@ class Skglm(Peer):
         penalty = L1_plus_L2(1 / (self.C * X.shape[0]), self.l1_ratio)
         model = GeneralizedLinearEstimator(Logistic(), penalty, solver).fit(X, y)
         self.n_iter_ = model.n_iter_
-        return self._keep(model.coef_, np.ravel(model.intercept_)[0])
+        return self._set_weights(model.coef_, np.ravel(model.intercept_)[0])
 
 
 class SnapML(Peer):
     """Snap ML's LogisticRegression: the sum of the losses plus regularizer/2·‖w‖².
 
     Its own intercept is penalised, and its primal solver leaves it at zero; a constant column of
-    `bias` takes its place, as for LIBLINEAR. It computes in float32.
+    `bias` replaces the intercept, as for LIBLINEAR. Snap ML computes in float32.
     """
 
     def __init__(
@@ -204,7 +204,7 @@ class SnapML(Peer):
         ).fit(X, y)
         weights = np.ravel(model.coef_).astype(np.float64)
         self.n_iter_ = model.n_iter_
-        return self._keep(weights[:-1], self.bias * weights[-1])
+        return self._set_weights(weights[:-1], self.bias * weights[-1])
 
 
 def _by_columns(X: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
@@ -234,7 +234,7 @@ def _with_constant(dual: bool, bias: float, X: Any, y: np.ndarray) -> tuple[Any,
     return np.ascontiguousarray(stacked) if dual else np.asfortranarray(stacked), y
 
 
-# One function object for each form, by which a problem knows what it has converted already.
+# One function object for each form: `Problem.form` caches the converted data by that object.
 BIASES = (1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
 _liblinear_problems = {bias: partial(_liblinear_problem, bias) for bias in BIASES}
 _snap_forms = {
@@ -253,6 +253,6 @@ def _variances(X: Any) -> np.ndarray:
 
 
 def _toy() -> tuple[np.ndarray, np.ndarray]:
-    """Return a problem that takes no time."""
+    """Return a problem that is solved at once."""
     X = np.random.default_rng(0).standard_normal((40, 3))
     return X, (X[:, 0] > 0).astype(np.int64)

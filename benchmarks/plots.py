@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.competitors import OURS, PEERS
+from benchmarks.competitors import BCE_NEURON, PEERS
 from benchmarks.fits import TARGET
 from benchmarks.profiles import performance_profile, ratios_to_fastest
 from benchmarks.report import title
@@ -20,7 +20,7 @@ FLOOR = 1e-12  # nats; what is closer to the optimum is drawn here
 def styles() -> dict[str, dict[str, Any]]:
     """Return how each competitor is drawn, the same in every picture."""
     colours = [f"C{index}" for index in range(10)]
-    by_name = {OURS.name: {"color": "black", "marker": "o", "linewidth": 2.4, "zorder": 5}}
+    by_name = {BCE_NEURON.name: {"color": "black", "marker": "o", "linewidth": 2.4, "zorder": 5}}
     for index, peer in enumerate(PEERS):
         by_name[peer.name] = {
             "color": colours[index % 10],
@@ -32,7 +32,7 @@ def styles() -> dict[str, dict[str, Any]]:
 
 
 def distance_against_time(outcomes: Sequence[Outcome], path: Path) -> None:
-    """Draw, for each problem, every tolerance of everyone's best setting."""
+    """Draw, for each problem, every tolerance of each competitor's best setting."""
     from matplotlib.figure import Figure
 
     columns = 2 if len(outcomes) <= 4 else 4
@@ -53,7 +53,7 @@ def distance_against_time(outcomes: Sequence[Outcome], path: Path) -> None:
                 **look[entry.competitor.name],
             )
         axes.axhline(TARGET, color="grey", linestyle=":", linewidth=1)
-        axes.set_ylim(FLOOR / 3, 10)  # beyond, nobody is about to arrive
+        axes.set_ylim(FLOOR / 3, 10)  # above, a fit is far from the minimum
         axes.set_title(title(outcome), fontsize=9)
         if place > len(outcomes) - columns:
             axes.set_xlabel("seconds of a fit")
@@ -67,7 +67,7 @@ def distance_against_time(outcomes: Sequence[Outcome], path: Path) -> None:
 
 
 def profile(outcomes: Sequence[Outcome], path: Path) -> None:
-    """Draw the share of problems solved within each factor of the fastest."""
+    """Draw the fraction of problems solved within each factor of the fastest."""
     from matplotlib.figure import Figure
 
     seconds = {
@@ -88,7 +88,7 @@ def profile(outcomes: Sequence[Outcome], path: Path) -> None:
     axes.set_xlim(1, end)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("factor τ of the fastest competitor's time")
-    axes.set_ylabel(f"share of the {len(outcomes)} problems solved within it")
+    axes.set_ylabel(f"fraction of the {len(outcomes)} problems solved within it")
     axes.set_title(f"Performance profile: time to within {TARGET:g} nats of the minimum")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize=9)

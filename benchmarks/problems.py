@@ -1,4 +1,4 @@
-"""What is to be solved: data sets with their penalty, and whether samples are held out of them."""
+"""The problems: data sets with a penalty, and a fraction of samples held out for the scores."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Problem:
     """A binary classification data set and its penalty.
 
     `load` returns X (dense or CSR) and y in {0, 1}; it is called once, when the data are needed.
-    `test_size` is the stratified share kept for the scores; with 0 the scores are those of the
+    `test_size` is the stratified fraction kept for the scores; with 0 the scores are those of the
     training samples. With an `l1_ratio` above 0, `inverse_strength` is a multiple of the least C at
     which a weight is not 0; without, it is C itself.
     """
@@ -53,7 +53,7 @@ class Problem:
         if not self.l1_ratio:
             return self.inverse_strength
         X, _, y, _ = self.split
-        # where all weights are 0 the neuron's output is the share of positives
+        # where all weights are 0 the neuron's output is the fraction of positives
         largest = np.max(np.abs(X.T @ (y - np.mean(y))))
         return self.inverse_strength * self.l1_ratio / float(largest)
 
@@ -62,9 +62,9 @@ class Problem:
         return {}
 
     def form(self, convert: Callable[[Any, np.ndarray], tuple] | None) -> tuple[tuple, float]:
-        """Return the training part as a competitor takes it best, and the seconds that took.
+        """Return the training part in a competitor's form, and the seconds of its conversion.
 
-        It is converted once for all fits.
+        The data are converted once for all fits.
         """
         X, _, y, _ = self.split
         if convert is None:
@@ -75,8 +75,8 @@ class Problem:
             self._forms[convert] = arguments, time.perf_counter() - start
         return self._forms[convert]
 
-    def forget(self) -> None:
-        """Let go of the data; they are loaded again when needed."""
+    def release(self) -> None:
+        """Free the memory of the data, which are loaded again when needed."""
         for cached in ("split", "_forms"):
             self.__dict__.pop(cached, None)
 
@@ -137,16 +137,16 @@ FULL = [
     generated("text, weak penalty, CSR", text, 20_000, 30_000, C=100.0),
 ]
 
-# With the L1 norm alone, by the strength of the penalty as a share of what leaves no weight.
-SHARES = (0.1, 0.01, 0.001)
+# Strengths of an L1 penalty, as fractions of the least strength at which all weights are 0.
+L1_STRENGTHS = (0.1, 0.01, 0.001)
 
 
 def sparse(problems: Iterable[Problem]) -> list[Problem]:
-    """Return the problems with the L1 norm for their penalty, in three strengths each."""
+    """Return each problem with an L1 penalty, in three strengths."""
     return [
-        replace(p, name=f"{p.name}, L1 {share:g}", inverse_strength=1 / share, l1_ratio=1.0)
+        replace(p, name=f"{p.name}, L1 {strength:g}", inverse_strength=1 / strength, l1_ratio=1.0)
         for p in problems
-        for share in SHARES
+        for strength in L1_STRENGTHS
     ]
 
 

@@ -29,7 +29,7 @@ def ratios_to_fastest(seconds: Mapping[str, Sequence[float]]) -> dict[str, np.nd
 
 
 def performance_profile(ratios: np.ndarray, factors: Sequence[float]) -> np.ndarray:
-    """Return the share of problems that a competitor solved within each factor of the fastest.
+    """Return the fraction of problems that a competitor solved within each factor of the fastest.
 
     Parameters
     ----------
@@ -40,8 +40,9 @@ def performance_profile(ratios: np.ndarray, factors: Sequence[float]) -> np.ndar
 
     Returns
     -------
-    shares : ndarray of shape (n_factors,)
-        ρ(τ) for each factor τ; ρ(1) is the share it won, ρ(∞) the share it solved.
+    fractions : ndarray of shape (n_factors,)
+        ρ(τ) for each factor τ; ρ(1) is the fraction where the competitor was
+        the fastest, ρ(∞) the fraction that it solved.
 
     References
     ----------

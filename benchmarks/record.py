@@ -33,7 +33,7 @@ PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """Return what the times depend on beside the code. Call it before anything is measured."""
+    """Return what times depend on besides the code; to be called before any measurement."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **_versions()},
@@ -44,7 +44,7 @@ def environment() -> dict[str, Any]:
         "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "load_average": os.getloadavg() if hasattr(os, "getloadavg") else None,
         "thread_variables": {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")},
-        # without the libraries' places on this machine
+        # without the paths of the libraries
         "threadpools": [
             {key: value for key, value in pool.items() if key != "filepath"}
             for pool in threadpool_info()
@@ -125,7 +125,7 @@ def _cpu_model() -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value that JSON has."""
+    """Return a value as JSON can represent it."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What is said about it: tables for the terminal."""
+"""Tables of the results, for the terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sklearn_bce
 from benchmarks.competitors import PEERS, Competitor
 from benchmarks.fits import TARGET, Entry
 from benchmarks.runner import Outcome
-from benchmarks.search import LADDER_FLOOR, LADDER_PATIENCE, SEARCH_FLOOR, SEARCH_PATIENCE
+from benchmarks.search import SEARCH_FLOOR, SEARCH_PATIENCE, SETTING_FLOOR, SETTING_PATIENCE
 
 HEADER = (
     f"{'':30} {'accuracy':>8} {'log loss':>9} {'from optimum':>12} {'iter.':>6} {'passes':>6}"
@@ -26,7 +26,7 @@ PREPARED = {
 
 
 def preamble(peers: Sequence[Competitor], limit: float, machine: dict[str, Any]) -> str:
-    """Say what is compared and how to read the tables."""
+    """Return what is compared and how to read the tables."""
     lines = [
         f"sklearn_bce {sklearn_bce.__version__}, scikit-learn {sklearn.__version__}, "
         f"NumPy {np.__version__}; {machine['cpu']}, {machine['usable_cores']} cores, load average "
@@ -40,19 +40,18 @@ def preamble(peers: Sequence[Competitor], limit: float, machine: dict[str, Any])
     lines += [
         "Accuracy and log loss (nats) are of held-out samples, or of the training samples where so",
         "marked. 'From optimum': objective minus its minimum, in nats; solved within "
-        f"{TARGET:g}. Everyone",
-        "runs at the fastest tolerance and settings that solve the problem, or comes as close as",
-        "any do. Time: median of a whole fit; ratio: to that of the first row, above 1 where it",
+        f"{TARGET:g}. Each runs",
+        "at its fastest tolerance and settings that solve the problem, or else at those that come",
+        "closest. Time: median of a whole fit; ratio: to that of the first row, above 1 where it",
         f"is the faster one. A fit may take {limit:g} s. Unsolved, no tighter tolerance is tried "
         "after a",
-        f"fit of {LADDER_PATIENCE} times ours (at least {LADDER_FLOOR:g} s), no further setting "
-        f"after {SEARCH_PATIENCE} times (at least {SEARCH_FLOOR:g} s).",
-        "Solvers in which chance has a part must solve a problem with three seeds to count as "
-        "solving it.",
+        f"fit of {SETTING_PATIENCE} times BCENeuron's (at least {SETTING_FLOOR:g} s), no further "
+        f"setting after {SEARCH_PATIENCE} times (at least {SEARCH_FLOOR:g} s).",
+        "Solvers with a random part must solve a problem with three seeds to count as solving it.",
         "BCENeuron and scikit-learn's classifiers are given X as it is.",
     ]
     if prepared := [text for name, text in PREPARED.items() if name in {p.name for p in peers}]:
-        lines.append(f"Made outside the timed part, to their favour: for {'; '.join(prepared)}.")
+        lines.append(f"Prepared outside the timed part: for {'; '.join(prepared)}.")
     return "\n".join(lines)
 
 
@@ -79,8 +78,8 @@ def table(outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def row(outcome: Outcome, entry: Entry, ours: Entry) -> str:
-    """Return the line of one competitor, its ratio against ours."""
+def row(outcome: Outcome, entry: Entry, neuron: Entry) -> str:
+    """Return the line of one competitor, with its ratio to the time of the neuron's entry."""
     last = entry.fits[-1]
     missed = "" if outcome.solved(entry) else "  not solved"
     if entry.gave_up:
@@ -92,7 +91,7 @@ def row(outcome: Outcome, entry: Entry, ours: Entry) -> str:
     return (
         f"    {entry.competitor.name:26} {last.accuracy:8.4f} {last.log_loss:9.4g}"
         f" {outcome.distance(entry):12.1e} {count(last.iterations)} {count(last.passes)}"
-        f" {milliseconds(entry)} {entry.seconds / ours.seconds:7.1f}×{missed}"
+        f" {milliseconds(entry)} {entry.seconds / neuron.seconds:7.1f}×{missed}"
     )
 
 
@@ -102,7 +101,7 @@ def longest(entry: Entry) -> float:
 
 
 def count(number: float) -> str:
-    """Return a number of iterations or passes, blank where nobody counted."""
+    """Return a number of iterations or passes, blank if it is unknown."""
     return f"{number:6.4g}" if np.isfinite(number) else " " * 6
 
 
@@ -116,19 +115,19 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     lines = ["Time of the fastest other that solved it, as a multiple of BCENeuron's:"]
     ratios, of_best, prepared = [], [], []
     for outcome in outcomes:
-        ours, *others = outcome.tuned
+        neuron, *others = outcome.tuned
         name = f"  {title(outcome):48}"
         solved = [entry for entry in others if outcome.solved(entry)]
-        if not outcome.solved(ours):
+        if not outcome.solved(neuron):
             lines.append(f"{name} BCENeuron did not solve it")
         elif not solved:
             lines.append(f"{name} no other solved it")
         else:
             fastest = min(solved, key=lambda entry: entry.seconds)
-            ratios.append((fastest.seconds / ours.seconds, outcome.problem.name))
+            ratios.append((fastest.seconds / neuron.seconds, outcome.problem.name))
             whole = min(entry.seconds + entry.fits[-1].preparation for entry in solved)
-            prepared.append(whole / ours.seconds)
-            of_best.append(min(e.shortest for e in solved) / ours.shortest)
+            prepared.append(whole / neuron.seconds)
+            of_best.append(min(e.shortest for e in solved) / neuron.shortest)
             lines.append(f"{name} {ratios[-1][0]:6.2f}× {fastest.competitor.name}")
     if ratios:
         lines.append(f"  {'geometric mean':48} {geometric_mean([r for r, _ in ratios]):6.2f}×")
@@ -145,12 +144,12 @@ def summary(outcomes: Sequence[Outcome]) -> str:
 
 
 def geometric_mean(ratios: Iterable[float]) -> float:
-    """Return the mean that a ratio and its inverse cancel in."""
+    """Return the geometric mean: a ratio and its inverse cancel."""
     return float(np.exp(np.mean(np.log(list(ratios)))))
 
 
 def ratio_table(outcomes: Sequence[Outcome]) -> str:
-    """Return everyone's time on each problem as a multiple of ours; blank where not solved."""
+    """Return each competitor's time on each problem as a multiple of the neuron's."""
     names = [entry.competitor.name for entry in outcomes[0].tuned]
     names += sorted({e.competitor.name for o in outcomes for e in o.tuned} - set(names))
     widths = [max(len(name), 7) for name in names]
@@ -162,16 +161,16 @@ def ratio_table(outcomes: Sequence[Outcome]) -> str:
     ]
     for outcome in outcomes:
         entries = {entry.competitor.name: entry for entry in outcome.tuned}
-        ours = outcome.tuned[0].seconds
-        cells = [f"{1e3 * ours:.1f} ms"]
+        neuron = outcome.tuned[0].seconds
+        cells = [f"{1e3 * neuron:.1f} ms"]
         for name in names[1:]:
             entry = entries.get(name)
             if entry is None:
                 cells.append("–")
             elif outcome.solved(entry):
-                cells.append(f"{entry.seconds / ours:.3g}")
+                cells.append(f"{entry.seconds / neuron:.3g}")
             else:
-                cells.append(f">{longest(entry) / ours:.3g}" if entry.gave_up else "never")
+                cells.append(f">{longest(entry) / neuron:.3g}" if entry.gave_up else "never")
         padded = " ".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True))
         lines.append(f"{title(outcome):48} {padded}")
     return "\n".join(lines)
@@ -186,13 +185,13 @@ def defaults_table(outcomes: Sequence[Outcome]) -> str:
         f" {'ratio':>7}",
     ]
     for outcome in outcomes:
-        ours, theirs = outcome.defaults[:2]
-        a, b = ours.fits[-1], theirs.fits[-1]
+        neuron, other = outcome.defaults[:2]
+        a, b = neuron.fits[-1], other.fits[-1]
         lines.append(
-            f"{title(outcome):48} {outcome.distance(ours):8.1e} {outcome.distance(theirs):8.1e}"
+            f"{title(outcome):48} {outcome.distance(neuron):8.1e} {outcome.distance(other):8.1e}"
             f" {a.accuracy:7.4f} {b.accuracy:7.4f} {a.log_loss:8.4g} {b.log_loss:8.4g}"
-            f" {1e3 * ours.seconds:8.1f} {1e3 * theirs.seconds:8.1f}"
-            f" {theirs.seconds / ours.seconds:6.2f}×"
+            f" {1e3 * neuron.seconds:8.1f} {1e3 * other.seconds:8.1f}"
+            f" {other.seconds / neuron.seconds:6.2f}×"
         )
     ratios = [o.defaults[1].seconds / o.defaults[0].seconds for o in outcomes]
     unsolved = [

@@ -1,4 +1,4 @@
-"""How it is measured: settings chosen by distance and time, then timed again in turn."""
+"""The measurement: the best setting of each competitor is found, then all are timed in turns."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.competitors import DEFAULTS, OURS, SPARSE_DEFAULTS, Competitor
+from benchmarks.competitors import BCE_NEURON, DEFAULTS, SPARSE_DEFAULTS, Competitor
 from benchmarks.fits import TARGET, Entry, fit_alone, reference
 from benchmarks.problems import Problem
 from benchmarks.search import SHORT, best_setting, first_candidate, seeded
 
 LONG, VERY_LONG = 2.0, 10.0  # seconds of a fit, for how often it is timed again
-FAR_BEHIND = 10  # times ours: a ratio that needs no more digits
+FAR_BEHIND = 10  # times the neuron: a ratio that needs no more digits
 
 
 @dataclass
@@ -24,10 +24,10 @@ class Outcome:
 
     problem: Problem
     shape: tuple[int, int]
-    tuned: list[Entry]  # the first is ours
-    defaults: list[Entry]  # the first is ours
-    minimum: float = np.nan  # the least that any fit of the run has found
-    gap: float = np.nan  # how far at most that is from the true minimum
+    tuned: list[Entry]  # the first is the neuron's
+    defaults: list[Entry]  # the first is the neuron's
+    minimum: float = np.nan  # the least value that any fit of the run has found
+    gap: float = np.nan  # upper bound on its distance from the true minimum
 
     def distance(self, entry: Entry) -> float:
         """Objective above its minimum, the median of the fits as for the time."""
@@ -52,24 +52,24 @@ def run(
     ----------
     problems : iterable of Problem
     peers : sequence of Competitor
-        Ours aside.
+        Competitors beside BCENeuronClassifier.
     repeats : int
         Timed fits of each chosen setting, all competitors in turn; the median counts. Three times
         as many where a fit is short, fewer where it takes seconds.
     limit : float
         Seconds a fit may take.
     progress : callable
-        Told what is being measured.
+        Called with a text that says what is being measured.
     """
     warm_up(peers, progress)
     for problem in problems:
         progress(f"{problem.name}: finding the minimum")
         least, gap = reference(problem)
-        ours = best_setting(problem, OURS, least, limit, np.inf)
-        tuned = [ours]
+        neuron = best_setting(problem, BCE_NEURON, least, limit, np.inf)
+        tuned = [neuron]
         for competitor in peers:
             progress(f"{problem.name}: {competitor.name}")
-            entry = best_setting(problem, competitor, least, limit, ours.seconds)
+            entry = best_setting(problem, competitor, least, limit, neuron.seconds)
             tuned += [entry] if entry else []
         defaults = []
         for competitor in SPARSE_DEFAULTS if problem.l1_ratio else DEFAULTS:
@@ -79,11 +79,11 @@ def run(
         found = [fit.objective for entry in tuned + defaults for fit in entry.fits + entry.tried]
         minimum = min([least, *found])
         yield Outcome(problem, problem.split[0].shape, tuned, defaults, minimum, gap)
-        problem.forget()
+        problem.release()
 
 
 def warm_up(peers: Sequence[Competitor], progress: Callable[[str], None]) -> None:
-    """Import and compile what some peers do on first use, so that no fit is charged with it."""
+    """Import and compile packages that do so on first use, so that no timed fit does."""
     for peer in peers:
         if hasattr(peer.estimator, "warm_up"):
             progress(f"warming up {peer.name}")
@@ -101,15 +101,15 @@ def time_again(
     repeats: int,
     progress: Callable[[str], None],
 ) -> None:
-    """Fit what solved the problem, and the default calls, again in turns, so that noise hits all.
+    """Fit the entries that solved the problem, and the default calls, again, in turns.
 
-    Each turn has its own seed. The first fits, which warmed up caches, are dropped where there are
-    others.
+    Turns spread the noise of the machine over all entries. Each turn has its own seed. The first
+    fit of an entry, which warmed up caches, is dropped where there are others.
     """
     solved = [entry for entry in tuned if entry.fits[0].objective - least <= TARGET]
     entries = solved + [entry for entry in defaults if not entry.fits[0].failure]
-    ours = tuned[0].seconds
-    wanted = [times(entry.seconds, repeats, ours) for entry in entries]
+    neuron = tuned[0].seconds
+    wanted = [times(entry.seconds, repeats, neuron) for entry in entries]
     for turn in range(max(wanted)):
         progress(f"{problem.name}: timing {turn + 1}/{max(wanted)}")
         for entry, number in zip(entries, wanted, strict=True):
@@ -120,12 +120,12 @@ def time_again(
         entry.fits = entry.fits[1:] or entry.fits
 
 
-def times(seconds: float, repeats: int, ours: float) -> int:
-    """Return how often to time a fit again that took so long."""
+def times(seconds: float, repeats: int, neuron: float) -> int:
+    """Return the number of further timed fits of an entry whose first fit took ``seconds``."""
     if seconds > VERY_LONG:
         return 0
-    if seconds > max(LONG, FAR_BEHIND * ours):
+    if seconds > max(LONG, FAR_BEHIND * neuron):
         return 1
-    if seconds > min(LONG, FAR_BEHIND * ours):
+    if seconds > min(LONG, FAR_BEHIND * neuron):
         return min(repeats, 3)
     return 3 * repeats if seconds < SHORT else repeats

@@ -1,4 +1,4 @@
-"""The per-sample rule against SGDClassifier's: nanoseconds of an update, same step, same order."""
+"""Nanoseconds of a per-sample update, against SGDClassifier's with the same step and order."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from sklearn_bce import BCENeuronClassifier
 
 TURNS = 5
 BASE = 2  # passes of the shorter fit
-SECONDS = 0.3  # by which the longer fit is to be longer
+SECONDS = 0.3  # that the longer fit takes more
 
 
 @dataclass(frozen=True)
 class Case:
-    """Data on which a pass is timed, and the constant step η."""
+    """Data on which a pass is timed, and the constant step size η."""
 
     name: str
     load: Callable[[], tuple[Any, np.ndarray]]
@@ -55,20 +55,20 @@ def measure(progress: Callable[[str], None], cases: list[Case] = CASES) -> list[
 
 
 def measure_case(case: Case, X: Any, y: np.ndarray, shuffle: bool) -> dict[str, Any]:
-    """Time the difference between a few passes and many, so that what a fit does once drops out."""
+    """Time the difference between fits of few and of many passes, which leaves out the setup."""
     n_samples = X.shape[0]
-    one = fit_seconds(theirs(case.step, n_samples, shuffle, BASE), X, y)[0] / BASE
+    one = fit_seconds(sgd(case.step, n_samples, shuffle, BASE), X, y)[0] / BASE
     more = max(4, int(SECONDS / one))
-    differences: dict[str, list[float]] = {"ours": [], "theirs": []}
+    differences: dict[str, list[float]] = {"neuron": [], "sgd": []}
     for _ in range(TURNS):
-        for who, make in (("ours", ours), ("theirs", theirs)):
+        for name, make in (("neuron", neuron), ("sgd", sgd)):
             short, _ = fit_seconds(make(case.step, n_samples, shuffle, BASE), X, y)
             long, model = fit_seconds(make(case.step, n_samples, shuffle, BASE + more), X, y)
-            differences[who].append(long - short)
-            if who == "ours":
-                mine = model
+            differences[name].append(long - short)
+            if name == "neuron":
+                fitted = model
     nanoseconds = {
-        who: 1e9 * median(seconds) / (more * n_samples) for who, seconds in differences.items()
+        name: 1e9 * median(seconds) / (more * n_samples) for name, seconds in differences.items()
     }
     return {
         "case": case.name,
@@ -76,23 +76,25 @@ def measure_case(case: Case, X: Any, y: np.ndarray, shuffle: bool) -> dict[str, 
         "shuffle": shuffle,
         "step": case.step,
         "passes_timed": more,
-        "ours_ns": nanoseconds["ours"],
-        "theirs_ns": nanoseconds["theirs"],
-        "ratio": nanoseconds["theirs"] / nanoseconds["ours"],
-        "ours_objective": judge.objective(X, y, mine.coef_[0], float(mine.intercept_[0]), 1.0),
-        "theirs_objective": judge.objective(X, y, model.coef_[0], float(model.intercept_[0]), 1.0),
+        "neuron_ns": nanoseconds["neuron"],
+        "sgd_ns": nanoseconds["sgd"],
+        "ratio": nanoseconds["sgd"] / nanoseconds["neuron"],
+        "neuron_objective": judge.objective(
+            X, y, fitted.coef_[0], float(fitted.intercept_[0]), 1.0
+        ),
+        "sgd_objective": judge.objective(X, y, model.coef_[0], float(model.intercept_[0]), 1.0),
     }
 
 
-def ours(step: float, n_samples: int, shuffle: bool, passes: int) -> BaseEstimator:
+def neuron(step: float, n_samples: int, shuffle: bool, passes: int) -> BaseEstimator:
     """Return the plain per-sample rule with a constant step; C = 1."""
     return BCENeuronClassifier(
         solver="sgd", learning_rate=step, tol=0, max_iter=passes, shuffle=shuffle, random_state=0
     )
 
 
-def theirs(step: float, n_samples: int, shuffle: bool, passes: int) -> BaseEstimator:
-    """Return the same of SGDClassifier, whose penalty is α/2·‖w‖² beside the mean loss."""
+def sgd(step: float, n_samples: int, shuffle: bool, passes: int) -> BaseEstimator:
+    """Return SGDClassifier with the same rule; its penalty is α/2·‖w‖² beside the mean loss."""
     return SGDClassifier(
         loss="log_loss",
         learning_rate="constant",
@@ -119,13 +121,13 @@ def text(rows: list[dict[str, Any]]) -> str:
     lines = [
         "Per-sample updates, constant step: nanoseconds each, BCENeuronClassifier(solver='sgd') "
         "against SGDClassifier",
-        f"{'':26} {'ours':>8} {'theirs':>8} {'ratio':>7}   objective after as many passes",
+        f"{'':26} {'neuron':>8} {'sgd':>8} {'ratio':>7}   objective after as many passes",
     ]
     for row in rows:
         name = f"{row['case']}, {'random order' if row['shuffle'] else 'in order'}"
         lines.append(
-            f"  {name:30} {row['ours_ns']:8.0f} {row['theirs_ns']:8.0f} {row['ratio']:6.2f}×"
-            f"   {row['ours_objective']:.6f} {row['theirs_objective']:.6f}"
+            f"  {name:30} {row['neuron_ns']:8.0f} {row['sgd_ns']:8.0f} {row['ratio']:6.2f}×"
+            f"   {row['neuron_objective']:.6f} {row['sgd_objective']:.6f}"
         )
     for shuffle, label in ((False, "in order"), (True, "random order")):
         ratios = [row["ratio"] for row in rows if row["shuffle"] == shuffle]

@@ -1,4 +1,4 @@
-"""The search for everyone's best setting: the fastest that solves the problem."""
+"""The search for a competitor's best setting: the fastest that solves the problem."""
 
 from __future__ import annotations
 
@@ -11,38 +11,41 @@ from benchmarks.competitors import MANY, Competitor
 from benchmarks.fits import TARGET, Entry, Fit, fit
 from benchmarks.problems import Problem
 
-# When to give up on a competitor that has not solved a problem, beside the limit of a single fit:
-# no tighter tolerance after a fit of this many times ours, no further setting after that many.
-LADDER_PATIENCE, LADDER_FLOOR = 20, 1.0  # times ours, and seconds at least
-SEARCH_PATIENCE, SEARCH_FLOOR = 30, 5.0
-NO_CHANCE = 1.2  # times the fastest setting so far, unsolved: this one will not be faster
-SHORT = 0.05  # seconds of a fit, below which one says little about another
-SEEDS = (1, 2)  # beside 0: with them, too, a setting must solve the problem to be chosen
+# A competitor that has not solved a problem tries no tighter tolerance after a fit that took
+# SETTING_PATIENCE times the neuron's time, or SETTING_FLOOR seconds if that is more.
+SETTING_PATIENCE = 20
+SETTING_FLOOR = 1.0
+# The competitor tries no further setting after fits that took together SEARCH_PATIENCE times the
+# neuron's time, or SEARCH_FLOOR seconds if that is more.
+SEARCH_PATIENCE = 30
+SEARCH_FLOOR = 5.0
+NO_CHANCE = 1.2  # times the time of the fastest setting so far, after which a fit is given up
+SHORT = 0.05  # seconds; times of shorter fits vary too much to be compared one by one
+SEEDS = (1, 2)  # a setting that is chosen must also solve the problem with these seeds, besides 0
 
 
 def best_setting(
-    problem: Problem, competitor: Competitor, least: float, limit: float, ours: float
+    problem: Problem, competitor: Competitor, least: float, limit: float, neuron: float
 ) -> Entry | None:
     """Return the fastest setting that comes within the target of ``least``, or else the closest.
 
-    Each setting goes from its loosest to its tightest tolerance and stops at the first that solves
-    the problem, or where patience ends: when it has become slower than a setting that solved it,
-    or many times slower than ``ours`` (seconds) without solving. None if no setting can be tried
-    at all.
+    Of each setting, tolerances are tried from the loosest to the tightest, until one solves the
+    problem, or a fit is slower than a setting that solved the problem, or many times slower than
+    the ``neuron`` (seconds) without solving it. Return None if no setting can be tried at all.
     """
     search = Search(
         problem,
         competitor,
         least,
         limit,
-        patience=min(limit, max(LADDER_FLOOR, LADDER_PATIENCE * ours)),
+        patience=min(limit, max(SETTING_FLOOR, SETTING_PATIENCE * neuron)),
     )
-    whole_patience = min(2 * limit, max(SEARCH_FLOOR, SEARCH_PATIENCE * ours))
-    for ladder in competitor.candidates(problem, search.patience):
+    whole_patience = min(2 * limit, max(SEARCH_FLOOR, SEARCH_PATIENCE * neuron))
+    for estimators in competitor.candidates(problem, search.patience):
         if np.isinf(search.fastest) and sum(fit.seconds for fit in search.tried) > whole_patience:
             search.gave_up = True
             break
-        search.climb(ladder)
+        search.try_tolerances(estimators)
     best = min(search.entries, key=search.merit, default=None)
     if best is not None:
         best.gave_up = search.gave_up and np.isinf(search.fastest)
@@ -51,7 +54,7 @@ def best_setting(
 
 @dataclass
 class Search:
-    """What a competitor has tried on a problem, and what of it was any good."""
+    """The settings that a competitor has tried on a problem, and their results."""
 
     problem: Problem
     competitor: Competitor
@@ -68,16 +71,16 @@ class Search:
         return result.objective - self.least <= TARGET
 
     def merit(self, entry: Entry) -> tuple[bool, float]:
-        """Return what is least for the best entry."""
+        """Return the sort key of an entry, which is least for the best one."""
         above = entry.fits[0].objective - self.least
         return above > TARGET, entry.fits[0].seconds if above <= TARGET else above
 
-    def climb(self, ladder: list[BaseEstimator]) -> None:
+    def try_tolerances(self, estimators: list[BaseEstimator]) -> None:
         """Try the tolerances of a setting, from the loosest, until one solves the problem."""
         path: list[Fit] = []
         more = 1.0
-        for rung in ladder:
-            estimator, result, more = self.fit_long_enough(rung, more)
+        for candidate in estimators:
+            estimator, result, more = self.fit_long_enough(candidate, more)
             path.append(result)
             self.tried.append(result)
             self.entries.append(Entry(self.competitor, estimator, [result], path, self.tried))
@@ -87,36 +90,42 @@ class Search:
             if result.seconds > min(self.patience, NO_CHANCE * self.fastest):
                 self.gave_up = True
                 return
-            if self.at_its_end(estimator, result):  # as it would be with a tighter tolerance
-                self.gave_up |= self.raised(estimator, 2.0) is not None
+            if self.reached_max_iter(
+                estimator, result
+            ):  # a tighter tolerance would end the same way
+                self.gave_up |= self.with_more_iterations(estimator, 2.0) is not None
                 return
 
     def fit_long_enough(
         self, estimator: BaseEstimator, more: float
     ) -> tuple[BaseEstimator, Fit, float]:
-        """Fit with `more` times the iterations, and more still if that was over too soon.
+        """Fit with `more` times the iterations, and with a larger factor if the fit was short.
 
-        How many iterations fit into its time was an estimate. Return the estimator as it was
-        fitted, the fit, and the factor.
+        The number of iterations that take the allowed time is an estimate. Return the estimator
+        as it was fitted, the fit, and the factor.
         """
         while True:
-            current = self.raised(estimator, more) or estimator
+            current = self.with_more_iterations(estimator, more) or estimator
             timer = min(self.limit, NO_CHANCE * self.fastest + SHORT)
             result = fit(self.problem, current, np.inf if self.competitor.compiled else timer)
             if self.solved(result):
                 result = confirmed(self.problem, self.competitor, current, result)
             allowed = min(self.patience, self.fastest)
-            too_soon = self.at_its_end(current, result) and result.seconds < allowed / 2
-            if self.solved(result) or not too_soon or self.raised(current, 2.0) is None:
+            too_soon = self.reached_max_iter(current, result) and result.seconds < allowed / 2
+            if (
+                self.solved(result)
+                or not too_soon
+                or self.with_more_iterations(current, 2.0) is None
+            ):
                 return current, result, more
             more *= max(2.0, 0.8 * allowed / result.seconds)
 
-    def at_its_end(self, estimator: BaseEstimator, result: Fit) -> bool:
-        """Whether it stopped because its iterations were used up."""
+    def reached_max_iter(self, estimator: BaseEstimator, result: Fit) -> bool:
+        """Return whether a fit has done the most iterations that it may do."""
         return result.iterations >= estimator.get_params().get("max_iter", np.inf)
 
-    def raised(self, estimator: BaseEstimator, more: float) -> BaseEstimator | None:
-        """Return it with more iterations, None where they were not limited for the time's sake."""
+    def with_more_iterations(self, estimator: BaseEstimator, more: float) -> BaseEstimator | None:
+        """Return the estimator with more iterations; None if time does not limit their number."""
         most = self.competitor.fixed.get("max_iter", MANY)
         if self.competitor.iterations is None or estimator.max_iter >= most:
             return None
@@ -133,7 +142,7 @@ def first_candidate(problem: Problem, competitor: Competitor, limit: float) -> E
 def confirmed(
     problem: Problem, competitor: Competitor, estimator: BaseEstimator, first: Fit
 ) -> Fit:
-    """Return the worst end of three fits, where chance has a part in it, in the shortest time."""
+    """Return the worst objective and the shortest time of fits with other seeds."""
     seeds: tuple[int | None, ...] = SEEDS if competitor.random else ()
     if not seeds and first.seconds < 2 * SHORT:
         seeds = (None, None)

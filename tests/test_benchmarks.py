@@ -23,7 +23,7 @@ from sklearn.datasets import dump_svmlight_file
 from benchmarks import fits, judge, memory, plots, raising, record, report, runner, samples, search
 from benchmarks.__main__ import main, parse
 from benchmarks.competitors import (
-    OURS,
+    BCE_NEURON,
     PACKAGES,
     PEERS,
     SKLEARN,
@@ -122,7 +122,7 @@ def test_adapter_reaches_the_minimum_with_the_l1_norm(peer, setting, share):
 
 def test_defaults_with_the_l1_norm_are_given_it():
     problem = Problem("sparse", lambda: one_hot(400, (2, 3)), 10.0, test_size=0, l1_ratio=1.0)
-    for competitor in [OURS, *SPARSE_DEFAULTS]:
+    for competitor in [BCE_NEURON, *SPARSE_DEFAULTS]:
         ladder = next(competitor.candidates(problem, 1.0))
         assert {(model.C, model.l1_ratio) for model in ladder} == {(problem.C, 1.0)}
 
@@ -165,10 +165,10 @@ def test_adapter_takes_sparse_samples(peer):
     assert_reaches_the_minimum(peer, peer.settings[0], few_levels())
 
 
-@pytest.mark.parametrize("peer", [OURS, *SKLEARN[:3]], ids=lambda peer: peer.name)
+@pytest.mark.parametrize("peer", [BCE_NEURON, *SKLEARN[:3]], ids=lambda peer: peer.name)
 def test_tuned_competitor_reaches_the_minimum(peer):
     least, _ = fits.reference(SCALED)
-    entry = search.best_setting(SCALED, peer, least, limit=5, ours=np.inf)
+    entry = search.best_setting(SCALED, peer, least, limit=5, neuron=np.inf)
     assert entry.fits[0].objective - least < fits.TARGET
 
 
@@ -408,11 +408,11 @@ class Walker(BaseEstimator):
 def test_iterations_that_were_over_too_soon_are_raised():
     problem = Problem("b = 0", lambda: (np.zeros((4, 1)), np.array([0, 1, 0, 1])), test_size=0)
     few = Competitor("few", Walker, tolerances=(1.0,), compiled=True, iterations=lambda *_: 10)
-    entry = search.best_setting(problem, few, math.log(2), limit=5, ours=1.0)
+    entry = search.best_setting(problem, few, math.log(2), limit=5, neuron=1.0)
     assert entry.fits[0].objective == pytest.approx(math.log(2))
     assert not entry.gave_up
     hopeless = Competitor("hopeless", Walker, {"max_iter": 500}, tolerances=(1.0, 0.1))
-    entry = search.best_setting(problem, hopeless, math.log(2), limit=5, ours=1.0)
+    entry = search.best_setting(problem, hopeless, math.log(2), limit=5, neuron=1.0)
     assert entry.fits[0].objective > math.log(2) + fits.TARGET
     assert len(entry.tried) == 1  # all iterations done: a tighter tolerance would do the same
     assert not entry.gave_up
@@ -461,11 +461,11 @@ def test_outcome(outcomes):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "ours", "expected"),
+    ("seconds", "neuron", "expected"),
     [(0.01, 0.01, 15), (1, 1, 5), (3, 1, 3), (11, 1, 0), (0.2, 0.01, 3), (3, 0.01, 1)],
 )
-def test_long_fits_and_those_far_behind_are_timed_less_often(seconds, ours, expected):
-    assert runner.times(seconds, 5, ours) == expected
+def test_long_fits_and_those_far_behind_are_timed_less_often(seconds, neuron, expected):
+    assert runner.times(seconds, 5, neuron) == expected
 
 
 class Lucky(BaseEstimator):
@@ -486,19 +486,19 @@ def test_a_lucky_seed_is_not_taken_for_a_solution():
     least = math.log(2)
     for random in (False, True):
         lucky = Competitor("lucky", Lucky, {"random_state": 0}, tolerances=(1.0,), random=random)
-        entry = search.best_setting(problem, lucky, least, limit=5, ours=1.0)
+        entry = search.best_setting(problem, lucky, least, limit=5, neuron=1.0)
         assert (entry.fits[0].objective - least < fits.TARGET) == (not random)
 
 
 def test_tables_say_who_was_faster_and_by_how_much(outcomes):
     (outcome,) = outcomes
-    ours, lbfgs, _ = outcome.tuned
-    assert f"{lbfgs.seconds / ours.seconds:.1f}×" in report.table(outcome)
-    assert f"{lbfgs.seconds / ours.seconds:.3g}" in report.ratio_table(outcomes)
+    neuron, lbfgs, _ = outcome.tuned
+    assert f"{lbfgs.seconds / neuron.seconds:.1f}×" in report.table(outcome)
+    assert f"{lbfgs.seconds / neuron.seconds:.3g}" in report.ratio_table(outcomes)
     others = min(entry.seconds for entry in outcome.tuned[1:])
-    assert f"{others / ours.seconds:.2f}×" in report.summary(outcomes)
-    default, theirs, _ = outcome.defaults
-    assert f"{theirs.seconds / default.seconds:.2f}×" in report.defaults_table(outcomes)
+    assert f"{others / neuron.seconds:.2f}×" in report.summary(outcomes)
+    default, regression, _ = outcome.defaults
+    assert f"{regression.seconds / default.seconds:.2f}×" in report.defaults_table(outcomes)
 
 
 def test_record_has_the_promised_keys(outcomes, tmp_path):
@@ -548,8 +548,8 @@ def test_main_runs_from_a_folder_of_data(tmp_path, capsys):
 def test_raised_iterations_tell_how_it_ended(monkeypatch):
     problem = Problem("units", lambda: correlated(200, 5, condition=1.0, units=30.0), test_size=0)
     (outcome,) = runner.run([problem], [], repeats=1, limit=5, progress=lambda message: None)
-    monkeypatch.setattr(raising, "LADDER", (2, 5000))
-    result = raising.climb(outcome, 60.0, lambda message: None)
+    monkeypatch.setattr(raising, "MAX_ITERS", (2, 5000))
+    result = raising.raise_max_iter(outcome, 60.0, lambda message: None)
     assert result["max_iter"] == 5000  # two iterations do not do
     assert 2 < result["iterations"] < 5000
     expected = "solved" if result["distance"] <= fits.TARGET else "stopped by itself"
@@ -569,5 +569,5 @@ def test_per_sample_updates_are_the_same_rule_in_both(monkeypatch):
     case = samples.Case("small", lambda: gaussian(500, 6), 1e-3)
     row = samples.measure_case(case, *case.load(), shuffle=False)
     # in the same order, both end in the same place
-    assert row["ours_objective"] == pytest.approx(row["theirs_objective"], rel=1e-6)
-    assert row["ratio"] == pytest.approx(row["theirs_ns"] / row["ours_ns"])
+    assert row["neuron_objective"] == pytest.approx(row["sgd_objective"], rel=1e-6)
+    assert row["ratio"] == pytest.approx(row["sgd_ns"] / row["neuron_ns"])

@@ -1,4 +1,4 @@
-"""The README: its code runs, its commands are those that are tested, its links lead somewhere."""
+"""README and CONTRIBUTING: code runs, commands are those that CI runs, links and paths exist."""
 
 import re
 from pathlib import Path
@@ -35,13 +35,28 @@ def test_first_two_commands_install_and_then_run_benchmarks_and_tests():
         assert "pip install" in command
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))
-def test_relative_link_of_the_readme_leads_to_a_file(link):
+DOCUMENTS = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "CONTRIBUTING.md")}
+LINKS = [link for text in DOCUMENTS.values() for link in re.findall(r"\]\(([^)#:]+)\)", text)]
+PATH = r"`((?:sklearn_bce|_\w+|benchmarks|tests|\.ci)/[\w./]*)`"
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_relative_link_leads_to_a_file(link):
     assert (ROOT / link).exists()
 
 
-def test_map_of_the_code_names_files_that_exist():
-    pages = [page.read_text(encoding="utf-8") for page in ROOT.glob("*.md")]
-    pattern = r"^[│├└─ ]*(\S+\.p(?:yx?|xd)|\S+/),? "
-    paths = [path for page in pages for path in re.findall(pattern, page, re.MULTILINE)]
-    assert [path for path in paths if not list(ROOT.glob(f"**/{path.rstrip('/')}"))] == []
+@pytest.mark.parametrize(
+    "path", sorted({path for text in DOCUMENTS.values() for path in re.findall(PATH, text)})
+)
+def test_path_in_the_text_exists(path):
+    assert (ROOT / path).exists() or (ROOT / "sklearn_bce" / path).exists()
+
+
+def test_map_shows_the_entries_of_the_package():
+    shown = re.findall(r"^    [├└]── (\S+?)/? ", DOCUMENTS["CONTRIBUTING.md"], re.MULTILINE)
+    there = {
+        path.name
+        for path in (ROOT / "sklearn_bce").iterdir()
+        if path.suffix in {"", ".py"} and path.name != "__pycache__"
+    }
+    assert set(shown) == there

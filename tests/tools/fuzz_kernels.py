@@ -1,12 +1,12 @@
-"""Random calls of the public API, to be run by hand on kernels built with a sanitiser.
+"""Random calls of the public API, best with kernels that are built with a sanitiser.
 
-    python tests/fuzz_kernels.py --seconds 300 --seed 0
-    python tests/fuzz_kernels.py --malformed --seconds 60
+    python tests/tools/fuzz_kernels.py --seconds 300 --seed 0
+    python tests/tools/fuzz_kernels.py --malformed --seconds 60
 
-A call may end well, or in an exception that says what is wrong. All else is a finding: a process
-that dies or never ends, any other exception, an estimator that an error has changed, weights that
-are no numbers. Each seed draws one to three calls of one neuron, in a process of their own, so that
-nothing ends the run; ``--only SEED`` repeats them in this one.
+A call may succeed, or raise an exception that says what is wrong with the data. All else is a
+finding: a process that dies or does not end, any other exception, an estimator that an error has
+changed, weights that are not finite. Each seed draws one to three calls of one estimator, which run
+in a separate process; ``--only SEED`` repeats them in the main process.
 
 For the sanitiser, in a copy of the tree that stands first on PYTHONPATH::
 
@@ -33,11 +33,17 @@ from sklearn_bce import BCENeuronClassifier, l1_min_c
 
 SIZES = [2, 3, 4, 5, 7, 8, 31, 64, 65, 130, 300]
 WIDTHS = [1, 2, 3, 4, 5, 8, 63, 64, 65, 130]
-LARGE = [(5000, 3), (20_000, 12), (30, 3000), (1000, 400), (300, 5000)]  # other ways of newton
+LARGE = [
+    (5000, 3),
+    (20_000, 12),
+    (30, 3000),
+    (1000, 400),
+    (300, 5000),
+]  # sizes for which newton takes other paths
 DTYPES = [np.float64, np.float64, np.float32, np.float32, np.float16, np.int8, np.int64, bool]
 
-HANGS = 60  # seconds after which a call is taken for one that never ends
-# What a call on data that are all right may raise: of data, that is, which are too few.
+HANGS = 60  # seconds after which a call counts as one that does not end
+# Parts of the messages that a call on valid data may raise, for instance where samples are too few.
 NOT_ENOUGH = (
     "0 sample(s)",
     "0 feature(s)",
@@ -68,11 +74,11 @@ def one_of(rng, values):
     return values[rng.integers(len(values))]
 
 
-# --- data that are all right ---
+# --- valid data ---
 
 
 def dense(rng, X):
-    """Return X as an array of some dtype and order, or as a view into another."""
+    """Return X as an array of a random dtype and order, or as a view of another array."""
     kind = one_of(rng, ["C", "F", "strided", "negative", "read-only", "transposed", "column"])
     if kind == "F":
         return np.asfortranarray(X)
@@ -87,7 +93,7 @@ def dense(rng, X):
         X.flags.writeable = False
     if kind == "transposed":
         return X.T.copy().T
-    if kind == "column":  # of a wider array
+    if kind == "column":  # a column of a wider array
         holder = np.zeros((X.shape[0], X.shape[1] + 2), X.dtype)
         holder[:, 1:-1] = X
         return holder[:, 1:-1]
@@ -95,7 +101,7 @@ def dense(rng, X):
 
 
 def sparse(rng, X):
-    """Return X as some sparse matrix, with indices of 32 or 64 bits, sorted or not."""
+    """Return X as a sparse matrix of a random format, with indices of 32 or 64 bits."""
     form = one_of(rng, ["csr", "csr", "csr", "csr", "csc", "coo", "lil", "bsr"])
     matrix = sp.csr_array(X) if rng.random() < 0.5 else sp.csr_matrix(X)
     index = one_of(rng, [np.int32, np.int64])
@@ -121,7 +127,7 @@ def rows_of(matrix):
 
 
 def samples(rng, shape=None, poison=True):
-    """Return X, y and weights; y is of 0 and 1, of names, or soft."""
+    """Return X, y and weights; y holds 0 and 1, strings, or soft targets."""
     n, p = shape or (one_of(rng, SIZES), one_of(rng, WIDTHS))
     if rng.random() < 0.02:
         n, p = one_of(rng, [(0, p), (1, p), (n, 0), (0, 0)])
@@ -173,11 +179,11 @@ def parameters(rng):
     }
 
 
-# --- and sparse matrices that are not: SciPy does not look into them unless it is asked to ---
+# --- invalid sparse matrices: SciPy does not check them by itself ---
 
 
 def malformed(rng, X):
-    """Return CSR or CSC of which an index or the start of a row is not where it may be."""
+    """Return CSR or CSC with an index or a row start that is out of range."""
     kind = one_of(rng, [sp.csr_array, sp.csr_matrix, sp.csc_array])
     matrix = kind(X)
     index = one_of(rng, [np.int32, np.int64])
@@ -213,14 +219,14 @@ def labelled(y, neuron, rng):
 
 
 def call(seed, is_malformed):
-    """Do what the seed says; return what was called, and how it ended."""
+    """Make the calls of a seed; return what was called, and how it ended."""
     rng = np.random.default_rng(seed)
     neuron = BCENeuronClassifier(**parameters(rng))
     shape = one_of(rng, LARGE) if rng.random() < 0.03 else None
     n_calls, done = int(rng.integers(1, 4)), []
     for _ in range(n_calls):
         X, y, weight = samples(rng, shape)
-        if shape is None and rng.random() < 0.8:  # the same width again
+        if shape is None and rng.random() < 0.8:  # as many features as before
             shape = X.shape
         if is_malformed and sp.issparse(X):
             X = malformed(rng, X.toarray())
@@ -273,7 +279,7 @@ def outcome(neuron, X, y, weight, rng, is_malformed):
 
 
 def in_child(seed, is_malformed):
-    """Run the call in a process of its own; return what it says, or how it died."""
+    """Make the calls of a seed in a new process; return its output, or how it ended."""
     read, write = os.pipe()
     child = os.fork()
     if not child:
@@ -318,7 +324,7 @@ def main():
             if findings[kind] <= 3:
                 print(f"--- seed {seed}: {kind}\n{said}", flush=True)
         seed += 1
-    print(f"seeds {options.seed}..{seed - 1}; {sum(ends.values())} calls ended as they should:")
+    print(f"seeds {options.seed}..{seed - 1}; {sum(ends.values())} calls without a finding:")
     for end, count in ends.most_common():
         print(f"{count:8d}  {end}")
     print(f"{sum(findings.values())} findings")

@@ -1,0 +1,246 @@
+"""The unit costs of the cost model, measured: nanoseconds on this machine, on one core.
+
+Each function returns one figure; `benchmarks.tuning` prints it beside the constant of the package.
+Only ratios of these constants matter, so a machine that is twice as fast needs no change.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from functools import cache
+from statistics import median
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from benchmarks.generators import gaussian, text
+from benchmarks.problems import FULL, Problem
+from sklearn_bce import BCENeuronClassifier
+from sklearn_bce._kernels import kernels
+from sklearn_bce._kernels.threads import one_blas_thread
+from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._solvers.newton import direction, quadratic
+
+REPEATS = 7  # timed calls, of which the median counts
+SECONDS = 0.05  # a timed call is repeated until it has taken so long
+
+
+def nanoseconds(call: Callable[[], Any]) -> float:
+    """Return the processor time of a call, the median of several, with BLAS held to one thread."""
+    with one_blas_thread():
+        call()
+        start = time.thread_time()
+        call()
+        number = max(1, int(SECONDS / max(time.thread_time() - start, 1e-9)))
+        times = []
+        for _ in range(REPEATS):
+            start = time.thread_time()
+            for _ in range(number):
+                call()
+            times.append((time.thread_time() - start) / number)
+    return 1e9 * median(times)
+
+
+def objective_of(X: Any, y: np.ndarray) -> InMemoryObjective:
+    """Return F in standard coordinates, C = 1, on one thread."""
+    targets, weight = y.astype(np.float64), np.broadcast_to(1.0, len(y))
+    return InMemoryObjective.in_user_units(X, targets, weight, 1.0, 0.0, True).standardised()
+
+
+def time_of_pass(X: Any, y: np.ndarray, hessian: bool = False) -> float:
+    """Return the nanoseconds of a pass over X, with the curvature matrix or without."""
+    problem = objective_of(X, y)
+    theta = np.full(problem.coordinates.size, 0.01)
+    return nanoseconds(lambda: problem.evaluate(theta, hessian=hessian))
+
+
+@cache
+def dense_pass() -> float:
+    """Return the cost of an element of an array in a pass: 100 000×50, less the call."""
+    X, y = gaussian(100_000, 50)
+    return (time_of_pass(X, y) - call()) / X.size
+
+
+def sparse_pass() -> float:
+    """Return the cost of a stored value of CSR in a pass: 20 000×30 000 text, less the call."""
+    X, y = text(20_000, 30_000)
+    return (time_of_pass(X, y) - call()) / X.nnz
+
+
+def call() -> float:
+    """Return the cost of a pass over next to nothing: 10×2."""
+    return time_of_pass(*gaussian(10, 2))
+
+
+def dense_curvature() -> tuple[float, float]:
+    """Return the costs of an element and of a pair of elements of a row in the curvature.
+
+    The curvature of n rows of p columns takes n·p·(element + pair·p) beyond a pass; it is measured
+    with 25 and with 200 columns.
+    """
+    per_element = []
+    for n_samples, n_features in ((100_000, 25), (10_000, 200)):
+        X, y = gaussian(n_samples, n_features)
+        beyond = time_of_pass(X, y, hessian=True) - time_of_pass(X, y)
+        per_element.append(beyond / X.size)
+    pair = (per_element[1] - per_element[0]) / (200 - 25)
+    return per_element[0] - 25 * pair, pair
+
+
+def sparse_curvature() -> float:
+    """Return the cost of a pair of stored values of a row in the curvature: text, 5 000×1 000."""
+    X, y = text(5_000, 1_000)
+    beyond = time_of_pass(X, y, hessian=True) - time_of_pass(X, y)
+    return beyond / objective_of(X, y).data_size.n_pairs
+
+
+def factor() -> float:
+    """Return the cost of an element times a column in a Cholesky factorisation: 500×500."""
+    size = 500
+    X, _ = gaussian(2 * size, size)
+    matrix = X.T @ X
+    return nanoseconds(lambda: direction.positive_solver(matrix.copy())) / size**3
+
+
+def matrix_sweep() -> float:
+    """Return the cost of an element of the curvature in a sweep of coordinate descent: 500×500."""
+    size, n_sweeps = 500, 10
+    X, _ = gaussian(2 * size, size)
+    matrix, l1 = X.T @ X, np.zeros(size)
+    start = np.random.default_rng(0).standard_normal(size)
+
+    def sweep() -> None:
+        kernels().coordinate_descent(matrix, l1, np.zeros(size), start.copy(), n_sweeps, 0.0)
+
+    return nanoseconds(sweep) / (n_sweeps * size**2)
+
+
+def column_sweep() -> float:
+    """Return the cost of a stored value in a sweep of coordinate descent over columns of text."""
+    X, y = text(20_000, 30_000)
+    matrix = sparse.csc_matrix(X)
+    n_samples, size = matrix.shape
+    columns, weight = np.arange(size), np.full(n_samples, 0.25 / n_samples)
+    data = matrix.data, matrix.indices, matrix.indptr, columns, weight
+    first, second = np.zeros((2, size))
+    kernels().csc_column_moments(*data, first, second)
+    gradient = matrix.T @ (0.5 - y) / n_samples
+    zeros, l1 = np.zeros(size), np.zeros(size)
+
+    def sweep() -> None:
+        kernels().csc_coordinate_descent(
+            *data, first, second + 1e-6, zeros + 1e-6, l1, gradient, zeros, np.inf, True,
+            np.zeros(size), np.zeros(n_samples), np.zeros(2),
+        )  # fmt: skip
+
+    return nanoseconds(sweep) / matrix.nnz
+
+
+def reading() -> tuple[float, float]:
+    """Return the costs of a number and of a pass over Dask chunks on two processes.
+
+    A pass over n numbers takes call + number·n/2; it is measured at 1.25 and at 20 million numbers.
+    """
+    from distributed import Client, LocalCluster
+
+    from benchmarks import growth
+
+    sizes, times = [], []
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with cluster, Client(cluster) as client:
+        for n_chunks in (1, 16):
+            row = growth.measure(client, n_chunks)
+            sizes.append(row["rows"] * growth.FEATURES)
+            times.append(1e9 * row["seconds"] / row["passes"])
+    number = 2 * (times[1] - times[0]) / (sizes[1] - sizes[0])
+    return number, times[0] - number * sizes[0] / 2
+
+
+# --- numbers of steps, products and sweeps ---
+
+
+def fitted(problem: Problem, **parameters: Any) -> BCENeuronClassifier:
+    """Return the classifier, fitted to the training part of a problem."""
+    X, _, y, _ = problem.split
+    model = BCENeuronClassifier(C=problem.C, l1_ratio=problem.l1_ratio, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.set_params(**parameters).fit(X, y)
+
+
+def problems_named(*words: str) -> list[Problem]:
+    """Return the problems of the full suite with one of the words in their name."""
+    return [each for each in FULL if any(word in each.name for word in words)]
+
+
+def steps_from_zero() -> float:
+    """Return the mean number of Newton steps from 0 on problems too small to be sampled."""
+    small = problems_named("breast cancer", "digits", "tiny", "different units")
+    return float(np.mean([fitted(each).n_iter_ for each in small]))
+
+
+def products_of_steps(preconditioned: bool) -> list[int]:
+    """Return the products with the curvature of each step by conjugate gradients.
+
+    Parameters
+    ----------
+    preconditioned : bool
+        Whether to count steps preconditioned by a curvature nearby, or those by the diagonal.
+    """
+    counts: list[int] = []
+    plain = direction.by_conjugate_gradients
+
+    def counting(problem: Any, point: Any, tol: float, inverse: Any = None, *more: Any) -> Any:
+        step = plain(problem, point, tol, inverse, *more)
+        if (inverse is not None) == preconditioned:
+            counts.append(step.n_products)
+        return step
+
+    direction.by_conjugate_gradients = counting
+    try:
+        for problem in problems_named("correlated", "text", "one-hot", "heavy tails", "Gaussian"):
+            fitted(problem)
+            problem.release()
+    finally:
+        direction.by_conjugate_gradients = plain
+    return counts
+
+
+def near_products() -> float:
+    """Return the median number of products of a step preconditioned by a curvature nearby."""
+    return float(np.median(products_of_steps(True)))
+
+
+def typical_products() -> float:
+    """Return the median number of products of a step preconditioned by the diagonal."""
+    return float(np.median(products_of_steps(False)))
+
+
+def typical_sweeps() -> float:
+    """Return the median number of sweeps over columns for a model, of text with an L1 norm."""
+    from benchmarks.problems import L1
+
+    counts: list[int] = []
+    space = kernels()
+    plain, minimum = space.csc_coordinate_descent, quadratic.ColumnModel.minimum
+
+    def counting(*arguments: Any) -> Any:
+        counts[-1] += 1
+        return plain(*arguments)
+
+    def starting(*arguments: Any) -> Any:
+        counts.append(0)
+        return minimum(*arguments)
+
+    space.csc_coordinate_descent, quadratic.ColumnModel.minimum = counting, starting
+    try:
+        for problem in L1:
+            if "text 2" in problem.name:
+                fitted(problem)
+                problem.release()
+    finally:
+        space.csc_coordinate_descent, quadratic.ColumnModel.minimum = plain, minimum
+    return float(np.median(counts))

@@ -1,0 +1,118 @@
+"""The measurements of constants: each is of a constant that exists, and leaves it as it was."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks import tuning, unit_costs
+from benchmarks.generators import gaussian
+from benchmarks.problems import generated
+from benchmarks.tuning import CONSTANTS, NAMES, Compiled, Measured, Tried
+from sklearn_bce import BCENeuronClassifier
+from sklearn_bce._solvers.newton import cost, direction
+
+TRIED = [each for each in CONSTANTS if isinstance(each, Tried)]
+
+
+@pytest.mark.parametrize("constant", CONSTANTS, ids=NAMES)
+def test_constant_exists(constant):
+    assert np.all(np.asarray(constant.present, dtype=float) >= 0)
+
+
+@pytest.mark.parametrize("constant", TRIED, ids=lambda constant: constant.name)
+def test_the_present_value_is_among_those_tried_on_some_problem(constant):
+    assert constant.present in constant.values
+    assert constant.problems
+
+
+def test_a_constant_is_found_with_and_without_its_module():
+    name = "_solvers.newton.cost.NEAR_PRODUCTS"
+    assert tuning.named("NEAR_PRODUCTS") == tuning.named("cost.NEAR_PRODUCTS") == tuning.named(name)
+
+
+def test_a_constant_that_is_not_measured_is_an_error_that_lists_the_others(capsys):
+    with pytest.raises(SystemExit):
+        tuning.main(["NO_SUCH_CONSTANT"])
+    assert "NEAR_PRODUCTS" in capsys.readouterr().err
+
+
+def test_a_value_is_replaced_where_it_is_imported_and_put_back():
+    constant = Tried("_solvers.newton.cost", "NEAR_PRODUCTS", (1, 2), [])
+    before = cost.NEAR_PRODUCTS
+    with tuning.replaced(constant, 12):
+        assert cost.NEAR_PRODUCTS == direction.NEAR_PRODUCTS == 12
+    assert cost.NEAR_PRODUCTS == direction.NEAR_PRODUCTS == before
+
+
+def test_table_of_values_tried(monkeypatch, capsys):
+    small = generated("small", gaussian, 200, 4)
+    (present,) = tuning.named("WORTH_A_SEARCH")
+    constant = Tried(present.module, present.name, (present.present, np.inf), [small])
+    monkeypatch.setattr(tuning, "named", lambda word: [constant])
+    tuning.main(["WORTH_A_SEARCH", "--repeats", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[2:4]] == ["small", "small"]
+    assert "1.00" in lines[2]
+
+
+@pytest.mark.parametrize("fit", [tuning.alone, tuning.along_path, tuning.from_chunks])
+def test_figures_of_several_fits_are_added_up(fit):
+    small = replace(generated("small", gaussian, 200, 4), l1_ratio=1.0)
+    constant = Tried("_solvers.newton.cost", "NEAR_PRODUCTS", (cost.NEAR_PRODUCTS,), [small])
+    constant = replace(constant, fit=fit)
+    (trial,) = tuning.trials_of(constant, constant.values, small, 1)
+    fits = fit(small, BCENeuronClassifier(C=small.C, l1_ratio=1.0, random_state=0))
+    assert len(fits) == (10 if fit is tuning.along_path else 1)
+    assert trial.iterations == sum(each.iterations for each in fits) > 0
+    assert trial.objective == sum(each.objective for each in fits)
+
+
+def test_measured_constant_is_printed_beside_the_figure():
+    constant = Measured("_solvers.newton.cost", "NEAR_PRODUCTS", lambda: (7.0, 2e7), "", 0)
+    assert tuning.measured_line(constant) == f"NEAR_PRODUCTS = {cost.NEAR_PRODUCTS}, measured 7"
+
+
+def test_a_cost_is_also_given_in_passes(monkeypatch):
+    monkeypatch.setattr(unit_costs, "dense_pass", lambda: 2.0)
+    constant = Measured("_solvers.newton.cost", "CALL", lambda: 7.0)
+    assert "3.5 times DENSE_PASS" in tuning.measured_line(constant)
+
+
+@pytest.mark.parametrize("name", ["call", "factor", "matrix_sweep", "steps_from_zero"])
+def test_unit_costs_are_positive(name, monkeypatch):
+    monkeypatch.setattr(unit_costs, "SECONDS", 0.0)
+    monkeypatch.setattr(unit_costs, "REPEATS", 1)
+    assert getattr(unit_costs, name)() > 0
+
+
+def test_kernels_as_they_are_are_measured_for_a_compiled_constant(monkeypatch, capsys):
+    small = generated("small", gaussian, 200, 4)
+    constant = Compiled("_kernels/sgd.pyx", "BLAS_WIDTH", (64,), [small], {"solver": "sgd"})
+    monkeypatch.setattr(tuning, "named", lambda word: [constant])
+    tuning.main(["BLAS_WIDTH", "--json", "--repeats", "1"])
+    (trial,) = json.loads(capsys.readouterr().out)
+    assert trial["problem"] == "small"
+    assert trial["value"] == constant.present
+
+
+def test_trials_of_builds_are_listed_by_problem_and_value(monkeypatch):
+    problems = [generated(name, gaussian, 200, 4) for name in ("first", "second")]
+    constant = Compiled("_kernels/sgd.pyx", "BLAS_WIDTH", (1, 2), problems)
+    seconds = iter(range(100))
+
+    def trials_in(tree, constant):
+        value = float(tree.name)
+        return [
+            tuning.Trial(each.name, value, next(seconds), 1, 1, 0.0) for each in constant.problems
+        ]
+
+    monkeypatch.setattr(tuning, "build_with", lambda constant, value, tree: tree)
+    monkeypatch.setattr(tuning, "trials_in", trials_in)
+    trials = tuning.try_values(constant, [], repeats=3)
+    found = [[(each.problem, each.value, each.seconds) for each in row] for row in trials]
+    assert found == [
+        [("first", 1.0, 4), ("first", 2.0, 6)],
+        [("second", 1.0, 5), ("second", 2.0, 7)],
+    ]
