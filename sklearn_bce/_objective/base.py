@@ -23,12 +23,13 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.penalty import Penalty
 from sklearn_bce._objective.scaling import Coordinates
 
-# The largest value of a(1 − a), reached at z = 0. It is the slope of the sigmoid a = σ(z), and the
-# second derivative of a sample's loss in z.
+# The largest value of a(1 − a), the slope of the sigmoid and the curvature of a sample's loss in z,
+# which is that at a = 1/2.
 LARGEST_SLOPE = 0.25
-# Bound on the relative rounding error of a sum over samples, by the dtype of X. For float64 it is
-# ε√n at n = 2·10⁷. For float32 it is about 16 ε, because only the sums within a block of rows are
-# in single precision. `tests/test_objective.py` tests that the objective keeps these bounds.
+# Rounding error of a sum over samples, by the dtype of X, as a share of the sum of the magnitudes
+# of the terms. float64: ε√n at n = 2·10⁷, as of errors that add up like a random walk. float32:
+# 8ε, as only sums within a block of rows are in single precision.
+# tests/test_objective.py::test_sums_over_samples_are_exact_to_sum_rounding
 SUM_ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 
 

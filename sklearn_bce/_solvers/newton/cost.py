@@ -1,12 +1,8 @@
 """A model of what the parts of a Newton step cost, by which the cheapest way is chosen.
 
-Costs are in nanoseconds on one core of a 2.6 GHz Xeon with OpenBLAS; only their ratios matter.
-
-- A pass is the computation of z = Xw and Xᵀr.
-- A curvature is the computation of the matrix H = Σ hxxᵀ.
-- A factor is the Cholesky factorisation of H.
-
-``python -m benchmarks.tuning NAME`` measures the constant of that name.
+Costs are in nanoseconds on one core of a 2.6 GHz Xeon with OpenBLAS; only their ratios matter. A
+pass is z = Xw and Xᵀr; a curvature is Σ hxxᵀ, formed; a factor is its Cholesky factorisation.
+``python -m benchmarks.tuning NAME`` measures each constant below but MAX_FACTOR_SIZE.
 """
 
 from __future__ import annotations
@@ -40,19 +36,17 @@ CALL = 2e4
 READING = 8.0
 # Nanoseconds of a pass over samples in parts, in addition to READING: the latency of a scheduler.
 CALL_OF_PARTS = 2e7
-# Number of coordinates above which H is not formed: 11 000² float64 take 1 GB.
+# Size above which H is not formed: 11 000² float64 are 1 GB. [a choice]
 MAX_FACTOR_SIZE = 11_000
-# Products with H that conjugate gradients take for a step, if the preconditioner is the curvature
-# at a nearby point (``python -m benchmarks.tuning NEAR_PRODUCTS``).
+# Products with H that conjugate gradients take for a step, preconditioned by the curvature of a
+# point nearby.
 NEAR_PRODUCTS = 3
-# Products with H that conjugate gradients take for a step, if the diagonal of H is the
-# preconditioner and the columns are not strongly correlated
-# (``python -m benchmarks.tuning TYPICAL_PRODUCTS``).
+# Products with H that conjugate gradients take for a step, preconditioned by the diagonal of H, on
+# data for which that is of any use.
 TYPICAL_PRODUCTS = 8
-# Sweeps of coordinate descent that the minimum of the model of a working set takes
-# (``python -m benchmarks.tuning TYPICAL_SWEEPS``).
+# Sweeps over the model of a working set until its minimum is near enough.
 TYPICAL_SWEEPS = 20
-# Newton steps from 0 to the minimum (``python -m benchmarks.tuning STEPS_FROM_ZERO``).
+# Newton steps from 0 to the minimum.
 STEPS_FROM_ZERO = 5
 
 

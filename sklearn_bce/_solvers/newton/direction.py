@@ -30,31 +30,33 @@ from sklearn_bce._objective.base import Evaluation, Objective
 from sklearn_bce._solvers.base import NEGLIGIBLE
 from sklearn_bce._solvers.newton.cost import NEAR_PRODUCTS, TYPICAL_PRODUCTS, CostModel
 
-# Fraction of the decrease of the model that conjugate gradients may miss in a last step. [a choice]
+# Share of the model's gain that conjugate gradients may miss in a step that is to be the last one:
+# python -m benchmarks.tuning FINAL_SHARE
 FINAL_SHARE = 0.1
-# Fraction of the decrease of the model below which the contribution of one product with H is taken
-# to be rounding. Residuals stay orthogonal to about √ε = 1e-8, and the decrease is quadratic in the
-# residual: its rounding is 1e-16 or a little more. [a choice]
+# Share of the model's gain up to which what a product with H adds counts as rounding, so that
+# conjugate gradients end: python -m benchmarks.tuning NO_GAIN
 NO_GAIN = 1e-10
-# Lower bound of the forcing term, the fraction of the decrease of the model that a step far from
-# the minimum may miss. [a choice]
+# Least forcing term: the share of the model's gain that a step far from the minimum may miss.
+# python -m benchmarks.tuning LEAST_FORCING
 LEAST_FORCING = 0.01
-# Upper bound of the forcing term (Nocedal and Wright, "Numerical Optimization", equation 7.3).
+# Largest forcing term (Nocedal and Wright, "Numerical Optimization", 2nd edition, 2006, equation
+# 7.3, have the same). python -m benchmarks.tuning MOST_FORCING
 MOST_FORCING = 0.5
-# Ratio of the decrements of two successive points up to which another step with stale curvature
-# saves time (``python -m benchmarks.tuning WORTH_ANOTHER``).
+# A step by stale curvature is worth another one if the squared decrement has fallen to this share
+# of what it was: python -m benchmarks.tuning WORTH_ANOTHER
 WORTH_ANOTHER = 0.1
-# Number of rows of a matrix up to which BLAS factorises on one thread, in some 10 ms: to wait for
-# other threads can take as long (``python -m benchmarks.tuning ONE_THREAD_SIZE``).
+# Size of a matrix up to which one thread factorises it. At this size that takes 30 ms
+# (0.03·1000³ ns, see `cost`), as long as waiting for the other threads of BLAS can take:
+# python -m benchmarks.tuning ONE_THREAD_SIZE
 ONE_THREAD_SIZE = 1000
-# Secant pairs, of a step and the change of the gradient, that L-BFGS keeps: Nocedal and Wright,
-# section 7.2, recommend 3 to 20.
+# Pairs of steps and changes of the gradient that L-BFGS keeps. Nocedal and Wright, section 7.2,
+# recommend 3 to 20. python -m benchmarks.tuning LBFGS_PAIRS
 LBFGS_PAIRS = 10
-# Factor by which the multiple of the diagonal grows in each attempt to factorise a matrix that is
-# singular in floating point. [a choice]
+# Factor by which the multiple of the diagonal grows that makes a singular matrix regular: from 4ε
+# to 1 it takes at most eight factorisations. [a choice]
 REGULARISATION_GROWTH = 100
-# Products with H, for each coordinate, after which conjugate gradients stop. In exact arithmetic
-# one for each coordinate is enough; rounding can multiply their number. [a choice]
+# Products with H for each coordinate after which conjugate gradients give up. In exact arithmetic
+# one for each coordinate suffices, and rounding delays the end a few times. [a choice]
 PRODUCTS_PER_COORDINATE = 10
 
 

@@ -25,39 +25,47 @@ from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation, Objective
 from sklearn_bce._solvers.base import NEGLIGIBLE
 from sklearn_bce._solvers.newton.direction import regularised_cholesky
 
-# Limits of the inner tolerance, as a fraction of the decrease of the model: the model is solved
-# when at most that decrease is left. Between the limits the fraction is a root of the decrease in
-# nats: the larger the decrease, the farther the minimum of F, and the less an exact minimum of the
-# model is worth. [a choice]
+# A model is solved when no more than a share of what it has gained is left to gain: some root of
+# the gain in nats, within two limits. The more the model gains, the farther away the minimum of F
+# is, and the less is missed by a point that is not quite the minimum of the model.
+#
+# The least share: python -m benchmarks.tuning LEAST_INNER_SHARE
 LEAST_INNER_SHARE = 1e-4
+# The largest share: python -m benchmarks.tuning MOST_INNER_SHARE
 MOST_INNER_SHARE = 0.1
-# Degree of that root for `GramQuadratic`, for which a more exact minimum is cheap. [a choice]
+# Degree of the root where the curvature matrix is formed, so that the last digits are cheap:
+# python -m benchmarks.tuning INNER_ROOT_OF_GRAM
 INNER_ROOT_OF_GRAM = 2
-# Degree of that root for `ColumnQuadratic`, for which a more exact minimum is expensive
-# (``python -m benchmarks.tuning INNER_ROOT_OF_COLUMNS``).
+# Degree of the root where each sweep goes over the columns:
+# python -m benchmarks.tuning INNER_ROOT_OF_COLUMNS
 INNER_ROOT_OF_COLUMNS = 4
-# Most sweeps of coordinate descent in a round, before a `feature_sign_search`. [a choice]
+# Sweeps of coordinate descent between two searches among the signs:
+# python -m benchmarks.tuning SWEEPS
 SWEEPS = 10
-# Multiple of ``tol`` above which the decrease of the model shows that the step is not the last one,
-# so that the minimum of the model may be less exact. [a choice]
+# Multiple of ``tol``: a step that gains more is not the last one, and its model may be left before
+# its minimum. python -m benchmarks.tuning FAR
 FAR = 10.0
-# Least ``tol``, in nats, in that test: with tol=0 every step would count as not the last one.
+# Nats: the least ``tol`` by which a step counts as far, so that tol=0 does not make every step so.
 # [a choice]
 TIGHTEST_TOL = 1e-10
-# Most rounds for a step that is not the last one. [a choice]
+# Rounds of sweeps after which a model far from the end is left:
+# python -m benchmarks.tuning FAR_ROUNDS
 FAR_ROUNDS = 3
-# Most sets of signs that are searched in a round for a step that is not the last one. [a choice]
+# Sets of signs that are searched in each round, at most, far from the end:
+# python -m benchmarks.tuning FAR_SIGNS
 FAR_SIGNS = 4
-# Most rounds for any step. If columns are nearly equal, and the penalty hardly favours one of them,
-# the search may not end; an inexact minimum of the model still brings F nearer to its minimum.
-# [a choice]
+# Rounds of sweeps near the end, at most. If columns repeat each other and the penalty hardly says
+# which to take, the model is left unsolved: its minimum takes more rounds, and F falls all the
+# same.
+# python -m benchmarks.tuning MAX_ROUNDS
 MAX_ROUNDS = 100
-# Most sets of signs that are searched in a round for any step. [a choice]
+# Sets of signs that are searched in each round, at most, near the end:
+# python -m benchmarks.tuning MAX_SIGNS
 MAX_SIGNS = 100
-# Most sweeps over columns, after which the model counts as not solved. [a choice]
+# Sweeps over columns after which a model is left unsolved: python -m benchmarks.tuning MAX_SWEEPS
 MAX_SWEEPS = 200
-# Relative rounding error of one operation in float64: a decrease below this fraction of the total
-# decrease counts as 0.
+# Relative rounding error of one operation in float64, ε/2: a sweep that gains no more than this
+# share of all gains gains nothing.
 UNIT_ROUNDOFF = float(np.finfo(np.float64).epsneg)
 
 

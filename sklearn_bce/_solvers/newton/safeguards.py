@@ -19,12 +19,14 @@ from sklearn_bce._solvers.newton.direction import NO_DERIVATIVES, Direction, Sea
 from sklearn_bce._solvers.newton.line_search import LineSearch, Region
 from sklearn_bce._solvers.newton.stopping import StoppingTest, Verdict
 
-# Ratio of the decrements of two successive steps above which an outlier may dominate the model.
-# Newton's steps converge quadratically; steps along which the curvature of an outlier decreases
-# reduce the decrement by a factor of 1/e = 0.37 only. [a choice below 1/e]
+# Share of the squared decrement before above which a step was slow, so that the model may have seen
+# but one sample, in the tail of the sigmoid. Newton's steps towards such a sample reduce the
+# squared decrement to 1/e = 0.37 of it, steps that converge quadratically to much less. With 0.5, a
+# fit to samples in parts with an outlier at 1e7 ends at F = 0.69 instead of 0.51:
+# python -m benchmarks.tuning SLOW
 SLOW = 0.2
-# Relative difference of two values of F up to which the values may be equal but for rounding: a few
-# units ε in the last place. [a choice]
+# Share of F below which F cannot tell two points apart, as its losses and their sum are rounded.
+# tests/test_objective.py::test_sums_over_samples_are_exact_to_sum_rounding
 ROUNDING_FLOOR = 4 * np.finfo(np.float64).eps
 
 
