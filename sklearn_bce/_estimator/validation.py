@@ -159,8 +159,8 @@ class InitialWeights(NamedTuple):
             n_previous = previous.coef_init.shape[1]
             if coef is None and n_previous != n_features:
                 raise ValueError(
-                    f"X has {n_features} features, but warm_start=True starts from the weights of "
-                    f"a fit on {n_previous} features."
+                    f"X has {n_features} features, but warm_start=True starts from a fit on "
+                    f"{n_previous}."
                 )
             coef = previous.coef_init if coef is None else coef
             intercept = previous.intercept_init if intercept is None else intercept
