@@ -1,4 +1,4 @@
-"""Few combinations of the values of several parameters, instead of all of them."""
+"""Combinations of parameter values in which any two values meet, far fewer than all."""
 
 from collections import Counter
 from itertools import combinations, product
@@ -7,7 +7,7 @@ import pytest
 
 
 def covering(*axes, strength=2):
-    """Return rows of one value from each axis, in which any values of `strength` axes meet.
+    """Return rows of one value from each axis, such that any values of `strength` axes share a row.
 
     A greedy covering array: a row starts from the first combination of values that no row has yet,
     and is completed by `_completed`. The same axes always give the same rows.
@@ -21,7 +21,7 @@ def covering(*axes, strength=2):
 
 
 def each_once(*axes):
-    """Return rows in which each value of the longest axis occurs once, and any other at least once.
+    """Return rows with each value of the longest axis once, and each other value at least once.
 
     The other values are chosen such that as many pairs as possible meet.
     """
@@ -42,7 +42,7 @@ def _missing(axes, strength):
 
 
 def _completed(begun, axes, missing, used):
-    """Return the row that some pairs (axis, value) begin, and take what it covers off `missing`.
+    """Complete some pairs (axis, value) to a row; remove the pairs of the row from `missing`.
 
     Each other axis adds the value that covers most of the missing combinations; of equals, the one
     that is used least. `used`, how often each value is, is brought up to date.
@@ -85,12 +85,12 @@ def pairwise(**axes):
 
 
 def every_pair(*marks):
-    """Return the marks of pytest.mark.parametrize as one, in which every two values meet."""
+    """Return the marks of pytest.mark.parametrize as one mark, in which any two values meet."""
     return _as_one_mark(marks, covering)
 
 
 def each_value(*marks):
-    """Return the marks of pytest.mark.parametrize as one, in which every value occurs.
+    """Return the marks of pytest.mark.parametrize as one mark, in which every value occurs.
 
     Each value of the parameter that has the most of them occurs once.
     """
@@ -131,7 +131,7 @@ def _names_and_cases(mark):
 
 
 def _word(value, otherwise):
-    """Return what stands for a value in the name of a test."""
+    """Return the text for a value in the name of a test."""
     if value is None or isinstance(value, (str, int, float, bool)):
         return str(value)
     return getattr(value, "__name__", otherwise)

@@ -1,4 +1,4 @@
-"""Small data sets, and what plain NumPy says of the objective on them."""
+"""Small data sets, and the objective and its minimum on them in plain NumPy."""
 
 from contextlib import contextmanager
 from functools import reduce
@@ -28,7 +28,7 @@ names_of_polars = pytest.mark.skipif(
 
 @contextmanager
 def naming(case):
-    """Add the name of the case, one of a loop, to what its failure prints."""
+    """Add the name of a case of a loop to the message of its failure."""
     try:
         yield
     except BaseException as failure:
@@ -57,7 +57,7 @@ def with_ones(X, fit_intercept=True):
 
 
 def parts(data, C, fit_intercept=True):
-    """Return Z, y, s/S and the penalty's strength for each entry of θ = (w, b)."""
+    """Return Z = [X, 1], y, s/S and the penalty's strength λ for each entry of θ = (w, b)."""
     X, y, weight = data
     Z = with_ones(X, fit_intercept)
     strength = np.full(Z.shape[1], 1 / (C * weight.sum()))
@@ -104,13 +104,13 @@ CURVATURE_COSTS = {"factorisation": 0.0, "CG": np.inf, "CG, then factorisation":
 
 
 def force_curvature_cost(monkeypatch, curvature):
-    """Make the curvature cost so many passes, and a sample be of no use."""
+    """Make the cost model give the curvature a cost in passes, and choose no sample."""
     costs = CostModel(one_pass=1.0, curvature=curvature, factor=0.0, size=10**6)
     monkeypatch.setattr(CostModel, "of", lambda problem: costs)
 
 
 def near_the_minimum(seed=1, sparse=False, C=1.0, away=0.3):
-    """Return a problem, a point of it ``away`` from the minimum, and Newton's step there."""
+    """Return a problem, an evaluation ``away`` from the minimum, and Newton's step there."""
     data = random_data(80, 10, seed, sparse=sparse)
     problem = objective(data, C).standardised()
     theta = problem.coordinates.from_user(*np.split(minimum(data, C), [10]))
@@ -119,7 +119,7 @@ def near_the_minimum(seed=1, sparse=False, C=1.0, away=0.3):
 
 
 class Parts:
-    """Samples in parts, in a list."""
+    """Samples in parts that are items of a list."""
 
     def __init__(self, data, n_parts=3):
         rows = np.array_split(np.arange(len(data[1])), n_parts)
@@ -131,14 +131,14 @@ class Parts:
 
 
 def in_parts(problem):
-    """Return the same F, of samples in parts."""
+    """Return the same F over samples in parts."""
     data = problem.X, problem.y, problem.sample_weight
     encoding = Encoding(lambda y, weight: (y, weight), problem.coordinates, problem.total_weight)
     return PartitionedObjective(Parts(data), problem.data_size, encoding, problem.penalty)
 
 
 def in_memory(*arrays, **parameters):
-    """Return the fit of the arrays as one, which samples in parts must reach as well."""
+    """Return the fit to whole arrays, whose minimum the fit to parts must reach as well."""
     return BCENeuronClassifier(**{"tol": 1e-16} | parameters).fit(*arrays)
 
 

@@ -59,7 +59,7 @@ def breast_cancer_overlapping():
 
 
 def breast_cancer_products():
-    """Sixteen raw columns and their products: 152 that all but repeat each other."""
+    """Sixteen raw columns and their products: 152 columns, many of them nearly equal."""
     X, y = load_breast_cancer(return_X_y=True)
     return PolynomialFeatures(2, include_bias=False).fit_transform(X[:, :16]), y
 
@@ -91,7 +91,7 @@ def imbalanced():
 
 
 def units():
-    """Standard deviations from 2e-3 to 6e4, means up to hundreds of them away from 0."""
+    """Standard deviations from 2e-3 to 6e4, means up to hundreds of deviations from 0."""
     rng = np.random.default_rng(2)
     U = correlated_columns(5000, 30, rng)
     y = noisy_labels(U @ rng.normal(size=30) / 3, rng)
@@ -138,7 +138,7 @@ def noisy_labels(z, rng, flipped=0.15):
 
 
 def random_weights(y):
-    """Weights up to 3, a few of them 0."""
+    """Sample weights up to 3, a few of which are 0."""
     rng = np.random.default_rng(y.shape[0])
     return np.where(rng.random(y.shape[0]) < 0.03, 0, rng.uniform(0.1, 3, y.shape[0]))
 
@@ -155,7 +155,7 @@ def total_weights(y, sample_weight=None, class_weight=None):
 
 
 class Optimum(NamedTuple):
-    """Where F is least, and the units in which the coefficients can be compared."""
+    """The minimum of F, and the units in which the coefficients can be compared."""
 
     coef: np.ndarray
     intercept: float
@@ -170,7 +170,7 @@ def objective(z, coef, y, *, C, s):
 
 
 def standardise(X, fit_intercept):
-    """Columns of mean 0 and mean square 1; without an intercept nothing can absorb the means."""
+    """Return columns of mean square 1 and, if there is an intercept, of mean 0."""
     centres = X.mean(axis=0) if fit_intercept else np.zeros(X.shape[1])
     deviations = np.sqrt(np.mean((X - centres) ** 2, axis=0))
     deviations[deviations == 0] = 1
@@ -207,7 +207,7 @@ def newton_reference(X, y, *, C, fit_intercept, s):
 
 
 def reference(X, y, *, C=1.0, fit_intercept=True, s=None):
-    """`newton_reference` for any X: with more columns than rows, in a basis of the rows' span."""
+    """`newton_reference` for any X: in a basis of the row space if there are more columns."""
     X = X.toarray() if sp.issparse(X) else X
     s = np.ones(y.shape[0]) if s is None else s
     if X.shape[1] <= X.shape[0]:
@@ -271,7 +271,7 @@ def fit(problem, model, container=lambda X: X):
 
 
 def assert_same_parameters(model, coef, intercept, deviations, rtol=1e-6):
-    """Each weight to ``rtol`` of itself, the negligible ones to ``rtol`` of NEGLIGIBLE."""
+    """Compare each weight to ``rtol`` of itself, negligible weights to ``rtol`` of NEGLIGIBLE."""
     expected = coef * deviations
     floor = NEGLIGIBLE * np.linalg.norm(expected)
     assert model.coef_.shape == (1, coef.shape[0])

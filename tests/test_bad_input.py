@@ -1,4 +1,4 @@
-"""Malformed calls: the error they raise, what it says, and that the estimator stays as it was."""
+"""Malformed calls of `fit` and predictions: the error, its message, and an unchanged estimator."""
 
 import copy
 import re
@@ -46,7 +46,7 @@ def model(fitted):
 
 
 def assert_fit_raises_and_changes_nothing(model, error, message, *args, **arguments):
-    """Fit and expect the error; the estimator's vars() are then as they were before."""
+    """Fit and expect the error, and the estimator's vars() unchanged."""
     was_fitted = hasattr(model, "coef_")
     before = copy.deepcopy(vars(model))
     with pytest.raises(error, match=message):
@@ -224,7 +224,7 @@ def test_class_weight_that_does_not_fit_the_labels_is_refused(model, class_weigh
     pytest.mark.parametrize("shape", [(20_000, 15), (70, 4000)], ids=["tall", "wide"]),
 )
 def test_non_finite_element_of_large_data_is_refused(solver, order, dtype, shape):
-    """X is checked as it is read, not before; neither a sample nor products may hide it."""
+    """X is checked in the first pass, by a sample of rows or by products of rows, too."""
     model = BCENeuronClassifier(solver=solver, max_iter=2)
     rng = np.random.default_rng(1)
     rows = np.array(rng.normal(size=shape), dtype=dtype, order=order)
@@ -314,7 +314,7 @@ def test_predictions_refuse_other_feature_names(method, columns, message):
 
 
 def on_second_call(error, function):
-    """Return the function, except that its second call raises the error."""
+    """Return a function that calls the given one, and raises the error in the second call."""
     calls = []
 
     def raising(*args, **kwargs):

@@ -1,4 +1,4 @@
-"""The benchmarks: every competitor solves the problem it is timed on, and the sums are right."""
+"""The benchmarks: every competitor solves the problem on which it is timed; figures are right."""
 
 import bz2
 import gzip
@@ -54,7 +54,7 @@ def outcomes():
 
 
 def independent_minimum(problem):
-    """The minimum by SciPy's general solver, with a gradient by its own differences."""
+    """Return the minimum by SciPy's general solver, with a gradient by finite differences."""
     X, _, y, _ = problem.split
     found = minimize(
         lambda v: judge.objective(X, y, v[:-1], v[-1], problem.C),
@@ -228,7 +228,7 @@ def test_gap_bounds_the_distance_from_the_minimum(C, l1_ratio):
 
 
 def _least(X, y, C, l1_ratio):
-    """The minimum by SciPy's general solver, of w = v − u with v and u of no sign but plus."""
+    """Return the minimum by SciPy's general solver, with w = v − u, where v, u >= 0."""
 
     def value(parts):
         v, u, b = parts[:3], parts[3:6], parts[6]
@@ -299,7 +299,7 @@ def test_problem_names_are_unique_and_full_has_the_quick_ones():
 
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 def test_strength_of_the_l1_norm_is_a_share_of_what_leaves_no_weight(l1_ratio):
-    """From there on a weight is worth more than it costs: its gradient at 0 exceeds κ."""
+    """At a weaker penalty the gradient of a weight at w = 0 exceeds κ."""
     for share in (1.001, 0.999):
         problem = Problem("small", lambda: gaussian(200, 4), 1 / share, 0, l1_ratio)
         X, _, y, _ = problem.split
@@ -356,7 +356,7 @@ needs_timer = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no su
 
 
 class Endless(BaseEstimator):
-    """Takes for ever, and shrugs off errors."""
+    """An estimator whose fit does not end, and which catches exceptions."""
 
     def fit(self, X, y):
         while True:
@@ -395,7 +395,7 @@ def test_passes_within_a_time_shrink_with_the_data():
 
 
 class Walker(BaseEstimator):
-    """Walks to the minimum, b = 0, in a thousand iterations that take no time."""
+    """An estimator that reaches the minimum, b = 0, in a thousand iterations that take no time."""
 
     def __init__(self, C=1.0, tol=0.0, max_iter=10):
         self.C, self.tol, self.max_iter = C, tol, max_iter
@@ -469,7 +469,7 @@ def test_long_fits_and_those_far_behind_are_timed_less_often(seconds, neuron, ex
 
 
 class Lucky(BaseEstimator):
-    """Ends at b = random_state, whatever the data."""
+    """An estimator with b = random_state for any data."""
 
     def __init__(self, C=1.0, tol=0.0, random_state=0):
         self.C, self.tol, self.random_state = C, tol, random_state

@@ -1,4 +1,4 @@
-"""The callbacks of scikit-learn 1.9, told of every pass of every solver."""
+"""scikit-learn 1.9's callbacks, which are called for every pass of every solver."""
 
 import re
 import subprocess
@@ -35,13 +35,13 @@ SOLVERS = ["newton", "gd", "sgd"]
 
 @pytest.fixture(autouse=True)
 def callback(request):
-    """Skip where scikit-learn has none, but for the test that says what is so then."""
+    """Skip a test if scikit-learn has no callbacks, except the test of that case."""
     if request.function is not test_package_works_without_sklearn_callback:
         pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 or later")
 
 
 class Quiet:
-    """A callback that asks for nothing; what ``act`` returns is returned by the hooks."""
+    """A callback that asks for no data; its hooks return the result of ``act``."""
 
     def __init__(self, act=lambda where: None):
         self.told, self.act = [], act
@@ -73,7 +73,7 @@ class Quiet:
 
 
 class Curious(Quiet):
-    """One that asks for everything, and keeps it with what the estimator predicted then."""
+    """A callback that asks for all data, and keeps the data and the predictions at each call."""
 
     def on_fit_task_begin(self, estimator, context, *, X, y, metadata):
         return self._note("begin", estimator, context, X=X, y=y, metadata=metadata)
@@ -84,7 +84,7 @@ class Curious(Quiet):
         return self._note("end", estimator, context, **given)
 
     def after_passes(self):
-        """Return what it was told after each pass that was not empty."""
+        """Return the data given to the hook after each pass that was not empty."""
         ends = [told for told in self.told if told.where[0] == "end" and told.where[1] != "fit"]
         return [told for told in ends if told.fitted is not None]
 
@@ -94,7 +94,7 @@ class Propagated(Quiet):
 
 
 def at(*where, error=None):
-    """Return what acts in one hook: it raises the error, or asks for a stop."""
+    """Return an ``act`` that, in one hook, raises an error or asks for the end of the fit."""
 
     def act(here):
         if here == where and error is not None:
@@ -232,7 +232,7 @@ def test_fitted_estimator_along_a_path():
 
 
 def ended_by_held_out_samples(*callbacks, **parameters):
-    """Return an estimator whose weights are not the last ones."""
+    """Return an estimator whose fitted weights are not those after its last iteration."""
     parameters = {"C": np.inf, "learning_rate": 2.0, "max_iter": 100} | parameters
     model = unfitted(*callbacks, solver="gd", early_stopping=True, **parameters)
     model.fit(X[40:], Y[40:], X_val=X[:40], y_val=Y[:40])
@@ -511,7 +511,7 @@ def monitor(scoring):
 
 
 def scores_after_passes(parameters, X, y, weight=None):
-    """Return by hand what neg_log_loss is after each pass."""
+    """Return neg_log_loss after each pass, from fits that end after that pass."""
     models = [
         unfitted(max_iter=k + 1, **parameters).fit(X, y, sample_weight=weight) for k in range(6)
     ]

@@ -73,7 +73,7 @@ def _analytic_loss(y, z):
 
 
 def _gradient_by_complex_step(loss, w, b):
-    """Gradient of loss(w, b) in w and in b."""
+    """Return the gradients of loss(w, b) with respect to w and b, exact to rounding."""
     steps = 1e-30j * np.eye(len(w))
     by_weight = [np.imag(loss(w + step, b)) / 1e-30 for step in steps]
     return np.array(by_weight), np.imag(loss(w, b + 1e-30j)) / 1e-30

@@ -1,4 +1,4 @@
-"""scikit-learn's own checks of an estimator: every one, with every solver, none excused."""
+"""scikit-learn's own checks of an estimator: every check, with every solver, without exceptions."""
 
 import pytest
 from sklearn.utils.estimator_checks import estimator_checks_generator

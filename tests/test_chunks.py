@@ -1,4 +1,4 @@
-"""Samples in chunks, and in a file that is mapped: the optimum of all in memory, in its bounds."""
+"""Samples in chunks and in a memory-mapped file: the optimum of the fit to arrays in memory."""
 
 import json
 import os
@@ -50,7 +50,7 @@ LABELS = np.where(Y == 1, "yes", "no")
 
 
 class Chunks:
-    """Chunks of arrays, or of anything with their rows; calls are counted."""
+    """Chunks of arrays, or of other containers with their rows; calls are counted."""
 
     def __init__(self, *arrays, size=25, container=None):
         n = arrays[0].shape[0]
@@ -125,7 +125,7 @@ def test_chunks_reach_the_minimum_of_textbook_newton(C):
 
 @pytest.mark.parametrize("C", [0.01, 1.0, np.inf])
 def test_features_too_many_for_a_hessian_reach_the_minimum_by_products(C, monkeypatch):
-    """Steps are then found by products with it, each of which is a pass."""
+    """Newton steps are then found by products with the Hessian, each of which takes a pass."""
     asked, evaluate = [], PartitionedObjective.evaluate
 
     def noted(self, *arguments, **wanted):
@@ -146,7 +146,7 @@ def test_features_too_many_for_a_hessian_reach_the_minimum_by_products(C, monkey
     pytest.mark.parametrize("C", [1.0, 1e4, np.inf]),
 )
 def test_fit_from_chunks_is_within_tol_despite_an_outlier(value, C):
-    """At the minimum its loss is 0, so all else is as without it, but for the penalty's share."""
+    """At the minimum the loss of the outlier is 0: the expected minimum is that of the others."""
     x, y, _ = random_data(200, 1)
     theta = minimum((x, y, np.ones(200)), C)
     assert expit(-(theta[0] * value + theta[1])) < 1e-30
@@ -178,7 +178,7 @@ def test_optimality_conditions_hold_after_a_fit_from_chunks(penalty):
     pytest.mark.parametrize("size", [7, 25]),
 )
 def test_gd_on_chunks_takes_the_steps_of_one_array(penalty, size):
-    """As many of them as are not near the minimum, where rounding decides when momentum is lost."""
+    """Near the minimum rounding decides when momentum restarts: the steps there are left out."""
     parameters = {"solver": "gd", "tol": 0, "max_iter": 12} | PENALTIES[penalty]
     scaled = X / [1, 5, 1000, 30], Y, WEIGHT
     model = fitted(Chunks(*scaled, size=size), **parameters)
@@ -342,7 +342,7 @@ def test_tall_chunks_take_at_most_8_passes(tall, parameters):
 
 @pytest.mark.parametrize("l1_ratio", [0.5, 1])
 def test_fit_without_weights_takes_at_most_8_passes(l1_ratio):
-    """The start is the minimum but for rounding, below which nothing is to be looked for."""
+    """The start is the minimum up to rounding, so that no further step is needed."""
     calls = []
     for seed in range(8):
         rng = np.random.default_rng(seed)
@@ -365,7 +365,7 @@ def test_random_state_alone_decides_the_rows_sampled_from_chunks(tall):
 
 @pytest.mark.parametrize("solver", ["newton", "gd"])
 def test_n_passes_counts_the_passes_of_the_convergence_warning(solver):
-    """Also how far it is from the minimum takes passes to find out."""
+    """The estimate of the distance from the minimum in the warning takes passes, too."""
     model, chunks = BCENeuronClassifier(solver=solver, max_iter=1, tol=1e-12), Chunks(X, Y)
     with pytest.warns(ConvergenceWarning, match="after 1 iterations of max_iter=1"):
         fit_from_chunks(model, chunks)
@@ -374,10 +374,10 @@ def test_n_passes_counts_the_passes_of_the_convergence_warning(solver):
 
 
 def test_one_chunk_is_alive_at_a_time():
-    """None of them when the next one is asked for."""
+    """A chunk has been freed when the next chunk is asked for."""
 
     class Rows(np.ndarray):
-        """An array that may be referred to weakly."""
+        """An array to which there can be weak references."""
 
     made, alive = [], []
 
@@ -433,7 +433,7 @@ def with_values(array, at, value):
 
 
 def broken_in_pass(k, error):
-    """Return chunks the last of which raises the error in the k-th pass."""
+    """Return chunks, the last of which raises the error in the k-th pass."""
 
     class Broken(Chunks):
         def chunk(self, rows):
@@ -445,7 +445,7 @@ def broken_in_pass(k, error):
 
 
 def changed_after_pass(k, *arrays):
-    """Return chunks that are of other arrays after the k-th pass."""
+    """Return chunks that are parts of other arrays after the k-th pass."""
 
     class Changing(Chunks):
         def __call__(self):
@@ -461,7 +461,7 @@ def tuples(*chunks):
 
 
 def malformed():
-    """Return chunks, the error they raise and its message, by name; as iterators end, anew."""
+    """Return chunks, their error and its message, by name; each call returns new iterators."""
     once = iter([(X, Y)])
     return {
         "a list": ([(X, Y)], TypeError, "callable that returns an iterator"),
@@ -585,7 +585,7 @@ def test_soft_targets_out_of_range_in_chunks_are_refused(soft, model):
 
 @fitted_or_not
 def test_error_of_continuous_labels_is_short(model):
-    """As in memory: not by a list of all of them."""
+    """As for arrays in memory, the message does not list all labels."""
     with pytest.raises(ValueError, match=r"soft_targets=True|binary") as raised:
         fit_from_chunks(model, Chunks(X, X[:, 0]))
     assert len(str(raised.value)) < 500
@@ -609,7 +609,7 @@ def test_warm_start_from_another_number_of_features_is_refused():
     fitted_or_not,
 )
 def test_interrupt_in_a_chunk_keeps_the_last_pass(penalty, solver, finished, model):
-    """The first pass that would lead further is not finished."""
+    """The pass after the last finished one has no effect."""
     parameters = {"solver": solver, "tol": 0, "max_iter": finished} | PENALTIES[penalty]
     expected, chunks = clone(model).set_params(**parameters), Chunks(X, LABELS)
     fit_from_chunks(expected, chunks)
@@ -691,7 +691,7 @@ def test_memory_mapped_file_gives_the_fit_of_the_array(tmp_path, mode, order, dt
 
 
 def test_sampled_rows_of_a_mapped_file_are_read_in_order(tall, tmp_path, monkeypatch):
-    """As they lie in the file, few of them, and each once."""
+    """The rows of a sample are read in the order of the file, and each row once."""
     np.save(tmp_path / "X.npy", tall[0])
     drawn, of_rows = [], InMemoryObjective.of_rows
 

@@ -1,4 +1,4 @@
-"""Fits at the same time: in threads, in the workers of joblib, in a process that was forked.
+"""Fits at the same time: in threads, in workers of joblib, and in a forked process.
 
 A fit that is alone may use several threads, one beside others gets one, and their sums are made in
 another order. So like is compared with like: where bits are, BLAS is limited to one thread and with
@@ -62,7 +62,7 @@ LARGE_CASES = {
 
 @pytest.fixture(autouse=True)
 def threads_that_take_turns_often():
-    """Python lets a thread go on for 5 ms, in which most of these fits are done."""
+    """Shorten the time for which Python runs one thread, 5 ms, in which most of these fits end."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     yield
@@ -77,7 +77,7 @@ def blas_threads():
 
 @contextmanager
 def blas_limit(limit):
-    """Limit BLAS, and leave it to any thread to change that: threadpoolctl 3.8 heeds one alone."""
+    """Limit BLAS, and let any thread change the limit: threadpoolctl 3.8 lets one thread only."""
 
     def release():
         for library in ThreadpoolController().select(user_api="blas").lib_controllers:
@@ -96,7 +96,7 @@ def data_sets(shape, n_sets=N_THREADS):
 
 
 def what_was_learned(model):
-    """Return all that a fit leaves which depends on the order of a sum or on a step."""
+    """Return the fitted attributes that depend on the order of sums or on the steps."""
     arrays = [model.coef_.tobytes(), model.intercept_.tobytes()]
     held_out = getattr(model, "validation_loss_curve_", None)
     return [*arrays, model.loss_curve_, held_out, model.n_iter_, model.n_passes_]
@@ -107,7 +107,7 @@ def learned(parameters, X, y):
 
 
 def at_once(tasks):
-    """Return what the tasks return, each in a thread of its own; raise what one raises."""
+    """Run each task in a thread of its own; return their results, or raise an exception of one."""
     ready, results, raised = threading.Barrier(len(tasks), timeout=HANG), [None] * len(tasks), []
 
     def run(k):
@@ -159,7 +159,7 @@ def test_fits_of_all_kinds_at_once_are_serial_fits():
 
 @pytest.mark.parametrize("key", LARGE_CASES)
 def test_large_fits_have_one_thread_or_all_and_no_third_result(key, monkeypatch):
-    """Which of the 8 is alone for a moment is chance; what it learns then is not."""
+    """Which of the 8 fits is alone for a moment is chance; its result then is one of two."""
     parameters, shape = LARGE_CASES[key]
     data, used, in_threads = data_sets(shape, 4), [], kernel_threads.in_threads
 
@@ -202,7 +202,7 @@ def test_fits_on_shared_samples_are_serial_fits(sparse):
     ),
 )
 def test_warm_start_paths_in_threads_are_serial_paths(parameters, shape):
-    """Each along a path of C of its own; with an L1 norm by what the fit before has known."""
+    """Each thread fits along its own path of C; with an L1 norm from the state of the last fit."""
 
     def path(X, y):
         model = BCENeuronClassifier(warm_start=True, **parameters)
@@ -288,7 +288,7 @@ def test_blas_is_put_back_whichever_fit_ends_last(first_to_end):
 
 
 def test_blas_is_held_in_a_thread_after_a_fit_in_another():
-    """threadpoolctl 3.8 heeds one thread alone, the first, as long as it lives."""
+    """threadpoolctl 3.8 lets the first thread alone set the limit, as long as that thread lives."""
 
     def held():
         with one_blas_thread():
@@ -304,7 +304,7 @@ def test_blas_is_held_in_a_thread_after_a_fit_in_another():
     "parameters", [SGD | {"batch_size": 5000}, {"random_state": 0}], ids=["sgd", "newton"]
 )
 def test_fit_beside_another_holds_blas_to_one_thread(parameters):
-    """It holds BLAS to one thread all the same: BLAS's threads add in another order."""
+    """A fit that is not alone limits BLAS to one thread, too, for the same order of sums."""
     X, y, _ = random_data(20_000, 100)
     with blas_limit(2), one_blas_thread():  # of the other fit
         serial = learned(parameters, X, y)

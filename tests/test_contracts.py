@@ -1,4 +1,4 @@
-"""The contracts of objectives, rays, penalties and directions, and a penalty that is not ours."""
+"""The contracts of objectives, rays, penalties and directions, and a penalty of the tests."""
 
 import inspect
 
@@ -23,7 +23,7 @@ from sklearn_bce._solvers.newton.proximal import ProximalNewtonDirection
 
 
 class Weighted:
-    """½ Σ λᵢuᵢ² + Σ κᵢ|uᵢ|, term by term, with strengths for each weight."""
+    """Penalty ½ Σ λᵢuᵢ² + Σ κᵢ|uᵢ|, computed term by term, with strengths for each weight."""
 
     def __init__(self, l2, l1):
         self.l2, self.l1 = l2, l1
@@ -180,7 +180,7 @@ def problem_of(kind, norm, sparse, l2=L2):
 
 
 def loss_and_gradient(w, b, sparse):
-    """Return the mean loss and its gradient, written out."""
+    """Return the mean loss and its gradient in plain NumPy."""
     X, y, weight = data_of(sparse)
     X = X.toarray() if sp.issparse(X) else X
     p, z = weight / weight.sum(), X @ w + b
@@ -189,7 +189,7 @@ def loss_and_gradient(w, b, sparse):
 
 
 def least(norm, sparse, l2=L2):
-    """Return the least F, of w = v − v' with v, v' >= 0, by SciPy."""
+    """Return the minimum of F by SciPy, with w = v − v' and v, v' >= 0."""
     l1 = L1[norm]
 
     def value_and_gradient(v):
@@ -230,7 +230,7 @@ def solved(name, problem):
     )
 )
 def test_a_solver_ends_in_the_minimum_of_strengths_for_each_weight(case, sparse, kind):
-    """Where minus the gradient is a subgradient, weight by weight, and F is what SciPy finds."""
+    """At the minimum, minus the gradient is a subgradient for each weight, and F is as in SciPy."""
     name, norm = case
     result = solved(name, problem_of(kind, norm, sparse))
     assert result.converged
@@ -249,7 +249,7 @@ def test_a_solver_ends_in_the_minimum_of_strengths_for_each_weight(case, sparse,
 
 @pytest.mark.parametrize(*pairwise(name=SOLVER_SETTINGS, norm=L1))
 def test_strengths_for_each_weight_are_those_of_columns_in_other_units(name, norm):
-    """w of X with λ and κ is σw of X/σ with λ/σ² and κ/σ: here with one strength for all."""
+    """The weights w of X with λ and κ are σw of X/σ with λ/σ² and κ/σ."""
     X, y, weight = data_of(sparse=False)
     user, strength = Coordinates.of_user(5, True), 0.02
     uniform = ElasticNet(strength, strength if norm == "L1 norm" else 0.0)

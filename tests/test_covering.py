@@ -1,4 +1,4 @@
-"""The combinations that parametrized tests run."""
+"""`covering`: the combinations of values that parametrized tests run."""
 
 import math
 from itertools import combinations, product

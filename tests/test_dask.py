@@ -1,4 +1,4 @@
-"""The estimator on Dask collections: the optimum of all in memory, whatever computes it."""
+"""The Dask estimator: the optimum of the fit to arrays, with every kind of scheduler."""
 
 import os
 import pickle
@@ -39,7 +39,7 @@ METHODS = ["predict", "decision_function", "predict_proba", "predict_log_proba"]
 
 @pytest.fixture(autouse=True)
 def in_this_process():
-    """Compute here and now, unless a test says otherwise."""
+    """Compute in this process without threads, unless a test chooses another scheduler."""
     with dask.config.set(scheduler="synchronous"):
         yield
 
@@ -129,7 +129,7 @@ def test_soft_targets_in_blocks_reach_the_optimum_and_score_of_one_array(class_w
     pytest.mark.parametrize("columns", [P, 3]),
 )
 def test_blocks_of_unknown_sizes_reach_the_optimum_of_one_array(columns, kind, empty):
-    """Also where none of a block is left."""
+    """If ``empty``, one of the blocks has no rows."""
     x, y, weight = collections(columns=columns)
     order = np.argsort(X[:, 0]) if empty else np.arange(N)
     x, y, weight = collections(columns=columns, arrays=(X[order], Y[order], WEIGHT[order]))
@@ -186,7 +186,7 @@ def test_targets_may_have_other_blocks_of_known_sizes():
 
 
 def unsorted_and_repeated(block):
-    """Return CSR in which every value is stored as two halves, in no order."""
+    """Return CSR in which each value is stored as two halves, with indices in no order."""
     row, column = np.nonzero(block)
     order = np.random.default_rng(0).permutation(2 * len(row))
     order = order[np.argsort(np.tile(row, 2)[order], kind="stable")]
@@ -196,7 +196,7 @@ def unsorted_and_repeated(block):
 
 
 def test_csr_blocks_that_are_not_canonical_give_the_same_steps():
-    """They are as good: the curvature, and so the steps, are those of the sums."""
+    """Duplicates are added up before the curvature, so that the steps are the same."""
     x, y, weight = collections()
     messy = x.map_blocks(unsorted_and_repeated, meta=sp.csr_array((0, P)))
     assert not messy.blocks[0].compute().has_canonical_format
@@ -227,7 +227,7 @@ def test_warm_start_on_dask_takes_fewer_iterations():
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Return a cluster of two processes, that is not anybody's unless asked for."""
+    """Return a cluster of two processes, which is no default scheduler."""
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with distributed.LocalCluster(**options, silence_logs=50) as cluster:
         yield cluster
@@ -271,7 +271,7 @@ def test_active_client_computes_the_optimum(client, parameters):
 
 
 def test_given_client_computes_every_block(passive_client):
-    """Here, where there is no other, it computes all; this process would not get a block."""
+    """The given client computes all blocks; this process computes none."""
     x, y, weight = collections(columns=3)
     here = os.getpid()
 
@@ -291,12 +291,12 @@ def test_persisted_collections_reach_the_optimum(client):
 
 
 def test_clones_share_the_client(passive_client):
-    """As in a search over parameters, or a pipeline."""
+    """A search over parameters and a pipeline clone estimators."""
     assert clone(estimator(client=passive_client, C=3.0)).client is passive_client
 
 
 def test_a_pickle_leaves_the_client_out(passive_client):
-    """A fitted estimator can be stored; its client is of this process."""
+    """A fitted estimator can be stored, and its client belongs to this process."""
     model = estimator(client=passive_client).fit(*collections())
     other = pickle.loads(pickle.dumps(model))
     assert other.client is None
@@ -349,7 +349,7 @@ def test_predictions_on_blocks_of_unknown_sizes_are_local_ones(fitted, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_predictions_on_empty_blocks_are_local_ones(fitted, method):
-    """A filter may leave none of a block; `fit` takes it."""
+    """A filter may leave a block empty; `fit` accepts such a block."""
     order = np.argsort(X[:, 0])
     (x,) = collections(arrays=(X[order],))
     x = x[x[:, 0] > 0]
@@ -359,7 +359,7 @@ def test_predictions_on_empty_blocks_are_local_ones(fitted, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_predictions_on_unknown_columns_are_local_ones_or_an_error(fitted, method):
-    """Whether it is that of the fit turns out as they are computed."""
+    """Whether the number of columns is that of the fit is known when they are computed."""
 
     def block(rows):
         return da.from_delayed(dask.delayed(rows), shape=(np.nan, np.nan), dtype=float)
@@ -449,7 +449,7 @@ def test_methods_before_fit_are_not_fitted_errors(method):
 
 
 def test_predict_and_score_refuse_other_features(fitted):
-    """What the local estimator would not take is an error here too, of `score` as of the others."""
+    """Features that the local estimator refuses are an error in predictions and `score`."""
     table = dd.from_pandas(pd.DataFrame(X, columns=NAMES).assign(y=Y), npartitions=2)
     model = estimator(tol=1e-6).fit(table[NAMES], table["y"])
     turned = table[NAMES[::-1]]
@@ -485,7 +485,7 @@ def unknown(x):
 
 
 def wrong(**given):
-    """Return what a test of errors fits; y and weights are of Dask, in blocks like those of X."""
+    """Return the arguments of a fit that raises; y and weights have the blocks of X."""
     x, y, weight = collections()
     return given.get("x", x), given.get("y", y), given.get("weight", weight)
 
@@ -495,7 +495,7 @@ def blocks_of(array, rows=50):
 
 
 def none_of(array):
-    """Return blocks of which nothing is left, which nobody knows before they are computed."""
+    """Return blocks that are empty, with numbers of rows that are known when computed only."""
     return blocks_of(array)[da.zeros(N, chunks=50) > 0]
 
 
@@ -623,7 +623,7 @@ def test_a_fit_that_ends_early_warns():
 
 @pytest.mark.parametrize("given", [False, True])
 def test_exception_of_a_worker_surfaces_once_with_its_cause(request, given, tmp_path):
-    """With its cause, and not tried again and again."""
+    """The exception has its cause, and the task is not repeated."""
     client = request.getfixturevalue("passive_client" if given else "client")
     (x, y), path = collections(N)[:2], str(tmp_path / "calls")
 
@@ -675,7 +675,7 @@ def test_worker_that_ends_in_a_pass_is_replaced(client, tmp_path):
 
 
 def test_killed_worker_with_persisted_samples_is_replaced(client, monkeypatch):
-    """What it kept is made again, from where it came."""
+    """The persisted blocks of the worker are computed again."""
     persisted = client.persist(list(collections()))
     distributed.wait(persisted)
     to_theta_gradient, passes = Blocks.sum, []
@@ -695,7 +695,7 @@ def test_killed_worker_with_persisted_samples_is_replaced(client, monkeypatch):
 
 @pytest.fixture
 def sent(monkeypatch):
-    """Return the sizes of all that blocks are asked, all they answer, and all sums, by passes."""
+    """Return, for each pass, the sizes of the functions, the results of blocks, and the sums."""
     passes = []
 
     def noted(function, kind):
@@ -733,7 +733,7 @@ def tall(n_blocks, rows=2000):
     ids=str,
 )
 def test_nothing_of_the_size_of_the_samples_leaves_a_block(sent, parameters):
-    """What is sent for a pass is as large for eight times the blocks; the survey is bounded."""
+    """Results are as large with eight times the samples; the size of the summary is bounded."""
     largest = []
     for n_blocks in (9, 72):
         sent.clear()
@@ -745,10 +745,10 @@ def test_nothing_of_the_size_of_the_samples_leaves_a_block(sent, parameters):
             assert kinds.count("total") <= n_blocks / 3
         summary, *passes = [max(size for _, size in sizes) for sizes in sent]
         largest.append((summary, max(passes)))
-        # In the survey, so many rows of either class, with target, weight and number.
+        # The summary has so many rows of each class, each with target, weight and rank.
         assert summary < 2 * ROWS_PER_COORDINATE * (P + 1) * (P + 3) * 8 + 4000
         assert max(passes) < 2 * (P + 1) ** 2 * 8 + 4000
-    # Sums may take some more digits.
+    # A pickled number of a sum may take some bytes more.
     assert_allclose(largest[0], largest[1], rtol=0, atol=100)
 
 

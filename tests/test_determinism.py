@@ -1,4 +1,4 @@
-"""The same seed, the same result: whatever the process, and however many threads there are.
+"""Equal seeds give equal results in any process and with any number of threads.
 
 The bits of sgd are the same. The other solvers add up passes over large data in as many parts as
 there are threads, so that theirs differ in rounding: weights agree to 1e-9 of the largest. Where
@@ -51,7 +51,7 @@ OF_OTHERS = {
 
 
 def scaled_apart(n_samples, n_features, seed=0, sparse=False):
-    """Columns that go along with each other, some in other units, and samples of two classes."""
+    """Correlated columns, some in other units, and samples of two classes."""
     X, y, _ = random_data(n_samples, n_features, seed, sparse)
     if not sparse:
         X[:, 1:] += 0.5 * X[:, :-1]
@@ -70,7 +70,7 @@ WIDE = scaled_apart(250, 5000)
 
 @pytest.fixture
 def used(monkeypatch):
-    """How many threads passes were made in, one entry a pass."""
+    """Return a list of the number of threads of each pass."""
     counts, in_threads = [], threads.in_threads
 
     def noting(tasks):
@@ -88,7 +88,7 @@ def fitted(n_threads, parameters, X, y, seed=0):
 
 
 def bits(model):
-    """Return all that a fit leaves which rounding may change."""
+    """Return the fitted attributes that rounding may change."""
     arrays = [getattr(model, name).tobytes() for name in ("coef_", "intercept_")]
     curves = [model.loss_curve_, getattr(model, "validation_loss_curve_", None)]
     return [*arrays, *curves, model.n_iter_, model.n_passes_, model.converged_]
@@ -99,7 +99,7 @@ def theta(model):
 
 
 def assert_agree(one, other):
-    """Assert that weights agree to 1e-9 of the largest, and the loss that was left to 1e-9."""
+    """Assert that weights agree to 1e-9 of the largest weight, and the last loss to 1e-9."""
     largest = np.max(np.abs(theta(other)))
     assert_allclose(theta(one), theta(other), rtol=0, atol=1e-9 * largest)
     assert_allclose(one.loss_curve_, other.loss_curve_, rtol=1e-9)
@@ -137,7 +137,7 @@ def test_other_solvers_agree_to_1e_9_with_one_thread_and_two(key, data, used):
     ("key", "data"), [("newton", "float32"), ("newton, L1", "float32"), ("newton", "wide")]
 )
 def test_single_precision_fits_agree_in_the_objective_with_one_thread_and_two(key, data, used):
-    """At its minimum it takes no notice of the last digits of the weights."""
+    """At its minimum F does not depend on the last digits of the weights."""
     X, y = (LARGE | {"wide": WIDE})[data]
     found = [fitted(n_threads, OF_OTHERS[key], X, y) for n_threads in (1, 2)]
     assert set(used) == {2}
@@ -177,7 +177,7 @@ def test_chunks_of_a_stream_have_the_same_bits_with_one_thread_and_two(parameter
 
 @pytest.mark.parametrize("key", [key for key in OF_SGD | OF_OTHERS if key != "sgd, growing"])
 def test_repeated_fits_in_one_process_have_the_same_bits(key):
-    """With as many threads, every solver has the same bits; so has an estimator fitted anew."""
+    """With one number of threads each solver has the same bits, also in a refitted estimator."""
     parameters = (OF_SGD | OF_OTHERS)[key]
     model = fitted(2, parameters, *LARGE["dense"])
     first = bits(model)
@@ -200,7 +200,7 @@ def test_repeated_fits_in_one_process_have_the_same_bits(key):
     ids=["sgd", "sgd, batches", "newton, stopped early", "newton, a sample"],
 )
 def test_random_state_int_is_the_only_source_of_randomness(parameters, n_samples):
-    """Neither is the state of NumPy's own generator looked at, nor moved on."""
+    """The state of NumPy's global generator is neither used nor changed."""
     X, y = scaled_apart(n_samples, 18)
     everyones = check_random_state(None)
     before = everyones.get_state()
@@ -279,7 +279,7 @@ OF_PROCESSES = [
 
 @pytest.fixture(scope="module")
 def of_processes(tmp_path_factory):
-    """What two processes have found that differ in hashes, threads, and in what they did before."""
+    """Return the results of two processes with other hash seeds, threads and earlier fits."""
     path = tmp_path_factory.mktemp("data") / "data.npz"
     X, y = scaled_apart(300, 8, seed=1)
     large_X, large_y = LARGE["dense"]
@@ -307,7 +307,7 @@ def of_processes(tmp_path_factory):
 
 
 def test_two_processes_find_the_same(of_processes):
-    """Bit for bit by sgd; by the others, which have other threads there, to 1e-9."""
+    """Results of sgd are equal bit for bit, those of solvers with other threads to 1e-9."""
     for key, *_ in OF_PROCESSES:
         with naming(key):
             one, other = (found[key] for found in of_processes)

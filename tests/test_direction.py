@@ -1,4 +1,4 @@
-"""Search directions, against plain NumPy: Newton's step, its inverse curvature and its contract."""
+"""Search directions against plain NumPy: Newton's step, inverse curvature and the contract."""
 
 from dataclasses import replace
 
@@ -46,7 +46,7 @@ def test_regularised_cholesky_solves_a_well_conditioned_system():
 
 @pytest.mark.parametrize("decades", [3, 30, 150])
 def test_regularised_cholesky_does_not_depend_on_units(decades):
-    """(DAD)⁻¹Dr = D⁻¹A⁻¹r: what columns of other units, each with its own penalty, make of A."""
+    """(DAD)⁻¹Dr = D⁻¹A⁻¹r, where D has the units of the columns."""
     matrix, _ = _symmetric([1.0, 2, 3, 10])
     units, rhs = np.logspace(0, decades, 4), np.array([1.0, -2, 3, 4])
     got = regularised_cholesky(matrix * units * units[:, None])(rhs * units)
@@ -139,7 +139,7 @@ def test_products_are_given_up_where_they_have_cost_as_much_as_a_factorisation(m
 
 @pytest.mark.parametrize("away", [1e-1, 1e-3])
 def test_a_last_step_truncated_newton_cg_bounds_what_is_left(away):
-    """The bound of the residual's energy holds whatever the columns are like."""
+    """The bound by the energy of the residual also holds for strongly correlated columns."""
     problem, point, newton = near_the_minimum(away=away, C=100.0)
     step = truncated_newton_cg(problem, point, tol=np.inf)
     assert step.decrement >= (1 - FINAL_SHARE) * -point.gradient @ newton
@@ -191,7 +191,7 @@ RULES = {"smooth": (NewtonDirection, 0.0), "L1 norm": (ProximalNewtonDirection, 
 
 
 class Situation:
-    """A rule, its problem and evaluations at given distances from the minimum."""
+    """A direction rule, its problem, and evaluations at given distances from the minimum."""
 
     def __init__(self, kind, l1_ratio=None):
         expected_rule, ratio = RULES[kind]
@@ -213,7 +213,7 @@ class Situation:
 
 @pytest.fixture
 def solved_to_the_end(monkeypatch):
-    """Let models with a norm be solved until what is left to gain is rounding."""
+    """Solve models with an L1 norm until their decrease is rounding."""
     monkeypatch.setattr(quadratic, "inner_tolerance", lambda gained, root: 1e-13 * gained)
     monkeypatch.setattr(quadratic, "LEAST_INNER_SHARE", 1e-13)
     monkeypatch.setattr(quadratic, "FAR_ROUNDS", quadratic.MAX_ROUNDS)
@@ -267,7 +267,7 @@ def test_the_decrement_is_twice_what_the_model_gains(situation, hessian):
 @pytest.mark.usefixtures("solved_to_the_end")
 @pytest.mark.parametrize("l1_ratio", [0.3, 1.0])
 def test_the_proximal_direction_ends_where_the_model_with_the_norm_is_least(l1_ratio):
-    """There −(g + Hd) is a subgradient of the norm at u + d, written out."""
+    """At that point −(g + Hd) is a subgradient of the L1 norm at u + d."""
     situation = Situation("L1 norm", l1_ratio)
     point = situation.at(0.3, hessian=True)
     H, g = point.hessian.copy(), point.gradient
@@ -295,7 +295,7 @@ def test_a_direction_from_stale_curvature_takes_no_pass_and_needs_a_curvature(si
 
 @every_rule
 def test_stale_curvature_is_trusted_while_the_decrement_falls_to_a_tenth(situation):
-    """Near the minimum the decrement is as the square of the distance."""
+    """Near the minimum the decrement is proportional to the square of the distance."""
     rule, distance = situation.rule, 0.01
     rule.set_curvature(situation.hessian())
     for fraction in (1.0, 0.9 * WORTH_ANOTHER, 0.9 * WORTH_ANOTHER):
@@ -323,7 +323,7 @@ def test_invalidated_curvature_is_still_known_but_finds_no_direction(situation):
 
 @every_rule
 def test_after_a_secant_pair_the_stale_curvature_explains_the_change_of_the_gradient(situation):
-    """H·step = change: from a gradient of −change the direction is the step."""
+    """H·step = change: for the gradient −change the direction is the step."""
     rule, before, after = situation.rule, situation.at(0.5), situation.at(0.1)
     rule.add_secant_pair(before, after)  # nothing to correct yet
     rule.set_curvature(2.0 * situation.hessian())

@@ -1,4 +1,4 @@
-"""The picture of the loss curves, in the manner of scikit-learn's displays."""
+"""`LossCurveDisplay`: the plot of the loss curves, and its arguments."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Samples held out: the loss on them after each pass, and a fit that ends by it."""
+"""Samples held out: their loss after each pass, and a fit that ends when it stops falling."""
 
 from inspect import signature
 
@@ -41,20 +41,20 @@ N = 14  # passes; the best one is among them with every rule
 
 
 def unfitted(**parameters):
-    """Return an estimator that does all passes unless samples held out end its fit."""
+    """Return an estimator that does ``max_iter`` passes unless samples held out end its fit."""
     return BCENeuronClassifier(
         **{"C": np.inf, "tol": 0, "random_state": 0, "n_iter_no_change": 3} | parameters
     )
 
 
 def loss(model, X, y, weight=None):
-    """Return the mean cross-entropy by hand; y in [0, 1]."""
+    """Return the mean cross-entropy in plain NumPy, for y in [0, 1]."""
     z = X @ model.coef_[0] + model.intercept_[0]
     return np.average(np.logaddexp(0, z) - y * z, weights=weight)
 
 
 def models_after(n, parameters, X=X_TRAIN, y=Y_TRAIN, sample_weight=None):
-    """Return a model of one pass, of two, and so on, none of which has anything held out."""
+    """Return models after one pass, after two passes and so on, without samples held out."""
     return [
         unfitted(max_iter=k, **parameters).fit(X, y, sample_weight=sample_weight)
         for k in range(1, n + 1)
@@ -62,7 +62,7 @@ def models_after(n, parameters, X=X_TRAIN, y=Y_TRAIN, sample_weight=None):
 
 
 def end_of(curve, tol, patience):
-    """Return the first pass after which that many have brought no improvement beyond tol."""
+    """Return the first pass that ends ``patience`` passes without an improvement above tol."""
     improved = [k for k in range(len(curve)) if k == 0 or curve[k] < min(curve[:k]) - tol]
     return next(
         k + 1 for k in range(len(curve)) if k - max(i for i in improved if i <= k) == patience
@@ -232,7 +232,7 @@ def test_newton_that_converges_first_keeps_the_best_weights():
 
 
 def split(y, fraction, random_state, stratify=True):
-    """Return the rows to train on, and those set aside."""
+    """Return the indices of the rows to train on and of those set aside."""
     parts = train_test_split(
         np.arange(len(y)),
         test_size=fraction,
@@ -243,7 +243,7 @@ def split(y, fraction, random_state, stratify=True):
 
 
 def fit_by_hand(model, X, y, weight=None, seed=0, stratify=True):
-    """Return the model's clone, fitted on what is not set aside and given the rest."""
+    """Return a clone fitted to the rows to train on, with the rows set aside as X_val, y_val."""
     weight = np.ones(len(y)) if weight is None else weight
     stream = np.random.RandomState(seed)  # goes on to the order of sgd
     training, others = split(y, model.validation_fraction, stream, stratify)

@@ -1,4 +1,4 @@
-"""Data that are hard on a solver or on its numbers, and data whose answers are printed in books."""
+"""Data that are hard for solvers or for float64, and data with results printed in books."""
 
 import warnings
 from functools import cache
@@ -31,25 +31,25 @@ every_kind = pytest.mark.parametrize("kind", [np.asarray, np.asfortranarray, sp.
 
 
 def noisy(n_samples=200, n_features=3, seed=0):
-    """Standard normal columns, labels that follow the first ones, and nothing that separates."""
+    """Standard normal columns, and labels that follow the first columns without separation."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n_samples, n_features))
     return X, (rng.random(n_samples) < expit(X @ np.resize([1.0, 2.0, -1.0], n_features))) * 1.0
 
 
 def reference(X, y, C=np.inf, weight=None):
-    """Return (w, b) by Newton's method in its textbook form."""
+    """Return (w, b) at the minimum by Newton's method in its textbook form."""
     return minimum((X, y, np.ones(len(y)) if weight is None else weight), C)
 
 
 def assert_is(model, theta, rtol=1e-9):
-    """Expect (w, b), each to rtol of the largest."""
+    """Expect the weights and the intercept (w, b), each to rtol of the largest weight."""
     found = np.append(model.coef_, model.intercept_)
     assert_allclose(found, theta, rtol=0, atol=rtol * np.max(np.abs(theta)))
 
 
 def fitted_and_told(X, y, weight=None, **parameters):
-    """Return the estimator, the warnings that it has no minimum, and other warnings."""
+    """Return the estimator, the warnings that F has no minimum, and other warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = BCENeuronClassifier(**{"C": np.inf, **parameters}).fit(X, y, weight)
@@ -129,7 +129,7 @@ def test_warning_of_separation_appears_exactly_where_a_linear_program_finds_it(p
 
 @pytest.mark.parametrize("soft", [False, True])
 def test_warning_of_separation_does_not_depend_on_units(soft):
-    """It does not depend on them, nor does whether the linear program finds it in its own."""
+    """In other units the warning appears where the linear program finds a separation."""
     missed = []
     for seed in range(300):
         data = drawn(seed, most_features=40)
@@ -146,7 +146,7 @@ def test_warning_of_separation_does_not_depend_on_units(soft):
 
 
 def dummies_of(n_features, seed=0):
-    """Samples with no label of their own, and one with each feature alone, of class 1."""
+    """Pairs of equal samples with both labels, and for each feature one sample of class 1."""
     rng = np.random.default_rng(seed)
     X = np.zeros((60, n_features + 1))
     X[:, -1] = rng.normal(size=60)
@@ -257,7 +257,7 @@ def test_separated_classes_end_within_tol_of_what_cannot_be_reached(name, infimu
 
 @pytest.mark.parametrize("random_state", range(4))
 def test_warning_names_the_feature_that_one_sample_of_200_000_separates(random_state):
-    """It has about log 2 / 200 000 to gain by it, thrice tol; random samples do not see it."""
+    """F can fall by about log 2 / 200 000, three times tol; a random sample misses the feature."""
     X, y = noisy(200_000, 2)
     alone = np.zeros(len(y))
     alone[np.flatnonzero(y)[7]] = 1
@@ -271,7 +271,7 @@ OUTLIERS = [1e2, 1e4, 999_999.0, 1e7, 1e9]
 
 
 def with_outlier(value):
-    """One feature that overlaps, and one sample of class 1 far away, as a code for "missing"."""
+    """A feature that does not separate, and a sample of class 1 far away, as a code may be."""
     X, y = noisy(200, 1)
     return np.append(X, [[value]], axis=0), np.append(y, 1.0)
 
@@ -287,7 +287,7 @@ def test_an_outlier_is_no_separation(value):
 @pytest.mark.parametrize("value", OUTLIERS)
 @pytest.mark.parametrize("C", [1.0, 1e4])
 def test_tol_holds_with_an_outlier(value, C):
-    """At the minimum its loss is 0, so all else is as without it, but for the penalty's share."""
+    """At the minimum the loss of the outlier is 0: the expected minimum is that of the others."""
     X, y = with_outlier(value)
     theta = reference(X[:-1], y[:-1], C)
     assert expit(-(theta[0] * value + theta[1])) < 1e-30
@@ -310,7 +310,7 @@ def test_tol_holds_with_an_outlier(value, C):
     pytest.mark.parametrize("value", [0.0, 1.0, -1e-5, 1e12]),
 )
 def test_a_constant_column_has_no_weight(kind, C, value):
-    """The intercept does the same and costs nothing."""
+    """The intercept has the same effect on the outputs, and is not penalised."""
     X, y = noisy()
     expected = reference(X, y, C)
     X = np.insert(X, 1, value, axis=1)
@@ -337,7 +337,7 @@ def test_a_constant_column_leaves_the_outputs_as_they_are_without_a_penalty(kind
     pytest.mark.parametrize("C", [0.01, np.inf]),
 )
 def test_constant_columns_alone_give_the_log_odds(kind, value, n_features, C):
-    """The intercept is then the log-odds of the mean."""
+    """At the minimum the intercept is the log-odds of the mean of y."""
     y = np.repeat([0, 1], [30, 10])
     X = np.full((40, n_features), value)
     model = BCENeuronClassifier(C=C, tol=EXACT).fit(kind(X), y)
@@ -362,7 +362,7 @@ def test_gd_and_sgd_learn_the_log_odds_from_rows_of_zeros(solver, kind):
 @every_kind
 @pytest.mark.parametrize("copies", [2, 5])
 def test_copies_of_a_column_share_its_weight(kind, copies):
-    """k of them with a weight of v/k each cost v²/2k: as one that is √k times as large."""
+    """k copies with the weight v/k each have the penalty v²/2k, as one column √k times as large."""
     X, y = noisy()
     expected = reference(X * [np.sqrt(copies), 1, 1], y, 1.0)
     columns = np.column_stack([X, *[X[:, 0]] * (copies - 1)])
@@ -394,14 +394,14 @@ def test_copies_of_a_column_share_its_weight_with_an_l1_norm(kind, ratio):
 
 
 def near_copy(difference):
-    """Return columns of which the last is the first with a little noise, the noise, and labels."""
+    """Return columns, the last of which is the first plus a little noise; the noise; and labels."""
     X, y = noisy()
     near = X[:, 0] + difference * np.random.default_rng(1).standard_normal(200)
     return np.column_stack([X, near]), near - X[:, 0], y
 
 
 def mean_loss(columns, noise, y, w, b):
-    """Return it where terms of opposite signs cancel: exact of the noise, in extended precision."""
+    """Return the mean loss in extended precision, with outputs in which large terms cancel."""
     w = np.asarray(w, dtype=np.longdouble)
     z = columns[:, :3] @ np.array([w[0] + w[3], w[1], w[2]]) + w[3] * noise + np.longdouble(b)
     return np.logaddexp(0, np.where(y == 1, -z, z)).mean()
@@ -412,7 +412,7 @@ def mean_loss(columns, noise, y, w, b):
     pytest.mark.parametrize("difference", [1e-2, 1e-4, 1e-6]),
 )
 def test_nearly_equal_columns_end_within_tol_of_the_minimum(kind, difference):
-    """In their difference, which is exact, it is not hard."""
+    """The reference is a fit with the difference of the columns, which is exact."""
     columns, noise, y = near_copy(difference)
     unit = np.abs(noise).max()
     v = reference(np.column_stack([columns[:, :3], noise / unit]), y)
@@ -427,9 +427,9 @@ def test_nearly_equal_columns_end_within_tol_of_the_minimum(kind, difference):
     pytest.mark.parametrize("difference", [1e-8, 1e-10, 1e-12, 1e-15]),
 )
 def test_columns_equal_to_rounding_are_no_worse_than_one_of_them(kind, difference):
-    """A curvature is known to EPS of itself, and such a column adds its square to it.
+    """The curvature has a relative error EPS, and the noise contributes its square to it.
 
-    So what the noise would bring, by weights of 1/difference, may be lost, but no more than that.
+    The decrease of F by weights of size 1/noise may therefore be lost, but not more.
     """
     columns, noise, y = near_copy(difference)
     theta = reference(columns[:, :3], y)
@@ -469,7 +469,7 @@ def test_units_up_to_1e300_do_not_matter_without_a_penalty(kind, unit):
     pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0]),
 )
 def test_optimality_conditions_hold_in_units_up_to_1e300(kind, unit, l1_ratio):
-    """In units as small as these a penalty leaves no weight, and in large ones none is felt."""
+    """The penalty leaves no weight in very small units, and has no effect in very large ones."""
     X, y = noisy()
     model = BCENeuronClassifier(l1_ratio=l1_ratio, tol=EXACT).fit(kind(X * unit), y)
     at_1 = np.array(unit) == 1
@@ -499,7 +499,7 @@ def in_float32(n_samples):
     every_kind,
 )
 def test_float32_columns_whose_squares_overflow_reach_the_minimum(kind, unit, n_samples):
-    """Large data are kept in float32; the squares of such units overflow in it, or vanish."""
+    """Large data are kept in float32, in which the squares of such units overflow or underflow."""
     X, y, theta = in_float32(n_samples)
     unit = np.float32(unit)
     model = BCENeuronClassifier(C=np.inf, tol=1e-10).fit(kind(X * unit), y)
@@ -537,7 +537,7 @@ def test_stored_zeros_and_empty_rows_of_csr_give_the_dense_fit():
 
 
 def layouts(X):
-    """Return views that equal X, but are no arrays as BLAS knows them, in C or Fortran's order."""
+    """Return views that are equal to X, and are neither C nor Fortran contiguous."""
     fields = np.zeros(len(X), dtype=[("x", X.dtype, X.shape[1:]), ("id", np.int16)])
     fields["x"] = X
     return {
@@ -577,7 +577,7 @@ def test_strided_rows_give_the_fit_of_contiguous_rows(layout, parameters, n_samp
 
 
 def test_overlapping_windows_give_the_fit_of_their_copy():
-    """Rows that share their numbers with the next ones."""
+    """Each row of the view shares memory with the next rows."""
     series = np.random.default_rng(0).standard_normal(300)
     windows = np.lib.stride_tricks.sliding_window_view(series, 4)
     y = (np.roll(windows[:, 0], 1) + windows[:, 3] > 0) * 1
@@ -595,7 +595,7 @@ def test_overlapping_windows_give_the_fit_of_their_copy():
     pytest.mark.parametrize("C", [0.3, 2.0, 50.0]),
 )
 def test_two_samples_and_one_feature_end_at_the_closed_form(parameters, C):
-    """At −1 and 1: b = 0 by symmetry, and 2Cσ(−w) = w."""
+    """The samples are −1 and 1: b = 0 by symmetry, and 2Cσ(−w) = w."""
     model = BCENeuronClassifier(C=C, **{**parameters, "tol": 1e-14})
     model.fit([[-1.0], [1.0]], [0, 1])
     w = brentq(lambda w: 2 * C * expit(-w) - w, 0, 2 * C, xtol=1e-15)
@@ -609,7 +609,7 @@ def test_two_samples_and_one_feature_end_at_the_closed_form(parameters, C):
     pytest.mark.parametrize("C", [0.7, 1.0, 1.5, 40.0]),
 )
 def test_two_samples_with_an_l1_norm_end_at_the_closed_form(parameters, C):
-    """2Cσ(−w) = 1, or no weight at all where 2Cσ(0) is no more than 1."""
+    """2Cσ(−w) = 1, or w = 0 if 2Cσ(0) <= 1."""
     model = BCENeuronClassifier(C=C, l1_ratio=1.0, **{**parameters, "tol": 1e-14})
     model.fit([[-1.0], [1.0]], [0, 1])
     expected = np.log(2 * C - 1) if C > 1 else 0.0
@@ -617,7 +617,7 @@ def test_two_samples_with_an_l1_norm_end_at_the_closed_form(parameters, C):
 
 
 def test_steps_beyond_convergence_with_an_l1_norm_are_no_error():
-    """More than it takes: where the last ones gain nothing but rounding, that is no error."""
+    """The last of max_iter steps with tol=0 change F by rounding only."""
     for seed in range(40):
         X, y = noisy(60, 5, seed)
         assert BCENeuronClassifier(l1_ratio=1.0, tol=0, max_iter=30).fit(X, y).n_iter_ == 30
@@ -637,7 +637,7 @@ def test_one_positive_in_a_hundred_thousand_reaches_the_minimum():
 
 
 def test_rare_positives_of_a_group_give_the_log_odds_ratio():
-    """With a group's indicator probabilities are the shares: the log odds ratio of a 2x2 table."""
+    """With an indicator of a group as feature, w is the log odds ratio of a 2x2 table."""
     group = np.repeat([0.0, 1.0], [90_000, 10_000])
     y = np.zeros(100_000)
     y[[5, 95_000, 95_001]] = 1
@@ -648,7 +648,7 @@ def test_rare_positives_of_a_group_give_the_log_odds_ratio():
 
 @pytest.mark.parametrize("kind", [np.asarray, sp.csr_array])
 def test_a_million_samples_with_few_positives_end_within_tol(kind):
-    """A step of Newton's from where it ends, in NumPy's float64, has no more than tol to gain."""
+    """The squared decrement at the end, by NumPy in float64, is at most twice tol."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((1_000_000, 5), dtype=np.float32)
     y = (rng.random(1_000_000) < expit(X @ np.float32([1, -1, 0.5, 0, 0]) - 8)) * 1.0
@@ -669,7 +669,7 @@ def test_a_million_samples_with_few_positives_end_within_tol(kind):
     pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0]),
 )
 def test_vanishing_C_gives_the_first_order_weights(kind, l1_ratio):
-    """At C = 1e-300 w is C times the slope of the loss at w = 0, if that is more than L1 takes."""
+    """At C = 1e-300, w is C times the gradient of the loss at w = 0, minus the L1 threshold."""
     X, y = noisy()
     model = BCENeuronClassifier(C=1e-300, l1_ratio=l1_ratio, tol=EXACT).fit(kind(X), y)
     slope = X.T @ (y - y.mean())
@@ -695,7 +695,7 @@ def test_huge_C_is_no_penalty(kind, l1_ratio):
     pytest.mark.parametrize("l1_ratio", [0.0, 0.5]),
 )
 def test_scale_of_the_sample_weights_does_not_matter(weight, l1_ratio):
-    """F depends on C·s; the sum of the weights must be a number."""
+    """F depends on C·s; the sum of the weights must be finite."""
     X, y = noisy()
     C = 3.0 / weight
     model = BCENeuronClassifier(C=C, l1_ratio=l1_ratio, tol=EXACT)
@@ -881,21 +881,21 @@ published = pytest.mark.parametrize("table", PUBLISHED, ids=lambda table: table.
 
 
 def grouped(table):
-    """Fit shares of successes, with the trials as weights."""
+    """Fit fractions of successes, with the numbers of trials as weights."""
     X, share = np.column_stack(table.columns).astype(float), table.successes / table.trials
     model = BCENeuronClassifier(C=np.inf, soft_targets=True, tol=EXACT)
     return X, model.fit(X, share, sample_weight=table.trials)
 
 
 def is_printed(value, printed):
-    """Return whether the value is what is printed, to its last digit."""
+    """Return whether the value, rounded, is the printed one."""
     digits = len(printed.partition(".")[2])
     return abs(value - float(printed)) <= 0.5000001 * 10.0**-digits
 
 
 @published
 def test_coefficients_and_deviance_are_those_printed_in_books(table):
-    """The deviance is by the estimator's own probabilities."""
+    """The deviance is computed from the estimator's probabilities."""
     table = table()
     X, model = grouped(table)
     for value, printed in zip([*model.coef_[0], *model.intercept_], table.printed, strict=True):
@@ -919,7 +919,7 @@ def test_weights_on_published_data_are_those_of_statsmodels(table):
 
 @published
 def test_grouped_and_single_samples_of_published_data_agree(table):
-    """Groups are samples; in the tables of samples, a sample is a group."""
+    """Each group of trials is one sample with soft target, or one sample for each trial."""
     table = table()
     X, of_groups = grouped(table)
     wins, losses = table.successes.astype(int), (table.trials - table.successes).astype(int)

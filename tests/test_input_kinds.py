@@ -1,4 +1,4 @@
-"""One fit, whatever holds the numbers; and what it was given is not changed."""
+"""Equal numbers in any container give the same fit, and `fit` does not change its arguments."""
 
 import copy
 
@@ -47,7 +47,7 @@ def model(solver):
 
 
 def assert_same_fit(model, data, reference_data, rtol=1e-10):
-    """Fit to both and expect the same estimator; return it, fitted to the first."""
+    """Fit to both arguments and expect equal estimators; return the first one."""
     reference = copy.deepcopy(model).fit(**reference_data)
     model.fit(**data)
     scale = np.abs(reference.coef_).max()
@@ -64,14 +64,14 @@ def assert_same_fit(model, data, reference_data, rtol=1e-10):
 
 
 def every_second(X):
-    """Return a view, of rows and columns alike, into an array of other numbers."""
+    """Return X as a view of every second row and column of an array of other numbers."""
     holder = np.full((2 * X.shape[0], 2 * X.shape[1]), 9.0)
     holder[::2, ::2] = X
     return holder[::2, ::2]
 
 
 def reversed_view(X):
-    """Return X as a view of negative strides."""
+    """Return X as a view with negative strides."""
     return X[::-1, ::-1].copy()[::-1, ::-1]
 
 
@@ -82,7 +82,7 @@ def read_only(X):
 
 
 def mixed_frame(X):
-    """Return a frame of columns of several types, where X is whole numbers."""
+    """Return a data frame with columns of several types, given an X of whole numbers."""
     types = ["int8", "float32", "float64", "uint16"]
     return pd.DataFrame(X, columns=list("abcd")).astype(dict(zip("abcd", types, strict=True)))
 
@@ -180,7 +180,7 @@ def unsorted(X):
 
 
 def duplicated(X, kind=sp.csr_array):
-    """Return X as sums of two stored entries each, 3 and the rest, unsorted."""
+    """Return CSR that stores each element x as two entries 3 and x − 3, unsorted."""
     rows, columns = np.indices(X.shape)
     data = np.concatenate([np.full(X.size, 3.0), X.ravel() - 3.0])
     rows, columns = np.tile(rows.ravel(), 2), np.tile(columns.ravel(), 2)
@@ -357,7 +357,7 @@ def test_start_containers_give_the_same_fit(model, start):
 
 
 def parts(X):
-    """Return what is stored in X: the values, and the index arrays of a sparse one."""
+    """Return the arrays of X: its values and, if X is sparse, the index arrays."""
     if not sp.issparse(X):
         return [np.asarray(X)]
     return [X.data, *index_arrays(X)]

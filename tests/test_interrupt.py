@@ -1,4 +1,4 @@
-"""Ctrl-C during a fit: it ends within a pass, and leaves what the last finished pass has led to.
+"""Ctrl-C during a fit: the fit ends within a pass, with the weights of the last finished pass.
 
 Most tests stand in for the key: a call that a pass makes raises once it has done its work, as
 Python does when a signal comes while a kernel runs. The last ones send the signal.
@@ -71,7 +71,7 @@ def model_of(key, **parameters):
 
 
 def interrupt(monkeypatch, where, k, error=KeyboardInterrupt):
-    """Let the k-th call raise the error, after its work is done; return the list of all calls."""
+    """Make the k-th call raise the error after its work; return the list of all calls."""
     owner, name = where
     function, calls = getattr(owner, name), []
 
@@ -87,7 +87,7 @@ def interrupt(monkeypatch, where, k, error=KeyboardInterrupt):
 
 
 def interrupted(model, key, finished, *data, error=KeyboardInterrupt, **arguments):
-    """Fit, and interrupt it in the pass after so many finished ones."""
+    """Fit, and interrupt the pass after ``n_finished`` passes."""
     where = ON_CALL[key][1]
     if where == "kernel":
         where = kernels(), "csr_sgd_pass" if sp.issparse(data[0]) else "dense_sgd_pass"
@@ -161,7 +161,7 @@ def test_fit_after_an_interrupt_is_a_new_fit(key):
 
 @pytest.mark.parametrize("solver", ["gd", "sgd"])
 def test_interrupt_during_the_convergence_estimate_leaves_all_passes(solver, monkeypatch):
-    """All passes have finished then; that takes as long as several of them."""
+    """The estimate follows the last pass, and takes as long as several passes."""
     model = BCENeuronClassifier(solver=solver, max_iter=3, random_state=0)
     expected = clone(model).set_params(tol=0).fit(X, Y)
     interrupt(monkeypatch, (diagnostics, "distance_from_minimum"), 1)
@@ -252,7 +252,7 @@ def test_error_in_a_later_pass_changes_nothing(key, fitted_before, error):
 
 
 def noisy_labels():
-    """Return labels for which an estimator that learns Y gets too sure of itself."""
+    """Return other labels, on which the loss of an estimator that learns Y rises in the end."""
     wrong = np.random.default_rng(2).random(N_SAMPLES) < 0.2
     return np.where(wrong, 1 - Y, Y)
 
@@ -287,7 +287,7 @@ def test_interrupt_with_early_stopping_leaves_the_best_weights(key, eta):
 def test_interrupt_in_the_validation_loss_leaves_the_passes_before(
     key, early_stopping, monkeypatch
 ):
-    """A pass has finished when its loss on them is known."""
+    """A pass has finished when the loss on the validation samples is known."""
     model = model_of(key, early_stopping=early_stopping)
     expected = clone(model).set_params(max_iter=2).fit(X, Y, X_val=X[:20], y_val=Y[:20])
     interrupt(monkeypatch, (holdout, "binary_cross_entropy"), 3)
@@ -337,7 +337,7 @@ def lines_of_fit(model, *data, stop_before=None, **arguments):
     pytest.mark.parametrize("key", SOLVERS),
 )
 def test_interrupt_at_any_line_leaves_attributes_of_one_pass(key, early_stopping):
-    """They are as they were before, or as some finished passes leave them."""
+    """The attributes are those before the fit, or those after some finished passes."""
     arguments = {"X_val": X[:20], "y_val": Y[:20]} if early_stopping else {}
     model = model_of(key, early_stopping=early_stopping, shuffle=False)
     passes = [clone(model).set_params(max_iter=k).fit(X, Y, **arguments) for k in (1, 2)]
@@ -371,7 +371,7 @@ def test_interrupt_at_any_line_leaves_attributes_of_one_pass(key, early_stopping
 
 
 class Recorder:
-    """A callback that notes its calls, and may press Ctrl-C at the end of a pass."""
+    """A callback that records its calls, and may raise KeyboardInterrupt at the end of a pass."""
 
     def __init__(self, interrupt_after=None):
         self.calls, self.interrupt_after = [], interrupt_after
@@ -417,7 +417,7 @@ def test_interrupt_tears_callbacks_down(key, finished, recorder):
 
 @pytest.mark.parametrize("key", SOLVERS)
 def test_interrupt_in_a_callback_leaves_the_finished_passes(key, recorder):
-    """What has told it of the end of a pass has finished it."""
+    """A pass has finished when the callback for its end is called."""
     recorder.interrupt_after = 2
     model = model_of(key).set_callbacks(recorder)
     with pytest.raises(KeyboardInterrupt):
@@ -487,7 +487,7 @@ print(json.dumps({
 """
 
 
-@pytest.mark.skipif(COMPILED is None, reason="the NumPy twins of the kernels take minutes")
+@pytest.mark.skipif(COMPILED is None, reason="the NumPy reference of the kernels takes minutes")
 @pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself Ctrl-C there")
 @pytest.mark.parametrize(
     ("parameters", "n_samples", "as_sparse", "kernel", "k", "most_after"),

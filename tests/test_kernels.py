@@ -56,7 +56,7 @@ class Problem:
         return X.data, X.indices.astype(index), X.indptr.astype(index)
 
     def learned(self, module, l2, fit_intercept=True, eta=ETA, orders=None, l1=0.0):
-        """Return w, (b, scale) and the loss that a module's pass over the order leaves behind."""
+        """Return w, (b, scale) and the loss after a pass by the kernels of a module."""
         visit = module.dense_sgd_pass if self.layout == "dense" else module.csr_sgd_pass
         w, state = self.start[0].copy(), np.array([self.start[1], 1.0])
         loss = sum(
@@ -68,7 +68,7 @@ class Problem:
     def by_the_rule(self, l2, fit_intercept, l1=0.0):
         """Return w, b and the loss of w ← w + ηs((y−a)x − λw), b ← b + ηs(y−a) in plain Python.
 
-        Every w is then moved to 0 by ηsκ, and not past it.
+        After each update every weight moves towards 0 by ηsκ, and not past 0.
         """
         w, b = [float(wi) for wi in self.start[0]], float(self.start[1])
         losses = []
@@ -85,7 +85,7 @@ class Problem:
 
 
 def _assert_close(got, expected):
-    """To 1e-12, of the largest weight: a small one may be the difference of larger ones."""
+    """Compare to 1e-12 of the largest weight: a small weight may be a difference of large ones."""
     w, b, loss = got
     size = np.abs(expected[0]).max(initial=1e-3)
     np.testing.assert_allclose(w, expected[0], rtol=1e-12, atol=1e-12 * size)
@@ -128,7 +128,7 @@ def test_compiled_pass_and_reference_and_rule_agree(width, dtype, layout, weight
 def test_with_an_l1_norm_the_rule_holds_and_the_same_weights_are_zero(
     width, dtype, layout_and_norm, weights, strength
 ):
-    """A CSR pass shrinks the weight of a feature when a row stores it, and at the end."""
+    """A CSR pass thresholds a weight when a row stores its feature, and at the end of the pass."""
     layout, l1_strength = layout_and_norm
     problem = Problem(width, dtype, layout, weights)
     l2, l1 = STRENGTHS[strength], L1_STRENGTHS[l1_strength]
@@ -215,7 +215,7 @@ def test_rows_without_stored_values_change_the_intercept_alone(layout, module):
 
 @pytest.mark.parametrize(*pairwise(layout=CSR, module=MODULES, strength=STRENGTHS))
 def test_the_penalty_moves_weights_of_features_that_no_row_stores(layout, module, strength):
-    """Without an intercept, each coordinate by itself."""
+    """There is no intercept: each coordinate of a row of zeros changes by the penalty alone."""
     problem, l2 = Problem(3, np.float64, layout, "random"), STRENGTHS[strength]
     problem.X[:] = 0.0
     w, *_ = _unscaled(problem.learned(module, l2, False, l1=0.05, orders=[problem.order[:9]]))
@@ -252,7 +252,7 @@ def test_everything_but_weights_and_state_may_be_read_only(layout, dtype, l1):
     )
 )
 def test_the_loss_is_exact_in_the_tails(z, y, module):
-    """The loss before the update, of one sample 600 times: more than one logarithm is taken of."""
+    """One sample is visited 600 times, for which the kernel takes two logarithms."""
     order = np.zeros(600, dtype=np.intp)
     w, state = np.array([z]), np.array([0.0, 1.0])
     arguments = np.ones((1, 1)), np.array([y]), np.ones(1), order, w, state, 0.0, 0.0, 0.0, True

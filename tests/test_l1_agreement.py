@@ -88,7 +88,7 @@ def mirrored_columns():
 
 
 def tall():
-    """Twelve Gaussian columns, four of which bear on the label."""
+    """Twelve Gaussian columns, four of which influence the label."""
     rng = np.random.default_rng(8)
     X = rng.normal(size=(60_000, 12))
     X[:, 6:] += 0.3 * X[:, :6]
@@ -96,7 +96,7 @@ def tall():
 
 
 def taller():
-    """More than a sample is taken of, in float32 too."""
+    """So many rows that newton starts on a sample of the rows, in float32 too."""
     rng = np.random.default_rng(9)
     X = rng.normal(size=(100_000, 12))
     return X, noisy_labels(X[:, :4] @ [1, -0.6, 0.3, 0.08], rng, flipped=0)
@@ -111,7 +111,7 @@ def large_text():
 
 
 class Problem(NamedTuple):
-    """Data and all that F depends on; C is a multiple of the largest without weights."""
+    """Data and parameters of F; C is a multiple of the largest C at which all weights are 0."""
 
     data: object
     multiple: float
@@ -137,7 +137,7 @@ def weights_of(problem):
 
 @cache
 def strength_of(problem):
-    """C of the problem, from the formula."""
+    """Return C of the problem, from the formula of `least_C`."""
     X, y = load(problem.data)
     s = weights_of(problem)
     least = least_C(X, y, l1_ratio=problem.l1_ratio, fit_intercept=problem.fit_intercept, s=s)
@@ -145,7 +145,7 @@ def strength_of(problem):
 
 
 def least_C(X, y, *, l1_ratio=1.0, fit_intercept=True, s=None):
-    """C where κ is the largest |gⱼ| at w = 0 and b the log-odds, or 0 without an intercept."""
+    """Return C with κ = max |gⱼ| at w = 0, where b is the log-odds, or 0 without an intercept."""
     s = np.ones(len(y)) if s is None else s
     a = s @ y / s.sum() if fit_intercept else 0.5
     return l1_ratio / np.max(np.abs(X.T @ (s * (a - y))))
@@ -164,7 +164,7 @@ def fit(problem, container=lambda X: X, order=slice(None), **params):
 
 
 def objective(w, b, X, y, *, C, l1_ratio, s=None):
-    """F."""
+    """Return F in plain NumPy."""
     s = np.ones(len(y)) if s is None else s
     z = X @ w + b
     penalty = (1 - l1_ratio) / 2 * (w @ w) + l1_ratio * np.abs(w).sum()
@@ -172,7 +172,7 @@ def objective(w, b, X, y, *, C, l1_ratio, s=None):
 
 
 def slopes(w, b, X, y, *, C, l1_ratio, fit_intercept=True, s=None):
-    """g, the rounding in it, κ, dF/db and the rounding in it.
+    """Return g, the rounding error of g, κ, ∂F/∂b and the rounding error of ∂F/∂b.
 
     A weight moves alone, or with the intercept that keeps the mean of z: the conditions are the
     same, and the latter are not lost in the rounding of columns that are far off-centre. Each z is
@@ -189,7 +189,7 @@ def slopes(w, b, X, y, *, C, l1_ratio, fit_intercept=True, s=None):
 
 
 def violations(w, b, X, y, **params):
-    """What the conditions are missed by beyond rounding: of w in units of κ, of b of mean |y−a|."""
+    """Return the violations of the conditions: for w in units of κ, for b of the mean |y−a|."""
     g, rounding, kappa, of_b, rounding_of_b = slopes(w, b, X, y, **params)
     missed = np.where(w == 0, np.maximum(np.abs(g) - kappa, 0), np.abs(g + kappa * np.sign(w)))
     of_w = np.max(np.maximum(missed - rounding, 0)) / kappa
@@ -220,7 +220,7 @@ def params_of(problem):
 
 @cache
 def minimum_of(problem):
-    """F at its minimum, of a fit that is shown to be there; its weights and g/κ."""
+    """Return min F by a fit that satisfies the conditions; its weights and g/κ."""
     X, y = load(problem.data)
     model = fit(problem, tol=TIGHT, max_iter=1000)
     assert_optimal(model, problem)
@@ -329,7 +329,7 @@ def test_optimality_conditions_hold_after_a_tight_fit(problem, container):
 
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 def test_optimality_conditions_hold_on_nearly_collinear_columns(l1_ratio):
-    """A weak penalty, which hardly says which of the columns to take."""
+    """The penalty is weak, and hardly favours one of the nearly equal columns."""
     problem = Problem(spectra, 1000.0, l1_ratio)
     model = fit(problem, tol=TIGHT)
     assert model.converged_
@@ -359,7 +359,7 @@ def test_class_weights_multiply_the_sample_weights_with_an_l1_norm(weighted, cla
 
 
 def test_optimality_conditions_hold_on_csr_that_is_not_canonical():
-    """Zeros stored, columns out of order, and an element in two parts."""
+    """The matrix stores zeros, unsorted columns, and one element as two entries."""
     X, y = load(sparse_columns)
     rows, columns = np.indices(X.shape)
     half = sp.csr_array(X / 2)
@@ -508,7 +508,7 @@ def test_sgd_update_is_a_gradient_step_and_then_soft_thresholding(
 
 
 def plain_sgd(X, y, eta, passes, *, C, l1_ratio, fit_intercept, s):
-    """Per sample, of weight s: w ← w + ηs((y−a)x − λw), b ← b + ηs(y−a), w to 0 by up to ηsκ."""
+    """Update by each sample: w ← w + ηs((y−a)x − λw), b ← b + ηs(y−a), then |w| less by ηsκ."""
     w, b = np.zeros(X.shape[1]), 0.0
     strength = 1 / (C * s.sum())
     for x, target, weight in [*zip(X, y, s, strict=True)] * passes:
@@ -592,7 +592,7 @@ def test_no_weight_at_l1_min_c_whatever_the_tolerance(data, tol):
     pytest.mark.parametrize("data", [breast_cancer, sparse_columns, digits, wide, imbalanced]),
 )
 def test_fit_below_l1_min_c_starts_at_its_minimum(data, multiple, container):
-    """It starts at the log-odds: F is at its minimum from the first step to the last."""
+    """The start is the log-odds, the minimum of F: all entries of the loss curve are equal."""
     X, y = load(data)
     s = random_weights(y)
     X = CONTAINERS[container](X)
@@ -759,7 +759,7 @@ PATH_DATA = {
 
 @cache
 def path_of(name, l1_ratio):
-    """Warm-started models of a path, and cold ones at the same C."""
+    """Return warm-started models along a path, and models without warm start at the same C."""
     data, container = PATH_DATA[name]
     X, y = load(data)
     X = container(X)
@@ -786,7 +786,7 @@ def test_path_takes_no_more_than_three_times_its_hardest_fit(name):
 def test_path_takes_two_passes_a_fit_or_four_where_columns_are_taken_from_sparse_rows(
     name, l1_ratio
 ):
-    """Whatever a single fit takes: few, where samples of the rows do most of the work."""
+    """A fit without warm start takes few passes, too, if it starts on a sample of the rows."""
     *_, warm, _ = path_of(name, l1_ratio)
     sparse = name in ("sparse columns", "text")
     assert np.mean([passes for *_, passes in warm]) <= (4 if sparse else 2.3)
@@ -819,7 +819,7 @@ def changed_weights(X, y, s):
     pytest.mark.parametrize("change", [changed_rows, changed_labels, changed_weights]),
 )
 def test_warm_start_notices_arrays_changed_in_place(change, container):
-    """Arrays that were written over since the fit before."""
+    """The arrays are changed in place between two fits."""
     X, y = load(breast_cancer_scaled)
     X, y, s = CONTAINERS[container](X.copy()), y.copy(), np.ones(len(y))
     model = BCENeuronClassifier(l1_ratio=1, tol=TIGHT, warm_start=True)
@@ -863,7 +863,7 @@ def test_warm_start_from_the_minimum_stays_there(solver):
 
 
 def test_warm_start_to_other_penalties_and_back():
-    """From l1_ratio 1 to 0 and to no intercept, and to data of other rows."""
+    """The later fits have l1_ratio 0, no intercept, and data with other rows."""
     X, y = load(sparse_columns)
     model = BCENeuronClassifier(l1_ratio=1, tol=TIGHT, warm_start=True)
     for params in (

@@ -1,4 +1,4 @@
-"""The line search and F on a ray, against sums written out and SciPy; no fit is needed."""
+"""The line search and F on a ray, against plain NumPy and SciPy, without a fit."""
 
 import math
 
@@ -27,7 +27,7 @@ HESSIAN = Derivatives(hessian=True, diagonal=False)
 
 @pytest.mark.parametrize(*pairwise(z_is_known=[False, True], C=[1.0, np.inf]))
 def test_a_far_step_ends_where_f_is_least_on_the_ray(z_is_known, C):
-    """Newton's step overshoots from far out, and from 0 is too short."""
+    """Newton's step is too long from a point far away, and too short from 0."""
     data = (np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([0.0, 1, 0, 1]), np.ones(4))
     problem = objective(data, C)
     for theta, is_shorter in ((np.array([7.0, 0.0]), True), (np.array([0.0, 0.0]), False)):
@@ -62,7 +62,7 @@ def test_a_near_step_that_is_too_long_is_halved():
 
 
 def test_a_shorter_step_needs_a_smaller_decrease():
-    """By the same share of what the shorter step promises: here 0.16 of what F falls by."""
+    """The required decrease is proportional to the step length; here it is 0.16 of the decrease."""
     problem, point, newton = near_the_minimum(away=0.1)
     decrease = point.value - problem.evaluate(point.theta + newton).value
     d = SearchDirection(64 * newton, 1e5 * decrease)
@@ -140,7 +140,7 @@ def test_sufficient_decrease_is_of_f_or_of_its_derivative_where_f_is_rounded(
 
 @pytest.mark.parametrize(*pairwise(l1_ratio=[0.0, 0.4, 1.0], standardised=[False, True]))
 def test_derivatives_on_a_ray_are_those_from_the_right(l1_ratio, standardised):
-    """By differences from the right, and past the places where weights change their signs."""
+    """Compare with forward differences, also beyond points where weights change their signs."""
     weight = (data := random_data(40, 4))[2]
     problem = objective(data, 0.3, l1_ratio=l1_ratio)
     problem = problem.standardised() if standardised else problem
@@ -170,7 +170,7 @@ L1_RATIOS = [0.0, 0.4]
 
 
 def rays(l1_ratio, vector=VECTOR, C=0.3):
-    """Return F in memory and in parts, and F on the same ray by outputs and by passes."""
+    """Return F in memory and in parts, with `OutputRay` and `PassRay` for the same ray."""
     inside = objective(random_data(40, 3), C, l1_ratio=l1_ratio)
     outside = in_parts(inside)
     point = inside.evaluate(THETA)
@@ -222,7 +222,7 @@ def test_the_whole_step_makes_outputs_known_on_the_ray():
 
 
 def downhill(l1_ratio, C, length):
-    """Return F, the point and a direction of descent, 1/length of which leads to the least F."""
+    """Return F, a point, and a direction along which F is least at the step length 1/length."""
     inside = objective(random_data(40, 3), C, l1_ratio=l1_ratio)
     point = inside.evaluate(THETA)
 
@@ -238,7 +238,7 @@ def downhill(l1_ratio, C, length):
     *pairwise(l1_ratio=L1_RATIOS, C=[0.3, np.inf], length=[30.0, 2.0, 1.0, 0.4, 0.15])
 )
 def test_exact_step_length_is_where_f_is_least(l1_ratio, C, length):
-    """To a fifth of it, which loses next to nothing of what F falls by; at most tenfold."""
+    """The step length is exact to a fifth, which costs little of the decrease, and at most 10."""
     inside, point, vector = downhill(l1_ratio, C, length)
     z_direction = inside.outputs(vector)
     before = inside.n_passes
@@ -275,7 +275,7 @@ def test_distant_step_length_is_where_f_is_least_however_far(l1_ratio, length):
 
 
 def test_distant_step_length_ends_where_no_output_changes_any_more():
-    """Of separated classes F falls for ever."""
+    """F decreases without end if the classes are separated."""
     separated = (np.array([[-1.0], [2.0]]), np.array([0.0, 1.0]), np.ones(2))
     problem, vector = objective(separated, np.inf, fit_intercept=False), np.array([0.01])
     ray = problem.ray(problem.evaluate(np.zeros(1)), vector)

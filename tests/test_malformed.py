@@ -1,4 +1,4 @@
-"""Malformed calls of every method, and odd ones that are none.
+"""Malformed calls of every method, and unusual calls that are valid.
 
 What `fit` says of shapes, dtypes and each parameter is in test_bad_input.py, what it takes in
 test_input_kinds.py. Here are the kinds of arguments those leave out, and the other methods.
@@ -36,14 +36,14 @@ SECOND = np.arange(N_SAMPLES) == 1  # which sample is the odd one
 
 
 def with_entry(array, entry, dtype=object):
-    """Return a copy of the array, of a dtype, with one entry replaced."""
+    """Return a copy of the array in the dtype, with one entry replaced."""
     changed = np.array(array, dtype=dtype)
     changed.flat[4] = entry
     return changed
 
 
 def with_mask(array):
-    """Return it as a masked array of which one element is missing."""
+    """Return the array as a masked array with one masked element."""
     array = np.ma.array(array, mask=False, copy=True)
     array.flat[4] = np.ma.masked
     return array
@@ -54,7 +54,7 @@ def ragged(length):
 
 
 def raises_and_changes_nothing(model, error, message, method, *args, **arguments):
-    """Call the method and expect the error; every byte of the estimator is then as it was."""
+    """Call the method and expect the error, and an estimator that is unchanged bit for bit."""
     before = pickle.dumps(model)
     with pytest.raises(error, match=message):
         getattr(model, method)(*args, **arguments)
@@ -601,7 +601,7 @@ print(json.dumps(ends))
 
 @pytest.fixture(scope="module")
 def ends_of_malformed_csr():
-    """Return how each call has ended, in a process of its own, which may die of it."""
+    """Return how each call ended; a process of its own makes the calls, and may be killed."""
     if not hasattr(os, "fork"):
         pytest.skip("each would take a start of Python")
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT]
@@ -613,7 +613,7 @@ def ends_of_malformed_csr():
 
 @pytest.mark.parametrize("call", CALLS)
 def test_malformed_csr_is_a_value_error_and_ends_no_process(call, ends_of_malformed_csr):
-    """SciPy does not look into a matrix that it is given: its constructor makes these as well."""
+    """SciPy does not check the arrays of a matrix: its constructor accepts these as well."""
     ends = {flaw: ends_of_malformed_csr[flaw + call] for flaw in FLAWS}
     # 1 is no error or another one; all else is a signal that has ended the process.
     assert ends == dict.fromkeys(FLAWS, 0)
@@ -621,7 +621,7 @@ def test_malformed_csr_is_a_value_error_and_ends_no_process(call, ends_of_malfor
 
 @pytest.mark.parametrize("flaw", FLAWS.values(), ids=FLAWS)
 def test_error_of_malformed_csr_names_the_argument(flaw):
-    """Here it is not gone over, so that nobody can die of it."""
+    """The matrix is refused before its elements are read, so that the process is not killed."""
     matrix = sp.csr_array(np.ones((40, 3)))
     exec(flaw, {"X": matrix})
     with pytest.raises(ValueError, match="X_val is not a well-formed sparse matrix: "):
@@ -658,7 +658,7 @@ def model(solver):
 
 
 def assert_same_fit(model, data, reference=LABELS):
-    """Fit to both and expect the same estimator."""
+    """Fit to both arguments and expect equal estimators."""
     expected = BCENeuronClassifier(**model.get_params()).fit(**reference)
     model.fit(**data)
     assert_allclose(model.coef_, expected.coef_, rtol=1e-9)
@@ -671,7 +671,7 @@ ZEROED = np.where(np.abs(X) < 0.5, 0.0, X)
 
 
 def csr_of_all(values, order=(0, 1, 2), times=1):
-    """Return CSR that stores every element, zeros too, its columns in an order, so many times."""
+    """Return CSR that stores every element, zeros too, in a column order, several times."""
     data = np.repeat(values[:, order].ravel(), times) / times
     indices = np.repeat(np.tile(order, len(values)), times)
     indptr = np.arange(len(values) + 1) * times * values.shape[1]
@@ -679,13 +679,13 @@ def csr_of_all(values, order=(0, 1, 2), times=1):
 
 
 def strided(matrix):
-    """Return it such that its parts are views into others."""
+    """Return the matrix with arrays that are strided views."""
     parts = (np.repeat(part, 2)[::2] for part in (matrix.data, matrix.indices, matrix.indptr))
     return sp.csr_array(tuple(parts), shape=matrix.shape)
 
 
 def with_spare_room(matrix):
-    """Return it as SciPy leaves one that may yet grow: there is more at the end than it counts."""
+    """Return the matrix with spare room at the end of its arrays, as SciPy may leave it."""
     matrix.data = np.append(matrix.data, 9.0)
     matrix.indices = np.append(matrix.indices, matrix.indices[:1])
     return matrix
@@ -872,7 +872,7 @@ def test_error_says_whether_loss_or_weights_overflow_float32(parameters, what):
 
 @every_solver
 def test_start_whose_outputs_overflow_is_an_error(model):
-    """Where nothing can be done about it by a smaller step."""
+    """The message names the start, not the learning rate."""
     message = r"objective overflowed in iteration \d+ of solver=.* the start or 1/C = 1 are"
     start = np.array([1e308, -1e308, 1e308])
     raises_and_changes_nothing(model, ValueError, message, "fit", X, Y, coef_init=start)

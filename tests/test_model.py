@@ -1,4 +1,4 @@
-"""The quadratic model with an L1 norm, and the descents on it, against the minima of all its faces.
+"""The quadratic model with an L1 norm, and its solvers, against the minima of all faces.
 
 A face is where each penalised coordinate has one sign or is 0; there the model is a quadratic
 function, and its minimum over everything is the least of its minima on those.
@@ -34,7 +34,7 @@ LOOPS = ["compiled", "NumPy"]
 
 @pytest.fixture(params=LOOPS)
 def kernels(request, monkeypatch):
-    """The loops, compiled or in NumPy; a model may call those that descend MOST_SWEEPS times."""
+    """The kernels, compiled or in NumPy; more than MOST_SWEEPS calls of a descent are an error."""
     module = COMPILED if request.param == "compiled" else reference
     calls = []
 
@@ -57,7 +57,7 @@ def kernels(request, monkeypatch):
 
 @pytest.fixture
 def to_the_end(monkeypatch):
-    """Let the models descend until what is left to gain is rounding."""
+    """Solve the models until the decrease that is left is rounding."""
     monkeypatch.setattr(quadratic, "inner_tolerance", lambda gained, root: 1e-11 * gained)
     monkeypatch.setattr(quadratic, "LEAST_INNER_SHARE", 1e-11)
     monkeypatch.setattr(quadratic, "MAX_ROUNDS", MOST_SWEEPS)
@@ -68,7 +68,7 @@ def to_the_end(monkeypatch):
 
 
 class Model:
-    """gᵀd + ½dᵀHd + Σ κ|start + d| − Σ κ|start|, written out."""
+    """The model gᵀd + ½dᵀHd + Σ κ|start + d| − Σ κ|start| in plain NumPy."""
 
     def __init__(self, H, g, l1, start):
         self.H, self.g, self.l1, self.start = H, g, l1, start
@@ -82,7 +82,7 @@ class Model:
         return self.g + self.H @ (u - self.start)
 
     def minimum(self):
-        """Return the best of the minima on all faces, by least squares on each."""
+        """Return the least of the minima on all faces, each found by least squares."""
         signs = [(-1.0, 0.0, 1.0) if kappa > 0 else (None,) for kappa in self.l1]
         return min((self._on_face(face) for face in product(*signs)), key=self.value)
 
@@ -95,7 +95,7 @@ class Model:
         return u
 
     def descended(self, u, n_sweeps, visited=lambda u: u == u):
-        """Return where the exact minimum along each coordinate in turn leads to."""
+        """Return the point after exact minimisation along each coordinate in turn."""
         u = u.copy()
         for _ in range(n_sweeps):
             for j in np.flatnonzero(visited(u)):
@@ -108,7 +108,7 @@ class Model:
 
 
 def _columns(kind, n_samples=50, density=1.0):
-    """Return columns, of which some may be all but the same, or the same, or nothing."""
+    """Return columns, some of which may be nearly equal, equal or zero."""
     rng = np.random.default_rng(3)
     A = rng.standard_normal((n_samples, 5)) * (rng.random((n_samples, 5)) < density)
     if kind != "well-conditioned":
@@ -138,7 +138,7 @@ def _model_of(kind, fit_intercept=True, kappa="medium", size=1.0, density=1.0):
 
 
 def _assert_least(model, u, gained, rounding=1e-13):
-    """The gain is that of u, and no other u's is larger."""
+    """Assert that the gain is that of u, and that no u has a larger gain."""
     best = -model.value(model.minimum())
     rounding *= max(1.0, best)
     assert gained == pytest.approx(-model.value(u), rel=1e-11, abs=rounding)
@@ -154,7 +154,7 @@ def test_every_loop_of_coordinate_descent_is_tested_here():
 
 
 def over(**axes):
-    """Parametrise a test by pairs of values, and with either kind of loops."""
+    """Parametrise a test by pairs of values, with both compiled and NumPy kernels."""
     return pytest.mark.parametrize(*pairwise(kernels=LOOPS, **axes), indirect=["kernels"])
 
 
@@ -187,7 +187,7 @@ def test_coordinate_descent_stops_when_a_sweep_brings_little(kernels, share):
 
 
 def test_coordinate_descent_without_curvature_moves_to_0_or_not_at_all(kernels):
-    """It goes to 0 where the gradient is no more than κ, and nowhere where it is more."""
+    """A coordinate moves to 0 if its |gradient| is at most κ, and does not move otherwise."""
     u, gradient = np.array([3.0, -2.0, 1.5, 0.0, 0.25]), np.array([0.5, -1.0, 2.0, 4.0, 0.0])
     l1, before = np.array([1.0, 1.0, 1.0, 1.0, 0.0]), u.copy()
     matrix = np.zeros((5, 5))
@@ -218,7 +218,7 @@ def test_csc_column_moments(kernels, index):
 
 
 class Columns:
-    """Arguments of a descent by columns, and the model that it is on once c is the best one."""
+    """Arguments of `csc_coordinate_descent`, and its model with c at the minimum."""
 
     def __init__(self, fit_intercept, index, kappa=0.02):
         rng = np.random.default_rng(5)
@@ -257,7 +257,7 @@ class Columns:
 def test_csc_coordinate_descent_is_exact_with_the_best_intercept(
     kernels, fit_intercept, index, every, kappa
 ):
-    """Visited are all columns, or those whose weight is not 0 when their turn comes."""
+    """A sweep visits all columns, or those whose weight is not 0 when the sweep comes to them."""
     columns = Columns(fit_intercept, index, kappa)
     u, moved, state, gains = columns.descended(kernels, 3, every)
     model, expected, values = columns.model, columns.start, [0.0]
@@ -277,7 +277,7 @@ def test_csc_coordinate_descent_is_exact_with_the_best_intercept(
 
 @pytest.mark.parametrize("index", INDEX)
 def test_csc_coordinate_descent_without_curvature_moves_to_0_or_not_at_all(kernels, index):
-    """In a column of no bend a weight goes to 0 where its gradient is no more than κ."""
+    """In a column without curvature a weight moves to 0 if its |gradient| is at most κ."""
     columns = Columns(True, index)
     for kappa, moves in ((0.0, False), (50.0, True)):
         columns.l1[:] = kappa
@@ -296,7 +296,7 @@ def _point(theta, gradient):
 
 
 def _by_matrix(model, tol=np.inf):
-    """Return the end; a step that gains less than tol is to be known for certain."""
+    """Return the minimum by `GramQuadratic`; ``tol`` is the tolerance of the run."""
     everything = np.arange(len(model.g))
     matrix = GramQuadratic(model.H.copy(), everything, tol)
     return matrix.minimum(_point(model.start.copy(), model.g.copy()), everything, model.l1)
@@ -323,7 +323,7 @@ def test_minimum_by_the_matrix_gains_half_of_what_can_be_gained(kernels, kind, k
 
 
 def _assert_half_is_gained(model):
-    """The gain estimates how far the minimum is: it is at least half of that distance."""
+    """Assert that a model that counts as solved has gained at least half of the largest gain."""
     u, gained, solved = _by_matrix(model)
     best = -model.value(model.minimum())
     assert gained == pytest.approx(-model.value(u), rel=1e-9)
@@ -333,7 +333,7 @@ def _assert_half_is_gained(model):
 
 @over(noise=[1e-2, 1e-3, 1e-4], seed=range(5))
 def test_columns_that_repeat_each_other_do_not_hide_how_far_the_minimum_is(kernels, noise, seed):
-    """Where the penalty decides between them, a sweep gains next to nothing on a long way."""
+    """If the penalty alone decides between equal columns, each sweep gains very little."""
     rng = np.random.default_rng(seed)
     A = rng.standard_normal((40, 2))[:, [0, 1, 0, 1, 0]] + noise * rng.standard_normal((40, 5))
     gradient, start = A.T @ rng.standard_normal(40) / 40, rng.standard_normal(5)
@@ -343,7 +343,7 @@ def test_columns_that_repeat_each_other_do_not_hide_how_far_the_minimum_is(kerne
 
 @pytest.mark.usefixtures("kernels")
 def test_columns_that_repeat_each_other_are_solved_within_the_limit_of_rounds():
-    """Each model is solved, to three quarters of what can be gained."""
+    """Each model is solved to at least three quarters of the largest gain."""
     rng = np.random.default_rng(1)
     for noise in 10 ** rng.uniform(-5, -1, 20):
         A = rng.standard_normal((40, 2))[:, [0, 1, 0, 1, 0]]
@@ -413,7 +413,7 @@ def test_another_l2_penalty_changes_the_diagonal_of_features_alone():
 
 @pytest.mark.parametrize(*pairwise(kind=KINDS, kappa=KAPPA, fit_intercept=[True, False]))
 def test_feature_sign_search_ends_where_the_model_is_stationary(kind, fit_intercept, kappa):
-    """What is 0 stays 0, and of the others none that is not 0 in the end could be better."""
+    """Coordinates at 0 stay 0; along each one that is not 0 at the end, the model is stationary."""
     model = _model_of(kind, fit_intercept, kappa)
     v, derivative = model.start.copy(), model.g.copy()
     gained = feature_sign_search(model.H, derivative, v, model.l1, 50)
@@ -442,7 +442,7 @@ def test_feature_sign_search_crosses_0_where_that_is_better():
     ("start", "derivative"), [(0.0, 0.25), (1.0, 1.25)], ids=["before", "after"]
 )
 def test_feature_sign_search_ends_where_all_coordinates_are_0(start, derivative):
-    """The last face is a point."""
+    """All coordinates become 0, so that no Newton step remains."""
     v, derivative = np.full(2, start), np.full(2, derivative)
     model = Model(np.eye(2), derivative.copy(), np.full(2, 0.5), v.copy())
     gained = feature_sign_search(model.H, derivative, v, model.l1, 50)
@@ -452,7 +452,7 @@ def test_feature_sign_search_ends_where_all_coordinates_are_0(start, derivative)
 
 @pytest.mark.parametrize("seed", range(10))
 def test_minimum_on_segment_is_the_least_on_the_way(seed):
-    """On a fine grid of the way nothing is less; it may end where a coordinate is 0."""
+    """On a fine grid of the segment no value is less; a coordinate may be 0 at the minimum."""
     rng = np.random.default_rng(seed)
     root, at = rng.standard_normal((4, 4)), np.append(rng.choice([-1, 1], 3) * rng.random(3), 0.0)
     H, kappa, derivative = root @ root.T, np.append(rng.random(3), 0.0), rng.standard_normal(4)
@@ -472,7 +472,7 @@ WORKING = np.array([1, 2, 4, 5, 6])
 
 
 class Sparse:
-    """A problem in standard coordinates, and its model at a point, over five of eight columns."""
+    """A problem in standard coordinates, and its model at a point for five of eight columns."""
 
     def __init__(self, kind, fit_intercept, l1_ratio=0.8, C=2.0, start=START, constant=3.0):
         rng = np.random.default_rng(6)
@@ -546,7 +546,7 @@ STARTS = {"away": START, "from 0": np.zeros(6)}
     tol=[0.0, 1e-6, np.inf],
 )
 def test_sweeps_over_columns_come_to_an_end(kernels, kind_and_intercept, C, start, tol):
-    """From any start; at C = 1e-6, where all weights end at 0, too."""
+    """Starts are random; at C = 1e-6 all weights are 0 at the minimum."""
     sparse = Sparse(*kind_and_intercept, C=C, start=STARTS[start])
     u, gained, solved = sparse.by_columns(tol=tol)
     assert solved
@@ -560,7 +560,7 @@ def test_sweeps_over_columns_come_to_an_end(kernels, kind_and_intercept, C, star
     weight=[0.5, 0.0],
 )
 def test_a_constant_column_beside_an_intercept_gets_weight_0(kernels, constant, weight):
-    """The intercept does as much without a penalty; rounding is not to pass for curvature."""
+    """The intercept has the same effect without a penalty; rounding must not count as curvature."""
     start = np.roll(np.append(weight, START[1:]), 1)
     sparse = Sparse("off-centre", True, 1.0, start=start, constant=constant)
     for u, *_ in (sparse.by_columns(), sparse.by_matrix()):

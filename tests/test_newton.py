@@ -30,7 +30,7 @@ def curvature_cost(request, monkeypatch):
 
 
 def every_step(**axes):
-    """Parametrise a test by pairs of ways to a step and of other values."""
+    """Parametrise a test by pairs of values, among them the ways to find a Newton step."""
 
     def decorate(test):
         cases = pairwise(curvature_cost=CURVATURE_COSTS, **axes)
@@ -53,7 +53,7 @@ def test_newton_ends_in_the_minimum(sparse, C):
 
 @every_step(unit=[1e-10, 1e-17, 1e-20, 1e-50, 1e-150])
 def test_newton_is_not_stopped_by_a_column_whose_unit_the_penalty_forbids(unit):
-    """With C = 1 its weight would have to be of order 1/unit, so it is as if it were not there."""
+    """With C = 1 the penalty makes the weight of that column negligible."""
     X, y, weight = random_data(200, 2)
     tiny = unit * np.random.default_rng(1).standard_normal((200, 1))
     result = solved("newton", (np.hstack([X, tiny]), y, weight), tol=1e-24)
@@ -66,7 +66,7 @@ def test_newton_is_not_stopped_by_a_column_whose_unit_the_penalty_forbids(unit):
 
 @every_step(value=[0.0, 1.0, 0.1, 3.3], container=[np.asarray, sp.csr_array])
 def test_the_weight_of_a_constant_column_is_zero_beside_an_intercept(value, container):
-    """The intercept does as much and is not penalised, so its weight is 0."""
+    """The intercept has the same effect as the column, and is not penalised."""
     X, y, weight = random_data(49, 2)
     constant = container(np.column_stack([X, np.full(49, value)]))
     result = solved("newton", (constant, y, weight), tol=1e-18)
@@ -85,7 +85,7 @@ def test_newton_converges_from_starts_far_from_the_minimum(far, C):
 
 
 def _all_but_two_right():
-    """At large weights 10 000 samples are sure of it: F is small, yet not smallest."""
+    """Return 10 000 samples of one feature that separates the labels of all but two of them."""
     y = np.arange(10_000) % 2.0
     X = ((2 * y - 1) * np.linspace(1, 2, 10_000))[:, None]
     y[[0, 5001]] = 1.0, 0.0
@@ -102,7 +102,7 @@ def test_newton_does_not_stop_where_no_sample_has_any_curvature(far):
 
 @every_step(max_iter=[1, 2])
 def test_newton_does_not_end_above_a_start_without_curvature(max_iter):
-    """Newton restarts from 0, where F is larger, and max_iter may end the descent from there."""
+    """A restart at 0, where F is larger, may be ended by max_iter before F is below the start."""
     data, start = _all_but_two_right(), np.array([1000.0])
     above = F(np.append(start, 0.0), data, np.inf)
     assert above < np.log(2)
@@ -114,7 +114,7 @@ def test_newton_does_not_end_above_a_start_without_curvature(max_iter):
 
 @pytest.mark.parametrize(*pairwise(noise=[1e-2, 1e-3, 1e-4], seed=range(4), n_features=[4, 10]))
 def test_newton_does_not_take_slow_sweeps_for_the_minimum(noise, n_features, seed):
-    """Of columns that all but repeat each other, between which the L1 norm decides."""
+    """The columns are nearly equal, and the L1 norm alone decides between them."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((200, 2))[:, np.arange(n_features) % 2]
     X += noise * rng.standard_normal(X.shape)
@@ -158,7 +158,7 @@ def test_distance_from_minimum(sparse):
 
 
 def test_distance_from_minimum_is_at_most_f():
-    """F is never below 0, whatever a model without curvature promises."""
+    """A model without curvature predicts a larger decrease than F, which is at least 0."""
     data = random_data()
     w = np.array([-200.0, -300.0, 100.0])
     got = distance_from_minimum(objective(data, np.inf), w, 0.0)
@@ -167,9 +167,9 @@ def test_distance_from_minimum_is_at_most_f():
 
 @pytest.mark.parametrize("factor", [0.25, 4.0])
 def test_along_a_path_a_fit_begins_at_the_minimum_where_losses_are_parabolas(factor):
-    """At outputs near 0: F = log 2 + gw + ½(¼ Σ px² + λ)w² + κ|w|, with other λ and κ than before.
+    """Outputs are near 0: F = log 2 + gw + ½(¼ Σ px² + λ)w² + κ|w|, with other λ and κ than before.
 
-    Its minimum is that of no penalty but the L1 norm moved to 0 by κ, divided by the curvature.
+    The minimum is soft-thresholding of −g by κ, divided by the curvature.
     """
     X, y, weight = random_data(n_features=1)
     first = objective((X, y, weight), 1e-3, False, l1_ratio=1e-3)
@@ -189,7 +189,7 @@ def test_along_a_path_a_fit_begins_at_the_minimum_where_losses_are_parabolas(fac
 
 
 def _least(data, C, l1_ratio):
-    """Return the least F, of w = p − q with p, q >= 0, by SciPy."""
+    """Return the minimum of F by SciPy, with w = p − q and p, q >= 0."""
     X, y, weight = data
     n, normalised_weight, strength = X.shape[1], weight / weight.sum(), 1 / (C * weight.sum())
 
@@ -212,7 +212,7 @@ def _least(data, C, l1_ratio):
 
 @pytest.mark.parametrize("seed", [1, 4, 11, 15, 37])
 def test_tol_holds_along_a_path_of_large_steps_in_c(seed):
-    """The curvature of the fit before, and of the step before, is not that of here."""
+    """The curvature of the previous fit and of the previous step differ from the present one."""
     data, tol = random_data(80, 30, seed), 0.01
     w, b, path_state = np.zeros(30), 0.0, None
     for C in (0.05, 15.0, 4500.0):

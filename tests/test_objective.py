@@ -1,4 +1,4 @@
-"""F, its derivatives and its coordinates, against formulas written here and mpmath.
+"""F, its derivatives and its coordinates, against formulas in plain NumPy and mpmath.
 
 Penalty, intercept and weights are on throughout, unless a test is about their absence.
 """
@@ -49,14 +49,14 @@ def _data(n_samples=30, n_features=4, seed=0):
 
 
 class Reference:
-    """F(w, b), analytic in both, and its derivatives in any coordinates, by complex step."""
+    """F(w, b) for complex arguments, and its derivatives in any coordinates by complex steps."""
 
     def __init__(self, X, y, weight, strength, coordinates):
         self.X, self.y, self.normalised_weight = X, y, weight / weight.sum()
         self.strength, self.coordinates = strength, coordinates
 
     def user(self, theta):
-        """Return (w, b) of θ: z = b + Σ wᵢxᵢ = c + Σ uᵢ(xᵢ − μᵢ)/σᵢ for any x."""
+        """Return (w, b) of θ, from z = b + Σ wᵢxᵢ = c + Σ uᵢ(xᵢ − μᵢ)/σᵢ for every x."""
         to = self.coordinates
         w = theta[: self.X.shape[1]] / to.scale
         return w, theta[-1] - np.sum(w * to.shift) if to.fit_intercept else 0.0
@@ -68,7 +68,7 @@ class Reference:
         return np.sum(self.normalised_weight * loss) + self.strength / 2 * np.sum(w * w)
 
     def gradient(self, theta):
-        """Return ∂F/∂θ, analytic itself."""
+        """Return ∂F/∂θ for a complex θ."""
         to = self.coordinates
         w, b = self.user(theta)
         slope = self.normalised_weight * (1 / (1 + np.exp(-(self.X @ w + b))) - self.y)
@@ -81,7 +81,7 @@ class Reference:
 
 
 def _problem(container, dtype=np.float64, standardised=False, fit_intercept=True, C=C):
-    """Return an objective, a θ near which to look, and the reference for it."""
+    """Return an objective, a θ, and the reference for the objective."""
     X, y, weight = _data()
     strength = 1 / (C * weight.sum())
     user = Coordinates.of_user(X.shape[1], fit_intercept)
@@ -96,7 +96,7 @@ def _problem(container, dtype=np.float64, standardised=False, fit_intercept=True
 
 
 def _assert_vectors_close(got, expected, rtol):
-    """To rtol of the largest entry."""
+    """Compare two vectors to rtol of the largest entry."""
     np.testing.assert_allclose(got, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
 
 
@@ -148,7 +148,7 @@ def test_value_gradient_and_curvature_are_those_of_the_reference(
     *pairwise(shape=[(300, 3), (20_000, 6), (100, 5_000)], container=CONTAINERS, dtype=DTYPES)
 )
 def test_sums_over_samples_are_exact_to_sum_rounding(shape, container, dtype):
-    """They are compared with sums by math.fsum, which rounds once; F is exact to rounding_floor."""
+    """Expected sums are by math.fsum, which rounds once; F is exact to `rounding_floor`."""
     rng = np.random.default_rng(0)
     X = (rng.standard_normal(shape) + rng.uniform(-2, 2, shape[1])).astype(np.float32)
     y, weight = rng.random(shape[0]), rng.uniform(0, 2, shape[0])
@@ -241,7 +241,7 @@ Z_TO_TOUCH = [0.0, 1e-9, -1e-6, 1.1e-6, -1e-3, 0.5, -1.0, 3.0, -10.0, 40.0, -700
 
 
 def _of_outputs(y):
-    """Return an objective with a sample of its own weight for each of the outputs above."""
+    """Return an objective with one sample, of its own weight, for each entry of OUTPUTS."""
     n_samples = len(Z_TO_TOUCH)
     weight = np.linspace(1, 2, n_samples)
     X = np.random.default_rng(0).standard_normal((n_samples, 2))
@@ -250,7 +250,7 @@ def _of_outputs(y):
 
 
 def test_majorising_curvature_is_that_of_the_parabola():
-    """(σ(z) − ½)/z, and ¼ at 0."""
+    """The curvature of the parabola is (σ(z) − ½)/z, and ¼ at z = 0."""
     objective, normalised_weight = _of_outputs(1.0)
     got = objective.majorising_curvature(np.array(Z_TO_TOUCH))
     for of_sample, z, p in zip(got, Z_TO_TOUCH, normalised_weight, strict=True):
@@ -262,7 +262,7 @@ def test_majorising_curvature_is_that_of_the_parabola():
 
 @pytest.mark.parametrize("y", [0.0, 0.3, 1.0])
 def test_the_parabola_touches_the_loss_and_is_nowhere_below_it(y):
-    """At −z as well, by its symmetry."""
+    """By symmetry the parabola touches the loss at −z as well."""
     objective, normalised_weight = _of_outputs(y)
     z = np.array(Z_TO_TOUCH)
     curvature_along = objective.majorising_curvature(z) / normalised_weight
@@ -282,7 +282,7 @@ def test_the_parabola_touches_the_loss_and_is_nowhere_below_it(y):
 
 
 def _with_l1_norm(standardised, l1_ratio=0.6, fit_intercept=True):
-    """Return an objective, and F of its θ with the norm written out."""
+    """Return an objective, and the function F(θ) with the L1 norm in plain NumPy."""
     X, y, weight = _data()
     objective = InMemoryObjective.in_user_units(X, y, weight, C, l1_ratio, fit_intercept)
     objective = objective.standardised() if standardised else objective
@@ -314,7 +314,7 @@ def test_the_l1_norm_is_in_f_and_in_no_derivative(theta, standardised, fit_inter
 
 @pytest.mark.parametrize(*pairwise(theta=THETAS, standardised=BOTH, seed=range(2)))
 def test_directional_derivative_is_that_from_the_right(theta, standardised, seed):
-    """By differences from the right, of two steps so that what the curvature adds cancels."""
+    """Expected values are forward differences of two step sizes, in which curvature cancels."""
     objective, _, value = _with_l1_norm(standardised)
     direction = np.random.default_rng(seed).standard_normal(5)
     direction[:4] /= 1.0 if standardised else np.array([0.1, 1, 10, 100])
@@ -355,7 +355,7 @@ def test_with_a_larger_total_weight_f_is_a_part_of_a_mean_in_any_coordinates():
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_diagonal_preconditioner_is_the_diagonal_where_all_outputs_are_one(fit_intercept):
-    """Columns have a mean square of 1 then: Σ hz² = Σ h = a(1−a)."""
+    """In standard coordinates columns have the mean square 1, so that Σ hz² = Σ h = a(1−a)."""
     X, y, weight = _data()
     problem = InMemoryObjective.in_user_units(X, y, weight, C, 0.0, fit_intercept).standardised()
     c = 0.7 * fit_intercept
@@ -443,7 +443,7 @@ def _hard_data():
 
 @pytest.mark.parametrize(*pairwise(container=CONTAINERS, fit_intercept=BOTH))
 def test_columns_are_standardised(container, fit_intercept):
-    """To mean 0 (but without an intercept to take it up) and mean square 1."""
+    """The mean is 0 if there is an intercept, and the mean square is 1."""
     X, _, weight = _hard_data()
     weight[0], X[0] = 0.0, X[0] + 7.0  # a sample that does not count
     normalised_weight = _exact(weight) / mp.fsum(_exact(weight))
@@ -484,7 +484,7 @@ def test_a_constant_sparse_column_is_left_at_scale_one_despite_rounding(value, w
 @pytest.mark.parametrize("C", [np.inf, 0.7])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_hard_columns_lose_no_digits(C, sparse):
-    """As in exact arithmetic, to 1e-12 of the terms that are summed."""
+    """Results agree with exact arithmetic to 1e-12 of the terms of the sums."""
     X, y, weight = _hard_data()
     rows = sp.csr_array(X) if sparse else X
     problem = InMemoryObjective.in_user_units(rows, y, weight, C, 0.0, True).standardised()
@@ -518,7 +518,7 @@ def test_hard_columns_lose_no_digits(C, sparse):
 
 @pytest.mark.parametrize(*pairwise(deviations=[0.0, 5.0, 1e2, 1e4], dtype=DTYPES))
 def test_off_centre_columns_are_the_same_function_of_the_user(deviations, dtype):
-    """F(θ) is F at (w, b) = to_user(θ), of the very numbers that X holds."""
+    """F(θ) is F at (w, b) = to_user(θ), for X without any rounding."""
     X = np.random.default_rng(1).normal([0, deviations], 1.0, (40, 2)).astype(dtype)
     y, weight = np.arange(40) % 2.0, np.ones(40)
     objective = InMemoryObjective(X, y, weight, ElasticNet(0.01), Coordinates.of_user(2, True))

@@ -1,4 +1,4 @@
-"""Streams: partial_fit on chunk after chunk is the rule of the derivation, and a pass of fit."""
+"""`partial_fit` on a stream of chunks: the rule of the derivation, and equal to a pass of `fit`."""
 
 import copy
 import pickle
@@ -39,7 +39,7 @@ def chunks(sizes=SIZES):
 
 
 def stream(model, X, y, weight=None, sizes=SIZES, classes=(0, 1)):
-    """Learn from all chunks; the classes are given once, with the very first one."""
+    """Learn from all chunks; the classes are given with the first chunk."""
     for rows in chunks(sizes):
         given = None if hasattr(model, "classes_") else classes
         model.partial_fit(X[rows], y[rows], given, None if weight is None else weight[rows])
@@ -52,7 +52,7 @@ def assert_same(model, other):
 
 
 class Literal:
-    """The rule in NumPy, written out; the penalty is shared out among all samples so far."""
+    """The rule in plain NumPy; the penalty is divided by the weight of all samples so far."""
 
     def __init__(self, w=0.0, b=0.0, total=0.0, n_features=3):
         self.w, self.b, self.total = np.broadcast_to(w, n_features), float(b), total
@@ -151,7 +151,7 @@ def test_auto_learns_from_streams_by_sgd():
     pytest.mark.parametrize("kinds", [CONTAINERS[:1], CONTAINERS[2:], CONTAINERS]),
 )
 def test_partial_fit_is_the_written_out_update_in_any_containers(kinds, batch_size, parameters):
-    """Whatever containers the chunks come in; its loss curve has the losses as they were met."""
+    """Chunks have several containers; the loss curve has the losses before each update."""
     features, y, weight = random_data(63, 5, sparse=True)
     features = features.toarray()
     model, literal = sgd(batch_size=batch_size, **parameters), Literal(n_features=5)
@@ -188,7 +188,7 @@ def test_chunks_are_shuffled_by_one_stream_of_permutations(seeded, batch_size):
 @pytest.mark.parametrize("descending", [True, False])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_automatic_step_is_the_smallest_safe_step_so_far(fit_intercept, descending):
-    """On raw units, with the long rows first or last: the step never grows."""
+    """Rows of large norm come first or last; the step size never grows."""
     raw, y = load_breast_cancer(return_X_y=True)
     by_norm = np.argsort(np.linalg.norm(raw, axis=1))[:: -1 if descending else 1]
     raw, y = raw[by_norm], y[by_norm]
@@ -219,7 +219,7 @@ def test_automatic_step_does_not_blow_up_on_raw_units(batch_size):
 
 
 def test_float32_keeps_double_precision_between_chunks():
-    """Steps too small for a float32 weight add up all the same."""
+    """Updates that are below the rounding of float32 weights add up."""
     single = X.astype(np.float32)
     model = sgd(C=np.inf, learning_rate=1e-8).partial_fit(single, Y, [0, 1])
     start = np.array([[-1.0, -2.0, 1.0]], dtype=np.float32)  # wrong about most samples
@@ -327,7 +327,7 @@ def test_predictions_between_chunks_change_nothing():
 
 
 def without_weight(model, how, container):
-    """Pass a chunk that counts for nothing, by its samples' weights or by those of classes."""
+    """Pass a chunk of total weight 0, by sample weights or by class weights."""
     rows = container(X)
     if how == "sample_weight":
         return model.partial_fit(rows, Y, [0, 1], sample_weight=np.zeros(63))
@@ -361,7 +361,7 @@ def test_chunk_without_weight_changes_nothing(at, how, container):
 
 @pytest.mark.parametrize("learning_rate", ["auto", ETA])
 def test_rows_of_zeros_without_an_intercept_change_nothing(learning_rate):
-    """Without an intercept, rows of zeros are no information, and any step is safe for them."""
+    """Without an intercept the loss of a row of zeros is constant, and any step is safe."""
     model = sgd(C=np.inf, fit_intercept=False, learning_rate=learning_rate)
     other = stream(clone(model), X, Y)
     model.partial_fit(np.zeros((2, 3)), [0, 1], [0, 1])
@@ -431,7 +431,7 @@ def test_sample_weight_is_routed_to_partial_fit():
 
 
 def state(model):
-    """Return all there is in an estimator, the position of its random stream included."""
+    """Return all attributes of an estimator, with the state of its random generator."""
     return pickle.dumps(vars(model))
 
 

@@ -1,4 +1,4 @@
-"""F over samples in parts, against F over all of them in memory and plain NumPy."""
+"""F over samples in parts, against F over the same samples in memory and plain NumPy."""
 
 import pickle
 from dataclasses import replace
@@ -49,7 +49,7 @@ KINDS = {
 
 
 class Listed:
-    """Parts in a list; questions and answers are pickled, as they are between processes."""
+    """Parts in a list; functions and results are pickled, as they are between processes."""
 
     def __init__(self, parts):
         self.parts = list(parts)
@@ -91,7 +91,7 @@ def both(parts, standard=False, fit_intercept=True, l1_ratio=0.0):
 
 
 def assert_near(actual, desired, parts):
-    """Hold sums to what numbers of the parts' kind resolve, as a share of the largest of them."""
+    """Compare sums to the rounding of the dtype of the parts, relative to the largest entry."""
     single = any(X.dtype == np.float32 for X, _, _ in parts.parts)
     unit = np.finfo(np.float32 if single else np.float64).eps
     assert np.shape(actual) == np.shape(desired)
@@ -222,7 +222,7 @@ UNIT = np.array([1, 1, 1, 1, 2.0**530, 2.0**-530, -(2.0**520)])
 
 
 def deviating_columns():
-    """Columns that cost a plain sum of squares its digits, or that overflow it."""
+    """Columns for which a plain sum of squares loses its digits or overflows."""
     columns = np.random.default_rng(1).normal(size=(N, 7))
     columns[:, [1, 6]] += FAR
     columns[:, CONSTANT] = 0.1, 0  # multiples of 0.1 are not exact
@@ -230,7 +230,7 @@ def deviating_columns():
 
 
 def by_hand(X, weight, centre):
-    """Return means and deviations, in two passes and with the most digits there are."""
+    """Return means and deviations, in two passes and in extended precision."""
     normalised_weight = (weight / weight.sum()).astype(np.longdouble)[:, None]
     X = X / UNIT
     mean = np.sum(normalised_weight * X, axis=0) if centre else np.zeros(X.shape[1])
@@ -256,7 +256,7 @@ def test_moments_of_parts_add_up_to_those_of_all_samples(rows_of_parts, kind, we
 @pytest.mark.parametrize("kinds", [[DENSE], [CSR], [DENSE, CSR]])
 @pytest.mark.parametrize("weight", [np.ones(N), WEIGHT], ids=["unweighted", "weighted"])
 def test_a_constant_column_keeps_its_scale(weight, kinds):
-    """A difference between means of parts that is rounding is no deviation."""
+    """A difference between the means of parts that is rounding must not count as a deviation."""
     for name, rows_of_parts in SPLITS.items():
         parts = split(rows_of_parts, kinds, (deviating_columns(), Y, weight)).parts
         moments = reduce(add, (Moments.of(X, weight, True) for X, _, weight in parts))
@@ -300,7 +300,7 @@ def test_weightless_parts_have_no_moments():
 
 
 def numbered(n_samples, positive):
-    """Samples whose first feature is their number, with as many of class 1 among them."""
+    """Samples whose first feature is their number, with a given number of class 1 among them."""
     y = np.zeros(n_samples)
     y[np.random.default_rng(n_samples).permutation(n_samples)[:positive]] = 1
     rest = np.random.default_rng(1).normal(size=n_samples)
@@ -403,7 +403,7 @@ def test_sample_follows_from_the_seed():
 
 
 def test_rows_are_as_likely_drawn_from_a_small_part_as_from_a_large_one():
-    """Each sample of a class is as likely as each other: within 5 standard errors, 400 times."""
+    """In 400 draws each sample of a class is as frequent as the others, to 5 standard errors."""
     data, times = numbered(330, positive=0), 400
     pieces = [np.arange(10), np.arange(10, 300), np.arange(300, 301), np.arange(301, 330)]
     parts, drawn = split(pieces, data=data), np.zeros(330)
@@ -417,7 +417,7 @@ def test_rows_are_as_likely_drawn_from_a_small_part_as_from_a_large_one():
 
 @pytest.mark.parametrize("soft", [False, True])
 def test_mean_loss_of_a_sample_is_on_average_that_of_all_samples(soft):
-    """Also where one class is rare, and weighs more: within 5 standard errors, of 200 draws."""
+    """The mean of 200 draws is within 5 standard errors, for a rare and heavy class, too."""
     data = numbered(600, positive=90)
     data[0][:, 0] = np.random.default_rng(5).normal(size=600) + data[1]
     if soft:
@@ -442,7 +442,7 @@ def test_mean_loss_of_a_sample_is_on_average_that_of_all_samples(soft):
 
 @pytest.mark.parametrize("positive", [3, 4])
 def test_three_samples_of_a_class_are_too_few_to_start_from(positive):
-    """On as many samples as coordinates there may be no minimum."""
+    """F on no more samples than coordinates may have no minimum."""
     data = numbered(100, positive)
     summary = summarise(split([np.arange(100)], data=data), 0, soft_targets=False)
     encoder = TargetEncoder(np.array([0, 1]), None, soft_targets=False)

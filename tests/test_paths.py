@@ -1,4 +1,4 @@
-"""Every path that the cost model can choose ends in the minimum, in any order of the rows."""
+"""Every way that the cost model can choose ends in the minimum, in any order of the rows."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from sklearn_bce._solvers.newton.subsample import rescale_diagonal, sample_size
 
 
 def _force(monkeypatch, *, curvature=np.inf, rows=0, row_space=False):
-    """Make a curvature cost so many passes, and choose the way by a sample or the row space."""
+    """Give the curvature a cost in passes, and force the use of a sample or of the row space."""
     costs = CostModel(one_pass=1.0, curvature=curvature, factor=0.0, size=1)
     monkeypatch.setattr(CostModel, "of", lambda problem: costs)
 
@@ -89,7 +89,7 @@ def test_every_path_ends_in_the_minimum_of_dependent_rows_fewer_than_features(
 
 
 def test_row_space_ends_in_the_minimum_where_one_column_dominates_the_products(monkeypatch):
-    """Products of rows lose what the other columns add; F at large C depends on it."""
+    """Rounding of the products of rows hides the other columns, on which F at large C depends."""
     rng = np.random.default_rng(1)
     X = rng.standard_normal((40, 60))
     y = (rng.random(40) < expit(X[:, 1])).astype(float)
@@ -107,7 +107,7 @@ def test_row_space_ends_in_the_minimum_where_one_column_dominates_the_products(m
 
 @pytest.fixture(params=["single", "double"])
 def precision(request, monkeypatch):
-    """The precision of products of rows, which is single for large data."""
+    """Choose the precision of the products of rows, which is single for large data."""
     limit = 0 if request.param == "single" else 10**9
     monkeypatch.setattr(_row_space, "LARGE_ELEMENTS", limit)
     return {"single": 1e-5, "double": 1e-12}[request.param]
@@ -148,7 +148,7 @@ def test_row_space_reproduces_the_products_of_the_rows(precision):
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_f_in_the_row_space_is_f_of_the_weights(fit_intercept):
-    """At any v, the loss written out: uneven weights, penalty and all."""
+    """For any v, F in plain NumPy, with weights and penalty."""
     X, y, weight = random_data(12, 30)
     data, C = (X + 5, y, weight), 0.3
     problem = objective(data, C, fit_intercept)
@@ -163,7 +163,7 @@ def test_f_in_the_row_space_is_f_of_the_weights(fit_intercept):
 @pytest.mark.parametrize("of_intercept", [0.0, 2e-3])
 @pytest.mark.parametrize("of_weights", [0.0, 1e-5])
 def test_the_bound_is_the_distance_where_the_penalty_prevails(of_weights, of_intercept):
-    """F is all but a sum of squares in each coordinate then: half of g²/λ, and of that of b."""
+    """A dominating penalty makes F nearly quadratic: F − min F is about Σ g²/(2λ)."""
     data, C = random_data(), 1e-5
     best = minimum(data, C)
     theta = best + np.array([of_weights, -of_weights, 2 * of_weights, of_intercept])
@@ -217,7 +217,7 @@ def test_a_sample_follows_from_the_random_state_and_has_no_weightless_rows():
 def test_a_sample_may_leave_no_weight_where_gradients_are_within_five_standard_errors(
     errors, expected
 ):
-    """A feature of −1 and 1: its gradient is a sum of ±s(a − y)/S, of that variance each."""
+    """The feature is −1 or 1: its gradient is a sum of ±s(a − y)/S."""
     rng = np.random.default_rng(0)
     x, y = rng.choice([-1.0, 1.0], 400), (rng.random(400) < 0.2).astype(float)
     x[:200] = -x[200:]  # its mean is 0
@@ -275,7 +275,7 @@ def test_same_seed_same_bits_and_other_seed_same_minimum():
 
 
 def test_newton_converges_from_the_minimum_of_a_misleading_sample(monkeypatch):
-    """It says that the sign of the weight is another one."""
+    """At the minimum of the sample the weight has the wrong sign."""
     X, y, weight = _tall(20_000)
     liars = np.arange(0, 20_000, 40)
     y[liars] = (X[liars] @ [-9.0, 9, 0, 0] > 0) * 1.0
@@ -309,7 +309,7 @@ def test_the_diagonal_is_made_exact_and_correlations_are_kept():
 
 
 def _problem(n_samples, n_features, values_in_row=None):
-    """Return F of dense samples, or of CSR ones of so many values a row."""
+    """Return F of dense samples, or of CSR samples with a number of stored values a row."""
     X = np.broadcast_to(np.float64(0), (n_samples, n_features))
     if values_in_row is not None:
         columns = np.tile(np.arange(values_in_row), n_samples)
@@ -337,7 +337,7 @@ def test_the_full_curvature_is_chosen_for_few_features():
 
 
 def test_sparse_rows_of_few_values_make_a_cheap_curvature():
-    """Ten values a row make fifty products of two, as much as five passes over ten."""
+    """Ten values in a row have about fifty pairs, which cost as much as five passes."""
     costs = _costs(50_000, 100, values_in_row=10)
     assert 1 < costs.curvature / costs.one_pass < 10
 

@@ -1,4 +1,4 @@
-"""The penalty, against sums written out, differences and minima on a grid."""
+"""The penalty, against plain NumPy, finite differences and minima on a grid."""
 
 import math
 
@@ -42,7 +42,7 @@ def over(**axes):
 
 
 def _value(u, l2, l1):
-    """Return ½ Σ λu² + Σ κ|u|, written out."""
+    """Return ½ Σ λu² + Σ κ|u| in plain NumPy."""
     terms = zip(u, np.broadcast_to(l2, u.shape), np.broadcast_to(l1, u.shape), strict=True)
     return math.fsum(lam * ui * ui / 2 + kappa * abs(ui) for ui, lam, kappa in terms)
 
@@ -64,7 +64,7 @@ def test_value_is_the_sum_written_out(u, l2, l1):
 
 @over()
 def test_gradient_is_of_the_smooth_part(u, l2, l1):
-    """Central differences of a square are exact."""
+    """Expected values are central differences, which are exact for a quadratic function."""
     steps = STEP * np.eye(len(u))
     differences = [_value(u + step, l2, 0.0) - _value(u - step, l2, 0.0) for step in steps]
     np.testing.assert_array_equal(ElasticNet(l2, l1).gradient(u), np.array(differences) / 2 / STEP)
@@ -72,7 +72,7 @@ def test_gradient_is_of_the_smooth_part(u, l2, l1):
 
 @over(direction=range(len(DIRECTIONS)))
 def test_directional_derivative_of_the_norm_is_that_from_the_right(u, l2, l1, direction):
-    """The norm is linear up to the next change of a sign: a difference is exact."""
+    """The norm is linear up to the next change of a sign, so that a difference is exact."""
     du = DIRECTIONS[direction]
     slope = (_value(u + STEP * du, 0.0, l1) - _value(u, 0.0, l1)) / STEP
     assert ElasticNet(l2, l1).directional_derivative(u, du) == slope
@@ -82,7 +82,7 @@ def test_directional_derivative_of_the_norm_is_that_from_the_right(u, l2, l1, di
 
 @pytest.mark.parametrize(*pairwise(kappa=[0.0, 0.25, 1.0, 3.0], eta=[0.125, 1.0, 4.0]))
 def test_proximal_step_is_least_on_a_grid(eta, kappa):
-    """Of κ|v| + (v − u)²/2η, which is exactly 0 at the end of a step that leads to 0 or past it."""
+    """The step minimises κ|v| + (v − u)²/2η, and ends at exactly 0 if it leads to 0 or past 0."""
     u, spacing = np.linspace(-6, 6, 97), 2.0**-10
     grid = np.arange(-6, 6 + spacing, spacing)
     least = np.array(
@@ -106,7 +106,7 @@ def test_proximal_step_has_a_threshold_for_each_coordinate(u, l2):
 
 @pytest.mark.parametrize(*pairwise(of_squares=L2, of_norm=L1, n_features=[4]))
 def test_curvature_diagonal_is_the_strength_of_the_squares_for_each_weight(l2, l1, n_features):
-    """Second differences of a square are exact."""
+    """Expected values are second differences, which are exact for a quadratic function."""
     got = ElasticNet(l2, l1).curvature_diagonal(n_features)
     u, steps = POINTS["one zero"], STEP * np.eye(n_features)
     second = [
@@ -129,7 +129,7 @@ def test_subgradient_excess_is_the_distance_from_the_subdifferential(u, l2, l1, 
 
 @over()
 def test_subgradient_excess_is_0_exactly_where_the_proximal_step_ends(u, l2, l1):
-    """v minimises κ|v| + (v − u)²/2η there, of which the smooth part has the gradient (v − u)/η."""
+    """The step minimises κ|v| + (v − u)²/2η, with the gradient (v − u)/η of the smooth part."""
     penalty, eta = ElasticNet(l2, l1), 0.25
     v = penalty.prox(u, eta)
     np.testing.assert_array_equal(penalty.subgradient_excess(v, (v - u) / eta), 0.0)
@@ -139,7 +139,7 @@ def test_subgradient_excess_is_0_exactly_where_the_proximal_step_ends(u, l2, l1)
 
 @over(scale=[np.array([2.0, 0.5, 1.0, 64.0]), np.full(4, 2.0**-40)])
 def test_in_units_the_penalty_is_the_same_function_of_the_weights(u, l2, l1, scale):
-    """The same number at u = σw, and derivatives in w by the chain rule."""
+    """At u = σw the value is the same, and the derivatives in w follow by the chain rule."""
     penalty = ElasticNet(l2, l1)
     there, du = penalty.in_units(scale), DIRECTIONS[1]
     assert there.value(scale * u) == penalty.value(u)

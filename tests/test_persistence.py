@@ -1,4 +1,4 @@
-"""Saved estimators: by pickle, joblib and skops, to another process, version or runtime."""
+"""Estimators saved by pickle, joblib and skops, for another process, version or runtime."""
 
 import base64
 import copy
@@ -38,7 +38,7 @@ SGD = {"solver": "sgd", "max_iter": 3, "tol": 0, "random_state": 0}
 
 
 def stream(random_state=5):
-    """Return a float32 estimator in the midst of a stream, which it keeps in double precision."""
+    """Return a float32 estimator in the middle of a stream, whose state is in float64."""
     model = BCENeuronClassifier(solver="sgd", random_state=random_state, batch_size=4)
     return model.partial_fit(X[:300].astype(np.float32), Y[:300], classes=[0, 1])
 
@@ -177,7 +177,7 @@ def test_loaded_stream_goes_on_bit_for_bit(through, random_state):
 
 @pytest.mark.parametrize("key", KINDS)
 def test_estimator_with_memory_mapped_arrays_predicts_and_goes_on(key, tmp_path):
-    """Whose arrays are read-only."""
+    """Memory-mapped arrays are read-only."""
     model, samples = KINDS[key](), samples_for(key)
     joblib.dump(model, tmp_path / "model.joblib")
     mapped = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
@@ -310,7 +310,7 @@ def test_skops_trusts_a_pipeline_by_the_estimator_and_to_sklearn_by_nothing():
 
 
 class Counting:
-    """Counts passes."""
+    """A callback that counts passes."""
 
     def __init__(self):
         self.n_passes = 0
@@ -370,7 +370,7 @@ NEWER = ["soft_targets", "n_iter_no_change", "validation_fraction"]  # as if the
 
 
 def as_saved_by(version, model, save, *, without=(), **more):
-    """Return what a version of the package would have saved; None is one that did not tell."""
+    """Return the state that a version of the package saves; None saves no version."""
     state = {name: value for name, value in model.__getstate__().items() if name not in without}
     state |= more | {VERSION: version}
     if version is None:
@@ -381,7 +381,7 @@ def as_saved_by(version, model, save, *, without=(), **more):
 
 
 def loads(saved):
-    """Load, and return the warnings as well, of which there must be no others."""
+    """Load a pickle, and return the object and the version warnings; no other ones are allowed."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         loaded = pickle.loads(saved)
@@ -458,7 +458,7 @@ def test_version_warning_comes_through_joblib_skops_and_pipelines(through):
 
 
 def test_copies_do_not_warn_of_a_version():
-    """pytest makes a warning an error."""
+    """A warning would be an error: pytest is configured so."""
     model = fitted()
     for copied in (copy.copy(model), copy.deepcopy(model), clone(model).fit(X, Y)):
         assert_same_attributes(copied, model)
@@ -483,7 +483,7 @@ def test_subclass_with_a_required_parameter_is_loaded():
 
 
 def test_stream_of_another_version_goes_on_without_what_it_kept():
-    """What it kept between chunks may have been something else: it goes on without that."""
+    """The state between chunks may differ between versions, and is dropped."""
     model = stream()
     kept = copy.copy(model._stream)
     del kept.smoothness  # as if it were newer

@@ -1,4 +1,4 @@
-"""Properties of the estimator on drawn data: what a fit may not depend on, and what it must be."""
+"""Properties of fits to random data: invariances, and conditions at the minimum."""
 
 import mpmath
 import numpy as np
@@ -79,7 +79,7 @@ def data_sets(draw):
 
 @st.composite
 def any_sets(draw):
-    """Among them some of more features than samples, for which only a penalty has a minimum."""
+    """Data sets, some with more features than samples, for which F needs a penalty."""
     if draw(st.integers(0, 3)):
         return draw(data_sets())
     size = draw(st.integers(5, 15)), draw(st.integers(40, 80))
@@ -94,7 +94,7 @@ def fitted(parameters, X, y, weight=None, **more):
 
 
 def assert_same(model, other, rtol=SAME, sign=1):
-    """Expect the same weights and intercept, each to rtol of the largest; or the opposite ones."""
+    """Expect equal (or opposite) weights and intercepts, each to rtol of the largest."""
     theta, expected = (np.append(each.coef_, each.intercept_) for each in (model, other))
     assert_allclose(theta, sign * expected, rtol=0, atol=rtol * max(1, np.abs(expected).max()))
 
@@ -105,7 +105,7 @@ def assert_same(model, other, rtol=SAME, sign=1):
 @each(NEWTON)
 @given(data=any_sets(), C=strengths, intercept=st.booleans())
 def test_no_direction_leads_down(parameters, data, C, intercept):
-    """The conditions of Karush, Kuhn and Tucker, written with NumPy."""
+    """The conditions of Karush, Kuhn and Tucker hold, in plain NumPy."""
     ratio = parameters.get("l1_ratio", 0.0)
     model = fitted(parameters, data.X, data.y, data.weight, C=C, fit_intercept=intercept)
     w, b = model.coef_[0], model.intercept_[0]
@@ -122,10 +122,10 @@ def test_no_direction_leads_down(parameters, data, C, intercept):
 @given(data=data_sets(), C=st.sampled_from([1.0, 10.0, np.inf]))
 @pytest.mark.parametrize("batch_size", [1, 10])
 def test_sgd_comes_to_rest_where_newton_does(data, C, batch_size):
-    """In the end its batch is all samples, and a pass takes off a share of what is left.
+    """In the end a batch has all samples, and each pass reduces F − min F by a fraction.
 
-    It stops when five passes bring less than tol; the share is one over the condition, at least
-    1/100 with such data.
+    The fraction is one over the condition number, at least 1/100 with such data. sgd stops when
+    five passes reduce F by less than tol.
     """
     sgd = {"solver": "sgd", "tol": 1e-8, "max_iter": 5000, "random_state": 0}
     model = fitted(sgd, data.X, data.y, data.weight, C=C, batch_size=batch_size)
@@ -135,7 +135,7 @@ def test_sgd_comes_to_rest_where_newton_does(data, C, batch_size):
 
 
 def loss(model, data, C):
-    """F with the L2 penalty, in NumPy."""
+    """Return F with the L2 penalty, in plain NumPy."""
     z = data.X @ model.coef_[0] + model.intercept_[0]
     losses = np.logaddexp(0, np.where(data.y == 1, -z, z))
     return (data.weight @ losses + np.sum(model.coef_**2) / (2 * C)) / data.weight.sum()
@@ -166,7 +166,7 @@ def test_without_a_penalty_units_do_not_matter(data, exponents):
     deviations=st.lists(st.integers(-(10**6), 10**6), min_size=5, max_size=5),
 )
 def test_shifted_columns_change_only_the_intercept(parameters, kind, data, C, deviations):
-    """Whatever the penalty: the intercept, which takes the shift up, has none."""
+    """The intercept compensates the shift, and is not penalised."""
     assume(np.isfinite(C) or "l1_ratio" not in parameters)
     shift = np.array(deviations[: data.X.shape[1]], dtype=np.float64)
     shifted = kind(data.X + shift)  # exactly
@@ -184,7 +184,7 @@ def test_shifted_columns_change_only_the_intercept(parameters, kind, data, C, de
 @each({"newton": TO_ROUNDING, "gd": GD["gd"], "sgd": SGD["sgd"]})
 @given(data=data_sets(), C=st.sampled_from([1.0, np.inf]))
 def test_a_rotation_turns_the_weights(parameters, data, C):
-    """With an L2 norm or none: it is the same along all axes, and so is a step of η times a row."""
+    """Without an L1 norm, penalty and updates do not depend on the axes."""
     assume(data.X.shape[1] > 1)
     rotation = ortho_group.rvs(data.X.shape[1], random_state=data.rng.integers(2**31))
     step = {} if parameters is TO_ROUNDING else {"learning_rate": 0.05}
@@ -236,7 +236,7 @@ del BY_ROWS["sgd, batches"]
 )
 @given(data=any_sets(), C=strengths, size=st.integers(0, 300))
 def test_a_weight_of_0_is_no_sample(parameters, kind, data, C, size):
-    """Whatever finite numbers it is made of."""
+    """The row of a sample of weight 0 may have any finite numbers."""
     nothing = 10.0**size * data.rng.choice([-1, 0.3, 1], size=(4, data.X.shape[1]))
     X = np.concatenate([nothing[:2], data.X, nothing[2:]])
     y, weight = np.append([0, 1], data.y), np.append([0, 0], data.weight)
@@ -301,7 +301,7 @@ def test_csr_rows_give_the_dense_fit(parameters, data, C, filled):
 )
 @given(data=any_sets(), C=strengths)
 def test_float32_is_float64_rounded(parameters, kind, data, C):
-    """The numbers are the same in both: what differs is the rounding of what comes out."""
+    """float32 holds X exactly, so that only the results are rounded."""
     model = fitted(parameters, data.X, data.y, data.weight, C=C)
     other = fitted(parameters, kind(data.X.astype(np.float32)), data.y, data.weight, C=C)
     assert other.coef_.dtype == np.float32
@@ -357,7 +357,7 @@ def test_a_fit_leaves_nothing_to_the_next(parameters, data, other_data, C):
 
 @pytest.fixture(scope="module")
 def gauge():
-    """Return an estimator of one feature; with w = 1 and b = 0 that is its z."""
+    """Return an estimator of one feature with w = 1 and b = 0, so that z is the feature."""
     return BCENeuronClassifier().fit([[-1.0], [1.0]], [0, 1])
 
 
@@ -385,7 +385,7 @@ def test_probabilities_are_monotone_and_sum_to_1(gauge, z, dtype):
 
 
 def exact_log_probabilities(z):
-    """Return log σ(−z) and log σ(z) by arithmetic of 60 digits."""
+    """Return log σ(−z) and log σ(z), computed with 60 digits."""
     with mpmath.workdps(60):
         return [float(-mpmath.log1p(mpmath.exp(side * mpmath.mpf(z)))) for side in (1, -1)]
 

@@ -1,4 +1,4 @@
-"""Where a fit starts: coef_init, intercept_init, and warm_start, with which it goes on."""
+"""The start of a fit: coef_init, intercept_init and warm_start."""
 
 import copy
 
@@ -26,7 +26,7 @@ PENALTIES = [{"C": np.inf}, {"C": 0.1}, {"C": 0.3, "l1_ratio": 0.5}, {"C": 0.3, 
 
 
 def model_of(solver, **parameters):
-    """Return an estimator that does as many passes as it is told to."""
+    """Return an estimator that does exactly max_iter passes."""
     return BCENeuronClassifier(
         **{"solver": solver, "learning_rate": ETA, "shuffle": False, "tol": 0, **parameters}
     )
@@ -38,9 +38,9 @@ def assert_same(model, other):
 
 
 def pass_from(w, b, batch, eta=ETA, C=1.0, l1_ratio=0.0):
-    """Return w and b after a pass of the rule in batches, written out; gd's batch is all samples.
+    """Return w and b after a pass of the rule in batches, in plain NumPy.
 
-    The update of a batch is the mean of those of its samples, that of gd the mean by weights.
+    The update of a batch is the mean over its samples; that of gd is the weighted mean over all.
     """
     l2, l1 = (1 - l1_ratio) / (C * WEIGHT.sum()), l1_ratio / (C * WEIGHT.sum())
     for rows in np.split(np.arange(len(Y)), range(batch, len(Y), batch)):
@@ -115,7 +115,7 @@ def test_fit_started_at_the_minimum_takes_fewer_iterations(solver, l1_ratio):
 
 
 def assert_5_and_5_are_10(model, resumed, X):
-    """Five passes, then five more by `resumed`, and ten at once."""
+    """Assert that five passes and five more by `resumed` are equal to ten passes of one fit."""
     at_once = clone(model).set_params(max_iter=10)
     at_once.fit(X, Y, sample_weight=WEIGHT)
     model.set_params(max_iter=5).fit(X, Y, sample_weight=WEIGHT)
@@ -161,7 +161,7 @@ def test_warm_start_goes_on_with_the_random_stream_of_a_random_state(batch_size)
 
 
 def test_newton_with_warm_start_descends_one_step_a_fit():
-    """To the minimum, and when it is there it stays."""
+    """The fits descend to the minimum, and then stay there."""
     model, values = BCENeuronClassifier(max_iter=1, tol=0, warm_start=True), []
     for _ in range(10):
         model.fit(X, Y, sample_weight=WEIGHT)
@@ -265,7 +265,7 @@ def test_warm_start_goes_on_from_a_stream():
 
 
 def on_call(k, function):
-    """Return the function, the k-th call of which ends as if Ctrl-C had been pressed."""
+    """Return a function that calls the given one, and raises KeyboardInterrupt in the k-th call."""
     calls = []
 
     def counted(*arguments, **named):

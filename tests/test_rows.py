@@ -1,4 +1,4 @@
-"""Sums over rows, compiled and in NumPy, dense and sparse, against the sums written out."""
+"""Sums over rows, compiled and in NumPy, dense and sparse, against plain NumPy."""
 
 import math
 
@@ -30,7 +30,7 @@ every_loop = pytest.mark.parametrize(*pairwise(loop=LOOPS, shape=ANY, dtype=DTYP
 
 @pytest.fixture
 def kernels(loop, monkeypatch):
-    """The module of the loops that rows use: compiled, or the NumPy reference."""
+    """Choose the kernels that `rows` uses: compiled, or the NumPy reference."""
     module = COMPILED if loop.startswith("compiled") else reference
     monkeypatch.setattr(rows_module, "kernels", lambda: module)
     return module
@@ -43,7 +43,7 @@ def layout(loop):
 
 @pytest.fixture
 def data(shape, dtype, layout):
-    """X as an array of float64, X as rows of the layout, sample weights, feature weights."""
+    """Return X as a float64 array, X in the layout, sample weights and feature weights."""
     n_samples, n_features = shape = SHAPES[shape]
     rng = np.random.default_rng(n_features)
     X = rng.standard_normal(shape).astype(dtype)
@@ -155,7 +155,7 @@ SUBSETS = {
 @pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize(*pairwise(loop=LOOPS, shape=SMALL_GRAM, dtype=DTYPES, subset=SUBSETS))
 def test_gram_of_some_columns_and_a_column_of_ones(data, subset):
-    """Below the diagonal and on it: what lies above is not to be read."""
+    """The diagonal and the entries below are compared; those above are not defined."""
     X, rows, weight, _ = data
     columns = SUBSETS[subset](X.shape[1])
     Z = np.column_stack([X[:, columns], np.ones(len(X))])
@@ -177,7 +177,7 @@ def test_gram_of_some_columns_and_a_column_of_ones(data, subset):
     )
 )
 def test_loss_its_derivatives_and_their_sums(data, dtype, known, uniform, spread):
-    """Of so many samples that the product of their terms takes several logarithms."""
+    """There are so many samples that the sum of the losses takes several logarithms."""
     X, rows, weight, v = data
     n_samples = len(X)
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Each safeguard of Newton's method in the situation that it is for, and in one that it is not."""
+"""Each safeguard of Newton's method in the situation for which it is made, and in another."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def promising(decrement, n_products=np.inf):
 
 
 def at(value):
-    """Return an evaluation of which the value matters."""
+    """Return an evaluation with a value of F; its other attributes are not used."""
     return Evaluation(np.zeros(1), value, np.zeros(1), None, None)
 
 
@@ -48,7 +48,7 @@ def test_a_start_is_accepted_where_the_minimum_is_expected_and_near(
 
 
 def after_one_step(C, theta):
-    """Return the guard, where Newton's step from θ leads, and that step."""
+    """Return the safeguard, the evaluation after Newton's step from θ, and the direction."""
     problem = objective(random_data(), C).standardised()
     direction, search = NewtonDirection(problem, TOL), LineSearch(problem)
     point = problem.evaluate(theta, hessian=True)
@@ -88,14 +88,14 @@ def test_no_stale_step_is_taken_without_a_curvature():
 
 
 def with_outlier(distance):
-    """Return samples of two classes, and one of them as far as that from the others."""
+    """Return samples of two classes, with one sample far from the others."""
     X, y, weight = random_data(100, 1)
     X[0], y[0] = distance, 1.0
     return X, y, weight
 
 
 def last_step(problem):
-    """Return a direction rule, two points and the step by Newton's method between them, from 0."""
+    """Return a direction rule, the point 0, the point after Newton's step, and the direction."""
     direction = NewtonDirection(problem, TOL)
     before = problem.evaluate(np.zeros(problem.coordinates.size), hessian=True)
     d = direction.at(before)
@@ -151,9 +151,9 @@ def test_without_outputs_a_slow_step_is_what_calls_for_a_probe(distance):
 
 
 def sure_of_every_sample():
-    """Return F, a start where a(1−a) of every sample is all but 0, and Newton's direction there.
+    """Return F, a start where a(1−a) of every sample is almost 0, and Newton's direction there.
 
-    F falls towards 0, by far less than a model without curvature promises.
+    F can fall by far less than the quadratic model with that curvature predicts.
     """
     y = np.arange(1000) % 2.0
     X = ((2 * y - 1) * np.linspace(1, 2, 1000))[:, np.newaxis]
@@ -216,5 +216,5 @@ def test_a_restart_is_for_directions_that_promise_more_than_tol_and_rounding(
     ],
 )
 def test_why_a_run_ends_where_f_does_not_fall(decrement, verdict, reason):
-    """F = 0.5 is rounded to some 4e-16."""
+    """The rounding of F = 0.5 is about 4e-16."""
     assert RoundingFloor()(at(0.5), promising(decrement), verdict) is reason

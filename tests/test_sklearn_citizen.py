@@ -1,4 +1,4 @@
-"""Life among scikit-learn's tools, and what a fitted estimator shows of itself."""
+"""The estimator in scikit-learn's tools, and the attributes and display of a fitted estimator."""
 
 import inspect
 import io
@@ -51,13 +51,13 @@ PREDICTIONS = ["predict", "predict_proba", "predict_log_proba"]
 
 
 def exact(**parameters):
-    """Return an estimator and LogisticRegression, alike and both at the optimum."""
+    """Return an estimator and LogisticRegression with equal parameters, both very exact."""
     model = BCENeuronClassifier(tol=1e-14, **parameters)
     return model, LogisticRegression(solver="newton-cholesky", tol=1e-10, **parameters)
 
 
 def objective(model, X, y, sample_weight=None):
-    """Return F of DESIGN.md, section 1, by hand; y is 0 and 1."""
+    """Return F in plain NumPy, for labels y of 0 and 1."""
     z = X @ model.coef_[0] + model.intercept_[0]
     sample_weight = np.ones(len(y)) if sample_weight is None else sample_weight
     total = sample_weight.sum()

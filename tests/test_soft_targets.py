@@ -1,7 +1,7 @@
-"""Soft targets: y in [0, 1], against statsmodels, scikit-learn on two rows a sample, plain loops.
+"""Soft targets, y in [0, 1], against statsmodels, scikit-learn and plain NumPy.
 
-A sample with target y and weight s is as good as two: one of class 1 with weight sy, one of class 0
-with weight s(1 − y). Any software that knows weights can so be given soft targets.
+A sample with target y and weight s is equivalent to two samples: one of class 1 with weight sy, and
+one of class 0 with weight s(1 − y). So software that accepts sample weights can fit soft targets.
 """
 
 import pickle
@@ -58,13 +58,13 @@ def theta_of(model):
 
 
 def expanded(X, successes, trials):
-    """Return a row and a hard label for every single trial."""
+    """Return a row and a label of 0 or 1 for every single trial."""
     outcomes = np.column_stack([successes, trials - successes]).ravel()
     return np.repeat(X, trials, axis=0), np.repeat(np.tile([1, 0], len(X)), outcomes)
 
 
 def logistic(X, y, weight, **parameters):
-    """Return scikit-learn's fit on two weighted rows a sample."""
+    """Return scikit-learn's fit to two weighted rows for each sample."""
     model = LogisticRegression(solver="newton-cholesky", tol=1e-10, **parameters)
     labels = np.repeat([1, 0], len(y))
     return model.fit(np.vstack([X, X]), labels, np.append(weight * y, weight * (1 - y)))
@@ -79,7 +79,7 @@ def smooth_gradient(model, X, y, weight, l1_ratio=0.0):
 
 
 def cross_entropy(y, a, weight):
-    """Return the weighted mean, written as in the books."""
+    """Return the weighted mean cross-entropy, by the formula in textbooks."""
     return np.average(-xlogy(y, a) - xlogy(1 - y, 1 - a), weights=weight)
 
 
@@ -228,7 +228,7 @@ def test_warm_start_notices_other_targets_of_the_same_rows():
 
 
 def by_the_rule(theta, eta, C, batches, total):
-    """Return (w, b) after w ← w + ηs((y−a)x − λw), b ← b + ηs(y−a), the mean of each batch."""
+    """Return (w, b) after updates by the mean of ηs((y−a)x − λw) and ηs(y−a) over each batch."""
     w, b = theta[:-1].copy(), theta[-1]
     for rows in batches:
         error = WEIGHT[rows] * (Y[rows] - expit(X[rows] @ w + b))
@@ -395,7 +395,7 @@ def test_score_is_0_where_there_is_nothing_to_explain(target, weight):
 
 
 def scores_by_hand(metric, C):
-    """Return those of five folds, by scikit-learn's fits on two rows a sample."""
+    """Return D² of five folds, by scikit-learn's fits to two rows for each sample."""
     scores = []
     for train, test in KFold(5).split(X):
         model = logistic(X[train], Y[train], np.ones(len(train)), C=C)

@@ -1,4 +1,4 @@
-"""Steps that are safe, steps that are Newton's, and minima, against plain NumPy on small data."""
+"""Step sizes of gd and sgd, their updates and their minima, against plain NumPy on small data."""
 
 import numpy as np
 import pytest
@@ -126,7 +126,7 @@ def test_batch_lipschitz_constant_lies_between_sample_and_mean():
     pytest.mark.parametrize("batch", [2, 20, 60]),
 )
 def test_batch_lipschitz_constant_is_that_of_a_mean_over_samples(batch, size):
-    """However much they weigh: the solver divides by their number, and F by their weight."""
+    """The solver divides by the number of samples, and F by their total weight."""
     X, y, weight = random_data()
     data = X, y, size * weight
     Z, _, _, strength = parts(data, 2.0)
@@ -144,7 +144,7 @@ def test_batch_lipschitz_constant_is_that_of_a_mean_over_samples(batch, size):
 
 @pytest.fixture
 def batches(monkeypatch):
-    """Record the order, step and batch of each pass."""
+    """Return a list of the order, the step size and the batch size of each pass."""
     seen, update = [], sgd_module.OnlineUpdater.update
 
     def recorded(self, order, eta, batch):

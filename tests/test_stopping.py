@@ -1,4 +1,4 @@
-"""When Newton's method stops, by numbers written out: no fit is needed."""
+"""The stopping test of Newton's method, with given decrements and without a fit."""
 
 import numpy as np
 import pytest
@@ -23,12 +23,12 @@ def test_a_fit_has_converged_by_its_own_test_by_rounding_or_by_early_stopping(re
 
 
 def fresh(left, **fields):
-    """Return a direction by the curvature at the point, with half its squared decrement."""
+    """Return a direction from the curvature at the point, given half its squared decrement."""
     return SearchDirection(np.zeros(1), 2 * left, n_products=np.inf, **fields)
 
 
 def stale(left, **fields):
-    """Return a direction by a curvature known from before."""
+    """Return a direction from stale curvature."""
     return SearchDirection(np.zeros(1), 2 * left, n_products=0, **fields)
 
 

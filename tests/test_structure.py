@@ -48,7 +48,7 @@ def _tree(module):
 
 
 def _findings(find, modules=MODULES):
-    """Return what a function of (module, tree) finds, by module; without those of nothing."""
+    """Return the non-empty results of a function of (module, tree), by module."""
     found = {".".join(module): list(find(module, _tree(module))) for module in modules}
     return {module: findings for module, findings in found.items() if findings}
 
@@ -217,7 +217,7 @@ def _import_names(requirements):
 
 
 def _undeclared(module, tree):
-    """Yield what is imported from no dependency, nor from an extra inside of a function."""
+    """Yield imports that are neither of a dependency nor, inside a function, of an extra."""
     project, root = PYPROJECT["project"], {"sklearn_bce"}
     extras = project["optional-dependencies"]
     allowed = _import_names(project["dependencies"]) | root | sys.stdlib_module_names
@@ -253,7 +253,7 @@ def test_compiled_loops_import_the_c_library_blas_and_each_other():
 
 
 def test_nothing_is_printed():
-    """Except in examples of docstrings, whose lines begin with a prompt."""
+    """Lines of examples in docstrings, which begin with a prompt, are left out."""
     for path in [*MODULES.values(), *CYTHON]:
         code = re.sub(r"^ *(>>>|\.\.\.) .*", "", path.read_text("utf-8"), flags=re.MULTILINE)
         assert not re.search(r"(?<![\w.])print\(", code), path
@@ -292,7 +292,7 @@ def test_chains_on_solvers_are_recognised():
 
 
 def test_no_chain_of_conditions_asks_for_the_solver_by_name():
-    """What depends on the solver is an entry of its record in ``_solvers.SOLVERS``."""
+    """What differs between solvers is an attribute of the records in ``_solvers.SOLVERS``."""
     assert _findings(lambda module, tree: _chains_on_solvers(tree)) == {}
 
 
@@ -318,7 +318,7 @@ def test_the_limits_of_complexity_are_those_of_this_project():
 
 
 def test_newtons_loop_is_the_only_exception_from_the_limits():
-    """Its complexity is at most 12."""
+    """The complexity of the loop is at most 12."""
     loop = MODULES["_solvers", "newton", "loop"]
     options = ["--select", "C901", "--ignore-noqa", "--no-cache"]
     limit = ["--config", "lint.mccabe.max-complexity=12"]

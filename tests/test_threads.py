@@ -1,4 +1,4 @@
-"""As many threads as the process was given, and BLAS put back as it was."""
+"""A fit uses at most the threads that the process has, and restores the threads of BLAS."""
 
 import threading
 
@@ -54,7 +54,7 @@ def test_blas_keeps_its_threads_where_there_is_no_fit():
 
 
 def test_fits_in_threads_put_blas_back(monkeypatch):
-    """Whichever of them ends last."""
+    """The threads of BLAS are restored when the last fit ends."""
     inside, both = [], threading.Barrier(2, timeout=10)
 
     def fit():
@@ -144,7 +144,7 @@ def test_an_exception_of_a_task_is_raised_after_the_others_end(raised):
 
 
 def test_workers_of_a_grid_search_share_the_cores():
-    """No more threads altogether than there are cores: joblib tells BLAS, and we ask BLAS."""
+    """All workers together use at most one thread for each core: joblib limits BLAS in workers."""
 
     def allowed():
         from sklearn_bce._kernels.threads import one_blas_thread

@@ -1,4 +1,4 @@
-"""The tools beside the tests: the places of the mutants, and the matcher that finds them."""
+"""The tools of the tests: the table of mutants, and the matcher that finds their places."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The measurements of constants: each is of a constant that exists, and leaves it as it was."""
+"""`benchmarks.tuning`: each measurement is of a constant that exists, and does not change it."""
 
 import json
 import re
