@@ -98,8 +98,8 @@ def theta_of(result):
     return np.append(result.w, result.b)
 
 
-# What forming and factorising the curvature costs, in passes, so that one way or the other is the
-# way to a step.
+# Costs of forming and factorising the curvature, in passes, with which each of the ways to find a
+# Newton step is chosen.
 CURVATURE_COSTS = {"factorisation": 0.0, "CG": np.inf, "CG, then factorisation": 12.0}
 
 

@@ -23,13 +23,14 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_bce import BCENeuronClassifier
 
-# Steps until rounding ends them. `tol` bounds what F lacks, and that is of second order in the
-# coefficients: one of them may be off by sqrt(2·tol·(H⁻¹)ⱼⱼ), H being the curvature. Where columns
-# nearly repeat each other, 1e-6 of it asks for a tol of 1e-20 and less, which F cannot resolve.
+# A `tol` with which rounding ends the steps. `tol` bounds F − min F, which is of second order in
+# the coefficients: the error of a coefficient is up to sqrt(2·tol·(H⁻¹)ⱼⱼ), with the curvature H.
+# For nearly equal columns, a relative error of 1e-6 needs a tol of 1e-20 or less, below the
+# rounding of F.
 TO_ROUNDING = {"tol": 0, "max_iter": 35}
-# A coefficient below this share of the norm of them all, in standardised units, where they can be
-# compared, is about 0: its digits are those of a difference that cancels. Its error is measured
-# against that share instead of against itself. So is the intercept's, which is in units of z.
+# A coefficient below this fraction of the norm of all coefficients, in standardised units, is about
+# 0: a difference of larger numbers, without precise digits. Its error is relative to this fraction
+# of the norm instead of to itself. The same is true of the intercept, which has the units of z.
 NEGLIGIBLE = 1e-3
 
 CONTAINERS = {
@@ -287,7 +288,7 @@ def excess(model, X, y, optimum, C):
     return objective(z, coef, y, C=C, s=s) - objective(optimum.z, optimum.coef, y, C=C, s=s)
 
 
-# Any values of two parameters meet in one of the problems.
+# Any two values of two parameters occur together in one of the problems.
 GRID = [
     (Problem(*values), container)
     for *values, container in covering(
@@ -401,7 +402,7 @@ def statsmodels_parameters(data, fit_intercept, weighted):
     columns = np.column_stack([np.ones(y.shape[0]), X]) if fit_intercept else X
     weights = frequencies(y) if weighted else None
     glm = sm.GLM(y, columns, family=sm.families.Binomial(), freq_weights=weights)
-    # Its steps are Newton's: 30 of them end at rounding even where that is above `tol`.
+    # statsmodels takes Newton steps: 30 steps reach rounding, which may be above its `tol`.
     return glm.fit(tol=1e-12, tol_criterion="params", maxiter=30).params
 
 
@@ -411,7 +412,7 @@ def frequencies(y):
 
 # An objective within 1e-9 of its minimum bounds the root mean square error of the probabilities by
 # sqrt(1e-9 / 2): the excess is at least their mean Kullback-Leibler divergence (then Pinsker's
-# inequality). It is asked of each of them; 1e-6 of each is what a smaller tol is for.
+# inequality). Here each probability must have an error below this bound.
 DEFAULT_CALL_ATOL = np.sqrt(1e-9 / 2)
 
 
@@ -435,8 +436,8 @@ def test_default_call_is_accurate_on_float32_columns_in_any_units(data):
     optimum = reference(X, y)  # float32 moves the samples: this optimum is not that of `data`
     model = BCENeuronClassifier().fit(X, y)
     assert model.converged_
-    # Weights are stored to one rounding each, which moves z = b + Σ wᵢxᵢ by up to `rounding`: a lot
-    # where b and the products cancel. F has no slope at the optimum and a curvature of at most 1/4.
+    # Each weight is rounded once, which changes z = b + Σ wᵢxᵢ by up to `rounding`: much, if b and
+    # the products cancel. At the optimum F has the gradient 0 and a curvature of at most 1/4 in z.
     sizes = np.abs(X * optimum.coef).sum(axis=1) + abs(optimum.intercept)
     rounding = np.finfo(np.float32).eps / 2 * sizes
     assert -1e-12 <= excess(model, X, y, optimum, 1.0) <= 1e-9 + np.mean(rounding**2) / 8
@@ -464,7 +465,7 @@ def test_converged_fit_is_within_tol_of_the_minimum(problem, container, tol):
     model = fit(problem, BCENeuronClassifier(tol=tol), CONTAINERS[container])
     distance = excess(model, *load(problem.data), optimum_of(problem), problem.C)
     assert model.converged_
-    # z and F are rounded; the former, where terms of 1e6 cancel, by 1e-10 of its size.
+    # z and F are rounded. If terms of 1e6 cancel in z, its relative rounding error is 1e-10.
     rounding = 1e-11 if problem.data is time_stamps else 1e-12
     assert -rounding <= distance <= tol + rounding
 
@@ -481,8 +482,8 @@ def test_default_call_ends_near_the_minimum_on_nearly_collinear_columns(
     model = fit(problem, BCENeuronClassifier(), CONTAINERS[container])
     distance = excess(model, *load(problem.data), optimum_of(problem), C)
     assert model.converged_
-    # Of classes this near to separable the quadratic model sees a part only: where half the squared
-    # decrement, by an exact solve, first is below 1e-6, the step after it still leaves 1.5e-6.
+    # The classes are nearly separable, so that the quadratic model underestimates F − min F: at the
+    # first point where half the exact squared decrement is below 1e-6, the next step leaves 1.5e-6.
     assert -1e-12 <= distance <= 1e-5
 
 

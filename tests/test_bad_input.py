@@ -59,7 +59,7 @@ def assert_fit_raises_and_changes_nothing(model, error, message, *args, **argume
 
 
 BAD_ARGUMENTS = {
-    # what X is
+    # X
     "X 1-d": ({"X": X[:, 0]}, r"Expected 2D array, got 1D array instead"),
     "X 3-d": ({"X": X[np.newaxis]}, r"Found array with dim 3, while dim <= 2 is required"),
     "X scalar": ({"X": 1.0}, r"Expected 2D array, got scalar array instead"),
@@ -74,7 +74,7 @@ BAD_ARGUMENTS = {
         {"X": np.full((N_SAMPLES, 2), "a", dtype=object)},
         r"could not convert string to float: 'a'",
     ),
-    # what y is
+    # y
     "y None": ({"y": None}, r"requires y to be passed, but the target y is None"),
     "y one class": ({"y": np.full(N_SAMPLES, "a")}, r"only one class: (np\.str_\()?'a'"),
     "y three classes": (
@@ -88,7 +88,7 @@ BAD_ARGUMENTS = {
     "y mixed types": ({"y": np.array([0, "a"] * 15, dtype=object)}, r"Unknown label type"),
     "y complex": ({"y": 1j * Y}, r"Complex data not supported"),
     "y too short": ({"y": Y[:-1]}, r"inconsistent numbers of samples: \[30, 29\]"),
-    # what sample_weight is
+    # sample_weight
     "weight NaN": ({"sample_weight": with_entry(ONES, np.nan)}, r"sample_weight contains NaN"),
     "weight infinite": (
         {"sample_weight": with_entry(ONES, np.inf)},
@@ -109,7 +109,7 @@ BAD_ARGUMENTS = {
     ),
     "weight 2-d": ({"sample_weight": ONES[:, np.newaxis]}, r"Sample weights must be 1D array"),
     "weight string": ({"sample_weight": "balanced"}, r"could not convert string to float"),
-    # where to start
+    # coef_init and intercept_init
     "coef_init too long": (
         {"coef_init": np.ones(4)},
         r"coef_init has shape \(4,\); it must be \(3,\) or \(1, 3\)",
@@ -250,7 +250,7 @@ def test_non_finite_element_of_large_data_is_refused(solver, order, dtype, shape
 def test_learning_rate_that_makes_the_loss_overflow_is_an_error(model, parameters, as_sparse):
     model.set_params(learning_rate=1e300, **parameters)
     message = r"loss overflowed in pass \d+: learning_rate=1e\+300 is too large.*'auto'"
-    # No warning of NumPy's comes before the error: pytest would make it one of its own.
+    # NumPy gives no warning before the error: pytest would make the warning an error.
     arguments = as_sparse(RAW.data), RAW.target
     assert_fit_raises_and_changes_nothing(model, ValueError, message, *arguments)
 
@@ -344,7 +344,7 @@ def test_solver_that_raises_leaves_the_estimator_as_it_was(
 ):
     model.set_params(**parameters)
     monkeypatch.setattr(owner, method, on_second_call(MemoryError, getattr(owner, method)))
-    # With other data than before, named and of another width: none of it may stay behind.
+    # The data of the failed fit have feature names and another number of features.
     frame = pd.DataFrame(X[:, :2], columns=["a", "b"])
     assert_fit_raises_and_changes_nothing(model, MemoryError, "stopped", frame, Y)
 

@@ -78,8 +78,8 @@ SETTINGS = [
 ]
 
 
-# Those that know the L1 norm, of problems with it. LIBLINEAR leaves no intercept unpenalised but
-# with its own interface; Snap ML has none to leave.
+# Competitors that support the L1 norm. LIBLINEAR penalises the intercept unless its own interface
+# is used; Snap ML always does.
 SPARSE_SETTINGS = [
     pytest.param(peer, setting, id=f"{peer.name}-{setting}")
     for peer in SPARSE_PEERS

@@ -201,7 +201,7 @@ def test_fitted_estimator_is_as_if_the_fit_had_stopped(parameters, shape, dtype)
     assert len(fitted) == model.n_iter_ > 2
     for k, told in enumerate(curious.after_passes()):
         expected = unfitted(max_iter=k + 1, **{"tol": 0} | parameters).fit(samples, labels)
-        # Its arrays are still what they were then, though others have been made since.
+        # The arrays of this estimator have not changed in later passes.
         for name in ("coef_", "intercept_", "classes_"):
             ours, theirs = getattr(told.fitted, name), getattr(expected, name)
             assert_array_equal(ours, theirs)

@@ -121,7 +121,7 @@ def test_slope_in_the_activation_is_right_and_held_at_the_largest_number(y):
 
     got = dl_da(y, Z)
     assert np.all(np.isfinite(got))
-    # The two terms have opposite signs: what is right to twelve digits is each of them.
+    # The two terms have opposite signs: each term is exact to twelve digits, their sum is not.
     terms = [(1 - y) * (1 + mp.exp(z)) + y * (1 + mp.exp(-mp.mpf(z))) for z in Z]
     for number, z, size in zip(got, Z, terms, strict=True):
         assert abs(mp.mpf(float(number)) - exact(z)) <= 1e-12 * min(size, largest)
@@ -162,7 +162,7 @@ def _assert_factors_are_derivatives(y, z):
     def loss_of_activation(a):
         return -(y * np.log(a) + (1 - y) * np.log(1 - a))
 
-    # 1 − a, formed by the reference, has lost e⁶ of its precision, so 1e-12 is what it can judge.
+    # 1 − a loses a factor e⁶ of precision in the reference, which is thus exact to 1e-12 only.
     np.testing.assert_allclose(da_dz(z), _complex_step(lambda z: 1 / (1 + np.exp(-z)), z), 1e-13)
     np.testing.assert_allclose(dl_da(y, z), _complex_step(loss_of_activation, a), 1e-12, 1e-12)
     slope = _complex_step(lambda z: _analytic_loss(y, z), z)
@@ -303,7 +303,7 @@ def test_the_factor_two_only_doubles_the_step():
     halved = squared_error_gradient(X, y, w, b, half=True)
     for one, other in zip(whole, halved, strict=True):
         np.testing.assert_array_equal(one, 2 * other)
-    # With half of it, the same form as the cross-entropy: output minus target.
+    # Half the squared error has the derivative of the cross-entropy: output minus target.
     a = sigmoid(y_hat)
     np.testing.assert_array_equal(squared_error_slope(y, a, half=True), dl_dz(y, y_hat))
 

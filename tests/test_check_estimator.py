@@ -5,11 +5,11 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from sklearn_bce import BCENeuronClassifier
 
-# The checks fit noise in a few steps and care for results, not for warnings such as that of
-# convergence; those they do care for they record themselves.
+# The checks fit noise in a few steps and test the results. Convergence warnings are ignored; checks
+# that test warnings record the warnings themselves.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-# Its checks of sample weights compare optima, so sgd must run until only rounding is left.
+# Checks of sample weights compare optima, so that sgd must run until rounding ends it.
 TO_THE_END = {"solver": "sgd", "C": 0.1, "tol": 0, "max_iter": 3000, "n_iter_no_change": 1}
 
 MODELS = {
@@ -20,8 +20,8 @@ MODELS = {
 
 
 def every_check():
-    # parametrize_with_checks would do, but that of scikit-learn 1.7 hands pytest a generator, which
-    # pytest 9 warns of.
+    # parametrize_with_checks is not used: in scikit-learn 1.7 it passes a generator to pytest, of
+    # which pytest 9 warns.
     for name, model in MODELS.items():
         for estimator, check in estimator_checks_generator(model):
             yield pytest.param(estimator, check, id=f"{name}-{check.func.__name__}")
@@ -29,6 +29,6 @@ def every_check():
 
 @pytest.mark.parametrize(("estimator", "check"), list(every_check()))
 def test_every_check_of_scikit_learn_passes_with_every_solver(estimator, check, monkeypatch):
-    # Without it the check of array API dispatch is skipped; with it NumPy arrays pass through it.
+    # With this setting the check of array API dispatch is run, with NumPy arrays.
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")
     check(estimator)

@@ -282,11 +282,11 @@ def test_arrays_after_data_frames_leave_no_names():
 
 def test_float32_chunks_give_the_weights_of_a_float32_array():
     single = X.astype(np.float32)
-    model = fitted(Chunks(single, Y, WEIGHT), tol=1e-12)  # no less is told in single precision
+    model = fitted(Chunks(single, Y, WEIGHT), tol=1e-12)  # float32 sums do not resolve less
     expected = in_memory(single, Y, WEIGHT)
     assert model.coef_.dtype == model.intercept_.dtype == np.float32
     z, wanted = model.decision_function(single), expected.decision_function(single)
-    # In memory so few are computed with in double precision.
+    # So few samples in memory are converted to float64.
     terms = np.abs(single) @ np.abs(expected.coef_[0])
     assert_allclose(z, wanted, rtol=0, atol=4 * np.finfo(np.float32).eps * np.max(terms))
 
@@ -648,7 +648,7 @@ def test_callbacks_follow_every_pass_over_chunks(solver):
     fit_from_chunks(model, Chunks(X, Y))
     assert model.n_iter_ == 4
     assert all(told.estimator is model for told in quiet.told)
-    # Also torn down: what keeps threads, as a progress bar, else keeps the process from ending.
+    # The callback is torn down: the threads of a progress bar would keep the process alive.
     assert quiet.places == places_of(4)
 
 
@@ -718,8 +718,8 @@ from sklearn_bce import BCENeuronClassifier
 folder, dtype, n_features, limit = json.loads(sys.argv[1])
 X = np.memmap(folder + "/X", dtype=dtype, mode="r").reshape(-1, n_features)
 y = np.load(folder + "/y.npy")
-# BLAS takes its buffers once, and waits for ever where there is no room for them: a second one as
-# soon as two threads happen to need one at the same moment.
+# BLAS allocates buffers once, and waits without end if there is no memory for them: a second buffer
+# when two threads happen to need one at the same moment.
 some = np.random.default_rng(0).normal(size=(20_000, n_features)).astype(dtype)
 for _ in range(20):
     BCENeuronClassifier().fit(some, np.arange(20_000) % 2)

@@ -50,7 +50,7 @@ CASES = {
     "sgd, L1": (SGD | {"l1_ratio": 0.5}, (300, 5, False)),
     "sgd, batches": (SGD | {"batch_size": 16}, (300, 5, False)),
 }
-# Of a size for which a fit starts threads of its own, where it may.
+# Sizes for which a fit starts threads of its own if it may use several.
 LARGE_CASES = {
     "newton": ({"random_state": 0}, (60_000, 20, False)),
     "newton, CSR": ({"random_state": 0}, (20_000, 80, True)),
@@ -137,7 +137,7 @@ def test_fits_in_8_threads_are_serial_fits_bit_for_bit(key):
     data = data_sets(shape)
     with blas_limit(1):
         serial = [learned(parameters, *each) for each in data]
-        assert len({each[0] for each in serial}) == N_THREADS  # else it would not tell them apart
+        assert len({each[0] for each in serial}) == N_THREADS  # else threads look alike
 
         def in_turns(first):  # every data set in every thread, in the company of all others
             order = np.roll(np.arange(N_THREADS), -first)

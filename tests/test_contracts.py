@@ -211,7 +211,7 @@ SOLVER_SETTINGS = {
     "sgd": {"solver": "sgd", "tol": 1e-14, "max_iter": 20_000, "batch_size": 1},
     "sgd in batches": {"solver": "sgd", "tol": 1e-14, "max_iter": 20_000, "batch_size": 16},
 }
-# Largest distance from 0 of the subgradient: the root of what tol leaves, times the curvature.
+# Largest distance of the subgradient from 0: √(2·tol·curvature) at F − min F = tol.
 KKT = {"newton": 1e-9, "gd": 1e-6, "sgd": 1e-5, "sgd in batches": 1e-5}
 
 

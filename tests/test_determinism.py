@@ -25,8 +25,8 @@ from sklearn_bce._kernels import threads
 
 SGD = {"solver": "sgd", "max_iter": 3, "tol": 0}
 GD = {"solver": "gd", "max_iter": 10, "tol": 0}
-# Ways through sgd whose step is given, or safe for one sample, or for batches; the last lets the
-# batch grow from 1.
+# Parameters of sgd: a given step size, the safe step for one sample, or that for batches; with the
+# last one the batch grows from 1.
 OF_SGD = {
     "sgd": SGD,
     "sgd, η": SGD | {"learning_rate": 0.01},

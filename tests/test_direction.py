@@ -59,7 +59,7 @@ def test_regularised_cholesky_solves_in_the_directions_that_rounding_has_left(le
     rhs = Q[:, :5] @ np.arange(1.0, 6)
     solution = regularised_cholesky(matrix.copy())(rhs)
     np.testing.assert_allclose(matrix @ solution, rhs, rtol=0, atol=1e-12)
-    # In the other five directions there is one answer.
+    # In the other five directions the solution is unique.
     np.testing.assert_allclose(Q[:, :5].T @ solution, 1.0, rtol=1e-12)
 
 
@@ -125,7 +125,7 @@ def test_products_are_given_up_where_they_have_cost_as_much_as_a_factorisation(m
     step = rule.at(point)
     assert problem.n_passes - before == 1 + 2  # the diagonal, and the two products that are left
     assert (step.n_products, step.complete) == (2, False)
-    # The point goes as far as the products have led, and the next step is Newton's.
+    # The step uses the direction found so far, and the next step is Newton's.
     gained = (
         -point.gradient @ step.vector
         - step.vector @ near_the_minimum()[1].hessian @ step.vector / 2
@@ -329,7 +329,7 @@ def test_after_a_secant_pair_the_stale_curvature_explains_the_change_of_the_grad
     rule.set_curvature(2.0 * situation.hessian())
     rule.add_secant_pair(before, after)
     step, change = after.theta - before.theta, after.gradient - before.gradient
-    # Of a gradient as large as this, what the weak norm changes is not to be seen.
+    # The weak L1 norm is negligible beside so large a gradient.
     d = rule.from_stale_curvature(replace(before, theta=situation.minimum, gradient=-change))
     np.testing.assert_allclose(d.vector, step, rtol=1e-3, atol=1e-5)
 
@@ -353,5 +353,5 @@ def test_a_path_state_is_left_along_a_path_with_an_l1_norm_alone(kind, situation
         assert state is rule.predict_start(None) is None
     else:
         assert state.point is point
-        # With the same penalty the minimum is expected where the model of the point is least.
+        # With the same penalty the expected minimum is that of the model at the point.
         np.testing.assert_allclose(rule.predict_start(state), situation.minimum, atol=1e-5)

@@ -97,7 +97,7 @@ def test_validation_curve_is_the_mean_loss_after_each_pass_without_the_penalty(p
     curve = [loss(m, X_VAL, Y_VAL) for m in models]
     assert_allclose(model.validation_loss_curve_, curve, rtol=1e-12)
     assert model.best_iter_ == 1 + np.argmin(curve)
-    # Without early_stopping it neither ends the fit nor picks the best, which is an earlier one.
+    # Without early_stopping the fit does not end early, and keeps its last weights.
     assert model.best_iter_ < N or others
     assert model.n_iter_ == len(model.loss_curve_) == N
     assert_array_equal(model.coef_, models[-1].coef_)
@@ -153,7 +153,7 @@ def test_validation_curve_of_soft_targets_is_their_mean_loss(parameters):
 @pytest.mark.parametrize(
     ("n_samples", "n_features", "first"),
     # max_iter is also the limit of the steps on a sample of the rows, which takes three here:
-    # with fewer, the first step on all rows starts from elsewhere.
+    # with fewer steps, the first step on all rows has another start.
     [pytest.param(30, 300, 1, id="few rows"), pytest.param(40_000, 10, 3, id="many rows")],
 )
 def test_validation_curve_of_newton_omits_steps_on_other_problems(n_samples, n_features, first):

@@ -17,8 +17,8 @@ from small_data import minimum, with_ones
 
 from sklearn_bce import BCENeuronClassifier
 
-# Half a squared decrement of so few nats: weights are within some 1e-10 of the minimum, in standard
-# deviations, and the last of Newton's steps squares that.
+# A `tol` at which weights are within about 1e-10 of the minimum, in units of standard deviations.
+# Newton's last step squares that error.
 EXACT = 1e-22
 EPS = np.finfo(np.float64).eps
 SOLVERS = {
@@ -167,8 +167,8 @@ def test_warning_names_the_feature_that_separates(parameters, kind):
     assert "whose weights would grow for ever: 2. solver=" in told[0]
     assert model.coef_[0, 2] > 2
     others = [0, 1, 3]
-    # The rest is at the minimum of what the samples without that feature leave, to the root of tol:
-    # times 1/√curvature, some 1/√(0.1·0.7).
+    # The other weights are at the minimum for the samples without that feature, but for errors of
+    # √(tol/curvature), with a curvature of about 0.1·0.7.
     rest = reference(X[X[:, 2] == 0][:, others], y[X[:, 2] == 0])
     assert_allclose(model.coef_[0, others], rest[:3], atol=2e-2)
 
@@ -315,7 +315,7 @@ def test_a_constant_column_has_no_weight(kind, C, value):
     expected = reference(X, y, C)
     X = np.insert(X, 1, value, axis=1)
     model = BCENeuronClassifier(C=C, tol=EXACT).fit(kind(X), y)
-    # A weight times its column is an output, and known as well as that.
+    # A weight times its column is a term of z, and is as precise as z.
     assert abs(model.coef_[0, 1] * value) <= 1e-9
     assert_is(model, np.insert(expected, 1, model.coef_[0, 1]), rtol=2e-9)
 
@@ -355,7 +355,7 @@ def test_gd_and_sgd_learn_the_log_odds_from_rows_of_zeros(solver, kind):
     model = BCENeuronClassifier(solver=solver, tol=1e-12, max_iter=1000, random_state=0)
     model.fit(kind(np.zeros((40, 2))), y)
     assert_array_equal(model.coef_, 0)
-    # a pass takes off three quarters of what is left, as 4·(3/4)·(1/4) is that share; √tol is left
+    # A pass reduces the error by 4·(3/4)·(1/4) = 3/4 of itself; an error of √tol is left.
     assert model.intercept_[0] == pytest.approx(np.log(10 / 30), abs=1e-5)
 
 
@@ -369,7 +369,7 @@ def test_copies_of_a_column_share_its_weight(kind, copies):
     model = BCENeuronClassifier(tol=EXACT).fit(kind(columns), y)
     shared = expected[0] / np.sqrt(copies)
     assert_is(model, [shared, *expected[1:3], *[shared] * (copies - 1), expected[3]])
-    # without a penalty any shares do
+    # Without a penalty, any weights with the same sum are a minimum.
     free, told, others = fitted_and_told(kind(columns), y, tol=EXACT)
     assert told == others == []
     w = free.coef_[0]
@@ -437,7 +437,7 @@ def test_columns_equal_to_rounding_are_no_worse_than_one_of_them(kind, differenc
     model, told, _ = fitted_and_told(kind(columns), y)
     assert not told
     assert mean_loss(columns, noise, y, model.coef_[0], model.intercept_) <= without + 1e-6
-    # with a penalty it is not hard
+    # With a penalty the problem is well-conditioned.
     penalised = BCENeuronClassifier(tol=EXACT).fit(kind(columns), y)
     assert_is(penalised, reference(columns, y, 1.0))
 
@@ -630,9 +630,9 @@ def test_one_positive_in_a_hundred_thousand_reaches_the_minimum():
     for C in (1.0, np.inf):
         model = BCENeuronClassifier(C=C, tol=1e-16, random_state=0).fit(X, y)
         theta = reference(X, y, C)
-        # The curvature is 1e-5: 1e-16 nats are √(2·1e-16/1e-5) of a weight.
+        # The curvature is 1e-5: at F − min F = 1e-16 the error of a weight is √(2·1e-16/1e-5).
         assert_is(model, theta, rtol=1e-6)
-        # the score equation of the intercept: as many are expected as there are
+        # The gradient of the intercept is 0: the mean probability is the fraction of positives.
         assert model.predict_proba(X)[:, 1].sum() == pytest.approx(1, rel=1e-5)
 
 
@@ -912,8 +912,8 @@ def test_weights_on_published_data_are_those_of_statsmodels(table):
     counts = np.column_stack([table.successes, table.trials - table.successes])
     glm = sm.GLM(counts, sm.add_constant(X), family=sm.families.Binomial())
     params = glm.fit(tol=1e-13, tol_criterion="params", maxiter=50).params
-    # The constant and a column that is some tens of deviations away from 0 are hard to tell apart:
-    # statsmodels does so to the square of that, in units of EPS.
+    # A column whose mean is tens of deviations is nearly collinear with the constant: the relative
+    # error of statsmodels is EPS times the square of that number.
     assert_is(model, [*params[1:], params[0]], rtol=1e-9)
 
 

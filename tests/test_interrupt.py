@@ -33,7 +33,7 @@ WIDE = random_data(N_SAMPLES, 200)[0]  # newton solves it in the space of the sa
 CONTAINERS = [np.asarray, np.asfortranarray, sp.csr_array]
 
 ON_CALL = {
-    # Parameters, what is called, and the call in the midst of the pass after so many finished ones.
+    # Parameters, the function that is called, and the number of the call after k finished passes.
     # The first evaluation is of the start.
     "newton": ({}, (InMemoryObjective, "evaluate"), lambda finished: finished + 2),
     "newton, L1": (
@@ -360,7 +360,7 @@ def test_interrupt_at_any_line_leaves_attributes_of_one_pass(key, early_stopping
             assert vars(model).keys() == expected.keys()
         else:
             assert state(model) == unchanged, lines[k]
-        # Properties of the result are read after the solver, when an interrupt undoes the fit.
+        # Properties of the result are read after the solver; an interrupt there undoes the fit.
         if "_solvers" in lines[k][0] and not lines[k][0].endswith("base.py"):
             in_solver.append(finished)
     assert in_solver == sorted(in_solver)  # no pass is lost
@@ -430,8 +430,8 @@ def test_interrupt_in_a_callback_leaves_the_finished_passes(key, recorder):
 
 # --- the signal itself ---
 
-# The child sends itself SIGINT when a kernel is called for the k-th time, from another thread while
-# it runs, and tells how many calls there had been when the signal was sent, and how many in all.
+# When a kernel is called for the k-th time, the child sends itself SIGINT from another thread while
+# the kernel runs. It prints the number of calls when the signal was sent, and of all calls.
 CHILD = """
 import json, os, signal, sys, threading
 import numpy as np, scipy.sparse as sp
@@ -495,10 +495,10 @@ print(json.dumps({
         # Three calls for a pass.
         ({"solver": "sgd", "learning_rate": 1e-3}, 200_000, False, "dense_sgd_pass", 8, 1),
         ({"solver": "sgd", "learning_rate": 1e-3}, 200_000, True, "csr_sgd_pass", 8, 1),
-        # One for each 2¹⁸ elements, 20 by two threads; the other one finishes its half of a pass.
+        # One call for each 2¹⁸ elements, 20 by two threads; the other thread finishes its half.
         ({"solver": "newton"}, 100_000, False, "dense_loss", 70, 10),
         ({"solver": "gd"}, 100_000, False, "dense_loss", 70, 10),
-        # One for each thread.
+        # One call for each thread.
         ({"solver": "newton"}, 100_000, True, "csr_loss", 9, 1),
     ],
     ids=["sgd", "sgd-sparse", "newton", "gd", "newton-sparse"],

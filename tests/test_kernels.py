@@ -23,7 +23,7 @@ WEIGHTS = {
 # An update multiplies the scale by 1 − ηsλ, at weight 1: by 1, 0.9975, 1/8 (so that it falls below
 # 1e-9, and is folded back, every tenth update), −1/8 and 0.
 STRENGTHS = {"none": 0.0, "moderate": 0.02, "large": 7.0, "overshooting": 9.0, "erasing": 8.0}
-# What an update takes off each weight is ηκ at weight 1: nothing, 1/160, or more than any is worth.
+# An update with weight 1 reduces |w| by ηκ: by 0, by 1/160, or by more than any weight.
 L1_STRENGTHS = {"no L1": 0.0, "moderate L1": 0.05, "large L1": 20.0}
 ETA = 0.125
 CSR = ["csr-int32", "csr-int64"]
@@ -149,7 +149,7 @@ def test_the_scale_is_folded_back_before_it_is_too_small(module):
     for k in range(1, 61):
         _, state, _ = problem.learned(module, STRENGTHS["large"], orders=[problem.order[:k]])
         scales.append(state[1])
-    # 8⁻⁹ = 7.5e-9 is the last that may stay; the tenth update folds it back.
+    # The scale may be as small as 8⁻⁹ = 7.5e-9; the tenth update multiplies it into the weights.
     assert scales == [1.0 if k % 10 == 0 else 0.125 ** (k % 10) for k in range(1, 61)]
     erased = problem.learned(module, STRENGTHS["erasing"], orders=[problem.order[:1]])
     assert erased[1][1] == 1.0

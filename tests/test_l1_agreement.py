@@ -42,11 +42,11 @@ from benchmarks.generators import text
 from sklearn_bce import BCENeuronClassifier, l1_min_c
 
 EPS = np.finfo(np.float64).eps
-# Conditions of optimality hold to this share of κ, and dF/db to it of the mean |y − a|. A distance
-# from the minimum is of second order in them, hence a `tol` below what F itself resolves.
+# Conditions of optimality hold to this fraction of κ, and ∂F/∂b = 0 to this fraction of the mean
+# |y − a|. F − min F is of second order in these errors, hence a `tol` below the rounding of F.
 OPTIMAL = 1e-6
 TIGHT = 1e-20
-# A zero whose |gⱼ| is below κ by this share of it is one without doubt.
+# A weight is certainly 0 at the minimum if |gⱼ| is below κ by more than this fraction of κ.
 CLEAR = 1e-3
 
 
@@ -239,7 +239,7 @@ def objective_of(model, problem):
 
 # glum: 1/(2n) times the deviance is the mean loss, and alpha stands for 1/(C·S).
 
-# Any values of two parameters meet in one of the problems.
+# Any two values of two parameters occur together in one of the problems.
 GLUM_GRID = [
     (Problem(*values), container)
     for *values, container in covering(
@@ -274,7 +274,7 @@ def glum_of(problem):
 def test_newton_reaches_the_optimum_of_glum(problem, container):
     glum = glum_of(problem)
     data, params = load(problem.data), params_of(problem)
-    # To be the reference it must be optimal, a hundred times as well as what is held to it.
+    # The reference must satisfy the conditions a hundred times better than the fits compared to it.
     assert max(violations(glum.coef_, glum.intercept_, *data, **params)) <= OPTIMAL / 100
     model = fit(problem, CONTAINERS[container], tol=TIGHT)
     expected = glum.coef_
@@ -676,7 +676,7 @@ def test_no_penalty_ignores_l1_ratio(solver):
     assert_array_equal(model.intercept_, expected.intercept_)
 
 
-# float32, and data of which a sample is taken.
+# float32, and data with a start on a sample of the rows.
 
 
 @every_pair(
@@ -888,7 +888,7 @@ def assert_same_as_cold(model, X, y):
     assert_allclose(model.intercept_, cold.intercept_, rtol=0, atol=1e-7)
 
 
-# scikit-learn around it.
+# The estimator in scikit-learn's tools.
 
 
 @pytest.mark.parametrize("warm_start", [False, True])

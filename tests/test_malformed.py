@@ -348,7 +348,7 @@ BAD_CLASSES = {
 
 def test_partial_fit_refuses_classes_that_are_not_two_labels_of_y():
     for name, (classes, message) in BAD_CLASSES.items():
-        # All of the one class that is as it should be: nothing else may tell that the other is not.
+        # All samples are of the valid class, so that only the argument `classes` shows the error.
         y = 0 * Y if "C" in message else Y
         with naming(name):
             raises_and_changes_nothing(
@@ -615,7 +615,7 @@ def ends_of_malformed_csr():
 def test_malformed_csr_is_a_value_error_and_ends_no_process(call, ends_of_malformed_csr):
     """SciPy does not check the arrays of a matrix: its constructor accepts these as well."""
     ends = {flaw: ends_of_malformed_csr[flaw + call] for flaw in FLAWS}
-    # 1 is no error or another one; all else is a signal that has ended the process.
+    # 0 is the expected error, 1 is none or another one; other codes are signals that killed it.
     assert ends == dict.fromkeys(FLAWS, 0)
 
 

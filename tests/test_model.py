@@ -100,7 +100,7 @@ class Model:
         for _ in range(n_sweeps):
             for j in np.flatnonzero(visited(u)):
                 curvature, derivative = self.H[j, j], self.derivative(u)[j]
-                # the model along a coordinate is least at 0, or where either of its halves is
+                # Along a coordinate the minimum is at 0, or that of one of the two quadratics.
                 places = [u[j] - (derivative + side * self.l1[j]) / curvature for side in (-1, 1)]
                 tried = [np.where(np.arange(len(u)) == j, to, u) for to in (*places, 0.0)]
                 u = min(tried, key=self.value)
@@ -524,7 +524,7 @@ def test_minima_by_columns_and_by_matrix_are_the_least_of_all_faces(
 ):
     sparse = Sparse(kind, fit_intercept, l1_ratio, C)
     ends = sparse.by_columns(index), sparse.by_matrix()
-    # what is 100 deviations off centre, squared, costs four digits
+    # A mean of 100 deviations costs four digits, its square.
     rounding = 1e-11 if kind == "off-centre" else 1e-13
     for u, gained, solved in ends:
         assert solved

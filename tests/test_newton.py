@@ -58,7 +58,7 @@ def test_newton_is_not_stopped_by_a_column_whose_unit_the_penalty_forbids(unit):
     tiny = unit * np.random.default_rng(1).standard_normal((200, 1))
     result = solved("newton", (np.hstack([X, tiny]), y, weight), tol=1e-24)
     assert result.converged
-    # It moves F by its squared correlation with the error, unit² and less.
+    # The column changes F by its squared correlation with the residual, at most unit².
     np.testing.assert_allclose(
         [*result.w[:2], result.b], minimum((X, y, weight), 1.0), rtol=1e-9, atol=0
     )
@@ -152,7 +152,7 @@ def test_distance_from_minimum(sparse):
     best = minimum(data, 1.0)
     theta = best + 1e-3 * np.array([1.0, -1, 2, 0.5])
     true = F(theta, data, 1.0) - F(best, data, 1.0)
-    # The quadratic model is right to the size of the displacement, here 1e-3 of the distance.
+    # The relative error of the quadratic model is of the size of the displacement, here 1e-3.
     got = distance_from_minimum(objective(data), theta[:-1], theta[-1])
     assert got == pytest.approx(true, rel=2e-3)
 

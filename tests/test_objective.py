@@ -129,7 +129,7 @@ def test_value_gradient_and_curvature_are_those_of_the_reference(
     _assert_vectors_close(point.gradient, gradient, rtol)
     _assert_vectors_close(gradient, reference.gradient(theta), 1e-13)
     hessian = reference.derivative(reference.gradient, theta)
-    # Entries of different units: compared as the correlations they are multiples of.
+    # Entries have different units, and are compared as multiples of the roots of the diagonal.
     unit = np.sqrt(np.diag(hessian))
     np.testing.assert_allclose(
         point.hessian / np.outer(unit, unit), hessian / np.outer(unit, unit), rtol=0, atol=10 * rtol
@@ -489,7 +489,7 @@ def test_hard_columns_lose_no_digits(C, sparse):
     rows = sp.csr_array(X) if sparse else X
     problem = InMemoryObjective.in_user_units(rows, y, weight, C, 0.0, True).standardised()
     to = problem.coordinates
-    # With a penalty w, not u, is of order 1: 1e150 squared would be all there is to F.
+    # With a penalty w, and not u, is of order 1: otherwise the penalty 1e150² would dominate F.
     theta = np.array([0.5, -0.8, 0.7, 0.3, 0.2])
     theta[:4] *= np.minimum(to.scale, 1.0) if np.isfinite(C) else 1.0
     point = problem.evaluate(theta, hessian=True)

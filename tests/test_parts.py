@@ -217,7 +217,7 @@ def test_another_number_of_samples_in_a_later_pass_is_an_error(rows):
 
 CONSTANT, VARYING = [2, 3], [0, 1, 4, 5, 6]
 FAR = 1e6  # deviations
-# The squares of some are beyond the range of numbers. Multiples of these are exact.
+# Factors of columns, powers of two, so that multiples are exact; squares of some overflow.
 UNIT = np.array([1, 1, 1, 1, 2.0**530, 2.0**-530, -(2.0**520)])
 
 
@@ -247,7 +247,7 @@ def test_moments_of_parts_add_up_to_those_of_all_samples(rows_of_parts, kind, we
     for order in (parts, parts[::-1]):
         moments = reduce(add, (Moments.of(X, weight, centre) for X, _, weight in order))
         assert_allclose(moments.total_weight, weight.sum(), rtol=1e-14)
-        # Each of them as a share of the size of the column, and of its deviation where it varies.
+        # Errors are relative to the size of the column, and to the deviation if it is not 0.
         size = np.abs(mean) + deviation + (deviation == 0)
         assert_allclose(moments.mean / size, mean / size, rtol=0, atol=1e-14)
         assert_allclose(moments.deviation[VARYING], deviation[VARYING], rtol=1e-14 * FAR)

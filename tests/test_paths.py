@@ -83,7 +83,7 @@ def test_every_path_ends_in_the_minimum_of_dependent_rows_fewer_than_features(
     neuron = BCENeuronClassifier(fit_intercept=fit_intercept, tol=1e-20, random_state=0).fit(X, y)
     w, b = neuron.coef_[0], neuron.intercept_[0]
     slope = (expit(X @ w + b) - y) / 60
-    # the gradient of F: zero at the minimum, and nowhere else
+    # The gradient of F is 0 at the minimum only.
     np.testing.assert_allclose(X.T @ slope + w / 60, 0, atol=1e-9)
     assert abs(slope.sum()) < 1e-11 if fit_intercept else b == 0
 
@@ -196,9 +196,9 @@ def test_either_class_of_a_sample_weighs_as_much_as_all_of_it(fraction):
         of_class = sample.y == label
         assert sample.sample_weight[of_class].sum() == pytest.approx((y == label).sum(), rel=1e-12)
         assert np.ptp(sample.sample_weight[of_class]) < 1e-12
-        # half of the rows each, less those drawn twice, or all that there are
+        # Half of the rows are of each class, less those drawn twice; or all rows of the class.
         assert 440 <= of_class.sum() <= 500 or of_class.sum() == (y == label).sum() < 500
-    # rows of the data, in their order, each once
+    # Each row of the data at most once, in the order of the data.
     places = np.array([np.flatnonzero((row == X).all(axis=1)).item() for row in sample.X])
     assert np.all(np.diff(places) > 0)
     np.testing.assert_array_equal(sample.y, y[places])

@@ -10,7 +10,7 @@ from sklearn_bce._objective.penalty import ElasticNet
 
 L2 = {"none": 0.0, "one": 0.5, "several": np.array([0.5, 2.0, 8.0, 0.25])}
 L1 = {"none": 0.0, "one": 0.75, "several": np.array([0.5, 0.0, 3.0, 0.125])}
-# Multiples of a power of two: what is added and multiplied below is exact.
+# Multiples of a power of two, with which sums and products in the tests are exact.
 POINTS = {
     "one zero": np.array([2.0, -1.0, 0.0, 0.5]),
     "many zeros": np.array([0.0, 0.0, 0.0, -3.0]),

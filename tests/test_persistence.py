@@ -449,7 +449,7 @@ def test_version_warning_comes_through_joblib_skops_and_pipelines(through):
         pipeline = Pipeline([("model", model)])
         loaded, [message] = loads(as_saved_by("0.0.7", model, lambda _: pickle.dumps(pipeline)))
     else:
-        # What is loaded is of another version, the class is patched until then.
+        # The version is patched for saving only, so that the pickle is of another version.
         with pytest.warns(UserWarning, match=r"0\.0\.7") as caught:
             loaded = as_saved_by("0.0.7", model, THROUGH[through], without=NEWER)
         [message] = [str(warning.message) for warning in caught]
@@ -615,14 +615,14 @@ def run_onnx(model, samples):
 )
 def test_onnx_graph_predicts_the_same(key, dtype):
     model = KINDS[key]()
-    # In raw units, with outputs of 85, single precision is good to 1.5e-6 only: there in double.
+    # In raw units outputs are up to 85: float32 would be exact to 1.5e-6 only; float64 is used.
     samples = RAW if key == "raw units" else X.astype(dtype)
     labels, probability = run_onnx(model.to_sklearn(), samples)
     assert probability.dtype == samples.dtype
     given = pd.DataFrame(samples, columns=NAMES) if key.startswith("frame") else samples
     assert_allclose(probability, model.predict_proba(given), rtol=0, atol=1e-6)
     assert np.ptp(probability[:, 1]) > 0.5
-    # It has the bools as numbers.
+    # ONNX has booleans as numbers.
     assert_array_equal(np.asarray(labels).astype(model.classes_.dtype), model.predict(given))
 
 
@@ -649,7 +649,7 @@ def test_to_sklearn_predicts_identically(key):
     converted = model.to_sklearn()
     assert_array_equal(converted.predict(samples), model.predict(samples))
     for name in ("decision_function", "predict_proba"):
-        # Sums of 30 products in another order, and 1 − a where the estimator has a of −z.
+        # Sums of 30 products have another order, and 1 − a is computed instead of σ(−z).
         ours, theirs = (getattr(each, name)(samples) for each in (model, converted))
         assert theirs.dtype == ours.dtype
         eps = np.finfo(ours.dtype).eps

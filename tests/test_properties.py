@@ -29,9 +29,9 @@ NEWTON = {
     "newton, elastic net": {**TO_ROUNDING, "l1_ratio": 0.4},
     "newton, L1": {**TO_ROUNDING, "l1_ratio": 1.0},
 }
-# The others are compared on their way: each pass is the same function of the weights before. It is
-# a contraction, so rounding does not grow. Near its end the accelerated one would choose to go on
-# from rest by the rounding of F, so it is stopped before.
+# gd and sgd are compared after some passes: each pass is the same function of the weights before,
+# and is a contraction, so that rounding does not grow. Accelerated gd is stopped before rounding
+# of F can decide when momentum restarts.
 GD = {
     "gd": {"solver": "gd", "tol": 0, "max_iter": 20},
     "gd, elastic net": {"solver": "gd", "tol": 0, "max_iter": 8, "l1_ratio": 0.4},
@@ -111,7 +111,7 @@ def test_no_direction_leads_down(parameters, data, C, intercept):
     w, b = model.coef_[0], model.intercept_[0]
     slopes = data.weight * (expit(data.X @ w + b) - data.y)
     gradient = data.X.T @ slopes + (1 - ratio) / C * w
-    # the two sums that cancel in a slope are of this size; they are rounded, and so are the weights
+    # The two sums that cancel in a gradient are of this size; sums and weights are rounded.
     noise = 1e-12 * (np.abs(data.X).T @ data.weight + ratio / C)
     used = w != 0
     assert np.all(np.abs(gradient + ratio / C * np.sign(w))[used] <= noise[used])
@@ -175,7 +175,7 @@ def test_shifted_columns_change_only_the_intercept(parameters, kind, data, C, de
     # A mean is rounded to EPS of the shift, 2e-10 deviations; centred by that, a column is exact.
     w, b = other.coef_[0], other.intercept_[0]
     assert_allclose(w, model.coef_[0], rtol=SAME, atol=10 * SAME)
-    # z is a sum of terms of up to 1e6 that cancel.
+    # Terms of up to 1e6 cancel in z.
     rounding = (len(w) + 2) * EPS * (np.abs(shifted) @ np.abs(w) + abs(b))
     error = np.abs(other.decision_function(shifted) - model.decision_function(data.X))
     assert np.all(error <= rounding + 10 * SAME)
@@ -224,7 +224,7 @@ def test_weights_are_relative_to_C(parameters, data, C, factor):
     assert_same(other, model)
 
 
-# What "auto" makes of rows, and the order, are of all of them. A batch is as large with such rows.
+# The automatic step size and the order depend on all rows, those of weight 0 included; batches too.
 ALONE = {"learning_rate": 0.05, "shuffle": False}
 BY_ROWS = {name: {**parameters, **ALONE} for name, parameters in {**GD, **SGD}.items()}
 del BY_ROWS["sgd, batches"]

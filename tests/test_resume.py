@@ -65,7 +65,7 @@ def test_first_pass_is_from_the_start_that_was_given(solver, batch_size, contain
     init = {"coef_init": W, "intercept_init": B} if init == "both" else init
     model = model_of(solver, batch_size=batch_size, max_iter=1, **penalty)
     model.fit(container(X), Y, sample_weight=WEIGHT, **init)
-    # gd's mean is over weights, and a batch's over samples.
+    # The mean of gd is weighted, that of a batch is over samples.
     eta = ETA * len(Y) / WEIGHT.sum() if solver == "gd" else ETA
     start = init.get("coef_init", np.zeros(3)), init.get("intercept_init", 0.0)
     w, b = pass_from(*start, batch_size, eta, **penalty)

@@ -40,7 +40,7 @@ def test_a_start_is_accepted_where_the_minimum_is_expected_and_near(
 ):
     accepts = AcceptStart(StoppingTest(TOL))
     assert accepts(may_be_minimum, promising(decrement)) == (may_be_minimum and is_near)
-    # By stale curvature twice as near.
+    # With stale curvature the margin is twice as large.
     assert accepts(may_be_minimum, promising(decrement / 2, 0)) == (may_be_minimum and is_near)
 
 
@@ -105,7 +105,7 @@ def last_step(problem):
 def test_a_probe_finds_a_lower_f_where_one_sample_hides_the_others():
     problem = objective(with_outlier(1e6), np.inf, fit_intercept=False)
     direction, before, point, d = last_step(problem)
-    # The step has seen but the outlier: the outputs of all others are next to 0 before and after.
+    # The outlier dominates the step: the outputs of all others are almost 0 before and after.
     assert np.abs(point.z[1:]).max() < 1e-4 < 1 < point.z[0]
     passes = problem.n_passes
     probe = OutlierProbe(problem, direction)(before, point, d, is_slow=False)

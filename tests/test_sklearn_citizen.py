@@ -231,7 +231,7 @@ def test_to_sklearn_returns_the_logistic_regression_that_predicts_the_same(param
     assert {name: converted.get_params()[name] for name in shared} == {
         name: model.get_params()[name] for name in shared
     }
-    # What it says of itself is what LogisticRegression's own fit would have set, of these types.
+    # The attributes have the types that LogisticRegression's own fit sets.
     logistic.fit(frame, Y)
     assert vars(converted).keys() == vars(logistic).keys()
     assert converted.n_iter_.dtype == logistic.n_iter_.dtype
@@ -379,7 +379,7 @@ def test_convergence_warning_states_the_distance_from_the_minimum(solver, max_it
     assert advice in message
     stated = float(re.search(r"about (\S+) nats above its minimum \(tol=1e-06\)", message)[1])
     optimum = objective(exact(C=0.01)[0].fit(X, Y), X, Y)
-    # Two digits are printed, of an estimate by the curvature where the solver stopped.
+    # The message has two digits of an estimate by the curvature at the end of the fit.
     assert stated == pytest.approx(objective(model, X, Y) - optimum, rel=0.1)
     assert model.converged_ is False
     assert model.n_iter_ == max_iter

@@ -1,11 +1,10 @@
 """scikit-learn's own tests of its logistic classifiers, run against this estimator.
 
-They are those of the scikit-learn that is installed: of `LogisticRegression`, and of
-`SGDClassifier` on the log-loss. An adapter stands for the class in their modules, and pytest
-collects their functions as if they were of this one. All take part that name the class, with every
-value of their parameters, but not with all combinations; one is skipped as soon as it asks for what
-a binary logistic classifier does not have, and expected to fail if EXCLUDED says why it cannot
-pass.
+The tests are those of the installed scikit-learn: of `LogisticRegression`, and of `SGDClassifier`
+with the log-loss. An adapter replaces the class in their modules, and pytest collects their test
+functions as if this module defined them. All test functions that name the class are run, with every
+value of their parameters, but not with all combinations. A test is skipped if it uses a feature
+that a binary logistic classifier does not have, and is expected to fail if EXCLUDED has a reason.
 """
 
 import functools
@@ -36,7 +35,7 @@ def learned_by(model):
 
 
 class Adapter(ClassifierMixin, BaseEstimator):
-    """What has scikit-learn's parameters; all that it learns and says is an estimator's."""
+    """A class with scikit-learn's parameters, whose results are those of this estimator."""
 
     n_models = 0
 
@@ -88,8 +87,8 @@ class AdaptedLogisticRegression(Adapter):
         return {
             "C": np.inf if self.penalty is None else self.C,
             "l1_ratio": {"l1": 1.0, "l2": 0.0}.get(self.penalty, given),
-            # theirs bounds the gradient: what F is above its minimum goes with the square; of gd
-            # it is what five passes gain, and the rest is many times as much
+            # scikit-learn's tol bounds the gradient, and F − min F is proportional to its square.
+            # For gd, tol is the decrease in five passes, and F − min F is many times as much.
             "tol": self.tol**2 / (1000 if solver == "gd" else 1),
             "solver": solver,
         }
@@ -128,7 +127,7 @@ class AdaptedSGDClassifier(Adapter):
         return self
 
 
-# Other estimators, and arrays that are not NumPy's.
+# Parameter values for other estimators, and arrays that are not of NumPy.
 OTHERS = "(LogisticRegressionCV|(Sparse)?SGD(Regressor|OneClassSVM)|api_strict|cupy|dpnp|torch)"
 
 
@@ -137,7 +136,7 @@ def out_of_scope(*args, **kwargs):
 
 
 def executed(name, ours, adapter):
-    """Return scikit-learn's module of tests, with the adapter in place of the class it tests."""
+    """Return scikit-learn's module of tests, with the adapter in place of the tested class."""
     spec = importlib.util.find_spec(f"sklearn.linear_model.tests.{name}")
     module = importlib.util.module_from_spec(spec)
     home = importlib.import_module(getattr(linear_model, ours).__module__)
@@ -158,7 +157,7 @@ def executed(name, ours, adapter):
 
 
 def those_that_name(module, ours):
-    """Yield name and function of each test of our class, without values that are not for us."""
+    """Yield name and function of each test of the class, without values that do not apply."""
     for turn, (name, function) in enumerate(vars(module).items()):
         words = re.findall(r"\w+", inspect.getsource(function)) if name.startswith("test_") else []
         if ours in words or f"Sparse{ours}" in words:
@@ -170,15 +169,15 @@ def those_that_name(module, ours):
             yield name, function
 
 
-# Solvers of scikit-learn's for each of which the estimator has the same.
+# Groups of scikit-learn's solvers, each of which one solver of this estimator replaces.
 SAME_SOLVER = ["newton-cholesky", "lbfgs", "newton-cg", "liblinear"], ["saga", "sag"]
 
 
 def of_ours(mark, turn):
-    """Return the mark without values that are not for us, and with one of those that are alike.
+    """Return the mark without values that do not apply, and with one of equivalent values.
 
-    Those are solvers that the same one here stands for, and, by turns, the classes for dense and
-    sparse rows, and the two kinds of CSR.
+    Equivalent are the solvers of scikit-learn for which this estimator has one solver, the classes
+    for dense and for sparse rows, and the two kinds of CSR. For the latter two, ``turn`` decides.
     """
     names, values = mark.args
     values = [value for value in values if not re.search(OTHERS, repr(value))]
@@ -191,7 +190,7 @@ def of_ours(mark, turn):
     return pytest.mark.parametrize(names, values, **mark.kwargs)
 
 
-# By the reason. A word after a colon is one that the id of the parameters must have.
+# Test names by the reason. The id of the parameters must contain a word after a colon.
 EXCLUDED_BECAUSE = {
     "the words of a message or warning are not ours": """
         logistic_max_iter sgd_sgd_failing_penalty_validation sgd_provide_coef
@@ -226,7 +225,7 @@ COLLECTED, STARTED, PASSED, NEEDED = {}, set(), [], set()
 
 
 def counted(name, function):
-    """Return the function, such that it is known when it has run to its end, with our estimator."""
+    """Return the test function, with a record of whether it has passed with this estimator."""
 
     @functools.wraps(function)
     def run(**arguments):

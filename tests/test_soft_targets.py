@@ -26,8 +26,8 @@ from small_data import minimum, naming, with_ones
 
 from sklearn_bce import BCENeuronClassifier, l1_min_c
 
-# Newton's distance from the minimum, in nats, far below what F resolves: of second order in the
-# error of θ, which is then some 1e-10 where the curvature is of order 1.
+# `tol` of newton in nats, far below the rounding of F: F − min F is of second order in the error of
+# θ, which is then about 1e-10 if the curvature is of order 1.
 TIGHT = {"tol": 1e-20}
 TO_THE_END = {"tol": 0, "max_iter": 3000}
 SOLVERS = {
@@ -116,7 +116,7 @@ def test_counts_on_float32_rows_are_the_rounded_fit_on_expanded_rows():
     counts = soft(**TIGHT).fit(rows, SUCCESSES / TRIALS, sample_weight=TRIALS)
     trials = BCENeuronClassifier(**TIGHT).fit(*expanded(rows.astype(float), SUCCESSES, TRIALS))
     assert counts.coef_.dtype == counts.intercept_.dtype == np.float32
-    # What is stored is rounded; what is computed of a small X is not.
+    # Stored weights are float32; computations with a small X are in float64.
     assert_allclose(theta_of(counts), theta_of(trials), rtol=np.finfo(np.float32).eps)
 
 
@@ -383,7 +383,7 @@ def test_score_of_a_constant_model_is_0_and_of_a_wrong_one_negative():
 @pytest.mark.parametrize("weight", [None, WEIGHT])
 def test_score_is_0_where_there_is_nothing_to_explain(target, weight):
     model = soft().fit(X, Y)
-    # However the mean of ones is rounded.
+    # The mean of ones may be rounded.
     scores = [
         model.score(X[:n], np.full(n, target), None if weight is None else weight[:n])
         for n in range(1, 91)

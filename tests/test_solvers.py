@@ -105,7 +105,7 @@ def test_sample_lipschitz_constant_is_the_largest_curvature_of_a_sample(fit_inte
     terms = [s * (np.outer(z, z) / 4 + np.diag(strength)) for s, z in zip(data[2], Z, strict=True)]
     largest = max(np.linalg.eigvalsh(term)[-1] for term in terms)
     got = sample_lipschitz_constant(objective(data, 2.0, fit_intercept))
-    # The intercept is not penalised: that is the difference from a bound to the largest.
+    # The bound exceeds the largest curvature because the intercept is not penalised.
     assert largest * (1 - 1e-14) <= got <= largest + np.max(data[2]) * strength[0]
     assert got == pytest.approx(np.max(data[2] * ((Z**2).sum(1) / 4 + strength[0])), rel=1e-13)
 

@@ -17,7 +17,7 @@ from sklearn_bce._kernels import COMPILED, reference
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sklearn_bce"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-# A module imports what stands before it. Those of one line do not import each other.
+# A module imports modules of earlier lines only. Modules of one line do not import each other.
 RANKING = [
     ["chain_rule"],
     ["_kernels"],
@@ -203,7 +203,7 @@ def test_private_names_of_scikit_learn_stand_in_one_module():
     def private_names(module, tree):
         names = _sklearn_names(module, tree)
         yield from (name for name in names if any(part[0] == "_" for part in name.split(".")))
-        # Nor are they reached by attributes of what was imported.
+        # Private names are not reached as attributes of imported modules either.
         chains = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
         yield from (chain for chain in chains if re.match(r"sklearn\..*\b_[a-z]", chain))
 
