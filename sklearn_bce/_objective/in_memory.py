@@ -260,7 +260,8 @@ class InMemoryObjective(BaseObjective):
         point = self.evaluate(self.coordinates.from_user(np.zeros(p), self.log_odds))
         slope = self.normalised_weight * (sigmoid(point.z) - self.y)
         error = STANDARD_ERRORS * float(np.linalg.norm(slope))
-        return bool(np.max(np.abs(point.gradient[:p]) - self.penalty.l1) <= error)
+        excess = self.penalty.subgradient_excess(np.zeros(p), point.gradient[:p])
+        return bool(np.max(excess) <= error)
 
     def diagonal_is_reliable(self, point: Evaluation) -> bool:
         """Return whether the curvature's diagonal is near that of a larger set, in every entry.

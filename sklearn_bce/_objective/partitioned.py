@@ -239,7 +239,7 @@ class PartitionedObjective(BaseObjective):
         value, curvature = float(value) + self.penalty.value(u), PartCurvature("loss", float(total))
         return Evaluation(theta, value, gradient, None, curvature, matrix, squares)
 
-    def value_at(self, theta: Vector) -> float:
+    def value_at(self, theta: Vector, z: None = None) -> float:
         """Return F at θ, in one pass."""
         (value,) = self._sum(_value, theta)
         return float(value) + self.penalty.value(theta[: self.n_features])

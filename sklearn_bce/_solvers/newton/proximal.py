@@ -240,19 +240,18 @@ class ProximalNewtonDirection(Direction):
     def _working_set(self, point: Evaluation) -> WorkingSet:
         """Return the coordinates that are not 0 or should not be, as far as there is room."""
         p = self.problem.n_features
-        l1, gradient = self._l1[:p], np.abs(point.gradient[:p])
-        is_zero = point.theta[:p] == 0
-        inside = ~is_zero
+        u = point.theta[:p]
+        excess = self.problem.penalty.subgradient_excess(u, point.gradient[:p])
+        inside = u != 0
         # At the C where all weights are 0 a gradient equals κ up to rounding.
-        rounding = SUM_ROUNDING[self.problem.data_size.dtype]
-        wrong = np.flatnonzero(is_zero & (gradient > l1 * (1 + rounding)))
+        rounding = SUM_ROUNDING[self.problem.data_size.dtype] * self._l1[:p]
+        wrong = np.flatnonzero(~inside & (excess > rounding))
         least = LEAST_SPARSE_COLUMNS if self.problem.has_columns else LEAST_COLUMNS
         n_others = np.count_nonzero(inside)
         room = max(least, COLUMNS_PER_WEIGHT * n_others) - n_others
         is_complete = len(wrong) <= room
         if not is_complete:
-            excess = gradient[wrong] - l1[wrong]
-            wrong = wrong[np.argpartition(-excess, room)[:room]]
+            wrong = wrong[np.argpartition(-excess[wrong], room)[:room]]
         inside[wrong] = True
         subset = np.append(np.flatnonzero(inside), np.arange(p, len(self._l1)))
         return WorkingSet(subset, is_complete)
