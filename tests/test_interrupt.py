@@ -196,7 +196,7 @@ def test_before_the_first_pass_has_finished_nothing_changes(key, container, fitt
         ({"solver": "gd"}, (InMemoryObjective, "evaluate"), 1),
         ({"solver": "gd"}, (InMemoryObjective, "curvature_product"), 2),  # its step, by Lanczos
         ({"solver": "sgd"}, (InMemoryObjective, "raise_unless_finite"), 1),
-        ({"solver": "sgd"}, (sgd, "sample_smoothness"), 1),
+        ({"solver": "sgd"}, (sgd, "sample_lipschitz_constant"), 1),
     ],
 )
 def test_while_a_solver_gets_ready_nothing_changes(parameters, where, k, monkeypatch):
@@ -304,7 +304,7 @@ def lines_of_fit(neuron, *data, stop_before=None, **arguments):
 
     def trace(frame, event, argument):
         file = frame.f_code.co_filename
-        if not file.startswith(PACKAGE) or file.endswith("_threads.py"):
+        if not file.startswith(PACKAGE) or Path(file).name == "threads.py":
             return None
         if event == "line":
             if len(lines) == stop_before:
@@ -347,7 +347,9 @@ def test_at_whatever_line_it_comes_all_attributes_are_of_one_pass(key, early_sto
             assert vars(neuron).keys() == expected.keys()
         else:
             assert state(neuron) == unchanged, lines[k]
-        if "_solvers" in lines[k][0]:
+        file = Path(lines[k][0])
+        # Properties of a result, in base.py, are read when the solver has ended.
+        if "_solvers" in file.parts and file.name != "base.py":
             in_solver.append(finished)
     assert in_solver == sorted(in_solver)  # no pass is lost
     assert set(in_solver) == {0, 1, 2}

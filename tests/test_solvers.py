@@ -78,7 +78,7 @@ SHAPES = [(50, 1), (50, 2), (200, 30), (30, 200), (1, 3), (2, 1)]
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("sparse", [False, True])
-def test_mean_smoothness_is_the_largest_curvature(shape, fit_intercept, sparse):
+def test_lipschitz_constant_is_the_largest_curvature(shape, fit_intercept, sparse):
     data = random_data(*shape, sparse=sparse)
     Z, _, share, strength = parts(data, 2.0, fit_intercept)
     largest = np.linalg.eigvalsh(Z.T @ (Z * share[:, None]) / 4 + np.diag(strength))[-1]
@@ -87,7 +87,7 @@ def test_mean_smoothness_is_the_largest_curvature(shape, fit_intercept, sparse):
 
 
 @pytest.mark.parametrize("largest", [1.02, 1.05, 2.0])
-def test_mean_smoothness_finds_an_eigenvalue_close_to_many_others(largest):
+def test_lipschitz_constant_finds_an_eigenvalue_close_to_many_others(largest):
     basis = np.linalg.qr(np.random.default_rng(0).standard_normal((600, 101)))[0]
     eigenvalues = np.append(np.linspace(0.5, 1.0, 100), largest)
     data = (basis * np.sqrt(4 * 600 * eigenvalues), np.zeros(600), np.ones(600))
@@ -96,7 +96,7 @@ def test_mean_smoothness_finds_an_eigenvalue_close_to_many_others(largest):
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("sparse", [False, True])
-def test_sample_smoothness_is_the_largest_curvature_of_a_sample(fit_intercept, sparse):
+def test_sample_lipschitz_constant_is_the_largest_curvature_of_a_sample(fit_intercept, sparse):
     data = random_data(sparse=sparse)
     Z, _, _, strength = parts(data, 2.0, fit_intercept)
     terms = [s * (np.outer(z, z) / 4 + np.diag(strength)) for s, z in zip(data[2], Z, strict=True)]
