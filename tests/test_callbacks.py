@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import scipy.sparse as sp
-import sklearn_bce._training
 from joblib import parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, xlogy
@@ -23,6 +22,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import sklearn_bce._estimator.fit
 from sklearn_bce import BCENeuronClassifier
 
 RNG = np.random.default_rng(0)
@@ -262,13 +262,13 @@ def test_a_refit_does_not_change_what_callbacks_have_kept():
 )
 def test_a_neuron_is_made_once_a_pass_if_any_asks(monkeypatch, solver, kinds, per_pass):
     made = []
-    original = sklearn_bce._training.neuron_attributes
+    original = sklearn_bce._estimator.fit.neuron_attributes
 
     def counted(*args):
         made.append(args)
         return original(*args)
 
-    monkeypatch.setattr(sklearn_bce._training, "neuron_attributes", counted)
+    monkeypatch.setattr(sklearn_bce._estimator.fit, "neuron_attributes", counted)
     model = neuron(*(kind() for kind in kinds), solver=solver).fit(X, Y)
     assert len(made) == per_pass * model.n_iter_ + 1  # the last one of them is the fitted neuron
 

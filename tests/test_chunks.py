@@ -348,7 +348,7 @@ def test_random_samples_follow_from_random_state(tall, monkeypatch):
         seeds.append(seed)
         return summarise(parts, seed, soft)
 
-    monkeypatch.setattr(_training_on_parts, "surveyed", noted)
+    monkeypatch.setattr(_training_on_parts, "summarise", noted)
     coefs = [
         fitted(Chunks(*tall, size=50_000), tol=1e-3, random_state=random_state).coef_
         for random_state in (0, 0, 1)
@@ -495,7 +495,7 @@ MALFORMED = {
     "fewer samples later": (
         changed_after_pass(2, X[:55], Y[:55]),
         ValueError,
-        "There were 60 samples .* and now 55",
+        "had 60 samples in the first pass and have 55 now",
     ),
     "other labels later": (
         changed_after_pass(2, X, Y + 1),
