@@ -37,19 +37,21 @@ import numpy as np
 from benchmarks import unit_costs
 from benchmarks.data_files import problems_of
 from benchmarks.fits import Fit, fit_alone
-from benchmarks.generators import gaussian
-from benchmarks.problems import FULL, L1, Problem, generated
+from benchmarks.generators import correlated, gaussian
+from benchmarks.problems import FULL, L1, Problem, generated, sparse
 from sklearn_bce import BCENeuronClassifier, fit_from_chunks, l1_min_c
 
 ROOT = Path(__file__).parents[1]
 REPEATS = 5  # fits with each value, in turns; the median time counts
 COST = "_solvers.newton.cost"
 DIRECTION = "_solvers.newton.direction"
+IN_MEMORY = "_objective.in_memory"
 LINE_SEARCH = "_solvers.newton.line_search"
-LOOP = "_solvers.newton.loop"
 PROXIMAL = "_solvers.newton.proximal"
 QUADRATIC = "_solvers.newton.quadratic"
-STARTS = "_solvers.newton.starts"
+RAY = "_objective.ray"
+SAFEGUARDS = "_solvers.newton.safeguards"
+STOPPING = "_solvers.newton.stopping"
 SUBSAMPLE = "_solvers.newton.subsample"
 THREADS = "_kernels.threads"
 
@@ -59,14 +61,10 @@ def of_suite(suite: list[Problem], *words: str) -> list[Problem]:
     return [each for each in suite if any(word in each.name for word in words)]
 
 
-# --- problems, by what a constant is about ---
-SMALL = of_suite(FULL, "breast cancer", "digits", "different units", "tiny")
-HARD = of_suite(FULL, "heavy tails", "nearly separable")
-SAMPLED = of_suite(FULL, "mixed", "independent", "1 % positives", "heavy tails", "badly", "one-hot")
-BLOCKS = of_suite(FULL, "one-hot", "wide")
-PRODUCTS = of_suite(FULL, "correlated", "text", "one-hot")
-SPARSE_L1 = of_suite(L1, "text 2 000", "breast cancer")
-SIZES = [generated(f"{n} rows", gaussian, n, 20) for n in (5_000, 20_000, 80_000, 320_000)]
+def with_outlier(n_samples: int, at: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return one Gaussian column, and one more sample of class 1 far away from the others."""
+    X, y = gaussian(n_samples, 1)
+    return np.append(X, [[at]], axis=0), np.append(y, 1)
 
 
 def in_single_precision(n_samples: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,6 +73,20 @@ def in_single_precision(n_samples: int, n_features: int) -> tuple[np.ndarray, np
     return X.astype(np.float32), y
 
 
+# --- problems, by what a constant is about ---
+SMALL = of_suite(FULL, "breast cancer", "digits", "different units", "tiny")
+HARD = of_suite(FULL, "heavy tails", "nearly separable")
+SAMPLED = of_suite(FULL, "mixed", "independent", "1 % positives", "heavy tails", "badly", "one-hot")
+BLOCKS = of_suite(FULL, "one-hot", "wide")
+PRODUCTS = of_suite(FULL, "correlated", "text", "one-hot")
+SPARSE_L1 = of_suite(L1, "text 2 000", "breast cancer")
+DENSE_L1 = of_suite(sparse(of_suite(FULL, "correlated", "digits", "wide")), "L1 0.01")
+PATHS = of_suite(L1, "text 2 000×40 000, L1 0.1", "breast cancer, scaled, L1 0.1")
+OUTLIERS = [generated(f"an outlier at {at:g}", with_outlier, 200, at) for at in (1e2, 1e4, 1e7)]
+SIZES = [generated(f"{n} rows", gaussian, n, 20) for n in (5_000, 20_000, 80_000, 320_000)]
+ROWS = [generated(f"{p} features", gaussian, 20_000, p) for p in (20, 50, 80, 200, 1_000)]
+MANY_SUMS = [generated("2 000 columns", correlated, 4_000, 2_000, condition=100)]
+PER_SAMPLE = {"solver": "sgd", "learning_rate": 1e-4, "tol": 0, "max_iter": 10}
 SINGLE = [generated(f"float32, {n} rows", in_single_precision, n, 20) for n in (20_000, 200_000)]
 
 
@@ -153,12 +165,15 @@ class Tried:
 
 @dataclass(frozen=True)
 class Compiled(Tried):
-    """A constant of a kernel: `module` is the file of the package, NAME = value a line of it."""
+    """A constant of a kernel: `module` is the file of the package that defines the constant.
+
+    The definition is a line of the file: ``NAME = value`` or ``#define NAME value``.
+    """
 
     @property
     def pattern(self) -> str:
         """Expression for the line of the constant, with the value in the second group."""
-        return rf"(^\s+{self.name} = )(\d+)"
+        return rf"(^[ ]*(?:#define )?{self.name} (?:= )?)(\d+)"
 
     @property
     def present(self) -> int:
@@ -170,7 +185,8 @@ class Compiled(Tried):
 CONSTANTS: list[Measured | Tried] = [
     Measured(COST, "DENSE_PASS", unit_costs.dense_pass),
     Measured(COST, "SPARSE_PASS", unit_costs.sparse_pass),
-    Measured(COST, "DENSE_CURVATURE", unit_costs.dense_curvature),
+    Measured(COST, "DENSE_CURVATURE", unit_costs.dense_curvature, item=0),
+    Measured(COST, "DENSE_CURVATURE_PRODUCT", unit_costs.dense_curvature, item=1),
     Measured(COST, "SPARSE_CURVATURE", unit_costs.sparse_curvature),
     Measured(COST, "COLUMN_SWEEP", unit_costs.column_sweep),
     Measured(COST, "MATRIX_SWEEP", unit_costs.matrix_sweep),
@@ -182,41 +198,53 @@ CONSTANTS: list[Measured | Tried] = [
     Measured(COST, "TYPICAL_PRODUCTS", unit_costs.typical_products, unit=""),
     Measured(COST, "TYPICAL_SWEEPS", unit_costs.typical_sweeps, unit=""),
     Measured(COST, "STEPS_FROM_ZERO", unit_costs.steps_from_zero, unit=""),
-    Tried(COST, "LEAST_ROWS_PER_COORDINATE", (3, 10, 30), SAMPLED),
-    Tried(COST, "LARGEST_SHARE", (0.05, 0.25, 0.5), SAMPLED),
-    Tried(STARTS, "SHARE_OF_SAMPLING_ERROR", (0.01, 0.1, 1.0), SAMPLED),
-    Tried(SUBSAMPLE, "ENOUGH_SAMPLES", (3, 30, 300), SAMPLED),
+    Tried("_solvers.base", "NEGLIGIBLE", (0.001, 0.01, 0.1), PRODUCTS),
+    Tried(SUBSAMPLE, "LEAST_ROWS_PER_COORDINATE", (3, 10, 30), SAMPLED),
+    Tried(SUBSAMPLE, "LARGEST_FRACTION", (0.05, 0.25, 0.5), SAMPLED),
+    Tried(SUBSAMPLE, "FRACTION_OF_SAMPLING_ERROR", (0.01, 0.1, 1.0), SAMPLED),
     Tried(SUBSAMPLE, "UNLIKE", (1.0, 2.0, 10.0), SAMPLED),
-    Tried(SUBSAMPLE, "ROWS_FOR_UNITS", (64, 256, 1024), of_suite(FULL, "strong penalty")),
     Tried(LINE_SEARCH, "WORTH_A_SEARCH", (0.001, 0.01, 0.1, np.inf), SMALL),
-    Tried(LINE_SEARCH, "LENGTH_TOL", (0.02, 0.2, 0.5), SMALL + HARD),
-    Tried(LINE_SEARCH, "LEAP", (0.3, 0.9, 3.0), SMALL + HARD),
-    Tried(LOOP, "LINEAR", (0.05, 0.2, 0.5), SMALL + HARD),
+    Tried(SAFEGUARDS, "SLOW", (0.05, 0.2, 0.5), SMALL + HARD + OUTLIERS, fit=from_chunks),
+    Tried(STOPPING, "MARGIN", (1.0, 2.0, 10.0), PATHS, fit=along_path),
+    Tried(STOPPING, "STALE_MARGIN", (1.0, 4.0, 20.0), PATHS, fit=along_path),
+    Tried(STOPPING, "STALE_LEAVES", (1e-7, 1e-5, 1e-3, 0.1), SAMPLED),
     Tried(DIRECTION, "WORTH_ANOTHER", (0.01, 0.1, 0.5), SAMPLED + PRODUCTS),
     Tried(DIRECTION, "FINAL_SHARE", (0.01, 0.1, 0.5), PRODUCTS),
-    Tried(DIRECTION, "NEGLIGIBLE", (0.001, 0.01, 0.1), PRODUCTS),
-    Tried(DIRECTION, "MEMORY", (3, 10, 30), SAMPLED),
-    Tried(DIRECTION, "SMALL", (0, 1000, 10_000), of_suite(FULL, "correlated", "one-hot")),
-    Tried(PROXIMAL, "LEAST_COLUMNS", (10, 100, 1000), SPARSE_L1),
+    Tried(DIRECTION, "NO_GAIN", (1e-14, 1e-10, 1e-6), PRODUCTS),
+    Tried(DIRECTION, "LEAST_FORCING", (0.001, 0.01, 0.1), PRODUCTS),
+    Tried(DIRECTION, "MOST_FORCING", (0.1, 0.5, 0.9), PRODUCTS),
+    Tried(DIRECTION, "LBFGS_PAIRS", (3, 10, 30), SAMPLED),
+    Tried(DIRECTION, "ONE_THREAD_SIZE", (0, 1000, 10_000), of_suite(FULL, "correlated", "one-hot")),
+    Tried(PROXIMAL, "LEAST_COLUMNS", (10, 100, 1000), DENSE_L1),
     Tried(PROXIMAL, "LEAST_SPARSE_COLUMNS", (100, 1000, 10_000), SPARSE_L1),
     Tried(PROXIMAL, "COLUMNS_PER_WEIGHT", (2, 4, 16), SPARSE_L1),
-    Tried(PROXIMAL, "FEW", (0.05, 0.25, 1.0), SPARSE_L1),
-    Tried(PROXIMAL, "MANY_COLUMNS", (0, 500), SPARSE_L1, fit=along_path),
-    Tried(PROXIMAL, "CARE", (0.002, 0.02, 1.0), SPARSE_L1, fit=along_path),
-    Tried(QUADRATIC, "SHARE", (1e-6, 1e-4, 1e-2), SPARSE_L1),
-    Tried(QUADRATIC, "LARGEST_SHARE", (0.01, 0.1, 0.5), SPARSE_L1),
-    Tried(QUADRATIC, "ROOT_OF_MATRIX", (1, 2, 4), SPARSE_L1),
-    Tried(QUADRATIC, "ROOT_OF_COLUMNS", (2, 4, 8), SPARSE_L1),
-    Tried(QUADRATIC, "SWEEPS", (3, 10, 30), SPARSE_L1),
-    Tried(QUADRATIC, "FAR", (1.0, 10.0, 100.0), SPARSE_L1),
-    Tried(QUADRATIC, "FAR_ROUNDS", (1, 3, 10), SPARSE_L1),
-    Tried(QUADRATIC, "FAR_FACES", (1, 4, 16), SPARSE_L1),
-    Tried("_objective.in_memory", "LARGE_ELEMENTS", (2**16, 2**20, 2**24), SINGLE),
+    Tried(PROXIMAL, "FEW_VALUES", (0.05, 0.25, 1.0), SPARSE_L1),
+    Tried(PROXIMAL, "MANY_COLUMNS", (0, 500), PATHS, fit=along_path),
+    Tried(PROXIMAL, "PATH_CARE", (0.002, 0.02, 1.0), PATHS, fit=along_path),
+    Tried(QUADRATIC, "LEAST_INNER_SHARE", (1e-6, 1e-4, 1e-2), DENSE_L1),
+    Tried(QUADRATIC, "MOST_INNER_SHARE", (0.01, 0.1, 0.5), SPARSE_L1),
+    Tried(QUADRATIC, "INNER_ROOT_OF_GRAM", (1, 2, 4), DENSE_L1),
+    Tried(QUADRATIC, "INNER_ROOT_OF_COLUMNS", (2, 4, 8), SPARSE_L1),
+    Tried(QUADRATIC, "SWEEPS", (3, 10, 30), DENSE_L1),
+    Tried(QUADRATIC, "FAR", (1.0, 10.0, 100.0), DENSE_L1),
+    Tried(QUADRATIC, "FAR_ROUNDS", (1, 3, 10), DENSE_L1),
+    Tried(QUADRATIC, "FAR_SIGNS", (1, 4, 16), DENSE_L1),
+    Tried(QUADRATIC, "MAX_ROUNDS", (10, 100, 1000), DENSE_L1),
+    Tried(QUADRATIC, "MAX_SIGNS", (10, 100, 1000), DENSE_L1),
+    Tried(QUADRATIC, "MAX_SWEEPS", (20, 200, 2000), SPARSE_L1),
+    Tried(IN_MEMORY, "LARGE_ELEMENTS", (2**16, 2**20, 2**24), SINGLE),
+    Tried(IN_MEMORY, "ROWS_FOR_UNITS", (64, 256, 1024), of_suite(FULL, "strong penalty")),
+    Tried(IN_MEMORY, "ENOUGH_SAMPLES", (3, 30, 300), SAMPLED),
+    Tried(IN_MEMORY, "NEGLIGIBLE_DECREMENT", (1e-14, 1e-9, 1e-4), HARD + OUTLIERS),
+    Tried(IN_MEMORY, "MODEL_REGION", (0.3, 0.9, 3.0), SMALL + HARD + OUTLIERS),
+    Tried(RAY, "LARGEST_STEP_LENGTH", (1.0, 10.0, 1000.0), SMALL + HARD),
+    Tried(RAY, "STEP_LENGTH_TOL", (0.02, 0.2, 0.5), SMALL + HARD),
     Tried("_objective.rows", "BLOCK_ELEMENTS", (2**14, 2**16, 2**18, 2**20), BLOCKS),
     Tried("_objective.summary", "ROWS_PER_COORDINATE", (5, 20, 80), SIZES, fit=from_chunks),
-    Tried(THREADS, "WORTH_A_THREAD", (2**16, 2**19, 2**22, 2**62), SIZES),
+    Tried(THREADS, "MIN_ELEMENTS_PER_THREAD", (2**16, 2**19, 2**22, 2**62), SIZES),
     Tried(THREADS, "SPARSE_WORK", (1, 3, 10), PRODUCTS),
     Tried(THREADS, "CURVATURE_WORK", (1, 8, 64), SIZES),
+    Tried(THREADS, "MAX_OWN_SUMS", (2**10, 2**21, 2**30), MANY_SUMS),
     Tried(
         "_solvers.step_size", "EIGENVALUE_TOL", (1e-3, 1e-2, 1e-1), SMALL,
         {"solver": "gd", "max_iter": 1000},
@@ -225,16 +253,24 @@ CONSTANTS: list[Measured | Tried] = [
         "_solvers.sgd", "BATCH_GROWTH", (2, 8, 32), SMALL,
         {"solver": "sgd", "max_iter": 1000},
     ),
-    Compiled(
-        "_kernels/sgd.pyx", "BLAS_WIDTH", (0, 64, 100_000),
-        [generated(f"{p} features", gaussian, 20_000, p) for p in (20, 50, 80, 200)],
-        {"solver": "sgd", "learning_rate": 1e-4, "tol": 0, "max_iter": 10},
-    ),
     Compiled("_kernels/dense.pyx", "CHUNK_BYTES", (2**14, 2**16, 2**18, 2**20), SIZES),
-    Compiled("_kernels/csr.pyx", "BATCH", (32, 256, 2048), of_suite(FULL, "CSR")),
+    Compiled(
+        "_kernels/dense.pyx", "MIN_CHUNK_ROWS", (1, 8, 32),
+        [generated(f"{p} features", gaussian, 500, p) for p in (5_000, 20_000)],
+        {"solver": "gd", "tol": 0, "max_iter": 20},
+    ),
+    Compiled("_kernels/sigmoid.h", "BCE_BATCH", (32, 256, 512), SIZES + of_suite(FULL, "CSR")),
+    Compiled("_kernels/sgd.pyx", "BLAS_WIDTH", (0, 64, 100_000), ROWS, PER_SAMPLE),
+    Compiled("_kernels/sgd.pyx", "PREFETCH_BYTES", (64, 1024, 4096, 16_384), ROWS, PER_SAMPLE),
+    Compiled("_kernels/sgd.pyx", "DENSE_ROWS_AHEAD", (0, 1, 2, 4, 8), ROWS, PER_SAMPLE),
+    Compiled(
+        "_kernels/sgd.pyx", "SPARSE_ROWS_AHEAD", (0, 2, 4, 8), of_suite(FULL, "CSR"), PER_SAMPLE
+    ),
 ]  # fmt: skip
 
-NAMES = [f"{each.module.removesuffix('.pyx').replace('/', '.')}.{each.name}" for each in CONSTANTS]
+NAMES = [
+    f"{re.sub(r'[.](pyx|h)$', '', each.module).replace('/', '.')}.{each.name}" for each in CONSTANTS
+]
 
 
 def named(word: str) -> list[Measured | Tried]:

@@ -102,7 +102,7 @@ def factor() -> float:
     size = 500
     X, _ = gaussian(2 * size, size)
     matrix = X.T @ X
-    return nanoseconds(lambda: direction.positive_solver(matrix.copy())) / size**3
+    return nanoseconds(lambda: direction.regularised_cholesky(matrix.copy())) / size**3
 
 
 def matrix_sweep() -> float:
@@ -191,7 +191,7 @@ def products_of_steps(preconditioned: bool) -> list[int]:
         Whether to count steps preconditioned by a curvature nearby, or those by the diagonal.
     """
     counts: list[int] = []
-    plain = direction.by_conjugate_gradients
+    plain = direction.truncated_newton_cg
 
     def counting(problem: Any, point: Any, tol: float, inverse: Any = None, *more: Any) -> Any:
         step = plain(problem, point, tol, inverse, *more)
@@ -199,13 +199,13 @@ def products_of_steps(preconditioned: bool) -> list[int]:
             counts.append(step.n_products)
         return step
 
-    direction.by_conjugate_gradients = counting
+    direction.truncated_newton_cg = counting
     try:
         for problem in problems_named("correlated", "text", "one-hot", "heavy tails", "Gaussian"):
             fitted(problem)
             problem.release()
     finally:
-        direction.by_conjugate_gradients = plain
+        direction.truncated_newton_cg = plain
     return counts
 
 
@@ -225,7 +225,7 @@ def typical_sweeps() -> float:
 
     counts: list[int] = []
     space = kernels()
-    plain, minimum = space.csc_coordinate_descent, quadratic.ColumnModel.minimum
+    plain, minimum = space.csc_coordinate_descent, quadratic.ColumnQuadratic.minimum
 
     def counting(*arguments: Any) -> Any:
         counts[-1] += 1
@@ -235,12 +235,12 @@ def typical_sweeps() -> float:
         counts.append(0)
         return minimum(*arguments)
 
-    space.csc_coordinate_descent, quadratic.ColumnModel.minimum = counting, starting
+    space.csc_coordinate_descent, quadratic.ColumnQuadratic.minimum = counting, starting
     try:
         for problem in L1:
             if "text 2" in problem.name:
                 fitted(problem)
                 problem.release()
     finally:
-        space.csc_coordinate_descent, quadratic.ColumnModel.minimum = plain, minimum
+        space.csc_coordinate_descent, quadratic.ColumnQuadratic.minimum = plain, minimum
     return float(np.median(counts))

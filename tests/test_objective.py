@@ -3,6 +3,8 @@
 Penalty, intercept and weights are on throughout, unless a test is about their absence.
 """
 
+import math
+
 import mpmath as mp
 import numpy as np
 import pytest
@@ -10,11 +12,13 @@ import scipy.sparse as sp
 from covering import pairwise
 
 from sklearn_bce._objective import rows as rows_module
+from sklearn_bce._objective.base import SUM_ROUNDING
 from sklearn_bce._objective.design import Design, design_of
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.penalty import ElasticNet
 from sklearn_bce._objective.rows import row_blocks, squared
 from sklearn_bce._objective.scaling import Coordinates, standard_coordinates
+from sklearn_bce._solvers.newton.safeguards import rounding_floor
 
 C = 0.7
 CONTAINERS = {
@@ -138,6 +142,30 @@ def test_value_gradient_and_curvature_are_those_of_the_reference(
     np.testing.assert_allclose(product / unit, hessian @ vector / unit, rtol=0, atol=10 * rtol)
     w, b = reference.user(vector)
     _assert_vectors_close(z_direction, reference.X @ w + b, rtol)
+
+
+@pytest.mark.parametrize(
+    *pairwise(shape=[(300, 3), (20_000, 6), (100, 5_000)], container=CONTAINERS, dtype=DTYPES)
+)
+def test_sums_over_samples_are_exact_to_sum_rounding(shape, container, dtype):
+    """They are compared with sums by math.fsum, which rounds once; F is exact to rounding_floor."""
+    rng = np.random.default_rng(0)
+    X = (rng.standard_normal(shape) + rng.uniform(-2, 2, shape[1])).astype(np.float32)
+    y, weight = rng.random(shape[0]), rng.uniform(0, 2, shape[0])
+    theta = np.append(rng.standard_normal(shape[1]) / np.sqrt(shape[1]), 0.3)
+    user = Coordinates.of_user(shape[1], fit_intercept=True)
+    rows = CONTAINERS[container](X.astype(dtype))
+    point = InMemoryObjective(rows, y, weight, ElasticNet(0.0), user).evaluate(theta)
+
+    z = X.astype(np.float64) @ theta[:-1] + theta[-1]
+    p = weight / math.fsum(weight)
+    value = math.fsum(p * (np.logaddexp(0, z) - y * z))
+    terms = X * (p * (1 / (1 + np.exp(-z)) - y))[:, np.newaxis]
+    gradient = np.array([math.fsum(column) for column in terms.T])
+    rounding = SUM_ROUNDING[np.dtype(dtype)]
+    assert np.all(abs(point.gradient[:-1] - gradient) <= rounding * abs(terms).sum(axis=0))
+    floor = rounding_floor(value) if dtype is np.float64 else rounding * value
+    assert abs(point.value - value) <= floor
 
 
 @pytest.mark.parametrize(("C", "strength"), [(0.5, 2.0), (np.inf, 0.0)])

@@ -1,7 +1,9 @@
 """The measurements of constants: each is of a constant that exists, and leaves it as it was."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +16,62 @@ from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._solvers.newton import cost, direction
 
 TRIED = [each for each in CONSTANTS if isinstance(each, Tried)]
+PACKAGE = Path(tuning.ROOT, "sklearn_bce")
+SOURCES = sorted(path for kind in ("py", "pyx", "pxd", "h") for path in PACKAGE.rglob(f"*.{kind}"))
+ANY_CONSTANT = "NAME"  # in the docstring of a module, for each constant of the module
+TESTS = Path(__file__).parent
+
+
+def source_of(constant):
+    """Return the file of the package that defines a constant."""
+    if isinstance(constant, Compiled):
+        return PACKAGE / constant.module
+    return PACKAGE / f"{constant.module.replace('.', '/')}.py"
+
+
+def unwrapped(path):
+    """Return the text of a file with the lines of its comments joined."""
+    return re.sub(r"\s*\n[ \t]*#?[ \t]*", " ", path.read_text("utf-8"))
+
+
+def commands_in(path):
+    """Return the names of the constants in the commands of a file's comments."""
+    return re.findall(r"python -m benchmarks\.tuning (\w+)", unwrapped(path))
 
 
 @pytest.mark.parametrize("constant", CONSTANTS, ids=NAMES)
 def test_constant_exists(constant):
     assert np.all(np.asarray(constant.present, dtype=float) >= 0)
+
+
+def test_each_command_in_the_package_measures_a_constant_of_the_file_that_has_the_command():
+    unknown = []
+    for path in SOURCES:
+        measured = {each.name for each in CONSTANTS if source_of(each) == path}
+        names = set(commands_in(path)) - {ANY_CONSTANT if measured else ""}
+        unknown += [f"{path.name}: {name}" for name in sorted(names - measured)]
+    assert unknown == []
+
+
+def test_the_comment_of_each_constant_that_is_measured_has_the_command():
+    missing = []
+    for each in CONSTANTS:
+        commands = commands_in(source_of(each))
+        if commands.count(each.name) != 1 and ANY_CONSTANT not in commands:
+            missing.append(each.name)
+    assert missing == []
+
+
+def test_each_test_that_the_package_names_exists():
+    named = [
+        test
+        for path in SOURCES
+        for test in re.findall(r"tests/(\w+\.py)(?:::(\w+))?", unwrapped(path))
+    ]
+    assert named
+    for file, function in named:
+        text = Path(TESTS, file).read_text("utf-8")
+        assert not function or f"def {function}(" in text, function
 
 
 @pytest.mark.parametrize("constant", TRIED, ids=lambda constant: constant.name)

@@ -14,7 +14,7 @@ from sklearn_bce._estimator.targets import checked_sample_weight, checked_soft_t
 from sklearn_bce._estimator.validation import X_FORMAT, checked_array, without_duplicates
 from sklearn_bce._objective.partitioned import PartFunction, PartSums
 
-# Sums that one task of the tree adds up. [the default of `split_every` in dask.bag]
+# Sums that one task of the tree adds up: the default of `split_every` of `dask.bag.Bag.reduction`.
 SUMS_PER_TASK = 8
 
 

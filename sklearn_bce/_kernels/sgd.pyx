@@ -38,9 +38,10 @@ cdef enum:
     # Bytes of a row that are prefetched, at most: a page of memory. Beyond that the hardware has
     # seen the stride and prefetches by itself: python -m benchmarks.tuning PREFETCH_BYTES
     PREFETCH_BYTES = 4096
-    # Rows between the one in use and the one that is prefetched, so that the memory has answered
-    # before the row is needed: python -m benchmarks.tuning DENSE_ROWS_AHEAD
+    # Rows of an array between the one in use and the one that is prefetched, so that the memory has
+    # answered before the row is needed: python -m benchmarks.tuning DENSE_ROWS_AHEAD
     DENSE_ROWS_AHEAD = 2
+    # The same for rows of a CSR matrix: python -m benchmarks.tuning SPARSE_ROWS_AHEAD
     SPARSE_ROWS_AHEAD = 4
 
 # The least |scale|, below which the scale is multiplied into w; the value of scikit-learn for

@@ -24,7 +24,8 @@
 
 /* Samples handled together. Factors 1 + e^-|z| are at most 2, so that their product is at most
    2^256, within the range of a double (2^1024), and takes one logarithm; the three buffers of so
-   many doubles take 6 KiB of the first-level cache (32 KiB or more). */
+   many doubles take 6 KiB of the first-level cache (32 KiB or more).
+   python -m benchmarks.tuning BCE_BATCH */
 #define BCE_BATCH 256
 
 /* exp(-BCE_LARGEST_EXPONENT) is the least exponential: -708 is the last integer above
@@ -47,7 +48,7 @@
 /* Set tail to e^-|z| of n samples, with an error of an ulp or two; to e^-708 where |z| > 708.
 
    With k the integer nearest to x/ln 2 and r = x - k ln 2, e^x is 2^k e^r, and e^r is its Taylor
-   series to r^13, whose remainder at |r| <= ln(2)/2 is 5e-18 of it (W. J. Cody and W. Waite,
+   series to r^13, whose remainder at |r| <= ln(2)/2 is 6e-18 of it (W. J. Cody and W. Waite,
    "Software Manual for the Elementary Functions", 1980, chapter 6). */
 BCE_FOR_EACH_PROCESSOR
 static void bce_tails(const double *z, double *tail, int n)

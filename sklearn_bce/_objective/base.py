@@ -21,11 +21,13 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.penalty import Penalty
 from sklearn_bce._objective.scaling import Coordinates
 
-# The largest value of a(1 − a), the slope of the sigmoid and the curvature of a sample's loss in z.
+# The largest value of a(1 − a), the slope of the sigmoid and the curvature of a sample's loss in z,
+# which is that at a = 1/2.
 LARGEST_SLOPE = 0.25
-# Relative rounding error of a sum over samples, by the dtype of X: ε√n at n = 2·10⁷ for float64;
-# for float32 only the sums within a block of rows are single precision, which leaves about 16 ε.
-# `tests/test_objective.py` holds the objective to these bounds.
+# Rounding error of a sum over samples, by the dtype of X, as a share of the sum of the magnitudes
+# of the terms. float64: ε√n at n = 2·10⁷, as of errors that add up like a random walk. float32:
+# 8ε, as only sums within a block of rows are in single precision.
+# tests/test_objective.py::test_sums_over_samples_are_exact_to_sum_rounding
 SUM_ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 
 

@@ -42,25 +42,33 @@ from sklearn_bce._objective.rows import Rows, raise_unless_finite, row_blocks, s
 from sklearn_bce._objective.scaling import Coordinates, standard_coordinates
 from sklearn_bce.chain_rule import binary_cross_entropy, sigmoid
 
-# Elements of X from which on float32 stays float32: 8 MB as float64, more than a core's cache, so
-# that passes are bound by memory and half the bytes are half the time. Smaller X is computed in
-# float64.
+# Elements of X up to which float32 is converted to float64: 8 MB. A larger X is more than a core's
+# cache holds, so that passes are bound by memory and half the bytes are half the time:
+# python -m benchmarks.tuning LARGE_ELEMENTS
 LARGE_ELEMENTS = 2**20
-# Rows from which the deviation of a column is known to 1/√(2·256) = 4 %: enough to tell units
-# apart.
+# Rows from which the units of columns are estimated. The standard deviation of n normal numbers is
+# known to 1/√(2n), here 4 %. python -m benchmarks.tuning ROWS_FOR_UNITS
 ROWS_FOR_UNITS = 256
-# Standard errors beyond which a difference between a sample and all rows is not due to chance.
+# Standard errors beyond which a difference between a sample and all rows is not due to chance: of
+# normal errors 6e-7 are larger.
 STANDARD_ERRORS = 5.0
-# Samples of a column, in effect, on which five standard errors of its curvature are its own size:
-# 1/√30 = 18 %.
+# Samples of a column, in effect, from which its curvature is reliable. The standard error of the
+# curvature is 1/√30 = 18 % of it, and five standard errors are 91 %: less than the curvature
+# itself.
+# python -m benchmarks.tuning ENOUGH_SAMPLES
 ENOUGH_SAMPLES = 30
-# |Δz| above which a step leaves the region where the curvature of a sample is what it was: a(1 − a)
-# falls by a factor e^0.9 = 2.5 in the tail.
+# Log-odds: |Δz| above which a step leaves the region where the curvature of a sample is what it
+# was. In the tail of the sigmoid a loss, its slope and its curvature are e⁻|ᶻ|: a Newton step that
+# sees only this sample changes z by 1, and within 0.9 the curvature falls by a factor of 2.5. With
+# 3, a fit to samples with an outlier at 1e7 ends at F = 0.69 instead of 0.51:
+# python -m benchmarks.tuning MODEL_REGION
 MODEL_REGION = 0.9
-# |z| below which tanh(z/2)/z is 1/2 to the last digit: the relative error is z²/12.
+# |z| below which tanh(z/2)/z is computed at this z, as it is 0/0 at 0. It is 1/2 there but for a
+# relative error of z²/12 = 8e-14.
 SMALL_OUTPUT = 1e-6
-# Share of the squared Newton decrement: samples that owe less to their curvature have fallen silent
-# long before.
+# Share of the squared Newton decrement up to which the samples that leave the model region do not
+# count: their losses have been negligible before the step.
+# python -m benchmarks.tuning NEGLIGIBLE_DECREMENT
 NEGLIGIBLE_DECREMENT = 1e-9
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from sklearn_bce._kernels import Vector
 
-# Largest strength of a penalty in other units, in nats per squared unit of a weight. It is a
-# thousandth of the largest float64, 1.8e308, so that a product with a weight is still a number.
+# Largest strength of a penalty in other units, in nats per squared unit of a weight. The largest
+# float64 is 1.8e308, so that a product with a weight up to 1000 is still a number.
 LARGEST_STRENGTH = 1e305
 
 

@@ -10,15 +10,19 @@ from scipy.optimize import brentq
 from sklearn_bce._kernels import Vector, kernels
 from sklearn_bce._objective.base import SUM_ROUNDING, BaseObjective, Evaluation
 
-# An exact search on the ray: the largest t, the number of Newton steps, and their relative size at
-# which the search ends. Newton's method converges quadratically, so that the last step leaves an
-# error of a few percent in t, which loses its square, a permille, of what F falls by.
+# The largest step length t that an exact search on the ray finds. With at most 1, the whole step,
+# breast cancer and digits take 8 or 9 steps instead of 5 or 6; 1000 saves no more than 10 does:
+# python -m benchmarks.tuning LARGEST_STEP_LENGTH
 LARGEST_STEP_LENGTH = 10.0
+# Trials of t in an exact search, at most. If each only halves the interval, 10·2⁻²⁰ = 1e-5 is left.
 MAX_SEARCH_STEPS = 20
+# Relative size of a Newton step in t at which an exact search ends. Newton's method converges
+# quadratically: this step leaves an error of 0.2² = 4 % in t, and that error loses its square, 2 ‰,
+# of what F falls by. python -m benchmarks.tuning STEP_LENGTH_TOL
 STEP_LENGTH_TOL = 0.2
-# How often a step may be halved. 2⁻⁵⁰ is where t·d is lost in the rounding of θ; where each trial
-# takes a pass, 2⁻¹⁰ must do.
+# How often a step may be halved where no trial reads X: 2⁻⁵⁰·d is lost in the rounding of θ, 2⁻⁵².
 MAX_HALVINGS = 50
+# How often a step may be halved where each trial takes a pass: 2⁻¹⁰ is a permille. [a choice]
 MAX_HALVING_PASSES = 10
 # Change of an output, in nats of log-odds, at which its loss is e⁻⁴⁰ = 4e-18 of what it was: less
 # than the rounding of any sum that it is part of.

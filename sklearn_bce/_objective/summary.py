@@ -19,10 +19,10 @@ from sklearn_bce._objective.partitioned import Parts
 # python -m benchmarks.tuning ROWS_PER_COORDINATE
 ROWS_PER_COORDINATE = 20
 
-# Elements of the random samples of both classes together, at most: 64 MB of float64.
+# Elements of the random samples of both classes together, at most: 64 MB of float64. [a choice]
 MAX_SAMPLE_ELEMENTS = 2**23
 
-# Labels that an error message lists.
+# Labels that an error message lists, at most, so that it stays legible. [a choice]
 MAX_LABELS_LISTED = 5
 
 

@@ -21,7 +21,7 @@ from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.rows import row_blocks, squared
 
 # Relative accuracy to which Lanczos approaches the largest eigenvalue from below. It is added to
-# the result, which costs the step 1 %.
+# the result, which makes the step 1 % shorter. python -m benchmarks.tuning EIGENVALUE_TOL
 EIGENVALUE_TOL = 1e-2
 # Lanczos vectors that are kept: SciPy's default, max(2k + 1, 20) for k = 1 eigenvalue.
 LANCZOS_VECTORS = 20

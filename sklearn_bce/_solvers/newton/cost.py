@@ -2,7 +2,7 @@
 
 Costs are in nanoseconds on one core of a 2.6 GHz Xeon with OpenBLAS; only their ratios matter. A
 pass is z = Xw and Xᵀr; a curvature is Σ hxxᵀ, formed; a factor is its Cholesky factorisation.
-``python -m benchmarks.tuning NAME`` measures the constant of that name anew.
+``python -m benchmarks.tuning NAME`` measures each constant below but MAX_FACTOR_SIZE.
 """
 
 from __future__ import annotations
@@ -35,18 +35,17 @@ CALL = 2e4
 READING = 8.0
 # Nanoseconds that a pass over parts takes beside that: the latency of a scheduler.
 CALL_OF_PARTS = 2e7
-# Size above which H is not formed: 11 000² float64 are 1 GB.
+# Size above which H is not formed: 11 000² float64 are 1 GB. [a choice]
 MAX_FACTOR_SIZE = 11_000
 # Products with H that conjugate gradients take for a step, preconditioned by the curvature of a
-# point nearby (``python -m benchmarks.tuning NEAR_PRODUCTS``).
+# point nearby.
 NEAR_PRODUCTS = 3
-# The same with the diagonal of H for a preconditioner, on data for which that is of any use
-# (``python -m benchmarks.tuning TYPICAL_PRODUCTS``).
+# Products with H that conjugate gradients take for a step, preconditioned by the diagonal of H, on
+# data for which that is of any use.
 TYPICAL_PRODUCTS = 8
-# Sweeps over the model of a working set until its minimum is near enough
-# (``python -m benchmarks.tuning TYPICAL_SWEEPS``).
+# Sweeps over the model of a working set until its minimum is near enough.
 TYPICAL_SWEEPS = 20
-# Newton steps from 0 to the minimum (``python -m benchmarks.tuning STEPS_FROM_ZERO``).
+# Newton steps from 0 to the minimum.
 STEPS_FROM_ZERO = 5
 
 

@@ -25,31 +25,46 @@ from sklearn_bce._solvers.base import NEGLIGIBLE
 from sklearn_bce._solvers.newton.direction import regularised_cholesky
 
 # A model is solved when no more than a share of what it has gained is left to gain: some root of
-# the gain in nats, within these two limits. The more the model gains, the farther away the minimum
-# of F is, and the less is missed by a point that is not quite the minimum of the model.
+# the gain in nats, within two limits. The more the model gains, the farther away the minimum of F
+# is, and the less is missed by a point that is not quite the minimum of the model.
+#
+# The least share: python -m benchmarks.tuning LEAST_INNER_SHARE
 LEAST_INNER_SHARE = 1e-4
+# The largest share: python -m benchmarks.tuning MOST_INNER_SHARE
 MOST_INNER_SHARE = 0.1
-# Which root: with the matrix at hand the last digits are cheap, by sweeps over columns they are not
-# (``python -m benchmarks.tuning INNER_ROOT_OF_COLUMNS``).
+# Degree of the root where the curvature matrix is formed, so that the last digits are cheap:
+# python -m benchmarks.tuning INNER_ROOT_OF_GRAM
 INNER_ROOT_OF_GRAM = 2
+# Degree of the root where each sweep goes over the columns:
+# python -m benchmarks.tuning INNER_ROOT_OF_COLUMNS
 INNER_ROOT_OF_COLUMNS = 4
-# Sweeps of coordinate descent between two searches among the signs.
+# Sweeps of coordinate descent between two searches among the signs:
+# python -m benchmarks.tuning SWEEPS
 SWEEPS = 10
-# A step that gains more than this multiple of ``tol`` is not the last one: its model may be left
-# before the end.
+# Multiple of ``tol``: a step that gains more is not the last one, and its model may be left before
+# its minimum. python -m benchmarks.tuning FAR
 FAR = 10.0
 # Nats: the least ``tol`` by which a step counts as far, so that tol=0 does not make every step so.
+# [a choice]
 TIGHTEST_TOL = 1e-10
-# Rounds of sweeps, and signs per round, after which a model far from the end is left.
+# Rounds of sweeps after which a model far from the end is left:
+# python -m benchmarks.tuning FAR_ROUNDS
 FAR_ROUNDS = 3
+# Sets of signs that are searched in each round, at most, far from the end:
+# python -m benchmarks.tuning FAR_SIGNS
 FAR_SIGNS = 4
-# The same near the end. If columns repeat each other and the penalty hardly says which to take
-# there is no waiting for the end: the minimum of F comes nearer all the same.
+# Rounds of sweeps near the end, at most. If columns repeat each other and the penalty hardly says
+# which to take, the model is left unsolved: its minimum takes more rounds, and F falls all the
+# same.
+# python -m benchmarks.tuning MAX_ROUNDS
 MAX_ROUNDS = 100
+# Sets of signs that are searched in each round, at most, near the end:
+# python -m benchmarks.tuning MAX_SIGNS
 MAX_SIGNS = 100
-# Sweeps over columns after which a model is left for unsolved.
+# Sweeps over columns after which a model is left unsolved: python -m benchmarks.tuning MAX_SWEEPS
 MAX_SWEEPS = 200
-# Relative rounding error of one operation in float64: a gain below this share of all gains is none.
+# Relative rounding error of one operation in float64, ε/2: a sweep that gains no more than this
+# share of all gains gains nothing.
 UNIT_ROUNDOFF = float(np.finfo(np.float64).epsneg)
 
 

@@ -13,12 +13,15 @@ import numpy as np
 from sklearn_bce._solvers.newton.direction import SearchDirection
 
 # A point is accepted without a step if this multiple of half its squared decrement is at most
-# ``tol``, by the curvature at the point itself: the curvature may fall on the way to the minimum.
+# ``tol``, by the curvature at the point itself. The decrement is inversely proportional to the
+# curvature, which may fall to a half on the way to the minimum. python -m benchmarks.tuning MARGIN
 MARGIN = 2.0
-# The same if the curvature is that of a point before, and that at this point may be less.
+# The same if the curvature is that of a point before: it may fall to a half up to this point, and
+# to a half of that on the way to the minimum. python -m benchmarks.tuning STALE_MARGIN
 STALE_MARGIN = 4.0
-# Share of ``tol`` that a last step by stale curvature may be expected to leave: Newton's own step
-# leaves less, and coefficients are off by the root of it.
+# Share of ``tol`` that a last step by stale curvature may be expected to leave. Coefficients are
+# off by the root of it, 0.3 % of what they are off by at ``tol``.
+# python -m benchmarks.tuning STALE_LEAVES
 STALE_LEAVES = 1e-5
 
 

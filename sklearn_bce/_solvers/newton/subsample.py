@@ -24,19 +24,22 @@ from sklearn_bce._objective.base import Objective
 from sklearn_bce._solvers.newton.cost import CostModel
 
 # Rows of a sample for each coordinate, at least: its minimum is then 1/20 nats above that of all.
+# python -m benchmarks.tuning LEAST_ROWS_PER_COORDINATE
 LEAST_ROWS_PER_COORDINATE = 10
-# Fraction of the rows that a sample is at most: its own minimum takes as many passes as that of
-# all.
+# Fraction of the rows that a sample is at most: its own minimum takes as many passes over the
+# sample as that of all takes over all. python -m benchmarks.tuning LARGEST_FRACTION
 LARGEST_FRACTION = 0.25
-# Fraction of its sampling error to which a sample is solved: better would be lost on all rows
-# (``python -m benchmarks.tuning FRACTION_OF_SAMPLING_ERROR``).
+# Fraction of its sampling error to which a sample is solved: all rows do not profit from more.
+# python -m benchmarks.tuning FRACTION_OF_SAMPLING_ERROR
 FRACTION_OF_SAMPLING_ERROR = 0.1
-# Newton steps that a sample may take; twenty would do, and none is an error.
+# Newton steps that a sample may take; a sample that is not solved by then is no error. [a choice]
 STEPS_ON_SAMPLE = 100
 # Passes over all rows beside those that reduce the distance: the first evaluation and the last.
 PASSES_BESIDE = 2
 # Factor by which the diagonals of the curvatures of a sample and of all differ in a column that the
-# sample knows too little of.
+# sample knows too little of: 1 + 5/√30 = 1.9, five standard errors in a column that has the fewest
+# samples that are enough (see `InMemoryObjective.diagonal_is_reliable`).
+# python -m benchmarks.tuning UNLIKE
 UNLIKE = 2.0
 
 
