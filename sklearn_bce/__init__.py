@@ -1,7 +1,7 @@
 """A single logistic neuron trained on the binary cross-entropy, as a scikit-learn classifier.
 
 - `BCENeuronClassifier`: the classifier.
-- `fit_from_chunks`: fits it to samples that do not fit into memory.
+- `fit_from_chunks`: fits the classifier to samples that do not fit into memory.
 - `l1_min_c`: the largest C at which an L1 penalty makes all weights 0.
 - `LossCurveDisplay`: a plot of the loss curves of a fit.
 - `chain_rule`: the derivation of the gradient, as functions.

@@ -1,4 +1,4 @@
-r"""What a logistic neuron computes and how it learns: one function for each step of the derivation.
+r"""The output of a logistic neuron and its gradient: one function for each step of the derivation.
 
 For one sample ``x`` with target ``y``, weights ``w`` and intercept ``b``::
 
@@ -9,10 +9,10 @@ For one sample ``x`` with target ``y``, weights ``w`` and intercept ``b``::
     ∂L/∂wᵢ = ∂L/∂a · ∂a/∂z · ∂z/∂wᵢ = −(y−a)xᵢ          ∂L/∂b = −(y−a)
     wᵢ ← wᵢ + η(y−a)xᵢ                                   b ← b + η(y−a)
 
-Functions of the activation take ``z`` and not ``a``, which is rounded near 0 and 1, where ``z`` is
-not. Every function is therefore finite and free of overflow for any finite ``z``. Loss and
-activation have an error of a few units in the last place; results below the least normal number may
-be 0. Losses are in nats.
+Functions of the activation take ``z`` instead of ``a``, because ``a`` loses precision near 0 and 1.
+Every function is therefore finite and free of overflow for any finite ``z``. Loss and activation
+have an error of a few units in the last place; results below the least normal number may be 0.
+Losses are in nats.
 
 All functions are elementwise in ``y`` and ``z`` and broadcast. The argument ``X`` is one sample of
 shape (n_features,) or a batch of shape (n_samples, n_features), which may be sparse. Targets may be
@@ -73,7 +73,7 @@ def linear_output(X: Any, w: ArrayLike, b: float = 0.0) -> Floats:
 
 
 def dz_dw(X: Any) -> Any:
-    """Factor ∂z/∂wᵢ = xᵢ: the input itself, which is returned and not copied.
+    """Factor ∂z/∂wᵢ = xᵢ: the input X itself, not a copy.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def dz_dw(X: Any) -> Any:
 
     Returns
     -------
-    X : as given
+    X : {ndarray, sparse}, the argument
         Derivative of each linear output with respect to each weight.
     """
     return X
@@ -271,7 +271,7 @@ def update(X: Any, y: ArrayLike, w: ArrayLike, b: float, eta: float = 1.0) -> tu
     b : float
         Intercept.
     eta : float, default=1.0
-        Step η; the rule of the derivation has η = 1.
+        Step size η; the rule of the derivation has η = 1.
 
     Returns
     -------
@@ -325,7 +325,7 @@ def squared_error_slope(y: ArrayLike, y_hat: ArrayLike, *, half: bool = False) -
 def squared_error_gradient(
     X: Any, y: ArrayLike, w: ArrayLike, b: float, *, half: bool = False
 ) -> tuple[Floats, Floats]:
-    """Gradient of the summed squared error: Σ −2(y−ŷ)xᵢ and Σ −2(y−ŷ); if half, without the 2.
+    """Gradient of the summed squared error: Σ −2(y−ŷ)xᵢ and Σ −2(y−ŷ); without the 2 if ``half``.
 
     Parameters
     ----------

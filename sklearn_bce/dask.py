@@ -5,8 +5,8 @@ gradient or its curvature), and a tree of tasks adds them up. Apart from a rando
 rows, which the first pass draws, only such sums leave a worker; their size does not depend on the
 number of samples.
 
-The time of a pass is that in which each worker reads its own samples: about 7 ns for each number on
-one core ("When it does not fit in memory" in the README).
+The time of a pass is the time in which each worker reads its own samples: about 7 ns for each
+number on one core ("When it does not fit in memory" in the README).
 
 This module needs the extra ``dask``: ``pip install "sklearn-bce[dask]"``.
 """
@@ -44,23 +44,23 @@ UNSUPPORTED_PARAMETERS = {"batch_size", "shuffle", "early_stopping", "validation
 class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
     """Logistic neuron for binary classification of samples in Dask collections.
 
-    It minimises the objective of `BCENeuronClassifier`: both end within ``tol`` of the same
-    minimum, whatever the blocks of the collections are.
+    The estimator minimises the objective F of `BCENeuronClassifier`: both end within ``tol`` of the
+    same minimum, for any division of the collections into blocks.
 
     Parameters
     ----------
     C : float, default=1.0
         Inverse of the strength of the penalty, in (0, inf]. ``np.inf`` means no penalty.
     l1_ratio : float, default=0.0
-        Proportion of the L1 norm in the penalty, in [0, 1].
+        Proportion of the L1 norm in the penalty, in [0, 1]; 0 means an L2 penalty.
     fit_intercept : bool, default=True
         Whether to learn the intercept b. If False, b is 0.
     class_weight : dict, "balanced" or None, default=None
         Weight of each class, as ``{label: weight}``; it multiplies the sample weights. "balanced"
         gives both classes the same total weight. None gives each class the weight 1.
     solver : {"auto", "newton", "gd"}, default="auto"
-        Newton's method or gradient descent; "auto" is "newton". "sgd", which goes from sample to
-        sample, raises an error.
+        Newton's method or gradient descent; "auto" is "newton". "sgd" raises an error, because it
+        needs access to single samples.
     learning_rate : float or "auto", default="auto"
         Constant step of "gd"; "auto" computes a safe step from the data. "newton" ignores it.
     max_iter : int, default=100
@@ -78,8 +78,8 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
         Source of random numbers for the sample of the rows from which "newton" computes its
         starting point, which does not change the minimum. None uses the global generator of NumPy.
     client : distributed.Client or None, default=None
-        Client that computes. None means the scheduler that Dask selects: the active client if there
-        is one, and else threads of this process or what `dask.config` says.
+        Client that computes the sums. None means the scheduler that Dask selects: the active client
+        if there is one, else threads of this process, unless `dask.config` names another scheduler.
 
     Attributes
     ----------

@@ -513,7 +513,7 @@ BAD_PENALTIES = {
     "X strings": ({"X": np.full(X.shape, "a")}, NOT_A_NUMBER),
     "X empty": ({"X": X[:0], "y": Y[:0]}, r"0 sample\(s\)"),
     "X masked": ({"X": with_mask(X)}, MASKED),
-    "X constant": ({"X": np.ones((N_SAMPLES, 2))}, r"No feature says anything about y"),
+    "X constant": ({"X": np.ones((N_SAMPLES, 2))}, r"No feature is correlated with y"),
     "y None": ({"y": None}, r"requires y to be passed"),
     "y one class": ({"y": 0 * Y}, r"only one class: (np\.int64\()?0"),
     "y three classes": ({"y": np.arange(30) % 3}, BINARY),

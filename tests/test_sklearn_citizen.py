@@ -377,7 +377,7 @@ def test_convergence_warning_states_the_distance_from_the_minimum(solver, max_it
     message = str(caught[0].message)
     assert message.startswith(f"solver={solver!r} stopped after {max_iter} iterations of max_iter=")
     assert advice in message
-    stated = float(re.search(r"about (\S+) above its minimum \(tol=1e-06\)", message)[1])
+    stated = float(re.search(r"about (\S+) nats above its minimum \(tol=1e-06\)", message)[1])
     optimum = objective(exact(C=0.01)[0].fit(X, Y), X, Y)
     # Two digits are printed, of an estimate by the curvature where the solver stopped.
     assert stated == pytest.approx(objective(model, X, Y) - optimum, rel=0.1)

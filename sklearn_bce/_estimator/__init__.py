@@ -1,4 +1,4 @@
-"""All that knows scikit-learn: the estimators, their fits and their predictions.
+"""The estimators, their fits and their predictions: the part of the package with scikit-learn.
 
 A module may import those listed above it:
 

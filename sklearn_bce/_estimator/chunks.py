@@ -1,4 +1,4 @@
-"""A fit to samples in parts: `fit_from_chunks`, and what it shares with the Dask estimator."""
+"""A fit to samples in parts: `fit_from_chunks`, and the steps shared with the Dask estimator."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class IteratedChunks:
         while (chunk := next(chunks, None)) is not None:
             sums = function(number, *self._checked(number, chunk))
             total = [a + b for a, b in zip(total, sums, strict=True)] if total else sums
-            number, chunk = number + 1, None  # free its memory before the next one is made
+            number, chunk = number + 1, None  # free the memory of the chunk before the next one
         if not total:
             raise ValueError("chunks() has returned no chunk.")
         self._n_passes += 1

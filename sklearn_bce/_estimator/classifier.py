@@ -48,7 +48,7 @@ class BCENeuronClassifier(
     C·S, so that equal parameters have the same minimum. The intercept is not penalised. All solvers
     use the gradient that the chain rule gives: ∂L/∂wⱼ = −(y−a)xⱼ and ∂L/∂b = −(y−a).
 
-    The default solver needs no scaled features: it finds the minimum of F whatever their units are.
+    Features need not be scaled for the default solver, which finds the minimum of F for any units.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ class BCENeuronClassifier(
         Inverse of the strength of the penalty, in (0, inf]. ``np.inf`` means no penalty.
     l1_ratio : float, default=0.0
         Proportion ρ of the L1 norm in the penalty, in [0, 1]. With a value above 0 the weights of
-        uninformative features become exactly 0; `l1_min_c` returns the C at which all are 0. The
-        penalty applies to the weights of the features in their own units. Therefore the minimum
-        depends on these units, unless C is infinite.
+        uninformative features become exactly 0; `l1_min_c` returns the largest C at which all
+        weights are 0. The penalty applies to the weights of the features in their own units.
+        Therefore the minimum depends on these units, unless C is infinite.
     fit_intercept : bool, default=True
         Whether to learn the intercept b. If False, b is 0.
     class_weight : dict, "balanced" or None, default=None
@@ -91,8 +91,8 @@ class BCENeuronClassifier(
         the fit does all ``max_iter`` iterations, and does not warn.
     early_stopping : bool, default=False
         Whether to end the fit when the mean loss on samples held out has not improved by more than
-        ``tol`` for ``n_iter_no_change`` iterations. The fit then keeps the weights with the least
-        such loss.
+        ``tol`` for ``n_iter_no_change`` iterations. The fitted weights are those with the least
+        mean loss on these samples.
     validation_fraction : float, default=0.1
         Fraction of the samples that ``early_stopping`` holds out, in (0, 1), if `fit` is called
         without ``X_val`` and ``y_val``. They are drawn with ``random_state``, with both classes in
@@ -107,9 +107,10 @@ class BCENeuronClassifier(
         examples.
     warm_start : bool, default=False
         Whether `fit` starts from the weights of the previous fit. "newton" with an L1 norm also
-        keeps what it knows about X, so that further fits to the same X with other values of C take
-        two or three passes each. "gd" and "sgd" continue after ``max_iter`` as if they had not
-        stopped, except that momentum, batch size and an integer ``random_state`` start anew.
+        keeps the curvature of F at the minimum, so that further fits to the same object X with
+        other values of C take two or three passes each. "gd" and "sgd" continue after ``max_iter``
+        as if the fit had not stopped, except that momentum, batch size and an integer
+        ``random_state`` start anew.
     random_state : int, RandomState instance or None, default=None
         Source of random numbers: for the split of ``early_stopping``, the order of the samples in
         "sgd" (one permutation for each pass), and the subsample of many rows from which "newton"
@@ -286,7 +287,7 @@ class BCENeuronClassifier(
 
         Raises
         ------
-        ValueError
+        ValueError, TypeError
             If a parameter is out of range, an argument is malformed, y does not have two classes,
             or the loss overflows. The estimator then keeps the attributes that it had before.
         KeyboardInterrupt
@@ -296,7 +297,7 @@ class BCENeuronClassifier(
         Warns
         -----
         ConvergenceWarning
-            If ``max_iter`` ended the fit; the message says how far F is from its minimum where that
+            If ``max_iter`` ended the fit; the message says how far F is from its minimum if that
             can be estimated. Also if C is infinite and the classes are separated, so that F has no
             minimum; the message names the features that separate them. There is no such warning if
             a callback ended the fit, or ``tol`` is 0.
@@ -341,7 +342,8 @@ class BCENeuronClassifier(
             Labels of the samples; numbers in [0, 1] if ``soft_targets=True``. Samples of one of the
             classes may be missing.
         classes : array-like of shape (2,), default=None
-            The two labels. Required in the first call, unless ``soft_targets=True``.
+            The two labels. Required in the first call, unless ``soft_targets=True``. None in later
+            calls means the labels of the first call.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, not negative; None means 1 for each sample. All may be 0.
 
@@ -353,7 +355,9 @@ class BCENeuronClassifier(
 
         Raises
         ------
-        ValueError
+        AttributeError
+            If ``solver`` is "newton" or "gd".
+        ValueError, TypeError
             If a parameter is out of range, an argument is malformed, the loss overflows, or
             ``early_stopping=True`` or ``class_weight="balanced"`` is set. The estimator then keeps
             the attributes that it had before.
@@ -365,8 +369,9 @@ class BCENeuronClassifier(
         """
         if self.early_stopping:
             raise ValueError(
-                "partial_fit does not support early_stopping=True: it does not see all samples at "
-                "once. Call it as long as a score on other samples improves."
+                "partial_fit does not support early_stopping=True, because it does not see all "
+                "samples at once. Instead, call partial_fit as long as a score on other samples "
+                "improves."
             )
         warn_of_ignored_l1_ratio(self.C, self.l1_ratio)
         with unchanged_on_error(self), one_blas_thread() as n_threads:

@@ -46,8 +46,8 @@ class Blocks:
             rows = X.chunks[0]
         elif not hasattr(X, "to_delayed"):
             raise TypeError(
-                f"X is {type(X).__name__}; it must be a Dask array or dataframe. For samples in "
-                "memory there is BCENeuronClassifier."
+                f"X is {type(X).__name__}; it must be a Dask array or dataframe. Use "
+                "BCENeuronClassifier for samples in memory."
             )
         n_blocks = number_of_blocks(X)
         X_blocks = _to_delayed(X)
@@ -167,7 +167,7 @@ def _block_sums(
     y: Any,
     sample_weight: Any,
 ) -> PartSums | None:
-    """Return the sums of one block, computed where the block is; None if it has no rows.
+    """Return the sums of one block, in the process that has the block; None if it has no rows.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The warnings and the errors of a fit that does not end at a minimum."""
+"""Warnings and errors of a fit: no minimum, no convergence, overflow, or an ignored parameter."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import BaseObjective
 from sklearn_bce._solvers import SOLVERS, Result, direction_of_separation, distance_from_minimum
 
-# A feature is named in the warning of separated classes if its entry in the separating direction
-# is at least this fraction of the largest one; entries below are rounding. [a choice]
+# Fraction of the largest entry of the separating direction from which on the feature of an entry is
+# named in the warning of separated classes; smaller entries are rounding. [a choice]
 NAMED_FRACTION = 1e-3
 # Most features that the warning of separated classes names, so that it stays legible. [a choice]
 MAX_NAMES = 5
@@ -32,7 +32,7 @@ def raise_for_overflow(solver: str, result: Result, C: float, learning_rate: flo
     solver : str
         Name of the solver.
     result : Result
-        Its result.
+        Result of the solver.
     C : float
         As given to the estimator.
     learning_rate : float or "auto"
@@ -91,7 +91,10 @@ def warn_of_end(
 def _warn_of_no_convergence(
     solver: str, result: Result, objective: BaseObjective, parameters: Parameters
 ) -> None:
-    """Warn that ``max_iter`` ended the fit, and say how far F is from its minimum; see above."""
+    """Warn that ``max_iter`` ended the fit, and say how far F is from its minimum, in nats.
+
+    The arguments are those of `warn_of_end`.
+    """
     patience = parameters.n_iter_no_change
     if parameters.early_stopping:
         state = (
@@ -103,7 +106,7 @@ def _warn_of_no_convergence(
         state = "with the objective not yet at its minimum"
         distance = distance_from_minimum(objective, result.w, result.b)
         if distance is not None:
-            state = f"with the objective about {distance:.2g} above its minimum"
+            state = f"with the objective about {distance:.2g} nats above its minimum"
         advice = SOLVERS[solver].advice
     warnings.warn(
         f"solver={solver!r} stopped after {result.n_iter} iterations of max_iter="
@@ -122,7 +125,8 @@ def _warn_of_separation(
 ) -> None:
     """Warn that F has no minimum, and name the features with the largest entries of a direction.
 
-    Along the direction, (n_features,), F decreases without end.
+    F decreases without end along the direction, of shape (n_features,). The other arguments are
+    those of `warn_of_end`.
     """
     size = np.abs(direction)
     found = np.flatnonzero(size >= NAMED_FRACTION * np.max(size))
@@ -135,9 +139,9 @@ def _warn_of_separation(
         end = f"max_iter={parameters.max_iter} was reached"
     warnings.warn(
         "Without a penalty (C=inf) the objective has no minimum: the classes, or some samples of "
-        "one and all of the other, are separated by a combination of these features, whose weights "
-        f"would grow for ever: {listed}{more}. solver={solver!r} has let them grow until {end}. "
-        "Choose a finite C, or leave the features out.",
+        "one and all of the other, are separated by a linear combination of some features, whose "
+        f"weights would grow for ever: {listed}{more}. solver={solver!r} ended when {end}. "
+        "Choose a finite C, or leave out these features.",
         ConvergenceWarning,
         stacklevel=level_of_the_caller(),
     )
@@ -156,7 +160,7 @@ def warn_of_ignored_l1_ratio(C: float, l1_ratio: float) -> None:
 def level_of_the_caller() -> int:
     """Return the ``stacklevel`` with which a warning points at the line that called this package.
 
-    The level counts from the function that calls this one.
+    The level counts from the function that calls `level_of_the_caller`.
     """
     frame, level = sys._getframe(1), 1
     while frame is not None and frame.f_globals["__name__"].split(".")[0] in OWN_PACKAGES:

@@ -1,7 +1,7 @@
 """A fit to samples in memory, and the steps that it shares with a fit to samples in parts.
 
-`prepare_fit` turns what the user gives into a `Task`; `run_fit` has a solver do the task, and sets
-the fitted attributes.
+`prepare_fit` checks the arguments of `fit` and returns a `Task`; `run_fit` runs the solver of the
+task, and sets the fitted attributes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sklearn_bce._solvers import SOLVERS, Result, StopReason, choose
 
 
 class Task(NamedTuple):
-    """What a solver is to minimise, from where, and what the fitted attributes need besides.
+    """The task of a solver: objective, start and parameters, and data for the fitted attributes.
 
     Attributes
     ----------
@@ -48,7 +48,8 @@ class Task(NamedTuple):
     dtype : dtype
         Type of the fitted weights: that of X, float32 or float64.
     given : GivenSamples
-        The samples given to `fit`, X and y converted; None each for samples in parts.
+        The samples given to `fit`, with X and y converted; X, y and sample_weight are None for
+        samples in parts.
     held_out : HeldOut or None
         Samples on which the loss is recorded; None means that there are none.
     feature_names : ndarray of shape (n_features,) or None
@@ -77,7 +78,7 @@ def prepare_fit(
     init: InitialWeights,
     n_threads: int,
 ) -> Task:
-    """Check what `BCENeuronClassifier.fit` is given, and return the task of the solver.
+    """Check the arguments of `BCENeuronClassifier.fit`, and return the task of the solver.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def prepare_fit(
     given : GivenSamples
         Samples to learn from.
     given_validation : GivenSamples
-        Samples to hold out; None each means that none are given.
+        Samples to hold out; X, y and sample_weight are None if none are given.
     init : InitialWeights
         Weights and intercept to start from.
     n_threads : int
@@ -150,14 +151,14 @@ def previous_weights(estimator: BaseEstimator) -> InitialWeights | None:
 def run_fit(
     estimator: BaseEstimator, task: Task, callbacks: Callbacks | None
 ) -> KeyboardInterrupt | None:
-    """Have the solver do the task, and set the fitted attributes of the estimator.
+    """Run the solver of the task, and set the fitted attributes of the estimator.
 
     Parameters
     ----------
     estimator : BCENeuronClassifier
         Its fitted attributes are replaced.
     task : Task
-        What `prepare_fit` has returned.
+        Result of `prepare_fit`.
     callbacks : Callbacks or None
         Callbacks to call; None means that there are none.
 
@@ -205,14 +206,14 @@ def run_fit(
 
 
 def run_solver(solver: str, task: Task, monitor: FitMonitor) -> Result:
-    """Return the solver's result, with the weights to keep; warn if it is not the minimum.
+    """Run a solver, and return its result with the weights to keep; warn if F is not minimal.
 
     Parameters
     ----------
     solver : str
         Name of the solver.
     task : Task
-        What it is to minimise, and from where.
+        Objective and start.
     monitor : FitMonitor
         Receives the progress of the solver.
 

@@ -17,7 +17,7 @@ from sklearn_bce.chain_rule import binary_cross_entropy, linear_output
 
 
 class HeldOut:
-    """Samples that the fit does not learn from, and the test whether the loss on them still falls.
+    """Samples that are not used for learning, and the test of whether their loss still falls.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def hold_out(
     Raises
     ------
     ValueError
-        If samples are to be set aside and are too few, not finite or without weight.
+        If samples are to be set aside, and are too few, not finite or of the total weight 0.
     """
     plateau = None
     if parameters.early_stopping:
@@ -121,8 +121,8 @@ def set_aside(
     Raises
     ------
     ValueError
-        If there are too few samples for the split, all of a part have the weight 0, or X of the
-        samples to hold out is not finite.
+        If there are too few samples for the split, the total weight of one of the two parts is 0,
+        or X of the samples to hold out is not finite.
     """
     rest, aside = train_test_split(
         np.arange(len(samples.y)),

@@ -129,8 +129,8 @@ def l1_min_c(
     gradient = problem.evaluate(theta).gradient[: X.shape[1]]
     if np.max(np.abs(gradient)) <= NEGLIGIBLE_GRADIENT:
         raise ValueError(
-            "No feature says anything about y: none is correlated with it, and all weights are 0 "
-            "at any C."
+            "No feature is correlated with y, so that all weights are 0 at any C and there is no "
+            "largest C."
         )
     return 1 / float(np.max(np.abs(gradient) / problem.penalty.l1))
 

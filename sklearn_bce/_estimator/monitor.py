@@ -1,4 +1,4 @@
-"""What happens while a solver runs: early stopping, callbacks, and the state to keep on Ctrl-C."""
+"""Monitoring of a solver while it runs: early stopping, callbacks, and the result on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sklearn_bce._solvers import Monitor, Result, StopReason, Weights
 
 @dataclass
 class Iteration:
-    """What is known of an iteration that has ended: a pass of gd or sgd, or a step of newton.
+    """Record of an iteration that has ended: a pass of gd or sgd, or a step of newton.
 
     Attributes
     ----------
     value : float
-        Entry of the loss curve: F in nats per unit of sample weight.
+        Entry of the loss curve: F, the mean loss plus the penalty, in nats.
     validation_loss : float
         Mean loss of the samples held out in nats; NaN if there are none.
     n_passes : float
@@ -62,12 +62,12 @@ class FitMonitor(Monitor):
         self._on_plateau = False
 
     def begin(self) -> None:
-        """Receive that an iteration begins; see `Monitor.begin`."""
+        """Note that an iteration begins; see `Monitor.begin`."""
         if self._callbacks is not None:
             self._callbacks.begin_iteration()
 
     def end(self, value: float, weights: Weights, n_passes: float) -> bool:
-        """Receive that an iteration has ended; see `Monitor.end`.
+        """Record an iteration that has ended, and return whether the fit ends; see `Monitor.end`.
 
         Raises
         ------
@@ -81,7 +81,7 @@ class FitMonitor(Monitor):
                 f"{len(self._iterations) + 1}: their features are too large."
             )
         last = self._iterations[-1] if self._iterations else None
-        # One append, so that a KeyboardInterrupt finds all of an iteration or nothing of it.
+        # One append, so that a KeyboardInterrupt cannot leave an iteration recorded in part.
         self._iterations.append(Iteration(value, loss, n_passes, weights))
         if last is not None and last is not self._best:
             last.weights = None
@@ -89,7 +89,7 @@ class FitMonitor(Monitor):
         return self._reaches_plateau(loss) | self._is_stopped_by_callback(weights)
 
     def _reaches_plateau(self, loss: float) -> bool:
-        """Return whether the loss of the samples held out has stopped falling; keep the best."""
+        """Return whether the loss of the samples held out has stopped falling; update the best."""
         if self._held_out is None or self._held_out.plateau is None:
             return False
         if self._best is None or loss < self._best.validation_loss:
@@ -117,8 +117,8 @@ class FitMonitor(Monitor):
         """Return the result with the weights to keep.
 
         With early stopping these are the weights with the least loss on the samples held out, and
-        the stop reason is `StopReason.EARLY_STOPPING` if that loss has stopped falling. Without,
-        the result is returned unchanged.
+        the stop reason is `StopReason.EARLY_STOPPING` if that loss has stopped falling. Without
+        early stopping, the result is returned unchanged.
 
         Parameters
         ----------
@@ -137,7 +137,7 @@ class FitMonitor(Monitor):
         return int(np.argmin([each.validation_loss for each in self._iterations])) + 1
 
     def validation_attributes(self) -> dict[str, Any]:
-        """Return the fitted attributes on the samples held out; an empty dict without such."""
+        """Return the fitted attributes about the samples held out; an empty dict if none are."""
         if self._held_out is None:
             return {}
         curve = [each.validation_loss for each in self._iterations]

@@ -61,11 +61,11 @@ class Parameters(NamedTuple):
 
     @classmethod
     def of(cls, estimator: BaseEstimator) -> Parameters:
-        """Return the parameters that the estimator has at the moment."""
+        """Return the present parameters of the estimator."""
         return cls(*(getattr(estimator, name) for name in cls._fields))
 
     def settings(self, random_state: Any, monitor: Monitor, path_state: Any = None) -> Settings:
-        """Return what a solver needs to know.
+        """Return the settings of a solver: those of the parameters that solvers use.
 
         Parameters
         ----------

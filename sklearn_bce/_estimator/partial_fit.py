@@ -1,4 +1,4 @@
-"""One pass of sgd over one chunk of a stream: what `BCENeuronClassifier.partial_fit` does."""
+"""`BCENeuronClassifier.partial_fit`: one pass of sgd over one chunk of a stream of samples."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ def checked_classes(classes: Any, known: NDArray[Any] | None) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        If both are None, the number of classes is not two, or ``classes`` are not the known ones.
+        If both arguments are None, the number of classes is not two, or ``classes`` differs from
+        ``known``.
     """
     if classes is None:
         if known is None:
@@ -127,10 +128,11 @@ def checked_classes(classes: Any, known: NDArray[Any] | None) -> NDArray[Any]:
 
 
 def stream_of(estimator: BaseEstimator, n_features: int) -> Stream:
-    """Return a stream that continues from the estimator's weights; from zeros if it is unfitted.
+    """Return the stream from which `partial_fit` continues.
 
-    It continues from the stream of the previous chunk if ``coef_`` and ``intercept_`` are still
-    those of that chunk; if they are not, from these attributes, with a new generator.
+    If ``coef_`` and ``intercept_`` are still those of the previous chunk, the stream is a copy of
+    the stream of that chunk. If they were set since, it starts from these attributes with a new
+    generator of random numbers. If the estimator is unfitted, it starts from zeros.
 
     Parameters
     ----------
@@ -163,8 +165,8 @@ def learn_chunk(stream: Stream, samples: Samples, parameters: Parameters, n_thre
     Parameters
     ----------
     stream : Stream
-        Where to start; changed to where the pass ends. Samples whose weights are all 0 change
-        nothing.
+        Start of the pass; its attributes are set to those at the end of the pass. Samples whose
+        weights are all 0 change nothing.
     samples : Samples
         The samples of the chunk.
     parameters : Parameters

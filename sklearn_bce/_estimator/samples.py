@@ -1,4 +1,4 @@
-"""X, y and sample_weight as one record: as a user gives them, and as the objective needs them."""
+"""X, y and sample_weight as one record: as given by the user, and as used by the objective."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class GivenSamples(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """Samples as the objective needs them.
+    """Samples as the objective uses them.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Samples(NamedTuple):
     y : ndarray of shape (n_samples,), float64
         Targets in [0, 1].
     sample_weight : ndarray of shape (n_samples,), float64
-        Weights s, those of the classes included; a broadcast scalar where all are 1.
+        Weights s, with the class weights included; a broadcast scalar (stride 0) if all are 1.
     """
 
     X: Any
@@ -52,7 +52,7 @@ class Samples(NamedTuple):
     sample_weight: Vector
 
     def of_rows(self, rows: NDArray[np.intp]) -> Samples:
-        """Return copies of the samples with the given indices, in their order."""
+        """Return copies of the samples with the given indices, in the order of the indices."""
         uniform = self.sample_weight.strides == (0,)
         one = np.broadcast_to(1.0, len(rows))
         return Samples(self.X[rows], self.y[rows], one if uniform else self.sample_weight[rows])

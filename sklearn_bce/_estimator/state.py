@@ -29,12 +29,14 @@ class FittedAttribute(NamedTuple):
     Attributes
     ----------
     name : str
-        Its name; public without a leading underscore.
+        Name of the attribute; public if it has no leading underscore.
     cleared : bool, default=False
-        Whether the next fit may leave it out, and so has to delete it. False where each `fit` and
-        `partial_fit` sets it again, and for what scikit-learn sets and deletes as it checks X.
+        Whether the next fit deletes the attribute before it sets its own. False for attributes that
+        each `fit` and `partial_fit` sets, and for those that scikit-learn sets or deletes when it
+        checks X.
     pickled : bool, default=True
-        False for what is valid in this process only.
+        Whether a pickle contains the attribute. False for values that are valid in this process
+        only.
     """
 
     name: str
@@ -65,14 +67,14 @@ PUBLIC_NAMES = tuple(each.name for each in FITTED_ATTRIBUTES if not each.name.st
 
 @dataclass
 class Stream:
-    """What `partial_fit` keeps from one chunk to the next, besides the public attributes.
+    """State of `partial_fit` between two chunks, in addition to the public attributes.
 
-    A pickle contains it as a dict of these fields.
+    A pickle contains the state as a dict of these fields.
 
     Attributes
     ----------
     w : ndarray of shape (n_features,), float64
-        Weights; ``coef_`` is this rounded to the dtype of X.
+        Weights; ``coef_`` has the same numbers rounded to the dtype of X.
     b : float
         Intercept.
     total_weight : float
@@ -95,16 +97,16 @@ class Stream:
         return replace(self)
 
     def has_weights(self, coef: NDArray[Any], intercept: NDArray[Any]) -> bool:
-        """Return whether w and b, rounded to the dtype of ``coef_``, are these attributes.
+        """Return whether ``coef_`` and ``intercept_`` are w and b, rounded to their dtype.
 
-        False means that the attributes were set since the last chunk, by a fit or by the user.
+        False means that these attributes were set since the last chunk, by a fit or by the user.
         """
         same = np.array_equal(self.w.astype(coef.dtype), coef[0])
         return same and coef.dtype.type(self.b) == intercept[0]
 
 
 class PickleMixin:
-    """Pickles of an estimator: the version is added, and what is valid in one process is left out.
+    """Pickles of an estimator: with the version, without attributes valid in one process only.
 
     Pickles and copies go through `__getstate__` and `__setstate__`, in every format (pickle,
     joblib, skops).
@@ -137,7 +139,7 @@ class PickleMixin:
             warnings.warn(
                 f"This {type(self).__name__} was saved by sklearn_bce "
                 f"{saved_by or 'another version'}, and is loaded by {__version__}: "
-                "what it predicts may differ. Fit and save it again with this version.",
+                "its predictions may differ. Fit and save the estimator again with this version.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -171,8 +173,8 @@ def replace_fit_state(estimator: BaseEstimator, fitted: dict[str, Any]) -> None:
     estimator : BCENeuronClassifier
         Changed.
     fitted : dict
-        Values of the attributes in `FITTED_ATTRIBUTES`, by name, without those of the features.
-        None leaves an attribute unset.
+        Values of the attributes in `FITTED_ATTRIBUTES`, by name, without ``n_features_in_`` and
+        ``feature_names_in_``. An attribute with the value None is not set.
     """
     clear_fit_state(estimator)
     vars(estimator).update({name: value for name, value in fitted.items() if value is not None})
@@ -215,14 +217,14 @@ def weight_attributes(
 
 
 def result_attributes(solver: str, result: Result) -> dict[str, Any]:
-    """Return the attributes that describe how the solver reached its result, besides the weights.
+    """Return the fitted attributes that describe the run of the solver: all but the weights.
 
     Parameters
     ----------
     solver : str
         Name of the solver.
     result : Result
-        Its result.
+        Result of the solver.
     """
     return {
         "n_iter_": result.n_iter,

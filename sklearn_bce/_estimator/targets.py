@@ -15,11 +15,11 @@ from sklearn_bce._kernels import Vector
 
 SOFT_CLASSES = np.array([0, 1])  # `classes_` of an estimator with soft_targets=True
 SOFT_CLASSES.setflags(write=False)
-ONLY_BINARY = "Only binary classification is supported."  # scikit-learn's checks look for this
+ONLY_BINARY = "Only binary classification is supported."  # scikit-learn's checks require it
 
 
 class TargetEncoder(NamedTuple):
-    """Turns targets and sample weights, as a user gives them, into those of the objective.
+    """Converts targets and sample weights as given by the user to those of the objective.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class TargetEncoder(NamedTuple):
     def encode(
         self, y: NDArray[Any], sample_weight: Vector, name: str = "y"
     ) -> tuple[Vector, Vector]:
-        """Return targets in [0, 1], and sample weights that include those of the classes.
+        """Return targets in [0, 1], and sample weights multiplied by the class weights.
 
         Parameters
         ----------
@@ -64,6 +64,7 @@ class TargetEncoder(NamedTuple):
         )
 
     def _encode_targets(self, y: NDArray[Any], name: str) -> Vector:
+        """Return targets in [0, 1]; see `encode`."""
         if self.soft_targets:
             return checked_soft_targets(y)
         _raise_if_continuous(y)
@@ -182,7 +183,7 @@ def checked_sample_weight(X: Any, sample_weight: Any, allow_all_zero: bool = Fal
     ------
     ValueError
         If a weight or the sum of the weights is not finite, a weight is negative, the number of
-        weights is not n_samples, or all are 0 and may not be.
+        weights is not n_samples, or all weights are 0 and ``allow_all_zero`` is False.
     """
     if sample_weight is None:
         return np.broadcast_to(1.0, X.shape[0])
@@ -282,9 +283,9 @@ def apply_class_weight(
 ) -> tuple[Vector, Vector]:
     """Return targets and sample weights with which each class has its own weight.
 
-    A soft target y stands for a sample of class 1 with weight y and one of class 0 with weight
-    1 − y. Class weights c of class 1 and d of class 0 make their sum t = cy + d(1 − y), and the
-    part of class 1 in it cy/t; the result is y ← cy/t and s ← st.
+    A soft target y stands for a sample of class 1 with weight y and a sample of class 0 with weight
+    1 − y. With class weights c of class 1 and d of class 0, the sum of the two weights is
+    t = cy + d(1 − y), and the fraction of class 1 is cy/t. The result is y ← cy/t and s ← st.
 
     Parameters
     ----------

@@ -1,12 +1,14 @@
-"""The objective F: its value, gradient and curvature, wherever the samples lie.
+"""The objective F, mean loss plus penalty: its value, gradient and curvature.
+
+The samples are in memory or in parts. A module may import those listed above it:
 
 - ``penalty``: the penalty on the weights: value, gradient, proximal step.
-- ``rows``: products with rows of X: all that dense and sparse samples differ in.
+- ``rows``: products with rows of X, for dense and for sparse X.
 - ``scaling``: coordinates in which columns are centred and scaled, and the moments that give them.
-- ``base``: the contract between objectives and solvers, and what all objectives share.
-- ``ray``: F on a ray: by outputs that are held, or by passes over the samples.
-- ``design``: the samples in those coordinates: a view of X, or a copy of small data.
+- ``base``: the contract between objectives and solvers, and the base class of all objectives.
+- ``ray``: F on a ray, from linear outputs in memory or by passes over the samples.
+- ``design``: the samples in centred and scaled coordinates: a view of X, or a copy of small data.
 - ``in_memory``: F over samples in memory.
-- ``partitioned``: F over samples elsewhere, in parts.
-- ``summary``: what must be known of samples in parts before a fit, in one pass.
+- ``partitioned``: F over samples in parts: chunks of a file, or partitions on other machines.
+- ``summary``: size, classes and random samples of samples in parts, from one pass before a fit.
 """

@@ -1,11 +1,13 @@
-"""What every objective has in common, and the contract between objectives and solvers.
+"""The contract between objectives and solvers, and the base class of all objectives.
 
-- `Objective`: the contract: what a solver may ask of F, wherever the samples lie.
+F(θ) is the mean loss of the samples plus the penalty, as a function of the coordinates θ.
+
+- `Objective`: the contract: the methods of F that solvers call.
 - `Ray`: the contract for F along a direction.
 - `Evaluation`: F and its derivatives at one θ.
-- `PassCounter`: how many times the samples have been read.
-- `DataSize`: how much there is of the samples, which is what passes cost.
-- `BaseObjective`: coordinates, penalty and pass counter, which all objectives share.
+- `PassCounter`: the number of times that the samples have been read.
+- `DataSize`: the numbers of samples and of stored values, which decide what a pass costs.
+- `BaseObjective`: coordinates, penalty and pass counter, which all objectives have.
 """
 
 from __future__ import annotations
@@ -32,45 +34,54 @@ SUM_ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 
 
 class PassCounter:
-    """Counts how often the samples are read; one counter serves F in all its coordinates.
+    """Counts how often the samples are read.
+
+    Objectives that are the same F in different coordinates share one counter.
+
+    Parameters
+    ----------
+    total : float, default=0.0
+        Passes to begin with.
 
     Attributes
     ----------
     total : float
-        Passes so far. Reading a sample of the rows counts by its fraction of them.
+        Passes so far. Reading a subset of the rows counts as their fraction of all rows.
     """
 
     def __init__(self, total: float = 0.0) -> None:
         self.total = total
 
     def add(self, passes: float = 1.0) -> None:
-        """Count passes over all rows; changes self."""
+        """Add a number of passes over all rows to ``total``; changes self."""
         self.total += passes
 
 
 @dataclass(slots=True, eq=False)
 class Evaluation:
-    """F at one θ, with what its neighbourhood can be computed from.
+    """F and its derivatives at one θ.
 
-    Arrays of length n_samples belong to the objective that made them: a solver hands them back to
-    that objective and does not compute with them, as they may lie on a device.
+    Arrays of length n_samples belong to the objective that made them: a solver passes them back to
+    that objective and does not compute with them, because they may be in the memory of a device.
 
     Attributes
     ----------
     theta : ndarray of shape (size,), float64
-        The coordinates of the place.
+        θ.
     value : float
-        F, in nats per unit of sample weight.
+        F, the mean loss plus the penalty, in nats.
     gradient : ndarray of shape (size,), float64, or None
         Gradient of the smooth part of F; None if only the value was asked for.
     z : array of length n_samples or None
-        Linear outputs; None if the objective does not hold them.
-    curvature : array of length n_samples, or what stands for it, or None
-        p a(1−a), each sample's own curvature; None if only the value was asked for.
+        Linear outputs of the samples; None if the objective does not keep outputs in memory.
+    curvature : array of length n_samples, `PartCurvature` or None
+        Second derivative p a(1−a) of each sample's term in its output; a `PartCurvature` for
+        samples in parts; None if only the value was asked for.
     hessian : ndarray of shape (size, size), float64, or None
-        ∂²F/∂θ² of the smooth part, if it was asked for and has not been taken.
+        ∂²F/∂θ² of the smooth part; None if the matrix was not asked for, or `take_hessian` has been
+        called.
     diagonal : ndarray of shape (size,), float64, or None
-        The diagonal of ∂²F/∂θ², if that or the matrix was asked for.
+        The diagonal of ∂²F/∂θ²; None if neither the diagonal nor the matrix was asked for.
     """
 
     theta: Vector
@@ -82,14 +93,17 @@ class Evaluation:
     diagonal: Vector | None = None
 
     def take_hessian(self) -> NDArray[np.float64] | None:
-        """Return the matrix and give it up: the caller may overwrite it; None if there is none."""
+        """Return ``hessian`` and set the attribute to None, so that the caller may overwrite it.
+
+        Return None if there is no matrix.
+        """
         hessian, self.hessian = self.hessian, None
         return hessian
 
 
 @dataclass(frozen=True)
 class DataSize:
-    """The size of samples X: what passes over them cost.
+    """The size of the samples X, from which the cost of a pass is estimated.
 
     Attributes
     ----------
@@ -98,11 +112,12 @@ class DataSize:
     dtype : dtype
         float32 or float64.
     storage : {"dense", "csr", "partitioned"}
-        How the samples are read: an array, a CSR matrix, or parts that are brought one by one.
+        How the samples are stored: as an array, as a CSR matrix, or in parts.
     n_stored : float
-        Number of stored values.
+        Number of stored values: all elements of an array, those stored in a CSR matrix.
     n_pairs : float
-        Number of ordered pairs of values stored in the same row.
+        Number of ordered pairs of values stored in the same row, each value also paired with
+        itself.
     """
 
     n_samples: int
@@ -120,7 +135,7 @@ class DataSize:
         return cls(X.shape[0], X.dtype, "csr", float(X.nnz), float(lengths @ lengths))
 
     def __add__(self, other: DataSize) -> DataSize:
-        """Return the size of both sets of samples, as parts of one."""
+        """Return the size of both sets of samples together; its storage is "partitioned"."""
         return DataSize(
             self.n_samples + other.n_samples,
             np.promote_types(self.dtype, other.dtype),
@@ -133,31 +148,34 @@ class DataSize:
 class Ray(Protocol):
     """F on the ray θ + t·d, t >= 0, from an evaluation at θ along a direction d.
 
-    An objective that holds outputs z knows them everywhere on the ray once Z·d is known, so that
-    values and derivatives along the ray read no X.
+    If an objective keeps the outputs z in memory and Z·d is known, z + t·Zd are the outputs at
+    every point of the ray: values and derivatives along the ray then take no pass over X.
     """
 
     def evaluate(self, t: float, *, hessian: bool = False, diagonal: bool = False) -> Evaluation:
-        """Return the evaluation at t, in one pass."""
+        """Return the evaluation at θ + t·d, in one pass; see `Objective.evaluate`."""
 
     def evaluate_value(self, t: float) -> Evaluation | None:
-        """Return the evaluation at t without derivatives; None if that would take a pass."""
+        """Return the evaluation at θ + t·d without derivatives; None if it would take a pass."""
 
     def value(self, t: float) -> float:
-        """Return F at t, in nats."""
+        """Return F(θ + t·d), in nats."""
 
     def exact_step_length(self) -> float:
-        """Return the t where F is least, to a few percent; 1 if a search takes passes."""
+        """Return the t that minimises F, to a few percent; 1 if a search would take passes."""
 
     def distant_step_length(self) -> float | None:
-        """Return the t where F is least, however far; None if F does not fall along d."""
+        """Return the t that minimises F, which may be very large; None if F does not fall along d.
+
+        An objective for which a search would take passes returns a fixed large t.
+        """
 
     def max_halvings(self, decrement: float) -> int:
-        """Return how often a step with this squared Newton decrement may be halved."""
+        """Return how often a step may be halved, given its squared Newton decrement in nats."""
 
 
 class Objective(Protocol):
-    """What a solver may ask of F(θ) = mean loss + penalty, wherever the samples lie.
+    """F(θ) = mean loss + penalty, for samples in memory or in parts: the methods solvers call.
 
     An objective that cannot do something says so by returning None, so that solvers do not ask
     which kind of objective they have. Outputs are arrays of length n_samples, which the objective
@@ -169,13 +187,13 @@ class Objective(Protocol):
     Attributes
     ----------
     penalty : Penalty
-        In the units of ``coordinates``.
+        The penalty, in the units of ``coordinates``.
     coordinates : Coordinates
-        What θ means.
+        Shift and scale that relate θ to the user's weights and intercept.
     data_size : DataSize
-        How much there is of the samples.
+        Size of the samples.
     passes : PassCounter
-        Counts the passes of this objective in all its coordinates.
+        Counts the passes over the samples; shared with F in other coordinates.
     log_odds : float
         The user's intercept if all weights are 0, at the minimum; 0 without an intercept.
     has_row_space : bool
@@ -205,19 +223,37 @@ class Objective(Protocol):
     def evaluate(
         self, theta: Vector, z: Any = None, *, hessian: bool = False, diagonal: bool = False
     ) -> Evaluation:
-        """Return F and its gradient at θ and, if asked for, its curvature, in one pass."""
+        """Return F, its gradient and, on request, its curvature at θ, in one pass.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (size,), float64
+            θ; kept in the result, not copied.
+        z : array of length n_samples or None, default=None
+            Linear outputs at θ, kept in the result; None means that they are not known.
+        hessian : bool, default=False
+            Whether to form the matrix of second derivatives.
+        diagonal : bool, default=False
+            Whether to form the diagonal of that matrix.
+        """
 
     def value_at(self, theta: Vector, z: Any = None) -> float:
         """Return F at θ, in nats; without a pass if the outputs z at θ are given."""
 
     def curvature_product(self, point: Evaluation, vector: Vector) -> tuple[Vector, Any]:
-        """Return ∂²F/∂θ²·vector, and Z·vector or None if outputs are not held, in one pass."""
+        """Return ∂²F/∂θ²·vector, of shape (size,), and Z·vector, in one pass.
+
+        Z·vector is None if the objective does not keep outputs in memory.
+        """
 
     def curvature_matrix(self, point: Evaluation, subset: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return the rows and columns of ∂²F/∂θ² in a subset of the coordinates, in one pass."""
+        """Return the rows and columns of ∂²F/∂θ² with the n indices in the subset, in one pass.
+
+        The result has shape (n, n). The indices are ascending.
+        """
 
     def curvature_diagonal(self, point: Evaluation) -> Vector:
-        """Return the diagonal of ∂²F/∂θ², in one pass."""
+        """Return the diagonal of ∂²F/∂θ², of shape (size,), in one pass."""
 
     def curvature_bound(self) -> Any:
         """Return the largest curvature of each loss anywhere, as `Evaluation.curvature` has it."""
@@ -228,17 +264,22 @@ class Objective(Protocol):
     # ----- along a direction -----
 
     def ray(self, point: Evaluation, vector: Vector, z_direction: Any = None) -> Ray:
-        """Return F on the ray from the point along the vector; ``z_direction`` is Z·vector."""
+        """Return F on the ray from the point along the vector.
+
+        ``z_direction`` is Z·vector, or None if it is not known.
+        """
 
     def ray_through(self, before: Evaluation, after: Evaluation) -> Ray:
-        """Return F on the ray from ``after``, in the direction that led there from ``before``."""
+        """Return F on the ray from ``after`` along the difference of ``after`` and ``before``."""
 
     def leaves_model_region(
         self, before: Evaluation, after: Evaluation, decrement: float
     ) -> bool | None:
-        """Return whether a step owes some of its decrement to curvature that it leaves behind.
+        """Return whether the curvature of a sample changes much between two points.
 
-        None if outputs are not held, so that the answer is not known.
+        Samples count if their outputs change so much that their curvature cannot be the same after
+        the step, and if the decrement, the squared Newton decrement of the step, is in part due to
+        their curvature. None if the objective does not hold outputs.
         """
 
     # ----- outputs -----
@@ -258,10 +299,10 @@ class Objective(Protocol):
     # ----- other objectives -----
 
     def in_coordinates(self, coordinates: Coordinates) -> Objective:
-        """Return the same F, of the user's coordinates, in others."""
+        """Return F in other coordinates, given that F is in the user's coordinates now."""
 
     def standardised(self) -> Objective:
-        """Return the same F, of the user's coordinates, in those of centred and scaled columns."""
+        """Return F in coordinates of centred and scaled columns, given F in the user's."""
 
     def dominating_penalty_coordinates(self, random_state: Any) -> Coordinates | None:
         """Return near-standard coordinates in which the penalty outweighs the loss everywhere.
@@ -288,16 +329,16 @@ class Objective(Protocol):
 
 
 class BaseObjective:
-    """A loss plus a penalty, as a function of θ.
+    """Base class of F, the mean loss plus the penalty as a function of θ.
 
     Parameters
     ----------
     penalty : Penalty
-        In the units of ``coordinates``.
+        The penalty, in the units of ``coordinates``.
     coordinates : Coordinates
-        What θ means.
+        Shift and scale that relate θ to the user's weights and intercept.
     passes : PassCounter, default=None
-        The counter to go on with; None means a new one.
+        Counter of passes, to which passes are added; None means a new counter.
     """
 
     def __init__(
@@ -313,59 +354,77 @@ class BaseObjective:
 
     @property
     def n_passes(self) -> float:
-        """How many times the samples have been read; see `PassCounter`."""
+        """Number of times that the samples have been read; see `PassCounter`."""
         return self.passes.total
 
     @property
     def null_intercept(self) -> float:
-        """The user's intercept from which a fit starts that is given no weights.
+        """The user's intercept from which a fit starts if no weights are given.
 
-        With an L1 norm all weights of the minimum may be 0: the log-odds are its intercept then.
-        Without, Newton's method needs no damping from 0, and does from the log-odds.
+        With an L1 norm the start is the minimum over the intercept at w = 0, the log-odds, because
+        all weights may be 0 at the minimum of F. Without an L1 norm the start is 0: Newton's whole
+        steps converge from 0, and may have to be halved from the log-odds.
         """
         return 0.0 if self.penalty.is_smooth else self.log_odds
 
     def momentum(self, n_steps: int) -> float:
-        """Return the momentum of accelerated proximal gradient descent after so many steps.
+        """Return the momentum of accelerated proximal gradient descent after n_steps steps.
 
-        Without an L1 norm it is 0: gradient descent is then the plain update of the derivation.
+        Without an L1 norm the momentum is 0: gradient descent is then the update of the derivation,
+        without acceleration.
         """
         return 0.0 if self.penalty.is_smooth else n_steps / (n_steps + 3)
 
     def evaluate_start(self, theta: Vector, **derivatives: bool) -> Evaluation:
-        """Return the evaluation at θ; if all weights are 0 the outputs are known without X."""
+        """Return the evaluation at θ, in one pass.
+
+        If all weights are 0, every linear output is the intercept and is not computed from X. The
+        keyword arguments are ``hessian`` and ``diagonal`` of `Objective.evaluate`.
+        """
         intercept = float(np.sum(theta[self.n_features :]))
         known = not np.any(theta[: self.n_features])
         z = self.constant_outputs(intercept) if known else None
         return self.evaluate(theta, z, **derivatives)
 
     def directional_derivative(self, point: Evaluation, vector: Vector) -> float:
-        """Return the derivative of F at the point in the direction of the vector."""
+        """Return the right derivative of F(θ + t·vector) in t at t = 0, in nats, with the L1 norm.
+
+        θ is that of the point.
+        """
         du = vector[: self.n_features]
         of_penalty = self.penalty.directional_derivative(point.theta[: self.n_features], du)
         return float(point.gradient @ vector) + of_penalty
 
     def diagonal_preconditioner(self, point: Evaluation) -> Vector:
-        """Return the diagonal of ∂²F/∂θ² for features that do not go along with the curvature.
+        """Return an estimate of the diagonal of ∂²F/∂θ², of shape (size,), without a pass.
 
-        This holds in standard coordinates, where the mean square of each column is 1. It takes no
-        pass.
+        The estimate is exact if the squares of the features are not correlated with the curvature
+        of the samples, in standard coordinates, in which the mean square of each column is 1.
         """
         diagonal = np.full(self.coordinates.size, self.total_curvature(point))
         return self._add_penalty_curvature(diagonal)
 
     def total_curvature(self, point: Evaluation) -> float:
-        """Return Σ p a(1−a)."""
+        """Return Σ p a(1−a) over the samples, with weights p of sum 1."""
         return float(np.sum(point.curvature))
 
     def penalty_dominates(self) -> bool:
-        """Return whether λ is at least the curvature of the loss, in every standard coordinate."""
+        """Return whether every λ is at least 1/4, the most that the curvature of the loss can be.
+
+        This bound holds in standard coordinates, in which the mean square of each column is 1.
+        """
         return float(np.min(self.penalty.curvature_diagonal(self.n_features))) >= LARGEST_SLOPE
 
     def _add_penalty_curvature(self, diagonal: Vector, features: Any = slice(None)) -> Vector:
-        """Add λ of the given features to a diagonal of the loss's curvature, in place; return it.
+        """Add λ of the given features to a diagonal, in place, and return the diagonal.
 
-        The diagonal may end with an entry for the intercept, which has no penalty.
+        Parameters
+        ----------
+        diagonal : ndarray of shape (n,) or (n + 1,)
+            Diagonal of the curvature of the loss; changed. A last entry for the intercept, which
+            has no penalty, is left as it is.
+        features : slice or ndarray of shape (n,), default=slice(None)
+            Indices of the features; the default means all.
         """
         of_penalty = self.penalty.curvature_diagonal(self.n_features)[features]
         diagonal[: len(of_penalty)] += of_penalty

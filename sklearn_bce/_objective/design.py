@@ -1,7 +1,7 @@
-"""Products with Z = [(X − μ)/σ, 1], the samples in the working coordinates, by blocks of rows.
+"""Products with Z = [(X − μ)/σ, 1], the centred and scaled samples, by blocks of rows.
 
-`Design` has two kinds of Z: X itself, where shift and scale are applied to the products, and a
-standardised copy of dense data that fit into the cache (`design_of`).
+`Design` multiplies with blocks of X, and applies shift μ and scale σ to the products. `design_of`
+makes a standardised copy of dense data that fit into the cache, and a `Design` of that copy.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from sklearn_bce._objective.rows import (
 )
 from sklearn_bce._objective.scaling import MAX_OFF_CENTRE, Coordinates
 
-# Least and largest scale σ of a column for which products, and not rows, are divided by σ. Their
-# squares are then within two thirds of the exponents of the dtype (10**±308, 10**±38), which leaves
-# one third for the weights and the number of the samples that are summed.
+# Least and largest scale σ of a column for which products are divided by σ; otherwise rows are. The
+# square of a scale within these limits uses at most two thirds of the exponents of the dtype
+# (10**±308, 10**±38), which leaves one third for the weights and the number of samples in a sum.
 SAFE_SCALES = {np.dtype(np.float64): (1e-100, 1e100), np.dtype(np.float32): (1e-12, 1e12)}
 
 
@@ -47,11 +47,11 @@ def design_of(X: Any, coordinates: Coordinates) -> Design:
 
 
 class Design:
-    """Z = [(X − μ)/σ, 1] by way of X: products with blocks of X, which are shifted and scaled.
+    """Products with Z = [(X − μ)/σ, 1], from products with blocks of X that are shifted and scaled.
 
-    Where a mean is so many deviations from 0, or a scale so extreme, that the products would lose
-    precision or overflow, dense blocks are standardised one by one, and the columns of a sparse X
-    are standardised in a copy.
+    If a mean is so many deviations from 0, or a scale so extreme, that the products would lose
+    precision or overflow, dense blocks are standardised one by one before the products, and the
+    columns of a sparse X are standardised in a copy.
 
     Parameters
     ----------

@@ -8,8 +8,8 @@ and in the working coordinates θ of `scaling`, with Z = [(X − μ)/σ, 1], the
 
     gradient  Zᵀ p(a − y) + λu          curvature  Zᵀ diag(p a(1−a)) Z + diag(λ)         p = s/S
 
-Gradient and curvature are those of the smooth part, which is all but the L1 norm. `design` makes
-the products with Z. Only this module divides by S.
+Gradient and curvature are those of the smooth part of F, without the L1 norm. The module `design`
+computes the products with Z. Only this module divides by S.
 """
 
 from __future__ import annotations
@@ -78,29 +78,29 @@ class InMemoryObjective(BaseObjective):
     Parameters
     ----------
     X : ndarray or CSR of shape (n_samples, n_features), float32 or float64
-        Samples; never copied or changed. Elements of an array must be finite: the first pass raises
-        `NotFiniteError` if they are not, so that the check takes no pass of its own.
+        Samples; never copied or changed. The first pass over an array also checks that its elements
+        are finite, and raises `NotFiniteError` if one is not.
     y : ndarray of shape (n_samples,), float64
         Targets in [0, 1].
     sample_weight : ndarray of shape (n_samples,), float64
-        Weights s, at least 0, with a positive sum; may be a broadcast scalar.
+        Weights s, at least 0, with a positive sum; may be a broadcast scalar (stride 0).
     penalty : Penalty
-        In the units of ``coordinates``.
+        The penalty, in the units of ``coordinates``.
     coordinates : Coordinates
-        What θ means.
+        Shift and scale that relate θ to the user's weights and intercept.
     n_threads : int, default=1
         Most threads that a pass over a large X may use.
     total_weight : float, default=None
         S, if the samples are part of a larger set; None means the sum of ``sample_weight``.
     passes : PassCounter, default=None
-        The counter to go on with; None means a new one.
+        Counter of passes, to which passes are added; None means a new counter.
 
     Attributes
     ----------
     total_weight : float
-        S.
+        S, the divisor of the sample weights.
     normalised_weight : ndarray of shape (n_samples,), float64
-        p = s/S; a broadcast scalar if ``sample_weight`` is one.
+        p = s/S; a broadcast scalar (stride 0) if ``sample_weight`` is one.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class InMemoryObjective(BaseObjective):
         self.n_threads = n_threads
         self.total_weight = float(np.sum(sample_weight)) if total_weight is None else total_weight
         self._known_finite = issparse(X)
-        # A broadcast scalar stays one, and costs no memory.
+        # From a broadcast scalar another one is made, which takes no memory.
         uniform = sample_weight.strides == (0,)
         p = (sample_weight[0] if uniform else sample_weight) / self.total_weight
         self.normalised_weight = np.broadcast_to(p, len(y))
@@ -146,13 +146,29 @@ class InMemoryObjective(BaseObjective):
         n_threads: int = 1,
         total_weight: float | None = None,
     ) -> InMemoryObjective:
-        """Return F as a function of the user's (w, b); see the class for the arguments.
+        """Return F as a function of the user's (w, b).
 
-        If the samples are a part of others, of which the penalty is shared out to these by their
-        weights, ``total_weight`` is that of all.
+        A float32 X of at most ``LARGE_ELEMENTS`` elements is converted to float64: passes take the
+        same time, and are more precise.
 
-        A float32 X of no great size is computed with in float64: the time is the same, and the
-        result is exact.
+        Parameters
+        ----------
+        X, y, sample_weight, n_threads
+            As for `InMemoryObjective`.
+        C : float
+            Inverse of the strength of the penalty, in (0, inf].
+        l1_ratio : float
+            Proportion ρ of the L1 norm in the penalty, in [0, 1].
+        fit_intercept : bool
+            Whether θ has an entry for the intercept.
+        total_weight : float, default=None
+            S in the penalty, if the samples are part of a larger set; None means the sum of
+            ``sample_weight``. The losses are divided by the sum of ``sample_weight`` in both cases.
+
+        Raises
+        ------
+        ValueError
+            If 1/(C·S) overflows.
         """
         if X.dtype == np.float32 and X.size <= LARGE_ELEMENTS:
             X = X.astype(np.float64)
@@ -162,14 +178,18 @@ class InMemoryObjective(BaseObjective):
         return cls(X, y, sample_weight, penalty, coordinates, n_threads)
 
     def standardised(self) -> InMemoryObjective:
-        """Return the same F, of the user's coordinates, in those of centred and scaled columns."""
+        """Return F in coordinates of centred and scaled columns, given F in the user's.
+
+        That takes one pass, for mean and deviation of the columns. The result shares the pass
+        counter.
+        """
         fit_intercept = self.coordinates.fit_intercept
         coordinates = standard_coordinates(self.X, self.normalised_weight, fit_intercept)
         self.passes.add()
         return self.in_coordinates(coordinates)
 
     def in_coordinates(self, coordinates: Coordinates) -> InMemoryObjective:
-        """Return the same F, of the user's coordinates, in others; it shares the pass counter."""
+        """Return F in other coordinates, given F in the user's; both share the pass counter."""
         other = InMemoryObjective(
             self.X,
             self.y,
@@ -184,20 +204,22 @@ class InMemoryObjective(BaseObjective):
         return other
 
     def on_one_thread(self) -> InMemoryObjective:
-        """Return the same F, summed by one thread: in one order, however many threads there are."""
+        """Return a copy of F whose passes use one thread, so that sums have one order of terms."""
         other = copy(self)
         other.n_threads = 1
         return other
 
     def of_rows(self, rows: NDArray[np.intp], factor: Vector) -> InMemoryObjective:
-        """Return the mean loss of some rows plus the penalty of all, in the same coordinates.
+        """Return the mean loss of some rows plus the penalty of F, in the coordinates of F.
+
+        The result has a pass counter of its own.
 
         Parameters
         ----------
-        rows : ndarray of shape (n,)
+        rows : ndarray of shape (n,), intp
             Indices of the rows.
-        factor : ndarray of shape (n,)
-            What the weights of the rows are multiplied by.
+        factor : ndarray of shape (n,), float64
+            Factors by which the sample weights of the rows are multiplied.
         """
         return InMemoryObjective(
             self.X[rows],
@@ -209,19 +231,34 @@ class InMemoryObjective(BaseObjective):
         )
 
     def of_samples(self, X: NDArray[np.float64]) -> InMemoryObjective:
-        """Return F over other samples X, of which row i has the target and weight of row i here."""
+        """Return F over other samples X in the user's coordinates, with y and weights of this F.
+
+        Row i of X, of shape (n_samples, any number of features), has the target and the weight of
+        row i of ``self.X``; the penalty is the same. The result has a pass counter of its own.
+        """
         coordinates = Coordinates.of_user(X.shape[1], self.coordinates.fit_intercept)
         return InMemoryObjective(
             X, self.y, self.sample_weight, self.penalty, coordinates, self.n_threads
         )
 
     def subsample(self, n_rows: int, random_state: Any) -> InMemoryObjective | None:
-        """Return F on about so many random rows; None if a sample of that size is of no use.
+        """Return F on about n_rows random rows, in the coordinates of F.
 
-        Half of the rows are of either class, as far as it has so many, and weigh as much as all of
-        it: where one class is rare, the number of its samples limits what is known (W. Fithian and
-        T. Hastie, "Local Case-Control Sampling", Annals of Statistics 42 (2014), section 2). Of
-        soft targets, those above their mean are one class.
+        None if n_rows is 0, or a class has no more rows in the sample than θ has entries: F on so
+        few rows may have no minimum, or one far from that of F on all rows.
+
+        Each class gives n_rows/2 rows, or all of its rows if there are fewer. Their sample weights
+        are multiplied by the number of rows of the class over the number drawn. The classes have
+        equal numbers because the rarer class limits the precision (W. Fithian and T. Hastie, "Local
+        Case-Control Sampling", Annals of Statistics 42 (2014), section 2). With soft targets, one
+        class is the samples whose target is above the mean of y.
+
+        Parameters
+        ----------
+        n_rows : int
+            Number of rows to draw; rows drawn twice are kept once.
+        random_state : RandomState
+            Draws the rows; changed.
         """
         if not n_rows:
             return None
@@ -232,22 +269,25 @@ class InMemoryObjective(BaseObjective):
             if len(of_class) > n_rows // 2:
                 some = of_class[np.unique(random_state.randint(len(of_class), size=n_rows // 2))]
             if len(some) <= self.coordinates.size:
-                return None  # on so few there may be no minimum, or one that is far away
+                return None
             drawn.append(some)
             factors.append(np.full(len(some), len(of_class) / len(some)))
         rows = np.concatenate(drawn)
-        order = np.argsort(rows)  # as they lie in memory
+        order = np.argsort(rows)  # rows in the order of X are read faster
         return self.of_rows(rows[order], np.concatenate(factors)[order])
 
     def count_passes_of(self, sample: InMemoryObjective) -> None:
-        """Count the passes over a sample of the rows by its fraction of them; changes self."""
+        """Add the passes over a sample of the rows to those of F; changes the pass counter of F.
+
+        A pass over the sample counts as the fraction of all rows that are in the sample.
+        """
         self.passes.add(sample.n_passes * sample.n_samples / self.n_samples)
 
     def dominating_penalty_coordinates(self, random_state: Any) -> Coordinates | None:
-        """Return near-standard coordinates in which the penalty outweighs the loss everywhere.
+        """Return estimated standard coordinates if the penalty dominates the loss in all of them.
 
-        They are estimated on a few random rows. None if the penalty does not outweigh the loss in
-        every coordinate, or has an L1 norm.
+        Shift and scale are estimated from ``ROWS_FOR_UNITS`` random rows, without a pass. None if
+        `penalty_dominates` is False in these coordinates, or the penalty has an L1 norm.
         """
         if not self.penalty.is_smooth:
             return None
@@ -256,11 +296,12 @@ class InMemoryObjective(BaseObjective):
         return problem.coordinates if problem.penalty_dominates() else None
 
     def null_model_is_plausible(self) -> bool:
-        """Return whether, for all that these samples show, all weights may be 0 at the minimum.
+        """Return whether all weights may be 0 at the minimum of F on a larger set of samples.
 
-        The samples stand for a larger set, in standard coordinates. The gradient at 0 is a sum over
-        the samples, with the root of the sum of squares for its standard error. Without an L1 norm
-        the answer is False.
+        The samples of this objective are a random sample of the larger set, in standard
+        coordinates. All weights are 0 at the minimum if no gradient at w = 0 exceeds κ. The test
+        allows for sampling error: the gradient is a sum over samples, whose standard error is
+        estimated by the root of the sum of the squares. Without an L1 norm the result is False.
         """
         if self.penalty.is_smooth:
             return False
@@ -272,10 +313,13 @@ class InMemoryObjective(BaseObjective):
         return bool(np.max(excess) <= error)
 
     def diagonal_is_reliable(self, point: Evaluation) -> bool:
-        """Return whether the curvature's diagonal is near that of a larger set, in every entry.
+        """Return whether each diagonal entry of the curvature is near that of a larger set.
 
-        The relative standard error of an entry is √(Σ h²z⁴)/Σ hz²: 1/√k for a column that is 0 but
-        for k samples. A column that is constant in the sample may be constant by chance.
+        The samples of this objective are a random sample of the larger set. The relative standard
+        error of a diagonal entry is √(Σ h²x⁴)/Σ hx², with the curvature h of a sample and the
+        centred value x: 1/√k for a column with k equal values that are not 0. The result is True if
+        that error is at most 1/√``ENOUGH_SAMPLES`` for every column; False if a column is constant
+        in the sample, because other samples may differ.
         """
         second, fourth = np.zeros((2, self.n_features))
         for rows in row_blocks(self.X):
@@ -286,12 +330,18 @@ class InMemoryObjective(BaseObjective):
         return bool(np.all((second > 0) & (fourth * ENOUGH_SAMPLES <= np.square(second))))
 
     def raise_unless_finite(self) -> None:
-        """Raise NotFiniteError for elements of X; for solvers that do not go over its blocks."""
+        """Read X and raise NotFiniteError if an element is infinite or NaN; counts one pass.
+
+        Solvers that do not use the passes of this class, which include this check, call the method.
+        """
         self._sum(lambda rows: list(self._blocks(rows)))
 
     @property
     def log_odds(self) -> float:
-        """The user's intercept if all weights are 0, at the minimum; 0 without an intercept."""
+        """The intercept that minimises F at w = 0: the log-odds of the weighted mean of y.
+
+        0 if no intercept is fitted, or the mean is 0 or 1.
+        """
         mean = float(self.normalised_weight @ self.y)
         return float(logit(mean)) if self.coordinates.fit_intercept and 0 < mean < 1 else 0.0
 
@@ -307,13 +357,16 @@ class InMemoryObjective(BaseObjective):
 
     @property
     def has_row_space(self) -> bool:
-        """Whether F can be written as a function of the products of samples: see `RowSpace`."""
+        """Whether F can be minimised in the space of the samples, see `RowSpace`.
+
+        That needs a dense X, a penalty without an L1 norm, and every λ above 0.
+        """
         strengths = self.penalty.curvature_diagonal(self.n_features)
         return not issparse(self.X) and self.penalty.is_smooth and bool(np.all(strengths > 0))
 
     @property
     def has_columns(self) -> bool:
-        """Whether columns can be taken one by one."""
+        """Whether `scaled_columns` can take columns from X: X is sparse."""
         return issparse(self.X)
 
     @cached_property
@@ -322,7 +375,10 @@ class InMemoryObjective(BaseObjective):
         return np.bincount(self.X.indices, minlength=self.n_features)
 
     def scaled_columns(self, features: NDArray[np.intp] | None) -> Any:
-        """Return columns of a CSR X as CSC, divided by their scale, in one pass; None means all."""
+        """Return columns of a CSR X as a CSC matrix, divided by their scale, in one pass.
+
+        ``features``, an ndarray of shape (n,), has the indices of the columns; None means all.
+        """
         self.passes.add()
         columns = (self.X if features is None else self.X[:, features]).tocsc()
         scale = self.coordinates.scale
@@ -331,35 +387,49 @@ class InMemoryObjective(BaseObjective):
         return columns
 
     def samples_reference(self) -> Any:
-        """Return a weak reference to X, by which a later fit recognises its X as the same."""
+        """Return a weak reference to X, with which a later fit tests whether its X is this X."""
         return weakref.ref(self.X)
 
     def holds(self, X: Any) -> bool:
-        """Return whether the samples are this very object."""
+        """Return whether X is the array or matrix of this objective: the object, not its values."""
         return self.X is X
 
     def constant_outputs(self, c: float) -> Vector:
-        """Return the outputs z if all weights are 0 and the intercept is c."""
+        """Return the outputs z, shape (n_samples,), if all weights are 0 and the intercept is c."""
         return np.full(self.n_samples, c)
 
     def zero_outputs(self) -> Vector:
-        """Return outputs that are 0, for `add_outputs`."""
+        """Return a new array of zeros, of shape (n_samples,), to which `add_outputs` can add."""
         return np.zeros(self.n_samples)
 
     def add_outputs(self, factor: float, outputs: Vector, total: Vector) -> None:
-        """Add factor·outputs to the total, in place."""
+        """Add factor·outputs to ``total``, in place; both arrays have shape (n_samples,)."""
         daxpy(outputs, total, a=factor)
 
     def ray(self, point: Evaluation, vector: Vector, z_direction: Any = None) -> OutputRay:
-        """Return F on the ray from the point along the vector; ``z_direction`` is Z·vector."""
+        """Return F on the ray from the point along the vector.
+
+        ``z_direction`` is Z·vector, of shape (n_samples,), or None if it is not known.
+        """
         return OutputRay(self, point, vector, z_direction)
 
     def ray_through(self, before: Evaluation, after: Evaluation) -> OutputRay:
-        """Return F on the ray from ``after``, in the direction that led there from ``before``."""
+        """Return F on the ray from ``after`` along the difference of ``after`` and ``before``."""
         return OutputRay(self, after, after.theta - before.theta, after.z - before.z)
 
     def leaves_model_region(self, before: Evaluation, after: Evaluation, decrement: float) -> bool:
-        """Return whether a step owes some of its decrement to curvature that it leaves behind."""
+        """Return whether the curvature of a sample changes much in a step.
+
+        Samples whose outputs change by more than ``MODEL_REGION`` count, if the part of the
+        decrement that is due to their curvature is not negligible.
+
+        Parameters
+        ----------
+        before, after : Evaluation
+            Begin and end of the step.
+        decrement : float
+            Squared Newton decrement of the step, in nats.
+        """
         change = after.z - before.z
         leaving = np.flatnonzero(np.abs(change) > MODEL_REGION)
         if not len(leaving):
@@ -369,19 +439,26 @@ class InMemoryObjective(BaseObjective):
         return bool(owed > NEGLIGIBLE_DECREMENT * decrement)
 
     def largest_margin(self, z: Vector) -> float:
-        """Return how far an output is at most on the right side of 0; soft targets have no side."""
+        """Return the largest margin of a sample: z if y = 1, −z if y = 0.
+
+        The margin of a sample with a target in (0, 1), or with the weight 0, counts as 0.
+        """
         side = np.where(self.y == 1, z, np.where(self.y == 0, -z, 0.0))
         return float(np.max(np.where(self.sample_weight > 0, side, 0.0)))
 
     def separates(self, z_direction: Vector, rounding: float) -> bool:
-        """Return whether in a direction no sample's loss rises for ever, and some loss falls.
+        """Return whether a direction separates the classes: F falls along it without end.
+
+        The outputs of samples with y = 1 must not fall in the direction, the outputs of samples
+        with y = 0 must not rise, and those of samples with y in (0, 1) must not change. Samples of
+        weight 0 are left out.
 
         Parameters
         ----------
-        z_direction : ndarray of shape (n_samples,)
-            Change of the outputs in that direction.
+        z_direction : ndarray of shape (n_samples,), float64
+            Change of the outputs in the direction.
         rounding : float
-            Share of the largest change by which an output may be on the wrong side.
+            Fraction of the largest change by which an output may violate these conditions.
         """
         weighted = self.sample_weight > 0
         y, change = self.y[weighted], z_direction[weighted]
@@ -400,10 +477,10 @@ class InMemoryObjective(BaseObjective):
 
         Parameters
         ----------
-        theta : ndarray of shape (size,)
-            The coordinates of the place; kept in the result, not copied.
-        z : ndarray of shape (n_samples,), optional
-            Linear outputs at θ, if they are known; kept in the result.
+        theta : ndarray of shape (size,), float64
+            θ; kept in the result, not copied.
+        z : ndarray of shape (n_samples,), float64, default=None
+            Linear outputs at θ; kept in the result. None means that z is computed.
         hessian : bool, default=False
             Whether to form the matrix of second derivatives.
         diagonal : bool, default=False
@@ -435,18 +512,19 @@ class InMemoryObjective(BaseObjective):
         evaluation = Evaluation(theta, total, gradient, z, curvature)
         if hessian:
             evaluation.hessian = self._curvature_of(*second, self._all)
-            evaluation.diagonal = evaluation.hessian.diagonal().copy()  # it may be overwritten
+            # A copy, because the matrix may be overwritten later.
+            evaluation.diagonal = evaluation.hessian.diagonal().copy()
         elif diagonal:
             evaluation.diagonal = self._diagonal_of(*second)
         return evaluation
 
     def value_at(self, theta: Vector, z: Vector) -> float:
-        """Return F at θ from its linear outputs z, without reading X."""
+        """Return F at θ in nats from the linear outputs z at θ, without reading X."""
         losses = self.normalised_weight * binary_cross_entropy(self.y, z)
         return float(np.sum(losses)) + self.penalty.value(theta[: self.n_features])
 
     def outputs(self, vector: Vector) -> Vector:
-        """Return Z·vector, in one pass over X."""
+        """Return Z·vector, a new array of shape (n_samples,), in one pass over X."""
         z_direction = np.empty(self.n_samples)
         w, b = self._design.raw_weights(vector)
 
@@ -458,7 +536,10 @@ class InMemoryObjective(BaseObjective):
         return z_direction
 
     def curvature_product(self, point: Evaluation, vector: Vector) -> tuple[Vector, Vector]:
-        """Return ∂²F/∂θ²·vector at the point, and Z·vector, in one pass over X."""
+        """Return ∂²F/∂θ²·vector at the point, and Z·vector, new arrays, in one pass over X.
+
+        Their shapes are (size,) and (n_samples,).
+        """
         design, z_direction = self._design, np.empty(self.n_samples)
         (w, b), sums = design.raw_weights(vector), design.sums()
 
@@ -472,15 +553,16 @@ class InMemoryObjective(BaseObjective):
         return product, z_direction
 
     def curvature_bound(self) -> Vector:
-        """Return the largest curvature of each loss anywhere, p/4: a(1−a) <= 1/4."""
+        """Return p/4, of shape (n_samples,): an upper bound of p a(1−a) for every θ."""
         return LARGEST_SLOPE * self.normalised_weight
 
     def majorising_curvature(self, z: Vector) -> Vector:
-        """Return the curvature of parabolas that touch the losses at z and are nowhere below them.
+        """Return p·tanh(z/2)/(2z), of shape (n_samples,), the curvature of majorising parabolas.
 
-        Unlike a(1−a) it does not vanish for a sample whose class is nearly certain (T. Jaakkola and
-        M. Jordan, "Bayesian parameter estimation via variational methods", Statistics and Computing
-        10 (2000), equation 8).
+        A parabola with this curvature that touches the loss of a sample at z is nowhere below the
+        loss. The curvature is not near 0 for a sample whose class is nearly certain, unlike a(1−a)
+        (T. Jaakkola and M. Jordan, "Bayesian parameter estimation via variational methods",
+        Statistics and Computing 10 (2000), equation 8).
         """
         half = np.where(np.abs(z) < SMALL_OUTPUT, SMALL_OUTPUT, z) / 2
         return self.normalised_weight * np.tanh(half) / (4 * half)
@@ -491,9 +573,15 @@ class InMemoryObjective(BaseObjective):
         Parameters
         ----------
         point : Evaluation
-            The place.
-        subset : ndarray of shape (n,)
-            Indices of entries of θ, ascending; if there is an intercept its index is among them.
+            Evaluation whose curvature is used.
+        subset : ndarray of shape (n,), intp
+            Indices of entries of θ, ascending; the index of the intercept, if θ has one, must be
+            among them.
+
+        Returns
+        -------
+        matrix : ndarray of shape (n, n), float64
+            A new array.
         """
         design = self._design
 
@@ -506,26 +594,29 @@ class InMemoryObjective(BaseObjective):
         return self._curvature_of(sums, subset)
 
     def _second_sums(self, hessian: bool, diagonal: bool) -> tuple[NDArray[np.float64], ...]:
-        """Return zeros for the sums of the matrix or of its diagonal; none if neither is wanted."""
+        """Return arrays of zeros, to which blocks add the curvature matrix or its diagonal.
+
+        The tuple is empty if neither the matrix (``hessian``) nor the diagonal is wanted.
+        """
         if hessian:
             return (self._design.gram_sums(self._all),)
         return tuple(self._design.square_sums()) if diagonal else ()
 
     def _diagonal_of(self, first: Vector, second: Vector) -> Vector:
-        """Return the diagonal of the curvature of F, given the sums over all blocks."""
+        """Return the diagonal of ∂²F/∂θ², given the sums Σ hx and Σ hx² over all blocks."""
         return self._add_penalty_curvature(self._design.gram_diagonal(first, second))
 
     def _curvature_of(
         self, sums: NDArray[np.float64], subset: NDArray[np.intp]
     ) -> NDArray[np.float64]:
-        """Return the curvature of F given the sums over all blocks, which are changed."""
+        """Return ∂²F/∂θ² of a subset of θ from the sums over all blocks, which are overwritten."""
         matrix = self._design.gram(sums, subset)
         features = self.coordinates.features_of(subset)
         self._add_penalty_curvature(matrix.ravel()[:: len(matrix) + 1], features)
         return matrix
 
     def curvature_diagonal(self, point: Evaluation) -> Vector:
-        """Return the diagonal of ∂²F/∂θ² at the point, in one pass over X."""
+        """Return the diagonal of ∂²F/∂θ² at the point, of shape (size,), in one pass over X."""
 
         def add(all_rows: slice, *squares: Vector) -> None:
             for rows, block in self._blocks(all_rows):
@@ -536,17 +627,28 @@ class InMemoryObjective(BaseObjective):
         return self._diagonal_of(*squares)
 
     def _blocks(self, rows: slice) -> Iterator[tuple[slice, Rows]]:
-        """Yield each block of some rows, checked for finite elements if it is read first."""
+        """Yield a slice of rows, and the products with these rows, for each block of some rows.
+
+        In the first pass the elements of each block are checked; NotFiniteError is raised if one is
+        infinite or NaN.
+        """
         for block_rows, block in self._design.blocks(rows):
             if not self._known_finite:
                 raise_unless_finite(self.X[block_rows])
             yield block_rows, block
 
     def _sum(self, add: Callable[..., None], *sums: NDArray[np.float64], work: float = 1.0) -> None:
-        """Call add(rows, *sums), which adds the sums over some rows in place, until all are done.
+        """Add the sums over all rows to the arrays ``sums``, in place, in one pass.
 
-        That is one pass. If X is large, or ``work``, the work on an element in units of a dense
-        pass, several threads go through a range of the rows each, with sums of their own.
+        Parameters
+        ----------
+        add : callable (rows, *sums)
+            Adds the sums over a slice of rows to its other arguments, in place.
+        *sums : ndarray, float64
+            Changed.
+        work : float, default=1.0
+            Work on an element of X, in units of a dense pass. If ``work`` times the size of X is
+            large, several threads each add up a range of the rows, in arrays of their own.
         """
         self.passes.add()
         ranges = thread_ranges(self.X, self.n_threads, work)

@@ -1,9 +1,9 @@
 """F over samples in parts: chunks of a file, or partitions on other machines.
 
-F is a sum over samples, and so are its gradient and curvature. Each part computes its own sums,
-with an `InMemoryObjective` over its samples alone, and the sums are added up. Outputs of the
-samples stay with the parts, so that what takes no pass in memory (a value along a ray, say) takes
-one here.
+F is a sum over samples, and so are its gradient and curvature. Each part computes its own sums with
+an `InMemoryObjective` over its samples, and the sums of all parts are added up. The linear outputs
+of the samples are not kept: computations that take no pass for samples in memory, such as the value
+of F on a ray, take a pass for samples in parts.
 """
 
 from __future__ import annotations
@@ -30,29 +30,35 @@ PartFunction = Callable[[int, Any, NDArray[Any], Vector], PartSums]
 
 
 class Parts(Protocol):
-    """Samples in parts, which can be read again and again."""
+    """Contract of samples in parts, which can be read any number of times."""
 
     def sum(self, function: PartFunction) -> PartSums:
-        """Return the sums over all parts, item by item, of what a function returns for each part.
+        """Return the sum of the results of a function over all parts, item by item, in one pass.
 
         Parameters
         ----------
         function : callable (number, X, y, sample_weight) -> list
-            Called with the number of a part and its samples: X as a float array or CSR, y as the
-            user gave it. It can be pickled. The items of its result can be added.
+            Called once for each part, with the number of the part, from 0, and its samples: X as
+            a float array or CSR, y as the user gave it, sample_weight as a float64 array. The
+            function can be pickled. The items of the lists have an addition.
+
+        Returns
+        -------
+        sums : list
+            As long as each result of the function.
         """
 
 
 class PartCurvature(NamedTuple):
-    """Names a curvature of samples in parts, which compute it anew from θ whenever it is used.
+    """Stands for the curvature of each sample in parts, which is computed from θ in each use.
 
     Attributes
     ----------
     kind : {"loss", "majorising", "bound"}
-        The curvature of the losses at θ, or what `InMemoryObjective.majorising_curvature` or
-        `InMemoryObjective.curvature_bound` returns.
-    total : float
-        Sum of the curvature over the samples, for the kind "loss".
+        "loss" is the curvature of the losses at θ; "majorising" and "bound" are the results of
+        `InMemoryObjective.majorising_curvature` and `InMemoryObjective.curvature_bound`.
+    total : float, default=nan
+        Sum of the curvature over the samples; NaN, not known, for all kinds but "loss".
     """
 
     kind: str
@@ -61,18 +67,20 @@ class PartCurvature(NamedTuple):
 
 @dataclass(frozen=True)
 class Encoding:
-    """What turns the samples of a part into an objective.
+    """Converts the samples of a part to an objective.
 
     Attributes
     ----------
-    encode : callable (y, sample_weight) -> (ndarray of targets in [0, 1], ndarray of weights)
-        It can be pickled.
+    encode : callable (y, sample_weight) -> (y, sample_weight)
+        Converts targets and weights as the user gave them to targets in [0, 1] and weights that
+        include class weights, both ndarrays of shape (n_samples,), float64. The callable can be
+        pickled.
     coordinates : Coordinates
-        What θ means.
+        Shift and scale that relate θ to the user's weights and intercept.
     total_weight : float
         S, the total sample weight of all parts.
-    n_threads : int
-        Most threads that a part may use.
+    n_threads : int, default=1
+        Most threads that the computation for one part may use.
     """
 
     encode: Callable[[NDArray[Any], Vector], tuple[Vector, Vector]]
@@ -81,7 +89,7 @@ class Encoding:
     n_threads: int = 1
 
     def objective(self, X: Any, y: NDArray[Any], sample_weight: Vector) -> InMemoryObjective:
-        """Return the contribution of a part to the mean loss of all, without the penalty."""
+        """Return the objective of one part: (1/S) Σ sL over its samples, without a penalty."""
         y, sample_weight = self.encode(y, sample_weight)
         return InMemoryObjective(
             X,
@@ -102,18 +110,18 @@ class PartitionedObjective(BaseObjective):
     parts : Parts
         The samples.
     data_size : DataSize
-        The size of all samples.
+        The size of the samples of all parts.
     encoding : Encoding
-        What turns the samples of a part into an objective.
+        Converts the samples of a part to an objective.
     penalty : Penalty
-        In the units of the coordinates.
+        The penalty, in the units of the coordinates of ``encoding``.
     log_odds : float, default=0.0
-        The user's intercept if all weights are 0, at the minimum; 0 without an intercept.
+        The intercept that minimises F at w = 0; 0 if no intercept is fitted.
     sample : InMemoryObjective or None, default=None
-        F over random samples that stand for all, in the user's coordinates; None if there are too
-        few of them.
+        Estimate of F from random samples of all parts, in the user's coordinates; None if there are
+        too few samples for an estimate.
     passes : PassCounter, default=None
-        The counter to go on with; None means a new one.
+        Counter of passes, to which passes are added; None means a new counter.
     """
 
     has_columns = has_row_space = False
@@ -144,20 +152,20 @@ class PartitionedObjective(BaseObjective):
         return self.data_size.n_samples
 
     def subsample(self, n_rows: int, random_state: Any) -> InMemoryObjective | None:
-        """Return F over the random samples that were drawn in the first pass, if there are any.
+        """Return ``sample``, F over the random samples drawn in the first pass; None if not set.
 
-        The arguments have no effect: how many samples there are was decided when they were drawn.
+        The arguments have no effect: the samples have been drawn already.
         """
         return self.sample
 
     def count_passes_of(self, sample: InMemoryObjective) -> None:
-        """Count nothing: the samples were brought in by a pass that has been counted."""
+        """Do nothing: the sample is in memory, and the pass that drew it has been counted."""
 
     def dominating_penalty_coordinates(self, random_state: Any) -> None:
-        """Return None: the rows that would show it are not at hand."""
+        """Return None: single rows of the parts cannot be read."""
 
     def in_coordinates(self, coordinates: Coordinates) -> PartitionedObjective:
-        """Return the same F, of the user's coordinates, in others; it shares the pass counter."""
+        """Return F in other coordinates, given F in the user's; both share the pass counter."""
         return PartitionedObjective(
             self.parts,
             self.data_size,
@@ -169,7 +177,11 @@ class PartitionedObjective(BaseObjective):
         )
 
     def standardised(self) -> PartitionedObjective:
-        """Return the same F, of the user's coordinates, in those of centred and scaled columns."""
+        """Return F in coordinates of centred and scaled columns, given F in the user's.
+
+        That takes one pass, for mean and deviation of the columns. The result shares the pass
+        counter.
+        """
         (moments,) = self._sum(_moments)
         return self.in_coordinates(moments.coordinates)
 
@@ -177,45 +189,45 @@ class PartitionedObjective(BaseObjective):
         """Do nothing: the parts check their samples in the first pass."""
 
     def samples_reference(self) -> None:
-        """Return None: there is no object that holds the samples."""
+        """Return None: no single object in memory contains the samples."""
 
     def holds(self, X: Any) -> bool:
-        """Return False: there is no object that holds the samples."""
+        """Return False: no single object in memory contains the samples."""
         return False
 
     def constant_outputs(self, c: float) -> None:
-        """Return None: outputs are not held."""
+        """Return None: linear outputs are not kept."""
 
     def zero_outputs(self) -> None:
-        """Return None: outputs are not held."""
+        """Return None: linear outputs are not kept."""
 
     def add_outputs(self, factor: float, outputs: None, total: None) -> None:
-        """Do nothing: outputs are not held."""
+        """Do nothing: linear outputs are not kept."""
 
     def outputs(self, vector: Vector) -> None:
-        """Return None: outputs are not held."""
+        """Return None: linear outputs are not kept."""
 
     def ray(self, point: Evaluation, vector: Vector, z_direction: None = None) -> PassRay:
-        """Return F on the ray from the point along the vector."""
+        """Return F on the ray from the point along the vector; ``z_direction`` is not used."""
         return PassRay(self, point, vector)
 
     def ray_through(self, before: Evaluation, after: Evaluation) -> PassRay:
-        """Return F on the ray from ``after``, in the direction that led there from ``before``."""
+        """Return F on the ray from ``after`` along the difference of ``after`` and ``before``."""
         return PassRay(self, after, after.theta - before.theta)
 
     def leaves_model_region(self, before: Evaluation, after: Evaluation, decrement: float) -> None:
-        """Return None: without outputs nobody knows."""
+        """Return None: the changes of the linear outputs are not known."""
 
     def majorising_curvature(self, z: None) -> PartCurvature:
-        """Return the name of the curvature of parabolas above the losses."""
+        """Return what stands for `InMemoryObjective.majorising_curvature` of all parts."""
         return PartCurvature("majorising")
 
     def curvature_bound(self) -> PartCurvature:
-        """Return the name of the largest curvature of each loss anywhere."""
+        """Return what stands for `InMemoryObjective.curvature_bound` of all parts."""
         return PartCurvature("bound")
 
     def total_curvature(self, point: Evaluation) -> float:
-        """Return Σ p a(1−a)."""
+        """Return Σ p a(1−a) over the samples, with weights p of sum 1."""
         return point.curvature.total
 
     def evaluate(
@@ -226,7 +238,10 @@ class PartitionedObjective(BaseObjective):
         hessian: bool = False,
         diagonal: bool = False,
     ) -> Evaluation:
-        """Return F, its gradient and, if asked, its curvature at θ, in one pass."""
+        """Return F, its gradient and, on request, its curvature at θ, in one pass.
+
+        The arguments are those of `Objective.evaluate`; ``z`` is None, and not used.
+        """
         value, total, gradient, *second = self._sum(_evaluate, theta, hessian, diagonal)
         u = theta[: self.n_features]
         gradient[: self.n_features] += self.penalty.gradient(u)
@@ -240,35 +255,46 @@ class PartitionedObjective(BaseObjective):
         return Evaluation(theta, value, gradient, None, curvature, matrix, squares)
 
     def value_at(self, theta: Vector, z: None = None) -> float:
-        """Return F at θ, in one pass."""
+        """Return F at θ in nats, in one pass."""
         (value,) = self._sum(_value, theta)
         return float(value) + self.penalty.value(theta[: self.n_features])
 
     def curvature_product(self, point: Evaluation, vector: Vector) -> tuple[Vector, None]:
-        """Return ∂²F/∂θ²·vector at the point, and None for Z·vector, in one pass."""
+        """Return ∂²F/∂θ²·vector at the point, of shape (size,), and None for Z·vector; one pass."""
         (product,) = self._sum(_product, point.theta, point.curvature.kind, vector)
         product[: self.n_features] += self.penalty.gradient(vector[: self.n_features])
         return product, None
 
     def curvature_matrix(self, point: Evaluation, subset: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return the rows and columns of ∂²F/∂θ² in a subset of θ, in one pass."""
+        """Return the rows and columns of ∂²F/∂θ² in a subset of θ, in one pass.
+
+        The subset, an ndarray of shape (n,), has indices of entries of θ, ascending; the index of
+        the intercept, if θ has one, must be among them. The result has shape (n, n).
+        """
         (matrix,) = self._sum(_matrix, point.theta, point.curvature.kind, subset)
         features = self.coordinates.features_of(subset)
         self._add_penalty_curvature(matrix.ravel()[:: len(matrix) + 1], features)
         return matrix
 
     def curvature_diagonal(self, point: Evaluation) -> Vector:
-        """Return the diagonal of ∂²F/∂θ² at the point, in one pass."""
+        """Return the diagonal of ∂²F/∂θ² at the point, of shape (size,), in one pass."""
         (diagonal,) = self._sum(_diagonal, point.theta, point.curvature.kind)
         return self._add_penalty_curvature(diagonal)
 
     def _sum(self, function: Callable[..., PartSums], *arguments: Any) -> PartSums:
-        """Return the sums of what a function of each part's objective returns, in one pass.
+        """Return the sum of the results of a function over all parts, item by item, in one pass.
+
+        Parameters
+        ----------
+        function : callable (part, *arguments) -> list
+            Called with the objective of each part, an `InMemoryObjective`, and the arguments.
+        *arguments : object
+            The same for each part.
 
         Raises
         ------
         ValueError
-            If the number of samples is not what it was in the first pass.
+            If the number of samples differs from that of the first pass.
         """
         sums = self.parts.sum(partial(_on_part, function, self.encoding, arguments))
         n_samples, *sums = sums
@@ -290,36 +316,45 @@ def _on_part(
     y: NDArray[Any],
     sample_weight: Vector,
 ) -> PartSums:
-    """Return the number of samples of a part and what the function returns for its objective."""
+    """Return a list of the number of samples of a part and the items of the function's result.
+
+    The arguments from ``number`` on are those that `Parts.sum` passes; the function is called with
+    the objective of the part and ``arguments``.
+    """
     return [X.shape[0], *function(encoding.objective(X, y, sample_weight), *arguments)]
 
 
 def _evaluate(part: InMemoryObjective, theta: Vector, hessian: bool, diagonal: bool) -> PartSums:
+    """Return value, total curvature and gradient of a part, and the wanted second derivatives."""
     point = part.evaluate(theta, hessian=hessian, diagonal=diagonal)
     second = [point.hessian] if hessian else [point.diagonal] if diagonal else []
     return [point.value, float(np.sum(point.curvature)), point.gradient, *second]
 
 
 def _value(part: InMemoryObjective, theta: Vector) -> PartSums:
+    """Return the value of a part's objective at θ."""
     return [part.value_at(theta, part.outputs(theta))]
 
 
 def _product(part: InMemoryObjective, theta: Vector, kind: str, vector: Vector) -> PartSums:
+    """Return the product of a vector with the curvature of a part."""
     return [part.curvature_product(_with_curvature(part, theta, kind), vector)[0]]
 
 
 def _matrix(
     part: InMemoryObjective, theta: Vector, kind: str, subset: NDArray[np.intp]
 ) -> PartSums:
+    """Return the curvature matrix of a part in a subset of θ."""
     return [part.curvature_matrix(_with_curvature(part, theta, kind), subset)]
 
 
 def _diagonal(part: InMemoryObjective, theta: Vector, kind: str) -> PartSums:
+    """Return the diagonal of the curvature matrix of a part."""
     return [part.curvature_diagonal(_with_curvature(part, theta, kind))]
 
 
 def _with_curvature(part: InMemoryObjective, theta: Vector, kind: str) -> Evaluation:
-    """Return an evaluation of a part at θ with the curvature of the given kind."""
+    """Return an evaluation of a part at θ whose curvature is of a kind of `PartCurvature`."""
     if kind == "bound":
         return Evaluation(theta, np.nan, None, None, part.curvature_bound())
     if kind == "majorising":
@@ -329,4 +364,5 @@ def _with_curvature(part: InMemoryObjective, theta: Vector, kind: str) -> Evalua
 
 
 def _moments(part: InMemoryObjective) -> PartSums:
+    """Return the moments of the columns of a part."""
     return [Moments.of(part.X, part.sample_weight, part.coordinates.fit_intercept)]

@@ -1,4 +1,4 @@
-"""F on a ray θ + t·d: by outputs that are held, or by passes over the samples."""
+"""F on a ray θ + t·d: from linear outputs in memory, or by passes over the samples."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ STEP_LENGTH_TOL = 0.2
 MAX_HALVINGS = 50
 # How often a step may be halved where each trial takes a pass: 2⁻¹⁰ is a permille. [a choice]
 MAX_HALVING_PASSES = 10
-# Change of an output, in nats of log-odds, at which its loss is e⁻⁴⁰ = 4e-18 of what it was: less
-# than the rounding of any sum that it is part of.
+# Change of an output, in log-odds, that changes its loss and curvature by a factor of up to
+# e⁻⁴⁰ = 4e-18, less than the rounding of the sum over samples.
 SILENT_OUTPUT = 40.0
 
 
 class OutputRay:
-    """F on a ray for an objective that holds outputs; implements `Ray`.
+    """F on a ray for an objective that keeps linear outputs in memory; implements `Ray`.
 
     Parameters
     ----------
     objective : InMemoryObjective
         F.
     origin : Evaluation
-        At θ.
-    vector : ndarray of shape (size,)
-        d.
-    z_direction : ndarray of shape (n_samples,) or None
-        Z·d; None if it is not known, so that the first search or the first step reads X.
+        Evaluation of F at θ, where the ray begins.
+    vector : ndarray of shape (size,), float64
+        Direction d of the ray.
+    z_direction : ndarray of shape (n_samples,), float64, or None
+        Z·d; None if Z·d is not known, so that the first search or the first step reads X.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class OutputRay:
         self._whole_step: Evaluation | None = None
 
     def evaluate(self, t: float, *, hessian: bool = False, diagonal: bool = False) -> Evaluation:
-        """Return the evaluation at t, in one pass."""
+        """Return the evaluation at θ + t·d, in one pass; see `Objective.evaluate`."""
         evaluation = self._objective.evaluate(
             self._theta(t), self._outputs(t), hessian=hessian, diagonal=diagonal
         )
@@ -61,20 +61,22 @@ class OutputRay:
         return evaluation
 
     def evaluate_value(self, t: float) -> Evaluation | None:
-        """Return the evaluation at t without derivatives; None if Z·d is not known."""
+        """Return the evaluation at θ + t·d without derivatives; None if Z·d is not known."""
         if self._z_direction is None:
             return None
         theta, z = self._theta(t), self._outputs(t)
         return Evaluation(theta, self._objective.value_at(theta, z), None, z, None)
 
     def value(self, t: float) -> float:
-        """Return F at t, without reading X."""
+        """Return F(θ + t·d) in nats, without a pass, given that Z·d is known; see `_outputs`."""
         return self._objective.value_at(self._theta(t), self._outputs(t))
 
     def exact_step_length(self) -> float:
-        """Return the t where F is least on the ray, to a few percent, by Newton's method in t.
+        """Return the t that minimises F on the ray, to a few percent, by Newton's method in t.
 
-        F is convex on the ray, so its derivative is negative before that t and positive after it.
+        F is convex on the ray: its derivative is negative before the minimum and positive after it,
+        so that each trial narrows the interval that contains the minimum. A Newton step that leaves
+        the interval is replaced by its midpoint. The result is at most ``LARGEST_STEP_LENGTH``.
         """
         derivatives = self.directional_derivatives()
         low, high, t = 0.0, LARGEST_STEP_LENGTH, 1.0
@@ -90,9 +92,10 @@ class OutputRay:
         return t
 
     def distant_step_length(self) -> float | None:
-        """Return the t where F is least, at most where every output has changed past all sight.
+        """Return the t that minimises F on the ray; None if F does not fall along d.
 
-        None if F does not fall along d.
+        The result is at most the t at which the output that changes most has changed by
+        ``SILENT_OUTPUT``.
         """
         derivatives = self.directional_derivatives()
         farthest = SILENT_OUTPUT / float(np.max(np.abs(self._z_direction)))
@@ -103,11 +106,14 @@ class OutputRay:
         return brentq(lambda t: derivatives(t)[0], 0.0, farthest, rtol=STEP_LENGTH_TOL)
 
     def max_halvings(self, decrement: float) -> int:
-        """Return how often a step may be halved: no halving reads X."""
+        """Return how often a step may be halved, ``MAX_HALVINGS``: a halving takes no pass."""
         return MAX_HALVINGS
 
     def directional_derivatives(self) -> Any:
-        """Return the function of t that gives dF/dt and d²F/dt², without reading X."""
+        """Return the function of t that returns dF/dt and d²F/dt² of F(θ + t·d), in nats.
+
+        Each call of that function takes no pass. Making the function takes one if Z·d is not known.
+        """
         if self._z_direction is None:
             self._z_direction = self._objective.outputs(self._vector)
         objective, penalty = self._objective, self._objective.penalty
@@ -134,51 +140,57 @@ class OutputRay:
         return self._origin.theta + t * self._vector
 
     def _outputs(self, t: float) -> Vector | None:
-        """Return z + t·Zd; None if Z·d is not known, neither given nor from the whole step."""
+        """Return the outputs z + t·Zd; None if Z·d is not known.
+
+        Z·d is known if it was given, or as the change of the outputs in an evaluation at t = 1.
+        """
         if self._z_direction is None and self._whole_step is not None:
             self._z_direction = self._whole_step.z - self._origin.z
         return None if self._z_direction is None else self._origin.z + t * self._z_direction
 
 
 class PassRay:
-    """F on a ray for an objective that holds no outputs, so that each t takes a pass.
+    """F on a ray for an objective without outputs in memory: each t takes a pass.
 
-    It implements `Ray`.
+    The class implements `Ray`.
 
     Parameters
     ----------
     objective : PartitionedObjective
         F.
     origin : Evaluation
-        At θ.
-    vector : ndarray of shape (size,)
-        d.
+        Evaluation of F at θ, where the ray begins.
+    vector : ndarray of shape (size,), float64
+        Direction d of the ray.
     """
 
     def __init__(self, objective: BaseObjective, origin: Evaluation, vector: Vector) -> None:
         self._objective, self._origin, self._vector = objective, origin, vector
 
     def evaluate(self, t: float, *, hessian: bool = False, diagonal: bool = False) -> Evaluation:
-        """Return the evaluation at t, in one pass."""
+        """Return the evaluation at θ + t·d, in one pass; see `Objective.evaluate`."""
         return self._objective.evaluate(self._theta(t), hessian=hessian, diagonal=diagonal)
 
     def evaluate_value(self, t: float) -> None:
-        """Return None: the value takes a pass, in which the derivatives come for nothing."""
+        """Return None: the value takes a pass, which can as well compute the derivatives."""
 
     def value(self, t: float) -> float:
-        """Return F at t, in one pass."""
+        """Return F(θ + t·d) in nats, in one pass."""
         return self._objective.value_at(self._theta(t))
 
     def exact_step_length(self) -> float:
-        """Return 1, the whole step: a search would take a pass for each t."""
+        """Return 1, the whole step: an exact search would take a pass for each trial."""
         return 1.0
 
     def distant_step_length(self) -> float:
-        """Return the t at which an output that d changes by 1 has changed past all sight."""
+        """Return ``SILENT_OUTPUT``, so that an output that d changes by 1 changes by that much."""
         return SILENT_OUTPUT
 
     def max_halvings(self, decrement: float) -> int:
-        """Return how often a step may be halved; 0 if its gain is below the rounding of F."""
+        """Return how often a step may be halved, given its squared Newton decrement in nats.
+
+        The result is 0 if the decrement is at most the rounding error of F.
+        """
         rounding = SUM_ROUNDING[self._objective.data_size.dtype] * self._origin.value
         return MAX_HALVING_PASSES if decrement > rounding else 0
 

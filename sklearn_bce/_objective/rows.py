@@ -1,7 +1,8 @@
-"""Products with rows of X: all that dense and sparse samples differ in.
+"""Products with rows of X, with one interface for dense and for sparse X.
 
-`Rows` has the products with some rows of X, dense or sparse; `rows_of` makes them. `row_blocks`
-divides X into blocks of rows. The functions at the end take and return sparse matrices.
+`Rows` has the products with some rows of X, dense or sparse; `rows_of` returns a `Rows`.
+`row_blocks` divides X into blocks of rows. The functions at the end take and return sparse
+matrices.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def raise_unless_finite(X: NDArray[Any]) -> None:
 class Rows(NamedTuple):
     """Products with some rows of X; each attribute is a kernel whose first arguments are the rows.
 
-    The arguments are float64 arrays, which the caller allocates; w has the dtype of X where X is
+    The arguments are float64 arrays, which the caller allocates; w has the dtype of X if X is
     dense (see `Design.raw_weights`). Sums are added to in place. Those of shape (n_features + 1,)
     hold Σ hx and, in the last entry, Σ h, for weights h of the rows.
 
@@ -130,7 +131,7 @@ def _add_sparse_gram(
 
 
 def is_blas_layout(X: NDArray[Any]) -> bool:
-    """Return whether BLAS can read the array as it lies in memory.
+    """Return whether BLAS can read the array without a copy.
 
     Rows, or columns, must be contiguous, and must not overlap or run backwards: ``X[::-1]`` and a
     window that slides over a series are no such arrays.

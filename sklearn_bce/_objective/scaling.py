@@ -20,9 +20,9 @@ from scipy.sparse import issparse
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.rows import divided_by, row_blocks, rows_of, with_columns_centred
 
-# Largest |mean| of a column, in deviations, for which products are centred and not rows, by the
-# dtype of X. Centring a product loses that factor in precision, and centring a curvature its
-# square: of the rounding of 1e-16 and 6e-8, 1e-10 and 6e-6 is left.
+# Largest |mean| of a column, in standard deviations, for which products are centred; above it rows
+# are. By the dtype of X. Centring a product loses this factor of precision, and centring a
+# curvature loses its square: rounding errors of 1e-16 and 6e-8 become 1e-10 and 6e-6.
 MAX_OFF_CENTRE = {np.dtype(np.float64): 1e3, np.dtype(np.float32): 10.0}
 
 # Range of a mean square Σ px² in which float64 loses nothing of the sum. Below it, terms of 1e-28
@@ -38,7 +38,7 @@ ROUNDING_OF_MEANS = 64 * np.finfo(np.float64).eps
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Shift μ and scale σ of each column, and whether there is an intercept.
+    """Shift μ and scale σ of each column, which relate θ to the user's weights and intercept.
 
     Parameters
     ----------

@@ -1,9 +1,12 @@
-"""The solvers, by name. To add one: a module with a ``SOLVER``, and a line in ``SOLVERS``.
+"""The solvers, by name.
 
-- ``base``: what every solver takes and returns.
-- ``step_size``: the largest step that cannot make F rise.
+To add a solver, add a module that defines ``SOLVER``, and a line in ``SOLVERS``. A module may
+import those listed above it:
+
+- ``base``: the arguments and the result of every solver.
+- ``step_size``: step sizes for which convergence is proven, computed from the data.
 - ``gd``: gradient descent.
-- ``sgd``: the per-sample rule, over samples in random order.
+- ``sgd``: stochastic gradient descent, by single samples or mini-batches.
 - ``newton``: Newton's method.
 """
 
@@ -43,5 +46,5 @@ SOLVERS: dict[str, Solver] = {"sgd": sgd.SOLVER, "gd": gd.SOLVER, "newton": newt
 
 
 def choose(solver: str) -> str:
-    """Return the name of the solver that ``solver`` stands for: newton for "auto", else itself."""
+    """Return the name of a solver in ``SOLVERS``: "newton" for "auto", else ``solver`` itself."""
     return "newton" if solver == "auto" else solver

@@ -1,4 +1,4 @@
-"""What a solver is given besides the objective, and what it returns."""
+"""The arguments of a solver besides the objective, and its result."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ class StopReason(Enum):
     """Why a solver stopped."""
 
     CONVERGED = "the solver's own stopping test holds"
-    ROUNDING = "what is left is below the rounding of F"
-    NO_DESCENT = "F does not fall along a direction that promises more than its rounding"
+    ROUNDING = "the expected decrease of F is below the rounding of F"
+    NO_DESCENT = "F does not fall along a direction that should decrease it by more than rounding"
     STOPPED = "the monitor ended the fit"
     MAX_ITER = "max_iter iterations were done first"
     EARLY_STOPPING = "the loss on held-out samples has ceased to fall"
 
     @property
     def is_convergence(self) -> bool:
-        """Whether the fit counts as converged."""
+        """Whether a fit that stopped for this reason counts as converged."""
         return self in {StopReason.CONVERGED, StopReason.ROUNDING, StopReason.EARLY_STOPPING}
 
 
 class Monitor:
-    """Receives the progress of a solver. This base class ignores it."""
+    """Receives the progress of a solver. This base class does nothing and never stops a solver."""
 
     def begin(self) -> None:
-        """Receive that an iteration begins."""
+        """Note that an iteration begins; a solver calls this method at each beginning."""
 
     def end(self, value: float, weights: Weights, n_passes: float) -> bool:
-        """Receive that an iteration has ended; return whether the solver must stop.
+        """Note that an iteration has ended, and return whether the solver must stop.
 
         Parameters
         ----------
         value : float
-            The entry of the loss curve: F, in nats per unit of sample weight.
+            Entry of the loss curve: F, the mean loss plus the penalty, in nats.
         weights : callable () -> (ndarray of shape (n_features,), float)
-            Returns weights and intercept after this iteration, in the user's units, whenever it is
-            called.
+            Returns weights and intercept after this iteration, in the user's units, also if it is
+            called later.
         n_passes : float
             Passes over X so far; see `Result`.
         """
@@ -59,14 +59,18 @@ class Monitor:
 
 @dataclass(frozen=True)
 class Settings:
-    """The estimator's parameters that concern a solver, validated; see `BCENeuronClassifier`.
+    """Settings of a solver: validated parameters of `BCENeuronClassifier`, of the same names.
+
+    The attributes that are not listed are described there.
 
     Attributes
     ----------
-    path_state : object or None
-        `Result.path_state` of the fit before.
+    random_state : RandomState or None, default=None
+        Generator that the solver draws from; None for a solver that draws nothing.
+    path_state : object or None, default=None
+        `Result.path_state` of the previous fit; None if there is none.
     monitor : Monitor
-        Receives the progress.
+        Receives the progress of the solver; the default ignores it.
     """
 
     max_iter: int = 100
@@ -83,7 +87,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Result:
-    """Where a solver stopped, and why.
+    """Result of a solver: weights and intercept, the reason for stopping, and the loss curve.
 
     Attributes
     ----------
@@ -94,12 +98,14 @@ class Result:
     stop_reason : StopReason
         Why the solver stopped.
     loss_curve : list of float
-        F after each iteration, in nats per unit of sample weight; for sgd the mean loss met in the
-        pass plus the penalty before the pass.
+        F after each iteration, the mean loss plus the penalty, in nats. For sgd the mean over the
+        pass of the losses of the samples, each before its own update, plus the penalty before the
+        pass.
     n_passes : float
-        How many times X was read; reading a sample of the rows counts by its fraction of them.
-    path_state : object or None
-        What the solver needs to start the next fit along a path of C, if the settings ask for one.
+        Number of times that X was read; reading a subset of the rows counts as their fraction.
+    path_state : object or None, default=None
+        State from which the next fit along a path of C can start; None if the solver has no such
+        state, or ``Settings.warm_start`` is False.
     """
 
     w: Vector
@@ -122,14 +128,15 @@ class Result:
 
 @dataclass(frozen=True)
 class Solver:
-    """A solver, as the registry lists it.
+    """A solver as listed in ``SOLVERS``.
 
     Attributes
     ----------
     solve : callable (objective, w, b, settings) -> Result
-        Minimises an objective in the user's units from (w, b), which are not changed.
+        Minimises an objective in the user's units, starting from the weights w and the intercept
+        b, which are not changed.
     advice : str
-        What the user can change if the solver stops at ``max_iter``.
+        Sentence of the warning that ``max_iter`` ended the fit: what the user can change.
     """
 
     solve: Callable[[Objective, Vector, float, Settings], Result]
@@ -137,14 +144,21 @@ class Solver:
 
 
 class Plateau:
-    """Detects that a falling sequence has stopped falling.
+    """Detects that a sequence of losses has stopped falling.
 
     Parameters
     ----------
     tol : float
-        A value below the least one so far by more than ``tol`` is an improvement.
+        A value is an improvement if it is below the least value so far by more than ``tol``.
     patience : int
-        Number of values in a row without an improvement that make a plateau.
+        Number of values in a row without an improvement after which the sequence is on a plateau.
+
+    Attributes
+    ----------
+    best : float
+        Least value so far; infinite before the first value.
+    waited : int
+        Number of values since the last improvement.
     """
 
     def __init__(self, tol: float, patience: int) -> None:

@@ -1,8 +1,9 @@
 """Gradient descent: the update of the derivation with the mean gradient of all samples.
 
-With an L1 norm the update is followed by the proximal step, which sets small weights to 0, and it
-starts from an extrapolated point: where the weights would be if they moved on as in the last step.
-If F would rise the weights stay where they are, and the extrapolation restarts without momentum.
+With an L1 norm this is accelerated proximal gradient descent. Each update starts from an
+extrapolated point, θ plus a multiple (the momentum) of the previous step, and is followed by the
+proximal step of the L1 norm, which sets small weights to 0. If F would rise, the weights are not
+updated in this iteration, and the momentum restarts from 0.
 
 References
 ----------
@@ -24,7 +25,13 @@ from sklearn_bce._solvers.step_size import lipschitz_constant, safe_step_size
 
 
 def solve(objective: Objective, w: Vector, b: float, settings: Settings) -> Result:
-    """Repeat θ ← prox(θ − η ∂F/∂θ) until F no longer falls; see `Solver`."""
+    """Minimise F by θ ← prox(θ − η ∂F/∂θ), until F no longer falls; see `Solver.solve`.
+
+    Raises
+    ------
+    ValueError
+        If ``learning_rate`` is "auto" and the squares of the features overflow.
+    """
     eta = settings.learning_rate
     if eta == "auto":
         eta = safe_step_size(lipschitz_constant(objective))
@@ -41,7 +48,8 @@ def solve(objective: Objective, w: Vector, b: float, settings: Settings) -> Resu
         trial = objective.evaluate(_update(objective, extrapolated, eta))
         if momentum and trial.value > point.value:
             n_steps = 0
-            if trial.value - point.value > settings.tol:  # else it may be rounding, at the minimum
+            # A smaller rise may be rounding at the minimum, and counts as no improvement.
+            if trial.value - point.value > settings.tol:
                 plateau.waited = 0
         else:
             before, point, n_steps = point, trial, n_steps + 1
@@ -60,14 +68,17 @@ def solve(objective: Objective, w: Vector, b: float, settings: Settings) -> Resu
 def _extrapolate(
     objective: Objective, before: Evaluation, point: Evaluation, momentum: float
 ) -> Evaluation:
-    """Return the evaluation at θ + momentum·(θ − θ before); the point itself without momentum."""
+    """Return the evaluation at θ + momentum·(θ − θ′), with θ of ``point`` and θ′ of ``before``.
+
+    If the momentum is 0, return ``point`` itself. Otherwise the evaluation takes a pass.
+    """
     if momentum == 0:
         return point
     return objective.ray_through(before, point).evaluate(momentum)
 
 
 def _update(objective: Objective, point: Evaluation, eta: float) -> Vector:
-    """Return θ after the update and the proximal step, a new array of shape (size,)."""
+    """Return prox(θ − η ∂F/∂θ), a new array of shape (size,), for the θ of ``point``."""
     theta = point.theta - eta * point.gradient
     n_features = objective.n_features
     theta[:n_features] = objective.penalty.prox(theta[:n_features], eta)

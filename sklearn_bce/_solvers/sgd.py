@@ -31,21 +31,21 @@ BATCH_GROWTH = 8
 
 
 class BatchSchedule:
-    """Batch size and step size of sgd, and when the loss has stopped falling.
+    """Batch size and step size of sgd, and the test of whether the loss has stopped falling.
 
     Parameters
     ----------
     objective : InMemoryObjective
         F, in the user's units.
     settings : Settings
-        With a ``learning_rate`` of "auto" the batch grows at each plateau, and the step with it.
+        If ``learning_rate`` is "auto", batch size and step size grow at each plateau.
 
     Attributes
     ----------
     batch : int
-        Samples per update.
+        Number of samples in an update.
     eta : float
-        Step size.
+        Step size η.
     """
 
     def __init__(self, objective: InMemoryObjective, settings: Settings) -> None:
@@ -58,9 +58,10 @@ class BatchSchedule:
         self._plateau = Plateau(settings.tol, settings.n_iter_no_change)
 
     def is_final_plateau(self, loss: float) -> bool:
-        """Add the loss of a pass; return whether it has stopped falling for good; changes self.
+        """Add the loss of a pass, and return whether the fit is to end; changes self.
 
-        At a plateau that a larger batch may end, the batch grows and the result is False.
+        At a plateau, if ``learning_rate`` is "auto" and the batch does not contain all samples yet,
+        the batch grows and the result is False. At any other plateau the result is True.
         """
         if not self._plateau.reached(loss):
             return False
@@ -73,7 +74,17 @@ class BatchSchedule:
 
 
 def solve(objective: InMemoryObjective, w: Vector, b: float, settings: Settings) -> Result:
-    """Pass over the samples, updating after each batch, until the loss met no longer falls."""
+    """Minimise F by passes over the samples, with an update after each batch; see `Solver.solve`.
+
+    The solver stops when the loss curve no longer falls.
+
+    Raises
+    ------
+    NotFiniteError
+        If an element of X is infinite or NaN.
+    ValueError
+        If ``learning_rate`` is "auto" and the squares of the features overflow.
+    """
     objective.raise_unless_finite()
     schedule = BatchSchedule(objective, settings)
     updater = OnlineUpdater(objective, w, b)
@@ -84,8 +95,8 @@ def solve(objective: InMemoryObjective, w: Vector, b: float, settings: Settings)
         settings.monitor.begin()
         if settings.shuffle:
             order = settings.random_state.permutation(objective.n_samples)
-        # Like the losses, the penalty is that of the weights before they are updated: if one batch
-        # holds all samples their sum is F itself, and falls with every pass.
+        # The penalty is taken before the updates, as are the losses: if one batch contains all
+        # samples, the entry of the loss curve is F before the update, which falls with every pass.
         penalty = updater.penalty
         loss = updater.update(order, schedule.eta, schedule.batch)
         loss_curve.append(loss / objective.total_weight + penalty)
@@ -100,14 +111,22 @@ def solve(objective: InMemoryObjective, w: Vector, b: float, settings: Settings)
 
 
 def batch_lipschitz_constants(objective: InMemoryObjective) -> Callable[[int], float]:
-    """Return the function that gives L for a batch size; see `step_size`."""
+    """Return the function from a batch size to the Lipschitz constant L; see `step_size`.
+
+    The first call for a batch size above 1 takes passes over X.
+
+    Raises
+    ------
+    ValueError
+        If the squares of the features overflow.
+    """
     of_sample = sample_lipschitz_constant(objective)
-    # The solver takes means over samples, F over weights.
+    # Updates of sgd divide a sum by the number of samples, F divides it by the sum of the weights.
     per_sample = float(np.sum(objective.sample_weight)) / objective.n_samples
 
     @cache
     def of_mean() -> float:
-        # Threads add up in another order: on one thread η, and all that follows, is the same bits.
+        # On one thread the order of the terms, and so η, does not depend on the number of threads.
         return per_sample * lipschitz_constant(objective.on_one_thread())
 
     def of_batch(batch: int) -> float:
@@ -119,55 +138,71 @@ def batch_lipschitz_constants(objective: InMemoryObjective) -> Callable[[int], f
 
 
 class OnlineUpdater:
-    """Weights and intercept that are updated by the samples of an objective in the user's units.
+    """Weights and intercept that are updated by single samples or by batches.
 
-    A sample contributes s(L + penalty/S) to S·F, so its update is w ← w + ηs((y−a)x − λw),
-    b ← b + ηs(y−a), after which w moves towards 0 by ηsκ; a batch takes the mean of these.
+    A sample contributes s(L + P(w)) to S·F, with the penalty P of the objective. So the update by a
+    sample is w ← w + ηs((y−a)x − λw), b ← b + ηs(y−a); then, with an L1 norm, each weight moves
+    towards 0 by ηsκ, and not past 0. A batch replaces the terms of one sample by their means.
 
     Parameters
     ----------
     objective : InMemoryObjective
-        The samples and the penalty.
-    w, b : ndarray of shape (n_features,), float
-        Start; not changed.
+        The samples and the penalty, in the user's units.
+    w : ndarray of shape (n_features,), float64
+        Weights to start from; not changed.
+    b : float
+        Intercept to start from; replaced by 0 if no intercept is fitted.
     """
 
     def __init__(self, objective: InMemoryObjective, w: Vector, b: float) -> None:
         self.objective = objective
-        # A row must lie in one piece: the only copy of X, and none if X is in C order.
+        # The kernels need contiguous rows, so that X is copied if it is not in C order.
         self._X = X = objective.X if issparse(objective.X) else np.ascontiguousarray(objective.X)
         penalty = objective.penalty
-        # The loop over samples takes one strength for all weights.
+        # The kernels take one strength λ and one strength κ for all weights.
         self._has_one_strength = np.ndim(penalty.l2) == np.ndim(penalty.l1) == 0
         self._pass, self._rows = kernels().dense_sgd_pass, (X,)
         if issparse(X):
             self._pass, self._rows = kernels().csr_sgd_pass, (X.data, X.indices, X.indptr)
         coordinates = objective.coordinates
-        w, b = coordinates.to_user(coordinates.from_user(w, b))  # b is 0 if it is not to be fitted
+        w, b = coordinates.to_user(coordinates.from_user(w, b))  # b becomes 0 if not fitted
         self._w = np.array(w, dtype=np.float64)
-        # The intercept, and the scale of the weights within a pass (see the kernel).
+        # The intercept, and the factor of `_w` in the weights within a pass (see the kernel).
         self._state = np.array([b, 1.0])
 
     @property
     def weights(self) -> tuple[Vector, float]:
-        """Weights, a new array of shape (n_features,), and intercept."""
+        """Weights, a new array of shape (n_features,), and the intercept."""
         return self._w.copy(), float(self._state[0])
 
     @property
     def penalty(self) -> float:
-        """Penalty of the weights, on the scale of F, in nats."""
+        """Penalty of the weights on the scale of F, the mean loss, in nats."""
         return self.objective.penalty.value(self._w)
 
     def update(self, order: NDArray[np.intp], eta: float, batch: int) -> float:
-        """Update after every batch of the order; return Σ s·L, each loss before its update.
+        """Pass over the samples with an update after each batch; changes self.
 
-        It changes self.
+        Parameters
+        ----------
+        order : ndarray of shape (n_samples,), intp
+            Indices of the samples in the order of the pass.
+        eta : float
+            Step size η.
+        batch : int
+            Number of samples in an update.
+
+        Returns
+        -------
+        loss : float
+            Σ s·L over the samples in nats, each loss before the update by its batch.
         """
         if batch == 1 and self._has_one_strength:
             return self._update_by_samples(order, eta)
         return self._update_by_batches(order, eta, batch)
 
     def _update_by_samples(self, order: NDArray[np.intp], eta: float) -> float:
+        """Update after each sample, by compiled loops; see `update`."""
         objective = self.objective
         stored_values = self._rows[0].size
         per_call = max(1, len(order) * ELEMENTS_PER_CALL // max(stored_values, 1))
@@ -191,6 +226,7 @@ class OnlineUpdater:
         return loss
 
     def _update_by_batches(self, order: NDArray[np.intp], eta: float, batch: int) -> float:
+        """Update after each batch, with the functions of the derivation; see `update`."""
         objective = self.objective
         (w, b), total = self.weights, 0.0
         for rows in _batches(order, batch):
@@ -208,7 +244,7 @@ class OnlineUpdater:
 
 
 def _batches(order: NDArray[np.intp], batch: int) -> Iterator[NDArray[np.intp] | slice]:
-    """Yield the rows of each batch; the whole data in place if one batch holds them all."""
+    """Yield the indices of the rows of each batch; a slice of all rows if there is one batch."""
     if batch >= len(order):
         yield slice(None)
         return

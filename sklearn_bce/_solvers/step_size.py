@@ -1,12 +1,14 @@
-"""Step sizes proven safe: η = 1/L, with L a bound on the curvature that one update can meet.
+"""Step sizes for which convergence is proven: η = 1/L, with a Lipschitz constant L of the gradient.
 
-The loss of a sample has curvature s·a(1−a)·(‖x‖² + 1) <= s(‖x‖² + 1)/4 along its own x, the 1 being
-that of an intercept; the mean of the losses has at most the largest eigenvalue of (1/n)ZᵀsZ/4.
+L is an upper bound of the curvature of the function that an update decreases. The loss of a sample
+has curvature s·a(1−a)·(‖x‖² + 1) <= s(‖x‖² + 1)/4 in the direction (x, 1), where 1 belongs to the
+intercept. The curvature of the mean loss of n samples is at most the largest eigenvalue of
+(1/n)ZᵀsZ/4, where Z has the rows (x, 1).
 
 References
 ----------
-R. M. Gower et al., "SGD: General Analysis and Improved Rates", ICML 2019, proposition 3.8: expected
-smoothness of a mini-batch drawn without replacement, between that of one sample and that of all.
+R. M. Gower et al., "SGD: General Analysis and Improved Rates", ICML 2019, proposition 3.8: the
+expected smoothness of a mini-batch that is drawn without replacement.
 """
 
 from __future__ import annotations
@@ -23,17 +25,20 @@ from sklearn_bce._objective.rows import row_blocks, squared
 # Relative accuracy to which Lanczos approaches the largest eigenvalue from below. It is added to
 # the result, which makes the step 1 % shorter. python -m benchmarks.tuning EIGENVALUE_TOL
 EIGENVALUE_TOL = 1e-2
-# Lanczos vectors that are kept: SciPy's default, max(2k + 1, 20) for k = 1 eigenvalue.
+# Number of Lanczos vectors: SciPy's default, max(2k + 1, 20) for k = 1 eigenvalue.
 LANCZOS_VECTORS = 20
 
 
 def safe_step_size(lipschitz: float) -> float:
-    """Return 1/L; 1 if L is 0, as for a loss that depends on no weight any step will do."""
+    """Return η = 1/L; 1 if L is 0, since any step is safe for a loss that is constant."""
     return 1.0 / lipschitz if lipschitz > 0 else 1.0
 
 
 def lipschitz_constant(objective: Objective) -> float:
-    """Return L of the gradient of F, in the objective's coordinates.
+    """Return the Lipschitz constant L of the gradient of the smooth part of F.
+
+    L is in the objective's coordinates, in nats per squared unit of θ. Computing L takes several
+    passes.
 
     Raises
     ------
@@ -65,7 +70,9 @@ def lipschitz_constant(objective: Objective) -> float:
 
 
 def sample_lipschitz_constant(objective: InMemoryObjective) -> float:
-    """Return the largest L of one sample's term s·(L(y, a) + penalty), in one pass.
+    """Return the largest Lipschitz constant of the gradient of s·(loss + penalty) of one sample.
+
+    That takes one pass. The constant is in nats per squared unit of the weights.
 
     Raises
     ------
@@ -86,7 +93,17 @@ def sample_lipschitz_constant(objective: InMemoryObjective) -> float:
 
 
 def batch_lipschitz_constant(batch: int, n_samples: int, of_sample: float, of_mean: float) -> float:
-    """Return L of the mean of a batch of the n samples, given L of one sample and of the mean."""
+    """Return the Lipschitz constant of the mean of a random batch, by proposition 3.8.
+
+    Parameters
+    ----------
+    batch, n_samples : int
+        Number of samples in the batch, and number of all samples.
+    of_sample : float
+        The largest Lipschitz constant of one sample.
+    of_mean : float
+        The Lipschitz constant of the mean over all samples.
+    """
     if n_samples == 1:
         return of_sample
     others = (n_samples - batch) / (n_samples - 1)
@@ -94,6 +111,7 @@ def batch_lipschitz_constant(batch: int, n_samples: int, of_sample: float, of_me
 
 
 def _raise_for_overflow(objective: Objective, squares: Vector) -> None:
+    """Raise ValueError if sums of squares of the features overflow, or X is not finite."""
     if not np.all(np.isfinite(squares)):
         objective.raise_unless_finite()
         raise ValueError(

@@ -1,30 +1,33 @@
 """Newton's method: the gradient of the derivation, multiplied by the inverse curvature.
 
-It works in centred, scaled coordinates, where columns in different units are no harder than others,
-and stops when half the squared Newton decrement, the expected distance of F from its minimum, is at
-most ``tol``: a number that does not change when a feature changes its unit. From a start, it
-repeats:
+The method works in coordinates in which the columns of X are centred and scaled, so that the units
+of the features do not slow it down. It stops when half the squared Newton decrement, an estimate of
+F − min F, is at most ``tol``; this estimate does not depend on the units either. From a start, the
+method repeats:
 
-1. Find the direction d that minimises the quadratic model gᵀd + ½dᵀHd.
-2. Go along d to where F is least; near the minimum, by d.
-3. Correct the curvature known so far by how the gradient has changed.
-4. Stop if no more than ``tol`` is expected to be left, unless an outlier may hide the rest.
+1. Search direction: find the d that minimises the quadratic model gᵀd + ½dᵀHd, with the gradient g
+   and the curvature H of F at θ.
+2. Step length: near the minimum θ ← θ + d; far from it θ ← θ + t·d with the t that minimises F.
+3. Curvature: correct the approximation of H by the change of the gradient along the step.
+4. Stop if F is expected to be within ``tol`` of its minimum, unless an outlier may be the reason
+   why the decrement is small.
 
 The modules, each of which imports only those above it:
 
-- ``cost``: what passes, curvatures and factors cost, and what is chosen by it.
-- ``direction``: search directions for a smooth F: a factor, stale curvature or conjugate gradients.
+- ``cost``: a model of what passes, curvature matrices and factorisations cost.
+- ``direction``: search directions for a smooth F, by a factorisation, by curvature from an earlier
+  point or by conjugate gradients.
 - ``quadratic``: the quadratic model with an L1 norm, and its minimum.
-- ``path``: what a fit leaves for the next fit along a path of C.
-- ``proximal``: search directions with an L1 norm, and the choice of the rule.
+- ``path``: the state of a fit from which the next fit along a path of C can start.
+- ``proximal``: search directions with an L1 norm, and the choice of the direction rule.
 - ``stopping``: tests of whether F is within ``tol`` of its minimum.
-- ``line_search``: how far to go along a direction.
-- ``safeguards``: what keeps a stopping test or a step from being wrong.
-- ``subsample``: how many rows to sample, and what their curvature is good for.
+- ``line_search``: the step length along a direction.
+- ``safeguards``: checks for the situations in which the stopping test or a step may be wrong.
+- ``subsample``: the number of rows to sample, and the use of their curvature on all rows.
 - ``loop``: the loop from a start to the minimum.
-- ``row_space``: more features than samples: as many coordinates as samples.
-- ``starts``: start rules.
-- ``diagnosis``: how far F is from its minimum, and whether the classes are separated.
+- ``row_space``: for more features than samples: as many coordinates as samples.
+- ``starts``: start rules, which choose where the loop starts.
+- ``diagnosis``: an estimate of F − min F, and a test of whether the classes are separated.
 
 References
 ----------
@@ -45,7 +48,15 @@ __all__ = ["SOLVER", "solve"]
 
 
 def solve(objective: Objective, w: Vector, b: float, settings: Settings) -> Result:
-    """Minimise F from where the first start rule that applies says; see `Solver`."""
+    """Minimise F by Newton's method, from the start of the first rule that applies.
+
+    The rules are ``START_RULES``; arguments and result are those of `Solver.solve`.
+
+    Raises
+    ------
+    NotFiniteError
+        If an element of X is infinite or NaN.
+    """
     found = (rule(objective, w, b, settings) for rule in START_RULES)
     start = next(start for start in found if start is not None)
     if isinstance(start, Result):

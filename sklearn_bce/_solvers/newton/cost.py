@@ -1,4 +1,4 @@
-"""What the parts of a Newton step cost, so that solvers choose by a model and not by thresholds.
+"""A model of what the parts of a Newton step cost, by which the cheapest way is chosen.
 
 Costs are in nanoseconds on one core of a 2.6 GHz Xeon with OpenBLAS; only their ratios matter. A
 pass is z = Xw and Xᵀr; a curvature is Σ hxxᵀ, formed; a factor is its Cholesky factorisation.
@@ -17,23 +17,24 @@ from sklearn_bce._objective.base import DataSize, Objective
 DENSE_PASS = 0.5
 # Nanoseconds of a pass for a stored value of a CSR matrix.
 SPARSE_PASS = 3.0
-# Nanoseconds of a curvature for an element of an array, beside those for its products.
+# Nanoseconds of a curvature for an element of an array, in addition to DENSE_CURVATURE_PRODUCT.
 DENSE_CURVATURE = 1.5
-# Nanoseconds of a curvature for a product of two elements of a row of an array.
+# Nanoseconds of a curvature for an ordered pair of elements of a row of an array.
 DENSE_CURVATURE_PRODUCT = 0.02
-# Nanoseconds of a curvature for an ordered pair of stored values of a row, of which half are made.
+# Nanoseconds of a curvature for an ordered pair of stored values of a row of a CSR matrix; half of
+# the products, those of the lower triangle, are computed.
 SPARSE_CURVATURE = 0.6
 # Nanoseconds of a sweep of coordinate descent over columns, for a stored value.
 COLUMN_SWEEP = 4.0
-# Nanoseconds of a sweep of coordinate descent by a formed curvature, for an element of the matrix.
+# Nanoseconds of a sweep of coordinate descent over the matrix H, for an element of H.
 MATRIX_SWEEP = 0.3
-# Nanoseconds of a factor for size³: size³/3 multiplications at about 11 a nanosecond.
+# Nanoseconds of a factor, divided by size³: size³/3 multiplications at about 11 a nanosecond.
 FACTOR = 0.03
-# Nanoseconds that a pass takes beside its work on X, in Python.
+# Nanoseconds of a pass in Python, in addition to the work on X.
 CALL = 2e4
-# Nanoseconds for bringing in a stored value of samples in parts, and for what it is used for.
+# Nanoseconds for reading a stored value of samples in parts, and for its use in a pass.
 READING = 8.0
-# Nanoseconds that a pass over parts takes beside that: the latency of a scheduler.
+# Nanoseconds of a pass over samples in parts, in addition to READING: the latency of a scheduler.
 CALL_OF_PARTS = 2e7
 # Size above which H is not formed: 11 000² float64 are 1 GB. [a choice]
 MAX_FACTOR_SIZE = 11_000
@@ -50,36 +51,43 @@ STEPS_FROM_ZERO = 5
 
 
 def _dense_costs(data: DataSize, size: int) -> tuple[float, float]:
+    """Return the costs of a pass and of a curvature for an array, given the size of θ."""
     n = data.n_samples
     curvature = n * size * (DENSE_CURVATURE + DENSE_CURVATURE_PRODUCT * size)
     return CALL + DENSE_PASS * n * size, curvature
 
 
 def _csr_costs(data: DataSize, size: int) -> tuple[float, float]:
+    """Return the costs of a pass and of a curvature for a CSR matrix; ``size`` is not used."""
     stored = max(data.n_stored, data.n_samples)
     return CALL + SPARSE_PASS * stored, SPARSE_CURVATURE * data.n_pairs
 
 
 def _partitioned_costs(data: DataSize, size: int) -> tuple[float, float]:
+    """Return the costs of a pass and of a curvature for parts; ``size`` is not used."""
     products = DENSE_CURVATURE_PRODUCT * data.n_pairs
     reading = CALL_OF_PARTS + READING * data.n_stored
     return reading, DENSE_CURVATURE * data.n_stored + products
 
 
-# (DataSize, size of θ) -> nanoseconds of a pass and of a curvature, by how samples are stored.
+# Functions (DataSize, size of θ) -> costs of a pass and of a curvature, by `DataSize.storage`.
 COSTS = {"dense": _dense_costs, "csr": _csr_costs, "partitioned": _partitioned_costs}
 
 
 @dataclass(frozen=True)
 class CostModel:
-    """Costs of a problem, in nanoseconds.
+    """Costs of the parts of a Newton step for one problem, in nanoseconds.
 
     Attributes
     ----------
-    one_pass, curvature, factor : float
-        See the module.
+    one_pass : float
+        Cost of a pass over X: z = Xw and Xᵀr. A product with H costs as much.
+    curvature : float
+        Cost of forming the matrix H, in addition to a pass.
+    factor : float
+        Cost of the Cholesky factorisation of H; infinite if H is too large to be formed.
     size : int
-        Number of coordinates.
+        Number of coordinates, the length of θ.
     """
 
     one_pass: float
@@ -97,44 +105,46 @@ class CostModel:
 
     @classmethod
     def of_row_space(cls, n_samples: int) -> CostModel:
-        """Return the costs of the same problem in as many coordinates as there are samples."""
+        """Return the costs for a dense matrix of n_samples rows and columns; see `RowSpace`."""
         n = n_samples
         curvature = n * n * (DENSE_CURVATURE + DENSE_CURVATURE_PRODUCT * n)
         return cls(DENSE_PASS * n * n, curvature, FACTOR * n**3, n)
 
     @property
     def products(self) -> float:
-        """Number of products with H that cost as much as forming and factorising it."""
+        """Number of products with H that cost as much as forming H and factorising H."""
         return (self.curvature + self.factor) / self.one_pass
 
     def of_sample(self, fraction: float) -> CostModel:
-        """Return the costs of a random fraction of the rows."""
+        """Return the costs of the same problem on a random sample, a fraction of the rows."""
         return CostModel(
             fraction * self.one_pass, fraction * self.curvature, self.factor, self.size
         )
 
     def worth_factorising(self, n_products: float, whole: CostModel) -> bool:
-        """Return whether the curvature of a sample will save the whole more than it costs.
+        """Return whether a factor of the sample's curvature saves more than it costs.
+
+        ``self`` has the costs of the sample.
 
         Parameters
         ----------
         n_products : float
-            Products with the curvature that the sample's own minimum took without a factor: about
-            as many as the whole will need from there.
+            Number of products with H that finding the minimum on the sample took. Without a
+            factor, about as many products on all rows will follow.
         whole : CostModel
-            Costs of all rows.
+            Costs of the problem on all rows.
         """
         return self.curvature + self.factor < n_products * whole.one_pass
 
     @property
     def from_zero(self) -> float:
-        """What the way from 0 to the minimum costs without a sample."""
+        """Cost of Newton's method from θ = 0 to the minimum, if no sample gives a better start."""
         step = min(self.curvature + self.factor, TYPICAL_PRODUCTS * self.one_pass)
         return STEPS_FROM_ZERO * (self.one_pass + step)
 
 
 def row_space_is_smaller(problem: Objective) -> bool:
-    """Return whether it is cheaper to solve the problem in the space of its samples."""
+    """Return whether Newton's method is cheaper in the space of the samples; see `RowSpace`."""
     n, n_features = problem.data_size.n_samples, problem.n_features
     if n >= n_features or not problem.has_row_space:
         return False
@@ -143,15 +153,18 @@ def row_space_is_smaller(problem: Objective) -> bool:
 
 
 def columns_are_less_work(n_stored: float, n_columns: int, n_samples: int) -> bool:
-    """Return whether coordinate descent by sparse columns is less work than by their curvature.
+    """Return whether coordinate descent over sparse columns is cheaper than over their matrix H.
 
     Parameters
     ----------
     n_stored : float
-        Number of values stored in the columns.
-    n_columns, n_samples : int
-        Number of columns and of samples.
+        Number of values stored in the columns of the working set.
+    n_columns : int
+        Number of columns of the working set.
+    n_samples : int
+        Number of samples.
     """
     by_columns = TYPICAL_SWEEPS * COLUMN_SWEEP * n_stored
-    formed = SPARSE_CURVATURE * n_stored * max(1.0, n_stored / n_samples)  # of rows of one length
+    # The number of pairs of values in a row is estimated as if all rows had the same length.
+    formed = SPARSE_CURVATURE * n_stored * max(1.0, n_stored / n_samples)
     return by_columns < formed + TYPICAL_SWEEPS * MATRIX_SWEEP * n_columns**2

@@ -1,9 +1,10 @@
-"""What can be said of the end of a fit: how far F is from its minimum, and whether there is one.
+"""Diagnosis of the end of a fit: an estimate of F − min F, and whether F has a minimum.
 
-Separated classes: F has no minimum if some combination of the features is at least 0 for every
-sample of one class, at most 0 for every sample of the other, and not 0 for all: F falls towards its
-infimum as the weights grow in that direction. Newton's steps turn to that direction as soon as all
-else is at its best.
+Without a penalty F has no minimum if the classes are separated: if a linear combination of the
+features, and of the constant 1 if there is an intercept, is at least 0 for every sample of one
+class, at most 0 for every sample of the other, and not 0 for all samples. F then decreases towards
+its infimum as the weights grow in the direction of this combination. Newton's steps converge to
+that direction once F is at its minimum in the other directions.
 
 References
 ----------
@@ -19,24 +20,36 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
 from sklearn_bce._solvers.newton.proximal import direction_rule
 
-# Log-odds: an output so far on the right side, in a fit that has come to its end, shows weights
-# that are on their way to infinity, or an outlier.
+# Margin of a sample, in log-odds, above which a separation is looked for at the end of a fit. With
+# separated classes margins grow without end; without separation only outliers have a large margin.
+# [a choice]
 SURE_OUTPUT = 2.0
-# Newton steps in which all else comes to its best, from near the end of a fit.
+# Most Newton steps from the end of a fit in the search for a separating direction. [a choice]
 SEPARATION_STEPS = 10
-# Nats: a squared decrement below which there is no separation, as F would fall further.
+# Squared decrement, in nats, at or below which F is at a minimum, so that there is no separation:
+# along a separating direction F would decrease further. [a choice]
 NO_SEPARATION = 1e-13
-# Share of the largest change of an output by which one may be on the wrong side: a step is solved
-# to some digits only.
+# Fraction of the largest change of an output by which an output may change in the wrong direction
+# along a Newton step, which is computed to a few digits only. [a choice]
 STEP_ROUNDING = 1e-6
-# The same for the outputs of the fit itself, whose last digits are due to rounding.
+# Fraction of the largest output by which an output of the fit itself may have the wrong sign,
+# because of rounding. [a choice]
 OUTPUT_ROUNDING = 1e-9
 
 
 def distance_from_minimum(objective: Objective, w: Vector, b: float) -> float | None:
-    """Return an estimate of F(w, b) − min F, in nats, by the quadratic model at (w, b).
+    """Return an estimate of F(w, b) − min F, in nats, from the quadratic model at (w, b).
 
-    None if outputs are not held: the estimate would take passes over samples in parts.
+    The estimate takes a few passes. None for samples in parts, whose passes are slow.
+
+    Parameters
+    ----------
+    objective : Objective
+        F, in the user's units.
+    w : ndarray of shape (n_features,), float64
+        Weights.
+    b : float
+        Intercept.
     """
     if objective.zero_outputs() is None:
         return None
@@ -48,21 +61,22 @@ def distance_from_minimum(objective: Objective, w: Vector, b: float) -> float | 
 
 
 def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector | None:
-    """Return a direction of the weights in which F falls for ever; None if none is seen.
-
-    None, too, if outputs are not held.
+    """Return a direction of the weights along which F decreases without end.
 
     Parameters
     ----------
     objective : Objective
-        In the user's units, without a penalty.
-    w, b : ndarray of shape (n_features,), float
-        Near the end of a fit.
+        F, in the user's units, without a penalty.
+    w : ndarray of shape (n_features,), float64
+        Weights at the end of a fit.
+    b : float
+        Intercept at the end of a fit.
 
     Returns
     -------
-    direction : ndarray of shape (n_features,) or None
-        In units in which every column has mean square 1.
+    direction : ndarray of shape (n_features,), float64, or None
+        Direction in units in which the mean square of every column is 1. None if no such direction
+        is found, or the samples are in parts, so that linear outputs are not kept.
     """
     z = objective.outputs(objective.coordinates.from_user(w, b))
     if z is None or not objective.largest_margin(z) > SURE_OUTPUT:

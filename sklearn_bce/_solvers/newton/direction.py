@@ -1,8 +1,12 @@
-"""Search directions: the minimum d of Newton's quadratic model gᵀd + ½dᵀHd, and who finds it.
+"""Search directions: the minimum d of Newton's quadratic model gᵀd + ½dᵀHd.
 
-- `SearchDirection`: a direction d, and what is known of it.
-- `Direction`: the contract of a rule that finds directions, with the logic of stale curvature.
-- `NewtonDirection`: the rule for a smooth F: a factorisation, a curvature known from before, or
+Here g is the gradient and H the curvature of F at θ. Curvature is stale if it is an approximation
+of H from an earlier point or from a sample of the rows.
+
+- `SearchDirection`: a direction d with its decrement.
+- `Direction`: base class of the rules that find directions; it decides how long stale curvature is
+  used.
+- `NewtonDirection`: the rule for a smooth F. It uses a factorisation of H, stale curvature or
   conjugate gradients, whichever is cheapest.
 """
 
@@ -57,21 +61,21 @@ PRODUCTS_PER_COORDINATE = 10
 
 
 class SearchDirection(NamedTuple):
-    """A minimiser of the quadratic model, exact or not.
+    """An exact or approximate minimiser d of the quadratic model.
 
     Attributes
     ----------
-    vector : ndarray of shape (size,)
+    vector : ndarray of shape (size,), float64
         d.
     decrement : float
-        Squared Newton decrement λ² = −gᵀd, twice what the model gains, in nats.
-    z_direction : array of length n_samples or None
-        Z·d, if finding d has given it.
-    n_products : float
-        Products with H that d took; infinite if H was formed at the point, 0 if the curvature was
-        known from before.
-    complete : bool
-        Whether the model was minimised as well as was wanted.
+        Squared Newton decrement λ² = −gᵀd, twice the decrease of the model, in nats.
+    z_direction : array of length n_samples or None, default=None
+        Z·d, the change of the linear outputs; None if it was not computed with d.
+    n_products : float, default=0
+        Number of products with H that were computed; infinite if the matrix H was formed at the
+        point, 0 if d is from stale curvature.
+    complete : bool, default=True
+        Whether the model was minimised to the wanted accuracy.
     """
 
     vector: Vector
@@ -82,17 +86,19 @@ class SearchDirection(NamedTuple):
 
     @property
     def is_stale(self) -> bool:
-        """Whether d follows from a curvature that was known from before."""
+        """Whether d is from stale curvature."""
         return not self.n_products
 
 
 class Derivatives(NamedTuple):
-    """Which second derivatives are to be formed in the next evaluation.
+    """Which second derivatives the next evaluation is to form.
 
     Attributes
     ----------
-    hessian, diagonal : bool
-        Whether the matrix is, and whether its diagonal is.
+    hessian : bool
+        Whether to form the matrix H.
+    diagonal : bool
+        Whether to form the diagonal of H.
     """
 
     hessian: bool
@@ -103,25 +109,26 @@ NO_DERIVATIVES = Derivatives(hessian=False, diagonal=False)
 
 
 class Direction(ABC):
-    """A rule that finds search directions for an objective, and the contract of such rules.
+    """Base class of the rules that find search directions for an objective.
 
-    Curvature that is known from before, of a sample or of an earlier point, is trusted as long as
-    each step by it takes off most of what is left: such a direction takes no pass.
+    Stale curvature gives a direction without a pass. A rule uses stale curvature as long as it is
+    trusted: as long as each step with it reduces the decrement to at most the fraction
+    ``WORTH_ANOTHER``.
 
     Parameters
     ----------
     problem : Objective
-        In the coordinates of the points.
+        F, in the coordinates of the run.
     tol : float
-        Distance from the minimum, in nats, below which it matters to know it well.
+        F − min F, in nats, below which directions must be accurate, because the run may stop.
 
     Attributes
     ----------
     n_products : float
-        Products with H so far; infinite once H has been formed.
+        Number of products with H so far; infinite once the matrix H has been formed.
     penalty_dominates : bool
-        Whether the penalty's curvature is at least that of the loss in every coordinate, so that H
-        is much the same everywhere.
+        Whether the curvature of the penalty is at least that of the loss in every coordinate, so
+        that H is nearly the same at every θ.
     """
 
     penalty_dominates = False
@@ -132,69 +139,91 @@ class Direction(ABC):
         self._is_trusted, self._last_decrement = False, np.inf
 
     def at(self, point: Evaluation) -> SearchDirection:
-        """Return the direction from a point, whose Hessian is taken if it has one; changes self."""
+        """Return the search direction from a point; changes self.
+
+        If the point has a Hessian, the matrix is taken from it; see `Evaluation.take_hessian`.
+        """
         d = self.find(point)
         self.n_products += d.n_products
         return d
 
     @abstractmethod
     def find(self, point: Evaluation) -> SearchDirection:
-        """Return the direction from a point; changes self."""
+        """Return the search direction from a point, for `at` to count; changes self."""
 
     @abstractmethod
     def set_curvature(self, matrix: NDArray[np.float64]) -> None:
-        """Use a curvature like H, of shape (size, size), which is given up; changes self."""
+        """Use an approximation of H, of shape (size, size), as trusted curvature; changes self.
+
+        The matrix may be overwritten.
+        """
 
     @abstractmethod
     def from_stale_curvature(self, point: Evaluation) -> SearchDirection | None:
-        """Return the direction by the curvature known so far; None if none is known. No pass."""
+        """Return the direction from stale curvature, without a pass; None if there is none."""
 
     @abstractmethod
     def add_secant_pair(self, before: Evaluation, after: Evaluation) -> None:
-        """Correct the curvature by how the gradient has changed along a step; changes self."""
+        """Correct the curvature by the change of the gradient along a step; changes self.
+
+        The step leads from ``before`` to ``after``.
+        """
 
     @abstractmethod
     def wants(self, is_last_step: bool) -> Derivatives:
-        """Return which second derivatives the next direction needs."""
+        """Return which second derivatives the next evaluation is to form.
+
+        If the step is expected to be the last one, the matrix H is not needed.
+        """
 
     def path_state(self, point: Evaluation) -> Any:
-        """Return what a fit with another penalty can start from; None if that is nothing."""
+        """Return the state from which a fit with another penalty can start; None if there is none.
+
+        ``point`` is the end of the run. This base class returns None.
+        """
         return None
 
     def predict_start(self, state: Any) -> Vector | None:
-        """Return where the minimum is expected, from a path state; None if this rule has no use."""
+        """Return the expected minimum, given the state of a previous fit; changes self.
+
+        The result is θ, of shape (size,); None if the rule does not use such a state, as in this
+        base class.
+        """
         return None
 
     def invalidate_curvature(self) -> None:
-        """Stop trusting the curvature known so far, as a step goes far; changes self."""
+        """Stop trusting the curvature, because a step leads far from its point; changes self."""
         self._is_trusted = False
 
     def _trust(self, is_trusted: bool) -> None:
-        """Take a curvature for new, or for unknown; changes self."""
+        """Begin to trust new curvature (True), or note that there is none (False); changes self."""
         self._is_trusted, self._last_decrement = is_trusted, np.inf
 
     def _still_trusts(self, decrement: float) -> bool:
-        """Return whether the known curvature still takes off most of what is left; changes self."""
+        """Return whether the decrement has fallen enough for stale curvature to stay trusted.
+
+        The decrement is that of the present point from stale curvature; changes self.
+        """
         self._is_trusted = decrement <= WORTH_ANOTHER * self._last_decrement
         self._last_decrement = decrement
         return self._is_trusted
 
 
 class NewtonDirection(Direction):
-    """Finds Newton's directions for a smooth F, by whichever way is the cheapest at the point.
+    """Finds Newton's directions for a smooth F, in the cheapest of three ways.
 
-    1. H formed and factorised, at the point itself.
-    2. The inverse of a curvature like H, of a sample or of a point before, as long as that takes
-       most of what is left: such a direction needs no pass.
-    3. Products with H, by conjugate gradients, which that inverse preconditions, or else the
-       diagonal of H. Once they have cost as much as another factorisation the columns are hard: the
-       step goes as far as they have led, and H is factorised there. That is never much more than
-       twice the price of having chosen right at once.
+    1. A Cholesky factorisation of the matrix H at the point.
+    2. The inverse of stale curvature, as long as it is trusted: such a direction takes no pass.
+    3. Conjugate gradients, which take products with H. The preconditioner is the inverse of stale
+       curvature or, if there is none, of the diagonal of H. Conjugate gradients end once their
+       products have cost as much as forming and factorising H: the columns are then strongly
+       correlated. The step uses the direction found so far, and H is factorised at its end. The
+       total cost is at most about twice that of the better of the two ways.
 
     Attributes
     ----------
     inverse : LBFGSInverse or None
-        The inverse of a curvature like H.
+        The inverse of stale curvature; None before there is any.
     """
 
     def __init__(self, problem: Objective, tol: float) -> None:
@@ -205,41 +234,42 @@ class NewtonDirection(Direction):
         self._spent, self._expected = 0.0, float(TYPICAL_PRODUCTS)
 
     def wants(self, is_last_step: bool = False) -> Derivatives:
-        """Return which second derivatives the next direction needs."""
+        """Return which second derivatives the next evaluation is to form; see `Direction.wants`."""
         is_cheaper = self._spent + self._expected >= self._costs.products
         hessian = is_cheaper and not (self._is_trusted or self.penalty_dominates or is_last_step)
         return Derivatives(hessian, self.inverse is None and not self.penalty_dominates)
 
     def set_curvature(self, matrix: NDArray[np.float64]) -> None:
-        """Use a curvature like H, of shape (size, size), which is given up; changes self."""
+        """Use an approximation of H, shape (size, size), which is overwritten; changes self."""
         self._set_inverse(regularised_cholesky(matrix))
 
     def _set_inverse(self, inverse: Callable[[Vector], Vector]) -> None:
+        """Use the inverse of an approximation of H as trusted curvature; changes self."""
         self.inverse = LBFGSInverse(inverse)
         self._spent, self._expected = 0.0, float(NEAR_PRODUCTS)
         self._trust(True)
 
     def add_secant_pair(self, before: Evaluation, after: Evaluation) -> None:
-        """Correct the curvature by how the gradient has changed along a step; changes self."""
+        """Correct the inverse by the change of the gradient along a step; changes self."""
         if self.inverse is not None:
             self.inverse.add_secant_pair(
                 after.theta - before.theta, after.gradient - before.gradient
             )
 
     def invalidate_curvature(self) -> None:
-        """Stop trusting the curvature known so far, as a step goes far; changes self."""
+        """Stop trusting the curvature, because a step leads far from its point; changes self."""
         super().invalidate_curvature()
         self._expected = max(self._expected, TYPICAL_PRODUCTS)
 
     def from_stale_curvature(self, point: Evaluation) -> SearchDirection | None:
-        """Return the direction by the curvature known so far; None if none is known. No pass."""
+        """Return the direction from stale curvature, without a pass; None if there is none."""
         if self.inverse is None:
             return None
         vector = -self.inverse(point.gradient)
         return SearchDirection(vector, float(-point.gradient @ vector))
 
     def find(self, point: Evaluation) -> SearchDirection:
-        """Return the direction from a point; changes self."""
+        """Return the search direction from a point, for `at` to count; changes self."""
         hessian = point.take_hessian()
         if hessian is not None:
             self.set_curvature(hessian)
@@ -259,12 +289,12 @@ class NewtonDirection(Direction):
 
 
 class LBFGSInverse:
-    """The inverse curvature that L-BFGS learns from steps, on top of one that is given.
+    """The inverse of an approximation of H, corrected by the secant pairs of L-BFGS.
 
     Parameters
     ----------
     inverse : callable (vector) -> vector
-        The product with the inverse to begin with.
+        The product of a vector of shape (size,) with the inverse to begin with, a new array.
 
     References
     ----------
@@ -276,13 +306,17 @@ class LBFGSInverse:
         self._pairs: deque[tuple[Vector, Vector, float]] = deque(maxlen=LBFGS_PAIRS)
 
     def add_secant_pair(self, step: Vector, change: Vector) -> None:
-        """Add a step and the change of the gradient along it, if F curves upwards; changes self."""
+        """Add a step and the change of the gradient along the step; changes self.
+
+        A pair along which the gradient does not rise, so that stepᵀchange <= 0, is ignored. If
+        ``LBFGS_PAIRS`` pairs are kept already, the oldest one is dropped.
+        """
         curvature_along = float(step @ change)
         if curvature_along > 0:
             self._pairs.append((step, change, curvature_along))
 
     def __call__(self, vector: Vector) -> Vector:
-        """Return the product of the inverse curvature with the vector, a new array."""
+        """Return the product of the corrected inverse with a vector, a new array."""
         rest, factors = vector.copy(), []
         for step, change, curvature_along in reversed(self._pairs):
             factors.append(float(step @ rest) / curvature_along)
@@ -298,54 +332,80 @@ class LBFGSInverse:
 def regularised_cholesky(
     matrix: NDArray[Any], may_be_singular: bool = False
 ) -> Callable[[Vector], Vector]:
-    """Return v → matrix⁻¹v, for a symmetric matrix that is positive semidefinite up to rounding.
+    """Return the function v → matrix⁻¹v, by a Cholesky factorisation.
 
-    A matrix that is singular in floating point is made regular by a multiple of its own diagonal,
-    as small as will do: that changes the answer only where the matrix says nothing.
+    The matrix is symmetric, and positive semidefinite up to rounding. If the matrix is singular in
+    floating point, a multiple of its diagonal is added, the smallest one with which the
+    factorisation succeeds. The result then differs only in the directions in which the matrix is
+    zero up to rounding.
 
     Parameters
     ----------
     matrix : ndarray of shape (size, size), float64, C order
-        Overwritten by its factor.
+        The matrix; overwritten by its factor.
     may_be_singular : bool, default=False
-        Whether to make the matrix regular at once, for a caller to whom rounding does not matter.
+        Whether to add a multiple of the diagonal in the first attempt already. That saves an
+        attempt for singular matrices, and changes the result by rounding for others.
+
+    Returns
+    -------
+    solve : callable (vector) -> vector
+        Takes and returns arrays of shape (size,), float64; the result is a new array. If the matrix
+        has elements that are not finite, the function divides by the diagonal.
     """
     size = len(matrix)
     given = matrix.ravel()[:: size + 1].copy()
     diagonal = np.where(given > 0, given, 1.0)
-    # A square on the diagonal of the Cholesky factor below this share of the matrix's is rounding,
-    # not information: columns in other units, and penalties upon them, do not make it singular.
+    # A matrix is singular if the square of a diagonal entry of its factor is below this fraction of
+    # the diagonal entry of the matrix. The ratio does not depend on the units of the columns.
     floor = size * np.finfo(np.float64).eps
     multiple, is_factor = 4 * floor if may_be_singular else 0.0, False
     while multiple < 1.0:
-        if is_factor:  # what lies below the diagonal has been left as it was
+        if is_factor:  # LAPACK has overwritten one triangle; restore it from the other
             matrix = np.tril(matrix, -1)
             matrix += matrix.T
         if multiple:
             matrix.ravel()[:: size + 1] = given + multiple * diagonal
         with all_blas_threads() if size > ONE_THREAD_SIZE else nullcontext():
-            # the matrix is symmetric: its transpose is itself, in Fortran's order
+            # The transpose of the symmetric matrix is the same matrix in Fortran order.
             factor, failed_at = dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
         if not failed_at and (np.square(factor.diagonal()) > floor * diagonal).all():
             return lambda vector: dpotrs(factor, vector, lower=1)[0]
         multiple, is_factor = max(REGULARISATION_GROWTH * multiple, 4 * floor), True
-    return lambda vector: vector / diagonal  # overflow has left elements that are not numbers
+    return lambda vector: vector / diagonal  # elements of the matrix are not finite
 
 
 class _ConjugateGradients:
-    """Conjugate gradients for H d = −g: the iteration, without a test of when to stop.
+    """The iteration of preconditioned conjugate gradients for H d = −g, without a stopping test.
+
+    Parameters
+    ----------
+    problem : Objective
+        Computes the products with H.
+    point : Evaluation
+        Where H and g are taken.
+    precondition : callable (vector) -> vector
+        The product with M⁻¹, the inverse of the preconditioner.
 
     Attributes
     ----------
-    vector, z_direction
-        d, of shape (size,), and Z·d so far.
+    vector : ndarray of shape (size,), float64
+        d so far.
+    z_direction : array of length n_samples or None
+        Z·d so far; None if the objective does not keep outputs.
     energy : float
-        rᵀM⁻¹r of the residual r = −g − Hd, with the preconditioner M.
+        rᵀM⁻¹r of the residual r = −g − Hd.
+    previous_energy : float
+        ``energy`` before the last product; 0 before the first.
     gained : float
-        What the model has gained so far, ½λ², in nats.
-    gain, curvature_along : float
-        What the last product has added to it, and the curvature pᵀHp along its direction p, for
-        which pᵀMp is ``previous_energy``.
+        Decrease of the model so far, ½λ², in nats; infinite if H has no curvature along −M⁻¹g.
+    gain : float
+        Decrease of the model by the last product, in nats.
+    curvature_along : float
+        Curvature pᵀHp along the last conjugate direction p, scaled so that pᵀMp is
+        ``previous_energy``.
+    n_products : int
+        Number of products with H so far.
     """
 
     def __init__(
@@ -363,9 +423,10 @@ class _ConjugateGradients:
         self.n_products = 0
 
     def multiply(self) -> bool:
-        """Go along one more conjugate direction, by one product with H; changes self.
+        """Minimise the model along one more conjugate direction, by a product with H; changes self.
 
-        Return False if H has no curvature along it, up to rounding, so that there is no step.
+        Return True; False, without a step, if H has no curvature along the direction, up to
+        rounding.
         """
         self.n_products += 1
         product, conjugate_z = self._problem.curvature_product(self._point, self._conjugate)
@@ -385,7 +446,7 @@ class _ConjugateGradients:
         return True
 
     def turn(self) -> None:
-        """Make the next direction conjugate to those before; changes self."""
+        """Compute the next direction, conjugate to the previous ones; changes self."""
         self._conjugate *= self.energy / self.previous_energy
         self._conjugate += self._preconditioned
 
@@ -397,26 +458,39 @@ def truncated_newton_cg(
     inverse: Callable[[Vector], Vector] | None = None,
     max_products: float = np.inf,
 ) -> SearchDirection:
-    """Solve H d = −g approximately by preconditioned conjugate gradients, with products with H.
+    """Solve H d = −g approximately by preconditioned conjugate gradients.
 
-    Far from the minimum it is enough that the last product has added less to what the model gains
-    than a share of the whole (Nash and Sofer's test); the share, the forcing term, falls with the
-    decrement. If the gain suggests that the minimum is within ``tol``, that is not enough: on hard
-    columns gains come in waves. There the energy of the residual must bound what is still to be
-    gained by its share: it is at most ½ rᵀM⁻¹r/μ, with μ the least eigenvalue of M⁻¹H. H is at
-    least the penalty's curvature, which gives μ for the diagonal; for another M the least curvature
-    met has to do. No test depends on the units of a feature.
+    Each iteration takes one product with H. There are two stopping tests:
+
+    - Far from the minimum: the last product has decreased the model by less than a fraction of the
+      mean decrease of all products (Nash and Sofer's test). The fraction, the forcing term, falls
+      with the decrement.
+    - If the decrease of the model so far is at most ``tol``: an upper bound on the decrease that is
+      still missing is small enough. The first test would not do here, because the decreases do not
+      fall steadily if columns are strongly correlated. The bound is ½ rᵀM⁻¹r/μ, with the residual
+      r, the preconditioner M and the least eigenvalue μ of M⁻¹H. If M is the diagonal of H, μ is at
+      least the ratio of the penalty's curvature and M. For another M, μ is estimated by the least
+      curvature found so far, and the test is the only one.
+
+    No test depends on the units of the features.
 
     Parameters
     ----------
-    problem, point : Objective, Evaluation
-        F and where H and g are taken.
+    problem : Objective
+        Computes the products with H.
+    point : Evaluation
+        Where H and g are taken.
     tol : float
-        Distance from the minimum, in nats, below which it matters to know it well.
-    inverse : callable or None, default=None
-        The inverse of a curvature M like H, for a preconditioner; None means the diagonal of H.
+        F − min F, in nats, below which the direction must be accurate.
+    inverse : callable (vector) -> vector or None, default=None
+        The product with M⁻¹, the inverse of an approximation of H; None means that M is the
+        diagonal of H.
     max_products : float, default=inf
         Most products with H; a direction that needs more is not complete.
+
+    Returns
+    -------
+    direction : SearchDirection
 
     References
     ----------
@@ -446,7 +520,16 @@ def truncated_newton_cg(
 
 
 class _EnoughByCurvatureMet:
-    """Whether the energy of the residual is negligible, by the least curvature pᵀHp/pᵀMp met."""
+    """Stopping test of conjugate gradients: a bound on the missing decrease of the model is small.
+
+    The bound uses the least curvature pᵀHp/pᵀMp found so far, at most 1. The test is called with a
+    `_ConjugateGradients` after each product.
+
+    Parameters
+    ----------
+    tol : float
+        Tolerance of the run, in nats.
+    """
 
     def __init__(self, tol: float) -> None:
         self._tol, self._least = tol, 1.0
@@ -458,7 +541,17 @@ class _EnoughByCurvatureMet:
 
 
 class _EnoughByDiagonal:
-    """Whether d is good enough, given a lower bound on the eigenvalues of M⁻¹H."""
+    """Stopping test of conjugate gradients with the diagonal of H as preconditioner M.
+
+    The test is called with a `_ConjugateGradients` after each product.
+
+    Parameters
+    ----------
+    tol : float
+        Decrease of the model, in nats, up to which the missing decrease is bounded.
+    least_eigenvalue : float
+        A lower bound on the eigenvalues of M⁻¹H.
+    """
 
     def __init__(self, tol: float, least_eigenvalue: float) -> None:
         self._tol, self._least = tol, least_eigenvalue
@@ -471,5 +564,9 @@ class _EnoughByDiagonal:
 
 
 def forcing_term(gained: float) -> float:
-    """Return the share of the model's gain that a step may miss: 1/2 far from the minimum."""
+    """Return the fraction of the decrease of the model that a step may miss, in [0.01, 0.5].
+
+    The fraction is the square root of ``gained``, the decrease of the model so far in nats, within
+    these limits.
+    """
     return float(np.clip(np.sqrt(gained), LEAST_FORCING, MOST_FORCING))

@@ -1,8 +1,8 @@
-"""The step length: how far to go along a search direction.
+"""The step length t along a search direction d, for the step θ ← θ + t·d.
 
-Near the minimum it is the whole step. Far from it, it is where F is least on the ray: Newton's step
-is the right one for a curvature that stays what it is, and the curvature of the loss falls on the
-way. Only if F has not fallen enough there is the step halved.
+Near the minimum t is 1, Newton's step. Far from the minimum t minimises F on the ray: Newton's step
+minimises F only if the curvature is constant, and the curvature of the loss decreases along the
+step. If F has not decreased sufficiently at this t, it is halved until F has.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation, Objective, Ray
 from sklearn_bce._solvers.newton.direction import Derivatives, SearchDirection
 
-# Share of what the gradient promises by which F must fall (Armijo's c₁; Nocedal and Wright,
-# "Numerical Optimization", section 3.1, choose the same).
+# Fraction of the decrease predicted by the gradient by which F must fall (Armijo's c₁, with the
+# value of Nocedal and Wright, "Numerical Optimization", section 3.1).
 SUFFICIENT_DECREASE = 1e-4
 # Share of F above which the promise of a step makes its length worth a search. Without a search
 # breast cancer and digits take 10 steps (15 or 16 passes), with it 5 or 6 (11 or 12 passes):
@@ -24,10 +24,10 @@ WORTH_A_SEARCH = 0.01
 
 
 class Region(Enum):
-    """Whether the quadratic model holds on the way of a step."""
+    """Whether the quadratic model is a good approximation of F along a step."""
 
-    NEAR = "the model holds for the whole step"
-    FAR = "the curvature may change much on the way"
+    NEAR = "the model is good for the whole step"
+    FAR = "the curvature may change much along the step"
 
 
 class LineSearch:
@@ -36,16 +36,21 @@ class LineSearch:
     Parameters
     ----------
     problem : Objective
-        F.
+        F, in the coordinates of the run.
     model_holds : bool, default=False
-        Whether the quadratic model is known to hold everywhere, so that every step is near.
+        Whether the quadratic model is known to be good for every step of the run, so that the
+        region of every step is `Region.NEAR`.
     """
 
     def __init__(self, problem: Objective, model_holds: bool = False) -> None:
         self._problem, self._model_holds = problem, model_holds
 
     def region(self, point: Evaluation, d: SearchDirection) -> Region:
-        """Return whether the model holds on the way of a step."""
+        """Return whether the model is good for a step from the point along the direction.
+
+        The region is FAR if the predicted decrease of F is more than a fraction ``WORTH_A_SEARCH``
+        of F and finite.
+        """
         is_far = WORTH_A_SEARCH * point.value < d.decrement / 2 < np.inf
         return Region.FAR if is_far and not self._model_holds else Region.NEAR
 
@@ -57,20 +62,26 @@ class LineSearch:
         wanted: Derivatives,
         is_last: bool = False,
     ) -> Evaluation | None:
-        """Return the evaluation where F has fallen enough; None if F falls nowhere on the ray.
+        """Return the evaluation at the end of a step.
 
         Parameters
         ----------
         point : Evaluation
-            Where the ray begins.
+            Where the step begins.
         d : SearchDirection
-            Its direction.
+            Direction of the step.
         region : Region
-            If it is FAR the length is searched for.
+            FAR means that the minimum of F on the ray is searched for.
         wanted : Derivatives
-            Which second derivatives to form at the end.
+            Which second derivatives to form at the end of the step.
         is_last : bool, default=False
-            Whether no step follows, so that the evaluation may have no derivatives.
+            Whether no step follows. The evaluation then may have no derivatives, if F has decreased
+            sufficiently.
+
+        Returns
+        -------
+        end : Evaluation or None
+            None if F has not decreased sufficiently at any step length that was tried.
         """
         ray = self._problem.ray(point, d.vector, d.z_direction)
         if is_last and region is Region.NEAR:
@@ -84,12 +95,14 @@ class LineSearch:
         return self._halve(ray, point, d, t, wanted)
 
     def sufficient_decrease(self, point: Evaluation, end: Evaluation, d: SearchDirection) -> bool:
-        """Return whether F has fallen by a share of what was promised, or its derivative has.
+        """Return whether F has decreased sufficiently in a step.
 
-        What F falls by near its minimum is lost in the rounding of F long before its derivative
-        along the ray is: the test is then that of Hager and Zhang, "A New Conjugate Gradient Method
-        with Guaranteed Descent and an Efficient Line Search", SIAM Journal on Optimization 16
-        (2005), equation 4.3.
+        The step leads from ``point`` to ``end`` along d. Either F has fallen by a fraction of the
+        predicted decrease; or F has not risen by more than rounding, and its derivative along d is
+        at most half of that at ``point``, in absolute value. The second condition is for steps near
+        the minimum, where the decrease of F is below the rounding of F: W. Hager and H. Zhang, "A
+        New Conjugate Gradient Method with Guaranteed Descent and an Efficient Line Search", SIAM
+        Journal on Optimization 16 (2005), equation 4.3.
         """
         decrease = point.value - end.value
         if decrease >= SUFFICIENT_DECREASE * d.decrement:
@@ -101,7 +114,11 @@ class LineSearch:
     def _halve(
         self, ray: Ray, point: Evaluation, d: SearchDirection, t: float, wanted: Derivatives
     ) -> Evaluation | None:
-        """Return the evaluation at the first of t/2, t/4, ... where F has fallen; None if none."""
+        """Return the evaluation at the first of t/2, t/4, ... with a sufficient decrease of F.
+
+        None if F has not decreased sufficiently at any of them; `Ray.max_halvings` limits their
+        number.
+        """
         for _ in range(ray.max_halvings(d.decrement)):
             t /= 2
             decrease = point.value - ray.value(t)

@@ -1,8 +1,9 @@
-"""Newton's method from a start to the minimum.
+"""The loop of Newton's method, from a start to the minimum.
 
-- `Start`: where to begin.
+- `Start`: the start and the objective.
 - `minimise`: the loop.
-- `NewtonResult`: where the loop stopped, and why.
+- `Run`: the state of the loop.
+- `NewtonResult`: the end of the loop, and the reason for stopping.
 """
 
 from __future__ import annotations
@@ -25,29 +26,30 @@ from sklearn_bce._solvers.newton.safeguards import SLOW, Safeguards
 from sklearn_bce._solvers.newton.stopping import StoppingTest, Verdict
 from sklearn_bce._solvers.newton.subsample import rescale_diagonal
 
-# F(0), whatever the targets are: each loss is log 2 nats.
+# F at θ = 0 in nats: the loss of each sample is log 2 for any target, and the penalty is 0.
 LOSS_AT_ZERO = float(np.log(2))
 
 
 class Start(NamedTuple):
-    """Where Newton's method starts.
+    """The start of Newton's method, with what is known about the curvature.
 
     Attributes
     ----------
     problem : Objective
         F, in the coordinates of the run.
-    theta : ndarray of shape (size,)
-        The start.
-    matrix : ndarray of shape (size, size) or None
-        A curvature like that of the problem, of a sample; it is given up.
-    diagonal_is_reliable : bool
-        Whether the diagonal of the matrix is like that of the problem in every entry.
-    is_expected_minimum : bool
-        Whether the minimum is expected at the start, from a fit with another penalty.
-    to_user : callable (theta) -> (w, b) or None
-        What θ means to the user; None if that is what the coordinates say.
-    loss_curve : tuple of float
-        F after each iteration that led to the start.
+    theta : ndarray of shape (size,), float64
+        θ to start from.
+    matrix : ndarray of shape (size, size), float64, or None, default=None
+        Curvature of a sample, an approximation of that of the problem; overwritten in the run. None
+        if there is no such curvature.
+    diagonal_is_reliable : bool, default=False
+        Whether each diagonal entry of the matrix is near that of the problem.
+    is_expected_minimum : bool, default=False
+        Whether the start is the minimum that was predicted from a fit with another penalty.
+    to_user : callable (theta) -> (w, b) or None, default=None
+        Converts θ to the user's weights and intercept; None means ``problem.coordinates.to_user``.
+    loss_curve : tuple of float, default=()
+        F in nats after each iteration that led to the start.
     """
 
     problem: Objective
@@ -59,24 +61,24 @@ class Start(NamedTuple):
     loss_curve: tuple[float, ...] = ()
 
     def at_zero(self) -> Start:
-        """Return the same start at θ = 0, without the curvature, which has been used up."""
+        """Return the same start with θ = 0, without the curvature, which has been overwritten."""
         return self._replace(theta=np.zeros_like(self.theta), matrix=None)
 
 
 @dataclass(frozen=True)
 class NewtonResult:
-    """Where Newton's method stopped, and why.
+    """The end of a run of Newton's method.
 
     Attributes
     ----------
     point : Evaluation
-        The place.
+        Evaluation of F at the end.
     stop_reason : StopReason
-        Why it stopped.
+        Why the run stopped.
     loss_curve : list of float
-        F after each step.
+        F after each step, in nats.
     direction : Direction
-        The rule that found the directions, with what it knows of the curvature.
+        The rule that found the search directions, with its approximation of the curvature.
     """
 
     point: Evaluation
@@ -86,7 +88,19 @@ class NewtonResult:
 
 
 def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (at most 12)
-    """Minimise F by Newton's method; see the numbered steps of `newton`."""
+    """Minimise F by Newton's method; the package `newton` describes the numbered steps.
+
+    Parameters
+    ----------
+    start : Start
+        The objective and where to start; the matrix of the start is overwritten.
+    settings : Settings
+        ``max_iter``, ``tol``, ``warm_start`` and ``monitor`` are used.
+
+    Returns
+    -------
+    result : NewtonResult
+    """
     problem, tol = start.problem, settings.tol
     direction = direction_rule(problem, tol, for_path=settings.warm_start)
     search = LineSearch(problem, start.is_expected_minimum or direction.penalty_dominates)
@@ -128,16 +142,19 @@ class Run:
 
     Attributes
     ----------
-    point, before : Evaluation
-        Where the run is, and where the last step began.
+    point : Evaluation
+        The present point.
+    before : Evaluation
+        The point where the last step began; the present point if there was no step.
     starts_at_zero : bool
         Whether the run starts at θ = 0.
     loss_curve : list of float
-        F after each step.
+        F after each step, in nats.
     previous_decrement : float
-        Squared decrement of the last step; 0 before the first.
+        Squared Newton decrement of the last step, in nats; 0 before the first step.
     is_slow : bool
-        Whether the last step left a large share of the decrement before it.
+        Whether the decrement of the last step was more than the fraction ``SLOW`` of that of the
+        step before.
     """
 
     def __init__(
@@ -149,7 +166,8 @@ class Run:
         self.starts_at_zero = not np.any(self.point.theta)
         self.loss_curve: list[float] = []
         self.previous_decrement, self.is_slow = 0.0, False
-        self._awaiting: Evaluation | None = None  # a minimum, if the probe beyond it finds no other
+        # The point before a probe, which is the minimum unless the run goes on from the probe.
+        self._awaiting: Evaluation | None = None
         self._before_restart: Evaluation | None = None
 
     @property
@@ -159,31 +177,42 @@ class Run:
 
     @property
     def may_be_minimum(self) -> bool:
-        """Whether the minimum is expected where the run is, or was before the last probe."""
+        """Whether the minimum is expected at the present point, or at the point before a probe."""
         return self._start.is_expected_minimum or self._awaiting is not None
 
     def record(self, new: Evaluation | None, d: SearchDirection) -> None:
-        """Add a step along d to the run; None means that F did not fall; changes self."""
+        """Record a step along d to the point ``new``; changes self.
+
+        None means that F did not fall, so that the run stays at its point.
+        """
         self.before, self.point = self.point, new or self.point
         self.loss_curve.append(self.point.value)
         self.is_slow = 0 < SLOW * self.previous_decrement < d.decrement
         self.previous_decrement, self._awaiting = d.decrement, None
 
     def notify_monitor(self) -> bool:
-        """Notify the monitor of the last step; return whether the run must stop."""
+        """Call `Monitor.end` for the last step, and return whether the run must stop."""
         weights = partial(self._to_user, self.point.theta)
         return self._monitor.end(self.point.value, weights, self._start.problem.n_passes)
 
     def await_confirmation(self, probe: Evaluation) -> None:
-        """Go on from a probe, and keep the point for the minimum until then; changes self."""
+        """Continue from the probe; keep the present point as a possible minimum; changes self."""
         self._awaiting, self.point = self.point, probe
 
     def restart(self, point: Evaluation) -> None:
-        """Go on from a point, and keep the present one in case that too few steps are left."""
+        """Continue from another point; changes self.
+
+        The present point is kept: the run returns this point if ``max_iter`` ends the run before F
+        is lower.
+        """
         self._before_restart, self.point = self.point, point
 
     def finish(self, reason: StopReason) -> NewtonResult:
-        """Return the result: the point, or the lower one if the run is cut short."""
+        """Return the result of the run, which stops for the given reason; changes self.
+
+        The end is the present point, the point before an unconfirmed probe, or the point before a
+        restart if F is lower there. A run without a step calls the monitor once.
+        """
         point = self._awaiting or self.point
         if self._before_restart is not None and self._before_restart.value < point.value:
             point = self._before_restart
@@ -195,9 +224,10 @@ class Run:
 
 
 def initial_evaluation(start: Start, direction: Direction) -> Evaluation:
-    """Return the evaluation at the start, or at 0 if F is no larger there.
+    """Return the evaluation at the start, or at θ = 0 if F is at most as large at 0.
 
-    The direction takes over the curvature of the start, if there is one.
+    The matrix of the start, if there is one, becomes the curvature of the direction rule, which is
+    changed.
     """
     problem, theta = start.problem, start.theta
     wanted = direction.wants()._asdict()
@@ -205,8 +235,8 @@ def initial_evaluation(start: Start, direction: Direction) -> Evaluation:
         wanted = {"diagonal": not start.diagonal_is_reliable}
     point = problem.evaluate_start(theta, **wanted)
     if np.any(theta) and point.value >= LOSS_AT_ZERO:
-        # A start that is wrong about most samples, and sure of it, has next to no curvature; at 0
-        # the curvature is at its largest.
+        # At a start where most samples have a large loss, a(1 − a) and so the curvature is nearly
+        # 0, and Newton's steps are useless; at θ = 0 the curvature is at its largest.
         point = problem.evaluate_start(np.zeros_like(theta), **wanted)
     if start.matrix is not None:
         matrix = start.matrix

@@ -1,8 +1,9 @@
-"""What a fit with an L1 norm leaves for the next fit to the same samples, with another penalty.
+"""The state of a fit with an L1 norm from which the next fit, with another penalty, can start.
 
-Along a path of C the minimum of one fit is near that of the next, and so is the curvature there:
-together they predict the minimum without a pass. The prediction is no more than a start, so that
-nothing is lost if the samples have changed in the meantime.
+Along a path of C, the minimum of one fit and the curvature there are near those of the next fit.
+Minimum and curvature of the one predict the minimum of the other without a pass over the samples.
+The prediction is only a start: if the samples were changed in place between the fits, the result is
+still correct.
 """
 
 from __future__ import annotations
@@ -21,22 +22,22 @@ from sklearn_bce._solvers.newton.quadratic import GramQuadratic
 
 @dataclass(frozen=True)
 class PathState:
-    """Where a fit ended, and what it knew of the curvature there.
+    """The end of a fit, and the curvature there.
 
     Attributes
     ----------
     samples : weakref.ref
-        The X of the fit, which is not kept alive.
+        Weak reference to the X of the fit.
     penalty : Penalty
-        The penalty of the fit, in the units of the coordinates.
+        The penalty of the fit, in the units of ``coordinates``.
     coordinates : Coordinates
-        What θ means.
+        Coordinates of θ in the fit.
     point : Evaluation
-        Where the fit ended.
+        Evaluation of F at the end of the fit.
     model : GramQuadratic or None
-        The curvature there, if it has been formed.
+        Quadratic model with the curvature at or near the end; None if no matrix was formed.
     columns : ColumnCache or None
-        Columns taken from X.
+        Columns of a sparse X, taken from X by the fit; None if none were taken.
     """
 
     samples: Any
@@ -47,7 +48,11 @@ class PathState:
     columns: Any
 
     def applies_to(self, objective: Objective, w: Vector, b: float) -> bool:
-        """Return whether an objective has these samples and (w, b) is where the fit ended."""
+        """Return whether an objective has the samples of the fit, and (w, b) is its end.
+
+        The samples are the same if X is the same object. Whether there is an intercept, and the
+        number of samples, must be the same too. (w, b) are in the user's units.
+        """
         if not objective.holds(self.samples()):
             return False
         known_w, known_b = self.coordinates.to_user(self.point.theta)

@@ -1,7 +1,7 @@
-"""Search directions with an L1 norm: the minimum of gᵀd + ½dᵀHd + Σ κᵢ|uᵢ + dᵢ|.
+"""Search directions with an L1 norm: the minimum d of the model gᵀd + ½dᵀHd + Σ κᵢ|uᵢ + dᵢ|.
 
-Most weights are 0 at the minimum and stay so: a weight leaves 0 only if its gradient exceeds κ. The
-model is formed of the other weights alone, the working set.
+Most weights are 0, and remain 0 in a step: a weight that is 0 changes only if its gradient exceeds
+κ in absolute value. The model therefore has the other weights only, the working set.
 
 References
 ----------
@@ -55,34 +55,41 @@ FEW_VALUES = 0.25
 
 
 class ColumnCache(NamedTuple):
-    """Columns of sparse samples, as far as they have been taken from X.
+    """Columns of a sparse X that have been copied from X.
 
     Attributes
     ----------
     matrix : CSC of shape (n_samples, n_columns), float64
-        Columns divided by their scale.
-    position : ndarray of shape (n_features,)
-        The place of each feature among them; −1 if it has none.
+        The columns, divided by the scale of their features.
+    position : ndarray of shape (n_features,), intp
+        Index in ``matrix`` of the column of each feature; −1 if the column has not been copied.
     """
 
     matrix: Any
     position: NDArray[np.intp]
 
     def places(self, features: NDArray[np.intp]) -> NDArray[np.intp] | None:
-        """Return the places of some features; None if one of them has not been taken."""
+        """Return the indices in ``matrix`` of the columns of some features.
+
+        None if a column has not been copied.
+        """
         places = self.position[features]
         return None if (places < 0).any() else places
 
 
 class WorkingSet(NamedTuple):
-    """The coordinates that are not 0 or should not be.
+    """The coordinates that change in a step.
+
+    These are the weights that are not 0, the weights at 0 whose gradient exceeds κ in absolute
+    value, and the intercept.
 
     Attributes
     ----------
-    subset : ndarray of shape (n,)
-        Their indices in θ, ascending.
+    subset : ndarray of shape (n,), intp
+        Indices of the coordinates in θ, ascending.
     is_complete : bool
-        Whether every weight that should leave 0 is among them.
+        Whether all weights at 0 whose gradient exceeds κ are in the subset. False if there are more
+        of them than a working set may have.
     """
 
     subset: NDArray[np.intp]
@@ -95,53 +102,56 @@ class ProximalNewtonDirection(Direction):
     Parameters
     ----------
     problem : Objective
-        In the coordinates of the points.
+        F, in the coordinates of the run.
     tol : float
-        Distance from the minimum, in nats, below which it matters to know it well.
+        F − min F, in nats, below which directions must be accurate, because the run may stop.
     for_path : bool, default=False
-        Whether problems with other penalties are to come. Passes are then saved at the price of
-        work: the curvature of all features, if they are few, is formed in passes that are made
-        anyway.
+        Whether fits to the same samples with other penalties will follow. If so, and there are few
+        features, each evaluation also forms the matrix H of all features. That takes more work, and
+        saves passes in the fits that follow.
 
     Attributes
     ----------
     model : GramQuadratic or None
-        The curvature known so far, if it has been formed.
+        Quadratic model with the curvature matrix known so far, which may be stale; None if there is
+        no matrix.
     columns : ColumnCache or None
-        The columns taken from X so far.
+        The columns copied from a sparse X so far; None before the first copy.
     """
 
     def __init__(self, problem: Objective, tol: float, for_path: bool = False) -> None:
         super().__init__(problem, tol)
         self._for_path, self._care = for_path, PATH_CARE if for_path else 1.0
         self.columns: ColumnCache | None = None
-        self._columns_are_hard = False  # so correlated that sweeps over them do not end
+        self._columns_are_hard = False  # so correlated that sweeps over columns do not converge
         self._l1 = np.zeros(problem.coordinates.size)
         self._l1[: problem.n_features] = problem.penalty.l1
         self.model: GramQuadratic | None = None
 
     def wants(self, is_last_step: bool = False) -> Derivatives:
-        """Return which second derivatives the next direction needs."""
+        """Return which second derivatives the next evaluation is to form; see `Direction.wants`."""
         are_few = self.problem.n_features <= MANY_COLUMNS
         return Derivatives(self._for_path and are_few and not is_last_step, False)
 
     def set_curvature(self, matrix: NDArray[np.float64]) -> None:
-        """Use a curvature like H, of shape (size, size), which is given up; changes self."""
+        """Use an approximation of H, shape (size, size), which later steps change; changes self."""
         self._set_model(GramQuadratic(matrix, np.arange(len(self._l1)), self.tol))
 
     def _set_model(self, model: GramQuadratic | None) -> None:
+        """Use a model as trusted curvature; None means that there is none; changes self."""
         self.model = model
         self._trust(model is not None)
 
     def add_secant_pair(self, before: Evaluation, after: Evaluation) -> None:
-        """Correct the curvature by how the gradient has changed along a step; changes self."""
+        """Correct the model by the change of the gradient along a step; changes self."""
         if self.model is not None:
             self.model.add_secant_pair(after.theta - before.theta, after.gradient - before.gradient)
 
     def path_state(self, point: Evaluation) -> PathState | None:
-        """Return what a fit with another penalty can start from.
+        """Return the state from which a fit with another penalty can start.
 
-        None if there is no path, or nothing by which to tell that the samples are the same.
+        ``point`` is the end of the run. None if ``for_path`` is False, or the samples are in parts,
+        so that a later fit cannot test whether its samples are the same.
         """
         reference = self.problem.samples_reference() if self._for_path else None
         if reference is None:
@@ -152,7 +162,11 @@ class ProximalNewtonDirection(Direction):
         )
 
     def predict_start(self, state: PathState) -> Vector:
-        """Return where the minimum of this problem is expected, from a fit to the same samples."""
+        """Return the expected minimum θ, given the state of a fit to the same X; changes self.
+
+        The result has shape (size,). Model and columns of the state are taken over. If they do not
+        contain the working set, the result is the end of that fit.
+        """
         problem, p = self.problem, self.problem.n_features
         theta, gradient = state.point.theta, state.point.gradient.copy()
         gradient[:p] += problem.penalty.gradient(theta[:p]) - state.penalty.gradient(theta[:p])
@@ -164,7 +178,10 @@ class ProximalNewtonDirection(Direction):
         return theta if d is None else theta + d.vector
 
     def from_stale_curvature(self, point: Evaluation) -> SearchDirection | None:
-        """Return the direction by what is known so far; None if that is not of enough columns."""
+        """Return the direction from the known model or columns, without a pass.
+
+        None if neither contains the working set, or the working set is not complete.
+        """
         working = self._working_set(point)
         if not working.is_complete:
             return None
@@ -177,7 +194,7 @@ class ProximalNewtonDirection(Direction):
         return self._minimise(point, working, self._column_model(point, places))
 
     def find(self, point: Evaluation) -> SearchDirection:
-        """Return the direction from a point; changes self."""
+        """Return the search direction from a point, for `at` to count; changes self."""
         working = self._working_set(point)
         hessian = point.take_hessian()
         if hessian is not None:
@@ -190,7 +207,8 @@ class ProximalNewtonDirection(Direction):
                     return d
             model = self._new_model(point, working.subset)
         d = self._minimise(point, working, model)
-        if d.decrement / 2 > point.value:  # more than F: the curvature of the losses is too small
+        # F is at least 0: a model that predicts a decrease of more than F has too little curvature.
+        if d.decrement / 2 > point.value:
             curvature = self.problem.majorising_curvature(point.z)
             point = replace(point, curvature=curvature)
             d = self._minimise(point, working, self._new_model(point, working.subset))
@@ -199,7 +217,10 @@ class ProximalNewtonDirection(Direction):
     def _new_model(
         self, point: Evaluation, subset: NDArray[np.intp]
     ) -> GramQuadratic | ColumnQuadratic:
-        """Return the model of a working set; changes self."""
+        """Return the quadratic model of a working set with the curvature at a point; changes self.
+
+        Forming the model takes a pass, unless the columns have been copied from X already.
+        """
         problem = self.problem
         features = problem.coordinates.features_of(subset)
         are_few = len(features) <= (MOST_COLUMNS if self._columns_are_hard else LEAST_COLUMNS)
@@ -213,14 +234,22 @@ class ProximalNewtonDirection(Direction):
         return self.model
 
     def _column_model(self, point: Evaluation, places: NDArray[np.intp]) -> ColumnQuadratic:
-        """Return the model by columns that have been taken from X."""
+        """Return the model of columns with these indices in ``columns.matrix``, without a pass."""
         matrix = self.columns.matrix
         return ColumnQuadratic(self.problem, matrix, places, point, self.tol, self._care)
 
     def _take_columns(self, features: NDArray[np.intp], n_stored: float) -> NDArray[np.intp]:
-        """Return the places of columns among those taken from X, which are then all; changes self.
+        """Return the indices in ``columns.matrix`` of the columns of some features; changes self.
 
-        The first time, columns are taken by themselves if they hold few of the values.
+        If a column has not been copied, columns are copied from X in one pass: those of the given
+        features if this is the first copy and they have few of the stored values, else all columns.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n,), intp
+            Indices of the features.
+        n_stored : float
+            Number of values stored in their columns.
         """
         places = None if self.columns is None else self.columns.places(features)
         if places is not None:
@@ -235,7 +264,7 @@ class ProximalNewtonDirection(Direction):
         return position[features]
 
     def _knows(self, subset: NDArray[np.intp]) -> bool:
-        """Return whether the curvature known so far is of all of the subset."""
+        """Return whether the model has the curvature of every coordinate in the subset."""
         if self.model is None:
             return False
         known = np.zeros(len(self._l1), dtype=bool)
@@ -243,12 +272,16 @@ class ProximalNewtonDirection(Direction):
         return bool(known[subset].all())
 
     def _working_set(self, point: Evaluation) -> WorkingSet:
-        """Return the coordinates that are not 0 or should not be, as far as there is room."""
+        """Return the working set at a point.
+
+        If there are too many weights at 0 whose gradient exceeds κ, those with the largest excess
+        are taken.
+        """
         p = self.problem.n_features
         u = point.theta[:p]
         excess = self.problem.penalty.subgradient_excess(u, point.gradient[:p])
         inside = u != 0
-        # At the C where all weights are 0 a gradient equals κ up to rounding.
+        # At the largest C for which all weights are 0, a gradient is equal to κ but for rounding.
         rounding = SUM_ROUNDING[self.problem.data_size.dtype] * self._l1[:p]
         wrong = np.flatnonzero(~inside & (excess > rounding))
         least = LEAST_SPARSE_COLUMNS if self.problem.has_columns else LEAST_COLUMNS
@@ -264,7 +297,10 @@ class ProximalNewtonDirection(Direction):
     def _minimise(
         self, point: Evaluation, working: WorkingSet, model: GramQuadratic | ColumnQuadratic
     ) -> SearchDirection:
-        """Return the direction to the minimum of a model over the working set; changes self."""
+        """Return the direction from a point to the minimum of a model; changes self.
+
+        Coordinates that are not in the working set do not change.
+        """
         vector = np.zeros(len(point.theta))
         minimum = model.minimum(point, working.subset, self._l1[working.subset])
         self._columns_are_hard |= isinstance(model, ColumnQuadratic) and not minimum.is_solved
@@ -274,7 +310,11 @@ class ProximalNewtonDirection(Direction):
 
 
 def direction_rule(problem: Objective, tol: float, for_path: bool = False) -> Direction:
-    """Return the rule that finds directions for a problem, as its penalty has it."""
+    """Return the rule that finds search directions: one for a smooth F, one for an L1 norm.
+
+    The arguments are those of `ProximalNewtonDirection`; without an L1 norm, ``for_path`` has no
+    effect.
+    """
     if problem.penalty.is_smooth:
         return NewtonDirection(problem, tol)
     return ProximalNewtonDirection(problem, tol, for_path)

@@ -1,10 +1,11 @@
 """The quadratic model gᵀd + ½dᵀHd + Σ κᵢ|uᵢ + dᵢ| of a working set, and its minimum.
 
-Coordinate descent finds out which coordinates are 0. It goes by the curvature of the working set,
-formed (`GramQuadratic`), or by the columns themselves (`ColumnQuadratic`), whichever is less work:
-a sweep over few columns of many rows costs nothing once their curvature is known, while a column of
-a text has a handful of values. With the curvature at hand, Newton's step in the coordinates that
-are not 0 finds the rest (`feature_sign_search`), which no correlation between columns slows down.
+Coordinate descent finds which coordinates are 0 at the minimum. It uses the matrix H of the working
+set (`GramQuadratic`) or the columns of a sparse X (`ColumnQuadratic`), whichever is less work. With
+few columns of many rows, the cost of a sweep over H does not depend on the number of rows; with
+many columns, each with few stored values, H would be larger than the columns. `GramQuadratic` also
+takes Newton steps in the coordinates that are not 0 (`feature_sign_search`), which correlated
+columns do not slow down.
 
 References
 ----------
@@ -69,22 +70,31 @@ UNIT_ROUNDOFF = float(np.finfo(np.float64).epsneg)
 
 
 def inner_tolerance(gained: float, root: int) -> float:
-    """Return what a model that has gained so much may still have left to gain, in nats."""
+    """Return the decrease that may be left when a model is solved, in nats.
+
+    Parameters
+    ----------
+    gained : float
+        Decrease of the model so far, in nats.
+    root : int
+        Degree of the root of ``gained`` that is the fraction of ``gained`` that may be left.
+    """
     share = np.clip(max(gained, 0.0) ** (1 / root), LEAST_INNER_SHARE, MOST_INNER_SHARE)
     return float(share) * gained
 
 
 class ModelMinimum(NamedTuple):
-    """The minimum of a model over a working set, or a point on the way there.
+    """The minimum of a model over a working set, or the point where the search was ended.
 
     Attributes
     ----------
-    theta : ndarray of shape (n,)
-        The entries of θ in the working set.
+    theta : ndarray of shape (n,), float64
+        The entries of θ + d in the working set.
     gained : float
-        What the model gains from there, in nats.
+        Decrease of the model from d = 0, in nats; for sweeps over columns an estimate that includes
+        the decrease that is left.
     is_solved : bool
-        False if no end was in sight, so that θ is only on the way to the minimum.
+        False if the search was ended before the minimum.
     """
 
     theta: Vector
@@ -93,16 +103,17 @@ class ModelMinimum(NamedTuple):
 
 
 class GramQuadratic:
-    """The model by its curvature, formed.
+    """The quadratic model with the matrix H.
 
     Parameters
     ----------
-    matrix : ndarray of shape (size, size), float64
-        H of the subset; changed by `add_secant_pair`.
-    subset : ndarray of shape (size,)
-        Indices of the entries of θ, ascending.
+    matrix : ndarray of shape (n, n), float64
+        Rows and columns of H in the subset; changed by `add_secant_pair`.
+    subset : ndarray of shape (n,), intp
+        Indices of the coordinates in θ, ascending.
     tol : float, default=0.0
-        Distance from the minimum, in nats, that is to be told for certain.
+        Tolerance of the run, in nats: near the minimum of F the minimum of the model is exact
+        enough for the stopping test.
     """
 
     def __init__(
@@ -111,15 +122,24 @@ class GramQuadratic:
         self.matrix, self.subset, self.tol = matrix, subset, tol
 
     def with_penalty_change(self, l2_change: Vector) -> GramQuadratic:
-        """Return the model under another penalty, given the change of λ, (n_features,)."""
+        """Return a copy of the model with another penalty.
+
+        ``l2_change``, of shape (n_features,), is the change of λ, which is added to the diagonal.
+        """
         matrix, features = self.matrix.copy(), self.subset[self.subset < len(l2_change)]
         matrix.ravel()[:: len(matrix) + 1][: len(features)] += l2_change[features]
         return GramQuadratic(matrix, self.subset, self.tol)
 
     def add_secant_pair(self, step: Vector, change: Vector) -> None:
-        """Correct H by the change of the gradient along a step, both (size of θ,); changes self.
+        """Correct H by the change of the gradient along a step; changes ``matrix`` in place.
 
-        This is the BFGS formula (Nocedal and Wright, "Numerical Optimization", equation 6.19).
+        The correction is the BFGS formula (Nocedal and Wright, "Numerical Optimization", equation
+        6.19). A pair along which the gradient or the model does not curve upwards is ignored.
+
+        Parameters
+        ----------
+        step, change : ndarray of shape (size,), float64
+            The step and the change of the gradient, for all coordinates of θ.
         """
         step, change = step[self.subset], change[self.subset]
         expected = self.matrix @ step
@@ -129,16 +149,16 @@ class GramQuadratic:
             self.matrix -= np.outer(expected, expected / expected_curvature)
 
     def minimum(self, point: Evaluation, subset: NDArray[np.intp], l1: Vector) -> ModelMinimum:
-        """Return the minimum of the model over some of its coordinates.
+        """Return the minimum of the model over some of its coordinates; the others do not change.
 
         Parameters
         ----------
         point : Evaluation
-            Where the model is made.
-        subset : ndarray of shape (n,)
-            Indices of entries of θ, among those of the model; the others stay.
-        l1 : ndarray of shape (n,)
-            κ.
+            θ and gradient at d = 0.
+        subset : ndarray of shape (n,), intp
+            Indices of entries of θ, ascending, all of them in ``self.subset``.
+        l1 : ndarray of shape (n,), float64
+            κ of these entries; 0 for the intercept.
         """
         matrix = self.matrix
         if len(subset) < len(self.subset):
@@ -168,26 +188,31 @@ class GramQuadratic:
 def feature_sign_search(
     matrix: NDArray[np.float64], derivative: Vector, v: Vector, l1: Vector, most: int
 ) -> float:
-    """Move v to where the model is least among the points with its signs, and to other signs.
+    """Move v towards the minimum of the model by Newton steps, each among points of equal signs.
 
-    Coordinates that the way there leads past 0 are set to 0, or the way is left where the model is
-    least on it: in either case there are other signs, and the search goes on among them.
+    As long as no coordinate changes its sign, the L1 norm is linear and the model is quadratic in
+    the coordinates that are not 0; a Newton step leads to its minimum. If coordinates change their
+    sign along the step, either these are set to 0 or the step ends at the minimum of the model on
+    the segment, whichever gives the lower value; the search then continues with the new signs.
+    Coordinates that are 0 and have an L1 norm remain 0.
 
     Parameters
     ----------
-    matrix : ndarray of shape (n, n)
-        H.
-    derivative, v : ndarray of shape (n,)
-        Gradient of the smooth part at v, and v; both are changed.
-    l1 : ndarray of shape (n,)
+    matrix : ndarray of shape (n, n), float64
+        H; not changed.
+    derivative : ndarray of shape (n,), float64
+        Gradient of the smooth part of the model at v; changed in place.
+    v : ndarray of shape (n,), float64
+        The point; changed in place.
+    l1 : ndarray of shape (n,), float64
         κ.
     most : int
-        Number of sets of signs that are searched at most.
+        Most sets of signs that are searched, one for each Newton step.
 
     Returns
     -------
     gained : float
-        What the model has gained, in nats.
+        Decrease of the model, in nats.
 
     References
     ----------
@@ -213,14 +238,18 @@ def feature_sign_search(
 
 
 class _Face(NamedTuple):
-    """The model in the coordinates that are not 0 (or have no L1 norm), as far as signs hold.
+    """The model in the n coordinates that are not 0 or have no L1 norm.
 
     Attributes
     ----------
-    matrix : ndarray of shape (n, n)
-        H.
-    derivative, v, l1 : ndarray of shape (n,)
-        Gradient of the smooth part at v, v, and κ.
+    matrix : ndarray of shape (n, n), float64, C order
+        H in these coordinates.
+    derivative : ndarray of shape (n,), float64
+        Gradient of the smooth part of the model at v.
+    v : ndarray of shape (n,), float64
+        The point.
+    l1 : ndarray of shape (n,), float64
+        κ.
     """
 
     matrix: NDArray[np.float64]
@@ -229,7 +258,18 @@ class _Face(NamedTuple):
     l1: Vector
 
     def search(self) -> tuple[Vector, float, bool]:
-        """Return the best point found, its gain, and whether the way there crosses a 0."""
+        """Take a Newton step, and shorten it if a coordinate changes its sign.
+
+        Returns
+        -------
+        point : ndarray of shape (n,), float64
+            The better of two points: the end of the step with the coordinates that change their
+            sign set to 0, and the minimum of the model on the segment from v to the end.
+        gain : float
+            Decrease of the model from v to the point, in nats.
+        is_crossing : bool
+            Whether a coordinate changes its sign along the step.
+        """
         downhill = -(self.derivative + self.l1 * np.sign(self.v))
         step = regularised_cholesky(self.matrix.copy(), may_be_singular=True)(downhill)
         crossing = (self.l1 > 0) & ((self.v + step) * self.v < 0)
@@ -241,14 +281,16 @@ class _Face(NamedTuple):
         return trials[best], gains[best], bool(np.any(crossing))
 
     def _gain(self, d: Vector) -> float:
-        """Return by how much the model falls along d."""
+        """Return the decrease of the model from v to v + d, in nats."""
         of_l1 = float(self.l1 @ (np.abs(self.v + d) - np.abs(self.v)))
         return -float((self.derivative + 0.5 * (self.matrix @ d)) @ d) - of_l1
 
     def _minimum_on_segment(self, step: Vector) -> Vector:
-        """Return where the model is least on the segment from v to v + step.
+        """Return the point that minimises the model on the segment from v to v + step.
 
-        Its derivative on the segment rises steadily, and by 2κ|d| at every 0 that is passed.
+        The derivative of the model along the segment is piecewise linear and increasing, with a
+        jump of 2κ|step| where a coordinate changes its sign. The minimum is between two jumps, or
+        at a jump; the coordinate that changes its sign there is then exactly 0.
         """
         with np.errstate(divide="ignore", invalid="ignore"):
             crosses = (self.l1 > 0) & (step * self.v < 0)
@@ -265,7 +307,7 @@ class _Face(NamedTuple):
             length = min(1.0, -last / curvature_along) if curvature_along > 0 else 1.0
             return self.v + length * step
         k = rising[0]
-        if before[k] > 0 and curvature_along > 0:  # the minimum is before that zero
+        if before[k] > 0 and curvature_along > 0:  # the minimum is before the jump
             return self.v + (zeros[order[k]] - before[k] / curvature_along) * step
         to = self.v + zeros[order[k]] * step
         to[order[k]] = 0.0
@@ -273,22 +315,22 @@ class _Face(NamedTuple):
 
 
 class ColumnQuadratic:
-    """The model by the columns of sparse samples.
+    """The quadratic model with the columns of a sparse X instead of the matrix H.
 
     Parameters
     ----------
     problem : Objective
-        Whose model it is.
+        F, whose model this is.
     matrix : CSC of shape (n_samples, n_columns), float64
-        Columns divided by their scale.
-    columns : ndarray of shape (n,)
-        Indices of the columns of the working set in the matrix.
+        Columns of X divided by the scale of their features.
+    columns : ndarray of shape (n,), intp
+        Indices in the matrix of the columns of the working set.
     point : Evaluation
-        Whose curvature the model has.
+        Evaluation with the curvature of each sample.
     tol : float
-        Distance from the minimum, in nats, that is to be told for certain.
+        Tolerance of the run, in nats.
     care : float, default=1.0
-        Factor of what sweeps may miss, at most 1.
+        Factor of the inner tolerance, at most 1.
     """
 
     def __init__(
@@ -304,19 +346,23 @@ class ColumnQuadratic:
         self.columns = matrix.data, matrix.indices, matrix.indptr, columns, point.curvature
         self.first, self._second = np.empty((2, len(columns)))
         kernels().csc_column_moments(*self.columns, self.first, self._second)
-        # Σ h; without curvature the intercept stays
+        # Σ h. Infinite if Σ h is 0 or there is no intercept: the intercept then does not change.
         total = problem.total_curvature(point) or np.inf
         self.total = total if problem.coordinates.fit_intercept else np.inf
 
     def minimum(self, point: Evaluation, subset: NDArray[np.intp], l1: Vector) -> ModelMinimum:
-        """Return the minimum of the model over the whole working set; see `GramQuadratic`."""
+        """Return the minimum of the model over the whole working set.
+
+        Arguments and result are those of `GramQuadratic.minimum`; ``subset`` must be the working
+        set of the columns.
+        """
         sweeps = _ColumnSweeps(self, self._problem, point, subset, l1)
         gained, left = sweeps.gained_by_intercept, 0.0
         last, is_every_column = np.inf, True
         for _ in range(MAX_SWEEPS):
             gain = sweeps.sweep(is_every_column)
             gained += gain
-            # Sweeps to come gain as much less each as this one did than the last.
+            # The decreases of the sweeps to come are estimated by a geometric series.
             left = gain**2 / (last - gain) if gain < last < np.inf else np.inf
             left = left if gain > UNIT_ROUNDOFF * gained else 0.0
             allowed = self._care * inner_tolerance(gained, INNER_ROOT_OF_COLUMNS)
@@ -330,7 +376,10 @@ class ColumnQuadratic:
 
     @property
     def curvature_along(self) -> Vector:
-        """Curvature of the loss along each column, where the intercept follows; 0 for rounding."""
+        """Curvature of the loss for a change of each weight, shape (n,); 0 if below rounding.
+
+        The intercept is at its minimum for each value of the weight.
+        """
         along = self._second - self.first / self.total * self.first
         along[along <= SUM_ROUNDING[np.dtype(np.float64)] * self._second] = 0.0
         return along
@@ -339,7 +388,26 @@ class ColumnQuadratic:
 class _ColumnSweeps:
     """Coordinate descent over the columns of a working set, from a point.
 
-    A step of a weight leaves alone the intercept of the user here, not that of centred columns.
+    The sweeps use columns that are scaled and not centred, which keeps them sparse: the intercept
+    during the sweeps is that of the user. `theta` converts the result to centred columns.
+
+    Parameters
+    ----------
+    model : ColumnQuadratic
+        The columns and their curvature.
+    problem : Objective
+        F.
+    point : Evaluation
+        θ and gradient at the start of the sweeps.
+    subset : ndarray of shape (n,), intp
+        Indices of the entries of θ in the working set, ascending.
+    l1 : ndarray of shape (n,), float64
+        κ of these entries.
+
+    Attributes
+    ----------
+    gained_by_intercept : float
+        Decrease of the model by the first step of the intercept, in nats.
     """
 
     def __init__(
@@ -361,7 +429,7 @@ class _ColumnSweeps:
         self._state = np.array([-of_intercept / model.total, of_intercept])
         self.gained_by_intercept = of_intercept**2 / model.total / 2
         gradient = point.gradient[features] + self._shift * of_intercept
-        # Arguments of the kernel before and after the one that changes from sweep to sweep.
+        # Arguments of the kernel before and after ``is_every_column``, which sweeps differ in.
         self._before = (
             *model.columns,
             model.first,
@@ -375,11 +443,14 @@ class _ColumnSweeps:
         self._after = self._u, problem.zero_outputs(), self._state
 
     def sweep(self, is_every_column: bool) -> float:
-        """Visit each column, or each whose weight is not 0; return what that gains, in nats."""
+        """Minimise along each column in turn; return the decrease of the model, in nats.
+
+        If ``is_every_column`` is False, columns whose weight is 0 are left out. It changes self.
+        """
         return kernels().csc_coordinate_descent(*self._before, is_every_column, *self._after)
 
     def theta(self, point: Evaluation) -> Vector:
-        """Return the entries of θ in the working set."""
+        """Return the entries of θ in the working set after the sweeps so far."""
         if not self._fit_intercept:
             return self._u
         moved = float(self._shift @ (self._u - self._start))

@@ -1,12 +1,12 @@
 """More features than samples: the same problem in as many coordinates as there are samples.
 
-At the minimum the weights are a combination of the centred samples, w = Xᵀα. With the matrix of
-their products K = XXᵀ = LLᵀ and v = Lᵀα, the outputs are Xw = Lv, and the penalty is that of v, for
-‖w‖² = αᵀKα = ‖v‖². So F of (v, b) over the rows of L is F of (w, b) over the rows of X, the penalty
-included, and L is square.
+With an L2 penalty, the weights at the minimum are a linear combination of the centred samples,
+w = Xᵀα. Let K = XXᵀ = LLᵀ be the matrix of the products of samples, and v = Lᵀα. The outputs are
+then Xw = Lv, and the penalty is that of v, because ‖w‖² = αᵀKα = ‖v‖². So F(w, b) over the rows of
+X is equal to F(v, b) over the rows of L, which has at most as many columns as rows.
 
-For large data K is a sum of products in single precision: a relative error ε of K moves F at its
-minimum by ε² of itself. Once v is found, the gradient with respect to w shows whether that was
+For large data K is computed in single precision: a relative error ε of K changes the minimum of F
+by the fraction ε². The gradient with respect to w at the solution shows whether the precision was
 enough: see `suboptimality_bound`.
 
 References
@@ -34,18 +34,19 @@ from sklearn_bce._objective.rows import BLOCK_ELEMENTS, raise_unless_finite
 
 @dataclass(frozen=True)
 class RowSpace:
-    """Coordinates v of the weights that are combinations of the samples.
+    """Coordinates v of the weights that are linear combinations of the samples.
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
-        Samples.
-    mean : ndarray of shape (n_features,)
-        The mean that they are centred by; zeros without an intercept.
-    factor : ndarray of shape (n_samples, rank)
-        L, its rows in the order of the samples.
-    basis : ndarray of shape (rank,)
-        Indices of samples of which the others are combinations; those rows of L are triangular.
+    X : ndarray of shape (n_samples, n_features), float32 or float64
+        Samples; not changed.
+    mean : ndarray of shape (n_features,), float64
+        Mean of the samples, which is subtracted; zeros without an intercept.
+    factor : ndarray of shape (n_samples, rank), float64
+        L, with its rows in the order of the samples.
+    basis : ndarray of shape (rank,), intp
+        Indices of linearly independent samples. The other samples are linear combinations of them.
+        The rows of L with these indices are a lower triangular matrix.
     """
 
     X: NDArray[Any]
@@ -55,9 +56,14 @@ class RowSpace:
 
     @classmethod
     def of(cls, objective: InMemoryObjective) -> RowSpace | None:
-        """Return the row space of X, in one pass; centred if there is an intercept for the mean.
+        """Return the row space of X, in one pass; the samples are centred if there is an intercept.
 
-        None if products of samples overflow, or the samples are all the same.
+        None if products of samples overflow, or all centred samples are 0.
+
+        Raises
+        ------
+        NotFiniteError
+            If an element of X is infinite or NaN.
         """
         X = objective.X
         n_samples, n_features = X.shape
@@ -76,7 +82,7 @@ class RowSpace:
                     block = block.astype(precision)
                     gram += block @ block.T
 
-        # Single precision takes half the time for large data, and is exact enough: see the module.
+        # Single precision takes half the time for large data; the module says why it is enough.
         precision = np.float32 if X.size > LARGE_ELEMENTS else np.float64
         objective.passes.add()
         ranges = thread_ranges(X.T, objective.n_threads)
@@ -94,11 +100,11 @@ class RowSpace:
         return cls(X, mean, in_order, pivots[:rank])
 
     def problem(self, objective: InMemoryObjective) -> InMemoryObjective:
-        """Return F as a function of (v, b)."""
+        """Return F as a function of (v, b): the objective with the rows of L as samples."""
         return objective.of_samples(self.factor)
 
     def to_user(self, v: Vector, b: float) -> tuple[Vector, float]:
-        """Return (w, b) of (v, b)."""
+        """Return the user's (w, b) of (v, b), with w of shape (n_features,), float64."""
         alpha = np.zeros(len(self.X))
         alpha[self.basis] = solve_triangular(self.factor[self.basis], v, lower=True, trans=1)
         w = alpha.astype(self.X.dtype) @ self.X - np.sum(alpha) * self.mean
@@ -106,9 +112,11 @@ class RowSpace:
 
 
 def suboptimality_bound(objective: Objective, point: Evaluation) -> float:
-    """Return a bound on F − min F, in nats, by the gradient and the penalty's curvature alone.
+    """Return a bound on F − min F, in nats, from the gradient and the curvature of the penalty.
 
-    The intercept is not penalised; its own curvature has to do for it.
+    The bound is Σ g²/(2λ) over the weights. For the intercept, which is not penalised, the
+    curvature of the loss is used in place of λ, so that this term is an estimate. Infinite if the
+    bound is not a number.
     """
     of_weights, of_intercept = np.split(point.gradient, [objective.n_features])
     l2 = objective.penalty.curvature_diagonal(objective.n_features)

@@ -1,12 +1,12 @@
-"""Safeguards of Newton's method: what keeps a stopping test or a step from being wrong.
+"""Safeguards of Newton's method, for situations in which a stopping test or a step may be wrong.
 
-Each is an object for one situation:
+There is one class for each situation:
 
-- `AcceptStart`: the start, or a point that awaits confirmation, may be the minimum already.
-- `FinalStaleStep`: a last step may be found by the curvature of the step before.
-- `OutlierProbe`: a sample far from all others may hide that the minimum is elsewhere.
-- `RestartAtZero`: at a start that is sure of every sample there is no curvature to go by.
-- `RoundingFloor`: what is left may be below the rounding of F.
+- `AcceptStart`: the start may already be the minimum, or a probe may confirm that the run is there.
+- `FinalStaleStep`: the curvature of the previous step may be good enough for the last step.
+- `OutlierProbe`: a sample far from all others may make the decrement small far from the minimum.
+- `RestartAtZero`: at a start at which every class is nearly certain, there is no usable curvature.
+- `RoundingFloor`: the predicted decrease of F may be below the rounding of F.
 """
 
 from __future__ import annotations
@@ -31,36 +31,62 @@ ROUNDING_FLOOR = 4 * np.finfo(np.float64).eps
 
 
 def rounding_floor(value: float) -> float:
-    """Return the difference below which two values of F near the given one may be equal."""
+    """Return the difference up to which two values of F near ``value`` may differ by rounding."""
     return ROUNDING_FLOOR * value
 
 
 class AcceptStart:
-    """Accepts a point without a step if the direction from it promises less than ``tol``."""
+    """Ends a run without a step at a point that may be the minimum.
+
+    Parameters
+    ----------
+    stop : StoppingTest
+        Tests whether the point is within ``tol`` of the minimum.
+    """
 
     def __init__(self, stop: StoppingTest) -> None:
         self._stop = stop
 
     def __call__(self, may_be_minimum: bool, d: SearchDirection) -> bool:
-        """Return whether a point that may be the minimum is within ``tol`` of it."""
+        """Return whether the run ends, because F where d begins is within ``tol`` of its minimum.
+
+        ``may_be_minimum`` is False, and so is the result, if the run must take a step.
+        """
         return may_be_minimum and self._stop.is_within_tol(d)
 
 
 class FinalStaleStep:
-    """Takes one more step, as the last, by the curvature of the step before."""
+    """Takes one more step, the last one, from the curvature of the previous step.
+
+    Parameters
+    ----------
+    direction : Direction
+        Finds the direction from stale curvature.
+    search : LineSearch
+        Finds the step length.
+    stop : StoppingTest
+        Tests whether such a step is enough.
+    """
 
     def __init__(self, direction: Direction, search: LineSearch, stop: StoppingTest) -> None:
         self._direction, self._search, self._stop = direction, search, stop
 
     def __call__(self, point: Evaluation, previous: SearchDirection) -> tuple[Evaluation, Verdict]:
-        """Return where the last step leads and LAST; the point and NEXT_IS_LAST if none will do.
+        """Take the step, if one step is expected to be enough.
 
         Parameters
         ----------
         point : Evaluation
-            Where the step before led.
+            End of the previous step, where the step begins.
         previous : SearchDirection
-            The direction of the step before.
+            The direction of the previous step.
+
+        Returns
+        -------
+        point : Evaluation
+            End of the step; the given point if no step is taken, or F does not fall.
+        verdict : Verdict
+            LAST; NEXT_IS_LAST if one step is not expected to be enough, so that none is taken.
         """
         d = self._direction.from_stale_curvature(point)
         if d is None or not self._stop.stale_step_suffices(d, previous.decrement):
@@ -70,10 +96,19 @@ class FinalStaleStep:
 
 
 class OutlierProbe:
-    """Looks far beyond a last step that may have seen but one sample.
+    """Evaluates F far along the last step, in case that an outlier dominated the quadratic model.
 
-    A sample far from all others bends F so much that the model sees nothing else, and with each
-    step its curvature falls by a factor of e. The probe goes at once to where it has fallen silent.
+    The curvature of a sample far from all others can be so large that the decrement is small
+    although F is far from its minimum. Each Newton step then changes the output of the outlier by
+    about 1, and reduces its curvature by a factor of e. The probe is a point at which the curvature
+    of the outlier is negligible, so that the following steps find the minimum.
+
+    Parameters
+    ----------
+    problem : Objective
+        F, in the coordinates of the run.
+    direction : Direction
+        The direction rule of the run; its curvature is invalidated by a probe.
     """
 
     def __init__(self, problem: Objective, direction: Direction) -> None:
@@ -82,16 +117,22 @@ class OutlierProbe:
     def __call__(
         self, before: Evaluation, point: Evaluation, d: SearchDirection, is_slow: bool
     ) -> Evaluation | None:
-        """Return a point from which to go on; None if the last step was surely the last.
+        """Return a point from which to continue; None if the end of the last step is the minimum.
 
         Parameters
         ----------
         before, point : Evaluation
-            Where the last step began and ended.
+            Begin and end of the last step.
         d : SearchDirection
-            Its direction.
+            Direction of the last step.
         is_slow : bool
-            Whether it left much of the decrement before; what decides if outputs are not held.
+            Whether the decrement has fallen slowly, which indicates an outlier. Used only if the
+            objective does not keep outputs in memory, from which an outlier is detected otherwise.
+
+        Returns
+        -------
+        probe : Evaluation or None
+            None if no outlier dominated the step, or F is larger at the probe than at ``point``.
         """
         leaves = self._problem.leaves_model_region(before, point, d.decrement)
         if not (is_slow if leaves is None else leaves):
@@ -106,10 +147,17 @@ class OutlierProbe:
 
 
 class RestartAtZero:
-    """Restarts at θ = 0 if F does not fall from a start that promises more than rounding.
+    """Restarts a run at θ = 0, once, if F does not fall although the model predicts a decrease.
 
-    Samples whose class is certain at the start leave no curvature to go by; at 0 it is at its
-    largest. There is one restart.
+    If the class of every sample is nearly certain at a point, the curvature of F there is nearly 0
+    and Newton's step is useless. At θ = 0 the curvature is at its largest.
+
+    Parameters
+    ----------
+    tol : float
+        Predicted decrease of F, in nats, up to which the run does not restart.
+    starts_at_zero : bool
+        Whether the run has started at θ = 0, so that a restart is of no use.
     """
 
     def __init__(self, tol: float, starts_at_zero: bool) -> None:
@@ -124,10 +172,26 @@ class RestartAtZero:
 
 
 class RoundingFloor:
-    """Tells why Newton's method ends where F does not fall along the direction."""
+    """Finds the reason for stopping at a point where F does not fall along the search direction."""
 
     def __call__(self, point: Evaluation, d: SearchDirection, verdict: Verdict) -> StopReason:
-        """Return CONVERGED after a last step, ROUNDING if no more is left, else NO_DESCENT."""
+        """Return the reason for stopping.
+
+        Parameters
+        ----------
+        point : Evaluation
+            The point where F does not fall.
+        d : SearchDirection
+            The direction from the point.
+        verdict : Verdict
+            Result of the stopping test for the direction.
+
+        Returns
+        -------
+        reason : StopReason
+            CONVERGED if the verdict is LAST; ROUNDING if the predicted decrease is below the
+            rounding of F; else NO_DESCENT.
+        """
         if verdict is Verdict.LAST:
             return StopReason.CONVERGED
         is_rounding = d.decrement / 2 <= rounding_floor(point.value)
@@ -140,9 +204,13 @@ class Safeguards:
     Parameters
     ----------
     problem : Objective
-        F.
-    direction, search, stop : Direction, LineSearch, StoppingTest
-        What they guard.
+        F, in the coordinates of the run.
+    direction : Direction
+        The direction rule of the run.
+    search : LineSearch
+        The line search of the run.
+    stop : StoppingTest
+        The stopping test of the run.
     starts_at_zero : bool
         Whether the run starts at θ = 0.
     """

@@ -1,7 +1,9 @@
-"""Start rules: where Newton's method begins, each rule for one kind of problem.
+"""Start rules: where Newton's method starts, with one rule for each kind of problem.
 
-A rule is a callable (objective, w, b, settings) that returns a `Start`; the `Result`, if nothing is
-left to do; or None if the rule does not apply. ``START_RULES`` are tried in order.
+A rule is a function of the objective in the user's units, the weights w, shape (n_features,), and
+the intercept b that are given, and the settings. A rule returns a `Start`; a `Result` if the rule
+has found the minimum itself; or None if the rule does not apply. ``START_RULES`` are tried in
+order; no rule changes w.
 """
 
 from __future__ import annotations
@@ -24,9 +26,10 @@ StartRule = Callable[[Objective, Vector, float, Settings], Start | Result | None
 
 
 def along_path(objective: Objective, w: Vector, b: float, settings: Settings) -> Start | None:
-    """Start where the fit before, with another penalty, predicts the minimum.
+    """Return a start at the minimum that is predicted from the previous fit of a path.
 
-    None unless that fit was to the same samples and ended at (w, b), with an L1 norm in both.
+    None unless the previous fit was to the same samples and ended at (w, b), and both penalties
+    have an L1 norm.
     """
     state = settings.path_state
     if state is None or not state.applies_to(objective, w, b):
@@ -39,11 +42,17 @@ def along_path(objective: Objective, w: Vector, b: float, settings: Settings) ->
 def in_row_space(
     objective: Objective, w: Vector, b: float, settings: Settings
 ) -> Start | Result | None:
-    """Solve the problem in as many coordinates as there are samples, if that is cheaper.
+    """Solve the problem in the row space of X, with as many coordinates as samples.
 
-    The result has converged if the gradient with respect to the weights themselves says so too: if
-    columns are of very different sizes, products of samples say little of the small ones. Otherwise
-    it is where to start. None if it is not cheaper, or there is no such space.
+    The solution is checked by a bound on F − min F from the gradient with respect to the weights,
+    because small columns are lost in the products of samples if the columns differ much in size.
+
+    Returns
+    -------
+    result : Result, Start or None
+        `Result` if the bound is at most ``tol``, the monitor has stopped the run, or ``max_iter``
+        is used up. Otherwise a `Start` at the solution. None if the row space is not cheaper, or
+        does not exist, or the weights are not 0.
     """
     if not starts_from_zero(w, b, settings) or not row_space_is_smaller(objective):
         return None
@@ -71,10 +80,11 @@ def in_row_space(
 def with_dominating_penalty(
     objective: Objective, w: Vector, b: float, settings: Settings
 ) -> Start | None:
-    """Start at 0 if the penalty outweighs the loss, in coordinates that a few rows tell.
+    """Return a start at θ = 0 if the penalty dominates the loss.
 
-    Conjugate gradients need no more than a few products then, however large the data are: less than
-    any preparation takes. None if it does not, or there are so few rows that it does not matter.
+    Conjugate gradients then need a few products only, fewer than the other rules take for the
+    start. Shift and scale of the coordinates are estimated from a few random rows. None if the
+    penalty does not dominate, there are too few rows for a sample, or the weights are not 0.
     """
     if not (starts_from_zero(w, b, settings) and sample_size(objective, settings.tol)):
         return None
@@ -85,10 +95,11 @@ def with_dominating_penalty(
 
 
 def from_subsample(objective: Objective, w: Vector, b: float, settings: Settings) -> Start | None:
-    """Start at the minimum on a few random rows, with their curvature.
+    """Return a start at the minimum on a random sample of the rows, with the curvature there.
 
-    None if there are too few rows for that to be worth it, or, with an L1 norm, if all weights may
-    be 0 at the minimum: so few weights are soon found on all rows, and none is exactly none.
+    None if there are too few rows for a sample, or the weights are not 0. With an L1 norm also None
+    if all weights may be 0 at the minimum: the working set is then so small that a run on all rows
+    is fast, and the minimum on a sample may have weights that are not 0.
     """
     if not starts_from_zero(w, b, settings):
         return None
@@ -96,14 +107,17 @@ def from_subsample(objective: Objective, w: Vector, b: float, settings: Settings
     sample = objective.subsample(n_rows, settings.random_state)
     if sample is None:
         return None
-    sample = sample.standardised()  # any coordinates near the standard ones of all will do
+    sample = sample.standardised()  # near the standard coordinates of all rows, and good enough
     if sample.null_model_is_plausible():
         return None
     return solve_subsample(objective.in_coordinates(sample.coordinates), sample, settings)
 
 
 def from_given(objective: Objective, w: Vector, b: float, settings: Settings) -> Start:
-    """Start at (w, b), in coordinates of centred and scaled columns."""
+    """Return a start at (w, b), in coordinates of centred and scaled columns.
+
+    If w and b are 0, the intercept is `BaseObjective.null_intercept`.
+    """
     problem = objective.standardised()
     if not (np.any(w) or b):
         b = objective.null_intercept
@@ -111,14 +125,26 @@ def from_given(objective: Objective, w: Vector, b: float, settings: Settings) ->
 
 
 def starts_from_zero(w: Vector, b: float, settings: Settings) -> bool:
-    """Return whether a rule may choose the start: none is given, and steps may be skipped."""
+    """Return whether a rule may choose the start: w and b are 0, and ``tol`` is above 0.
+
+    With ``tol=0`` the run must do all ``max_iter`` iterations from the given start.
+    """
     return settings.tol > 0 and not (np.any(w) or b)
 
 
 def solve_subsample(problem: Objective, sample: Objective, settings: Settings) -> Start:
-    """Return the minimum on a sample, to its own sampling error, and the curvature there.
+    """Return a start at the minimum on a sample, with the curvature there if that saves time.
 
-    The sample is solved in the same way, on a sample of its own, if it is large enough.
+    If the sample is large enough, its minimum is found in the same way, from a smaller sample.
+
+    Parameters
+    ----------
+    problem : Objective
+        F on all rows; its pass counter is increased by the passes over the sample.
+    sample : Objective
+        F on the sample, in the same coordinates.
+    settings : Settings
+        Settings of the run on all rows; the run on the sample has its own ``tol`` and ``max_iter``.
     """
     tol = sample_tol(sample, settings.tol)
     settings = replace(settings, tol=tol, max_iter=STEPS_ON_SAMPLE, monitor=Monitor())

@@ -1,7 +1,8 @@
 """When Newton's method stops: tests of whether F is within ``tol`` of its minimum.
 
-Half the squared Newton decrement estimates F − min F, whatever the units of the features are. An
-inexact or stale curvature makes it an estimate of an estimate, so that each test has a margin.
+Half the squared Newton decrement estimates F − min F, and does not depend on the units of the
+features. The curvature may be inexact, or stale: known from an earlier point. Each test therefore
+has a margin.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ STALE_LEAVES = 1e-5
 
 
 class Verdict(Enum):
-    """What the stopping test expects of the next step."""
+    """Result of `StoppingTest.predict`: whether the next step is expected to be the last one."""
 
     CONTINUE = "more steps follow"
-    NEXT_IS_LAST = "after this step one more may do"
+    NEXT_IS_LAST = "after this step one more step may be enough"
     LAST = "after this step F is within tol of its minimum"
 
 
@@ -46,22 +47,23 @@ class StoppingTest:
         self.tol = tol
 
     def is_within_tol(self, d: SearchDirection) -> bool:
-        """Return whether the point from which the direction leads is within ``tol``."""
+        """Return whether F at the point where the direction begins is within ``tol`` of min F."""
         margin = STALE_MARGIN if d.is_stale else MARGIN
         return d.complete and margin * d.decrement / 2 <= self.tol > 0
 
     def predict(self, d: SearchDirection, previous_decrement: float) -> Verdict:
-        """Return what is left after a step along the direction.
+        """Return whether a step along the direction is expected to be the last one.
 
-        Each step takes off a larger share of what is left than the one before, so the step leaves
-        at most the share of half its decrement that the previous step left.
+        The test estimates F − min F after the step. Newton's method converges quadratically, so
+        that each step reduces the decrement by a larger factor than the previous step did. The
+        factor of the previous step is therefore used as a bound.
 
         Parameters
         ----------
         d : SearchDirection
             The direction of the step.
         previous_decrement : float
-            Squared decrement of the step before; 0 if there is none.
+            Squared decrement of the previous step, in nats; 0 if there is none.
         """
         share = 1.0
         if 0 <= d.decrement < previous_decrement:
@@ -73,8 +75,17 @@ class StoppingTest:
         return Verdict.NEXT_IS_LAST if d.complete and left <= self.tol else Verdict.CONTINUE
 
     def stale_step_suffices(self, d: SearchDirection, previous_decrement: float) -> bool:
-        """Return whether a step by the curvature of the step before leaves next to nothing."""
-        left = d.decrement**2 / 2  # times the decrement of the step before
+        """Return whether F is at its minimum, but for rounding, after a step with stale curvature.
+
+        Parameters
+        ----------
+        d : SearchDirection
+            The direction of the step, from the curvature of the previous step.
+        previous_decrement : float
+            Squared decrement of the previous step, in nats.
+        """
+        # Expected F − min F after the step, multiplied by the previous decrement.
+        left = d.decrement**2 / 2
         return left <= STALE_LEAVES * self.tol * previous_decrement and self.is_within_tol(
             d._replace(n_products=0)
         )

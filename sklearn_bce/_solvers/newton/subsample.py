@@ -1,11 +1,13 @@
-"""How many rows to sample, and what the curvature of a sample is good for.
+"""How many rows to sample, and how the curvature of a sample is used on all rows.
 
-The minimum on m random samples is about size/(2m) nats above that on all n (half the expectation of
-a χ² of as many degrees of freedom), and their curvature is that of all to √(size/m) of itself. So
-Newton's method on a sample, which is itself solved so, leaves little to do on all rows: each step
-by the sample's curvature takes a pass, and leaves about size/m of what was left before it.
+At the minimum of F on m random rows, F on all rows is about size/(2m) nats above its minimum, where
+size is the length of θ: half the expectation of a χ² variable with size degrees of freedom. The
+relative error of the sample's curvature is about √(size/m). So Newton's method on a sample gives a
+start after which few passes over all rows remain: each step with the sample's curvature takes one
+pass, and reduces F − min F to about size/m of its value. The sample is solved in the same way, on a
+sample of its own.
 
-Samples in parts are drawn in their first pass, before their cost is known: see `summary`.
+For samples in parts, the number of rows is chosen in their first pass: see the module `summary`.
 
 References
 ----------
@@ -34,7 +36,8 @@ LARGEST_FRACTION = 0.25
 FRACTION_OF_SAMPLING_ERROR = 0.1
 # Newton steps that a sample may take; a sample that is not solved by then is no error. [a choice]
 STEPS_ON_SAMPLE = 100
-# Passes over all rows beside those that reduce the distance: the first evaluation and the last.
+# Passes over all rows for the first and the last evaluation, in addition to those that reduce
+# F − min F.
 PASSES_BESIDE = 2
 # Factor by which the diagonals of the curvatures of a sample and of all differ in a column that the
 # sample knows too little of: 1 + 5/√30 = 1.9, five standard errors in a column that has the fewest
@@ -44,10 +47,10 @@ UNLIKE = 2.0
 
 
 def sample_size(problem: Objective, tol: float) -> int:
-    """Return the size of the random sample that is worth being solved first; 0 if none is.
+    """Return the number of rows m of the cheapest random sample; 0 if no sample saves time.
 
-    A sample of m rows costs its own way from 0, and leaves as many passes with its curvature as it
-    takes to come from size/(2m) to ``tol`` by a factor of size/m each.
+    The cost of a sample is that of Newton's method on the sample, plus that of the passes over all
+    rows that reduce F − min F from size/(2m) to ``tol`` (in nats), each by the factor size/m.
     """
     costs, n_samples = CostModel.of(problem), problem.n_samples
     best, cheapest = 0, costs.from_zero
@@ -64,18 +67,18 @@ def sample_size(problem: Objective, tol: float) -> int:
 
 
 def sample_tol(sample: Objective, tol: float) -> float:
-    """Return the ``tol``, in nats, to which a sample is solved that stands for all rows."""
+    """Return the ``tol`` of Newton's method on a sample, in nats, given that of all rows."""
     sampling_error = sample.coordinates.size / (2 * sample.n_samples)
     return max(FRACTION_OF_SAMPLING_ERROR * sampling_error, tol)
 
 
 def rescale_diagonal(matrix: NDArray[np.float64], diagonal: Vector) -> NDArray[np.float64]:
-    """Return the curvature of a sample with the diagonal of that of all, its correlations kept.
+    """Return the curvature of a sample with the diagonal entries of rare columns replaced.
 
-    Otherwise a column that is rare in the sample, or all but missing, would seem flat. Other
-    columns stay as they are: what columns that nearly repeat each other differ by is in the last
-    digits of a sample's curvature, which is that of all to √(size/m) in every direction as long as
-    nobody scales it.
+    The rows and columns of the matrix are scaled, so that correlations do not change. Without the
+    replacement, the curvature of a column with few values in the sample would be far too small.
+    Only entries that differ by more than the factor ``UNLIKE`` are replaced: scaling all columns
+    would lose precision in the directions in which nearly equal columns differ.
 
     Parameters
     ----------
@@ -83,6 +86,11 @@ def rescale_diagonal(matrix: NDArray[np.float64], diagonal: Vector) -> NDArray[n
         Curvature of the sample; not changed.
     diagonal : ndarray of shape (size,), float64
         Diagonal of the curvature of all rows.
+
+    Returns
+    -------
+    scaled : ndarray of shape (size, size), float64
+        A new array.
     """
     own = np.diag(matrix)
     rare = (diagonal > UNLIKE * own) | (own > UNLIKE * diagonal)
