@@ -518,8 +518,9 @@ class InMemoryObjective(BaseObjective):
             evaluation.diagonal = self._diagonal_of(*second)
         return evaluation
 
-    def value_at(self, theta: Vector, z: Vector) -> float:
-        """Return F at θ in nats from the linear outputs z at θ, without reading X."""
+    def value_at(self, theta: Vector, z: Vector | None = None) -> float:
+        """Return F at θ in nats; without reading X if the linear outputs z at θ are given."""
+        z = self.outputs(theta) if z is None else z
         losses = self.normalised_weight * binary_cross_entropy(self.y, z)
         return float(np.sum(losses)) + self.penalty.value(theta[: self.n_features])
 

@@ -333,7 +333,7 @@ def _evaluate(part: InMemoryObjective, theta: Vector, hessian: bool, diagonal: b
 
 def _value(part: InMemoryObjective, theta: Vector) -> PartSums:
     """Return the value of a part's objective at θ."""
-    return [part.value_at(theta, part.outputs(theta))]
+    return [part.value_at(theta)]
 
 
 def _product(part: InMemoryObjective, theta: Vector, kind: str, vector: Vector) -> PartSums:
