@@ -332,8 +332,8 @@ def on_second_call(error, function):
         [
             ({"solver": "newton"}, InMemoryObjective, "evaluate"),
             ({"solver": "gd"}, InMemoryObjective, "evaluate"),
-            ({"solver": "sgd"}, OnlineUpdater, "learn"),
-            ({"solver": "sgd", "batch_size": 8}, OnlineUpdater, "learn"),
+            ({"solver": "sgd"}, OnlineUpdater, "update"),
+            ({"solver": "sgd", "batch_size": 8}, OnlineUpdater, "update"),
         ],
         ids=["newton", "gd", "sgd", "sgd-batches"],
     ),

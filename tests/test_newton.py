@@ -188,6 +188,19 @@ def test_along_a_path_a_fit_begins_at_the_minimum_where_losses_are_parabolas(fac
     assert got[0] == pytest.approx(least, rel=1e-3)
 
 
+def test_a_path_state_applies_to_the_same_samples_from_where_the_fit_ended():
+    data = random_data()
+    settings = Settings(tol=1e-9, warm_start=True)
+    result = SOLVER.solve(objective(data, 1.0, False, l1_ratio=0.5), np.zeros(3), 0.0, settings)
+    state, w = result.path_state, result.w
+    assert state.applies_to(objective(data, 9.0, False, l1_ratio=0.2), w, 0.0)
+    assert not state.applies_to(objective(data, 1.0, True, l1_ratio=0.5), w, 0.0)
+    copied = (data[0].copy(), *data[1:])
+    assert not state.applies_to(objective(copied, 1.0, False, l1_ratio=0.5), w, 0.0)
+    for start, b in ((np.nextafter(w, 9.0), 0.0), (w, 0.1)):
+        assert not state.applies_to(objective(data, 1.0, False, l1_ratio=0.5), start, b)
+
+
 def _least(data, C, l1_ratio):
     """Return the minimum of F by SciPy, with w = p − q and p, q >= 0."""
     X, y, weight = data

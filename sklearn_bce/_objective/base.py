@@ -177,9 +177,12 @@ class Ray(Protocol):
 class Objective(Protocol):
     """F(θ) = mean loss + penalty, for samples in memory or in parts: the methods solvers call.
 
-    A method that an objective cannot support returns None, so that a solver does not need to know
-    the class of its objective. `BaseObjective` implements further methods, which do not depend on
-    where the samples are.
+    An objective that cannot do something says so by returning None, so that solvers do not ask
+    which kind of objective they have. Outputs are arrays of length n_samples, which the objective
+    alone computes with; an objective that does not hold outputs has None in their place.
+
+    Some callers need more than this contract: the solver sgd, the row space, column models and a
+    subsample of rows use `InMemoryObjective` itself.
 
     Attributes
     ----------
@@ -191,12 +194,31 @@ class Objective(Protocol):
         Size of the samples.
     passes : PassCounter
         Counts the passes over the samples; shared with F in other coordinates.
+    log_odds : float
+        The user's intercept if all weights are 0, at the minimum; 0 without an intercept.
+    has_row_space : bool
+        Whether `RowSpace` applies.
+    has_columns : bool
+        Whether columns can be taken one by one, as CSC.
     """
 
     penalty: Penalty
     coordinates: Coordinates
     data_size: DataSize
     passes: PassCounter
+    log_odds: float
+    has_row_space: bool
+    has_columns: bool
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+
+    @property
+    def total_weight(self) -> float:
+        """S, the total sample weight."""
+
+    # ----- F and its derivatives -----
 
     def evaluate(
         self, theta: Vector, z: Any = None, *, hessian: bool = False, diagonal: bool = False
@@ -215,6 +237,9 @@ class Objective(Protocol):
             Whether to form the diagonal of that matrix.
         """
 
+    def value_at(self, theta: Vector, z: Any = None) -> float:
+        """Return F at θ, in nats; without a pass if the outputs z at θ are given."""
+
     def curvature_product(self, point: Evaluation, vector: Vector) -> tuple[Vector, Any]:
         """Return ∂²F/∂θ²·vector, of shape (size,), and Z·vector, in one pass.
 
@@ -229,6 +254,14 @@ class Objective(Protocol):
 
     def curvature_diagonal(self, point: Evaluation) -> Vector:
         """Return the diagonal of ∂²F/∂θ², of shape (size,), in one pass."""
+
+    def curvature_bound(self) -> Any:
+        """Return the largest curvature of each loss anywhere, as `Evaluation.curvature` has it."""
+
+    def majorising_curvature(self, z: Any) -> Any:
+        """Return the curvature of parabolas above the losses, as `Evaluation.curvature` has it."""
+
+    # ----- along a direction -----
 
     def ray(self, point: Evaluation, vector: Vector, z_direction: Any = None) -> Ray:
         """Return F on the ray from the point along the vector.
@@ -246,17 +279,53 @@ class Objective(Protocol):
 
         Samples count if their outputs change so much that their curvature cannot be the same after
         the step, and if the decrement, the squared Newton decrement of the step, is in part due to
-        their curvature. None if the objective does not keep outputs in memory.
+        their curvature. None if the objective does not hold outputs.
         """
 
-    def subsample(self, n_rows: int, random_state: Any) -> Objective | None:
-        """Return F on about n_rows random rows; None if a sample of that size is of no use."""
+    # ----- outputs -----
+
+    def outputs(self, vector: Vector) -> Any:
+        """Return Z·vector, in one pass; None if outputs are not held."""
+
+    def constant_outputs(self, c: float) -> Any:
+        """Return the outputs z if all weights are 0 and the intercept is c; None if not held."""
+
+    def zero_outputs(self) -> Any:
+        """Return outputs that are 0, for `add_outputs`; None if outputs are not held."""
+
+    def add_outputs(self, factor: float, outputs: Any, total: Any) -> None:
+        """Add factor·outputs to the total, in place; do nothing if outputs are not held."""
+
+    # ----- other objectives -----
 
     def in_coordinates(self, coordinates: Coordinates) -> Objective:
         """Return F in other coordinates, given that F is in the user's coordinates now."""
 
     def standardised(self) -> Objective:
         """Return F in coordinates of centred and scaled columns, given F in the user's."""
+
+    def dominating_penalty_coordinates(self, random_state: Any) -> Coordinates | None:
+        """Return near-standard coordinates in which the penalty outweighs the loss everywhere.
+
+        None if it does not, or if that is not known without a pass.
+        """
+
+    def subsample(self, n_rows: int, random_state: Any) -> Objective | None:
+        """Return F on about so many random rows; None if a sample of that size is of no use."""
+
+    def count_passes_of(self, sample: Objective) -> None:
+        """Count the passes over a subsample; changes self."""
+
+    # ----- the samples -----
+
+    def samples_reference(self) -> Any:
+        """Return a weak reference to X; None if there is no object that holds the samples."""
+
+    def holds(self, X: Any) -> bool:
+        """Return whether the samples are this very object."""
+
+    def raise_unless_finite(self) -> None:
+        """Raise NotFiniteError if an element of X is infinite or NaN."""
 
 
 class BaseObjective:

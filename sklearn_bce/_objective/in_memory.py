@@ -309,7 +309,8 @@ class InMemoryObjective(BaseObjective):
         point = self.evaluate(self.coordinates.from_user(np.zeros(p), self.log_odds))
         slope = self.normalised_weight * (sigmoid(point.z) - self.y)
         error = STANDARD_ERRORS * float(np.linalg.norm(slope))
-        return bool(np.max(np.abs(point.gradient[:p]) - self.penalty.l1) <= error)
+        excess = self.penalty.subgradient_excess(np.zeros(p), point.gradient[:p])
+        return bool(np.max(excess) <= error)
 
     def diagonal_is_reliable(self, point: Evaluation) -> bool:
         """Return whether each diagonal entry of the curvature is near that of a larger set.
@@ -517,8 +518,9 @@ class InMemoryObjective(BaseObjective):
             evaluation.diagonal = self._diagonal_of(*second)
         return evaluation
 
-    def value_at(self, theta: Vector, z: Vector) -> float:
-        """Return F at θ in nats from the linear outputs z at θ, without reading X."""
+    def value_at(self, theta: Vector, z: Vector | None = None) -> float:
+        """Return F at θ in nats; without reading X if the linear outputs z at θ are given."""
+        z = self.outputs(theta) if z is None else z
         losses = self.normalised_weight * binary_cross_entropy(self.y, z)
         return float(np.sum(losses)) + self.penalty.value(theta[: self.n_features])
 

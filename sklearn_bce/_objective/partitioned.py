@@ -254,7 +254,7 @@ class PartitionedObjective(BaseObjective):
         value, curvature = float(value) + self.penalty.value(u), PartCurvature("loss", float(total))
         return Evaluation(theta, value, gradient, None, curvature, matrix, squares)
 
-    def value_at(self, theta: Vector) -> float:
+    def value_at(self, theta: Vector, z: None = None) -> float:
         """Return F at θ in nats, in one pass."""
         (value,) = self._sum(_value, theta)
         return float(value) + self.penalty.value(theta[: self.n_features])
@@ -333,7 +333,7 @@ def _evaluate(part: InMemoryObjective, theta: Vector, hessian: bool, diagonal: b
 
 def _value(part: InMemoryObjective, theta: Vector) -> PartSums:
     """Return the value of a part's objective at θ."""
-    return [part.value_at(theta, part.outputs(theta))]
+    return [part.value_at(theta)]
 
 
 def _product(part: InMemoryObjective, theta: Vector, kind: str, vector: Vector) -> PartSums:

@@ -278,19 +278,18 @@ class ProximalNewtonDirection(Direction):
         are taken.
         """
         p = self.problem.n_features
-        l1, gradient = self._l1[:p], np.abs(point.gradient[:p])
-        is_zero = point.theta[:p] == 0
-        inside = ~is_zero
+        u = point.theta[:p]
+        excess = self.problem.penalty.subgradient_excess(u, point.gradient[:p])
+        inside = u != 0
         # At the largest C for which all weights are 0, a gradient is equal to κ but for rounding.
-        rounding = SUM_ROUNDING[self.problem.data_size.dtype]
-        wrong = np.flatnonzero(is_zero & (gradient > l1 * (1 + rounding)))
+        rounding = SUM_ROUNDING[self.problem.data_size.dtype] * self._l1[:p]
+        wrong = np.flatnonzero(~inside & (excess > rounding))
         least = LEAST_SPARSE_COLUMNS if self.problem.has_columns else LEAST_COLUMNS
         n_others = np.count_nonzero(inside)
         room = max(least, COLUMNS_PER_WEIGHT * n_others) - n_others
         is_complete = len(wrong) <= room
         if not is_complete:
-            excess = gradient[wrong] - l1[wrong]
-            wrong = wrong[np.argpartition(-excess, room)[:room]]
+            wrong = wrong[np.argpartition(-excess[wrong], room)[:room]]
         inside[wrong] = True
         subset = np.append(np.flatnonzero(inside), np.arange(p, len(self._l1)))
         return WorkingSet(subset, is_complete)
