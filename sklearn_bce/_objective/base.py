@@ -23,12 +23,12 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.penalty import Penalty
 from sklearn_bce._objective.scaling import Coordinates
 
-# The largest value of a(1 − a), the slope of the sigmoid and the curvature of a sample's loss in z,
-# which is that at a = 1/2.
+# The largest value of a(1 − a), at a = 1/2: the slope of the sigmoid a = σ(z), and the second
+# derivative of a sample's loss in z.
 LARGEST_SLOPE = 0.25
-# Rounding error of a sum over samples, by the dtype of X, as a share of the sum of the magnitudes
-# of the terms. float64: ε√n at n = 2·10⁷, as of errors that add up like a random walk. float32:
-# 8ε, as only sums within a block of rows are in single precision.
+# Rounding error of a sum over samples, by the dtype of X, as a fraction of the sum of the absolute
+# values of the terms. float64: ε√n at n = 2·10⁷, if errors add up like a random walk. float32: 8ε,
+# because only sums within a block of rows are in single precision.
 # tests/test_objective.py::test_sums_over_samples_are_exact_to_sum_rounding
 SUM_ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 
@@ -177,12 +177,13 @@ class Ray(Protocol):
 class Objective(Protocol):
     """F(θ) = mean loss + penalty, for samples in memory or in parts: the methods solvers call.
 
-    An objective that cannot do something says so by returning None, so that solvers do not ask
-    which kind of objective they have. Outputs are arrays of length n_samples, which the objective
-    alone computes with; an objective that does not hold outputs has None in their place.
+    A method that an objective cannot support returns None, so that a solver does not need to know
+    the class of its objective. Linear outputs are arrays of length n_samples, with which only the
+    objective computes; an objective that does not keep outputs in memory returns None for them.
+    `BaseObjective` implements further methods, which do not depend on where the samples are.
 
-    Some callers need more than this contract: the solver sgd, the row space, column models and a
-    subsample of rows use `InMemoryObjective` itself.
+    Some callers use methods of `InMemoryObjective` that are not part of this contract: the solver
+    sgd, `RowSpace`, `ColumnQuadratic`, and the solution of a subsample.
 
     Attributes
     ----------
@@ -195,11 +196,11 @@ class Objective(Protocol):
     passes : PassCounter
         Counts the passes over the samples; shared with F in other coordinates.
     log_odds : float
-        The user's intercept if all weights are 0, at the minimum; 0 without an intercept.
+        The intercept that minimises F at w = 0; 0 if no intercept is fitted.
     has_row_space : bool
-        Whether `RowSpace` applies.
+        Whether F can be minimised in the space of the samples, see `RowSpace`.
     has_columns : bool
-        Whether columns can be taken one by one, as CSC.
+        Whether single columns can be copied from X, as for a CSR matrix.
     """
 
     penalty: Penalty
@@ -216,7 +217,7 @@ class Objective(Protocol):
 
     @property
     def total_weight(self) -> float:
-        """S, the total sample weight."""
+        """S, the sum of the sample weights."""
 
     # ----- F and its derivatives -----
 
@@ -238,7 +239,7 @@ class Objective(Protocol):
         """
 
     def value_at(self, theta: Vector, z: Any = None) -> float:
-        """Return F at θ, in nats; without a pass if the outputs z at θ are given."""
+        """Return F at θ, in nats; without a pass if the linear outputs z at θ are given."""
 
     def curvature_product(self, point: Evaluation, vector: Vector) -> tuple[Vector, Any]:
         """Return ∂²F/∂θ²·vector, of shape (size,), and Z·vector, in one pass.
@@ -256,10 +257,13 @@ class Objective(Protocol):
         """Return the diagonal of ∂²F/∂θ², of shape (size,), in one pass."""
 
     def curvature_bound(self) -> Any:
-        """Return the largest curvature of each loss anywhere, as `Evaluation.curvature` has it."""
+        """Return a bound of the curvature of each loss, in place of `Evaluation.curvature`."""
 
     def majorising_curvature(self, z: Any) -> Any:
-        """Return the curvature of parabolas above the losses, as `Evaluation.curvature` has it."""
+        """Return the curvature of majorising parabolas, in place of `Evaluation.curvature`.
+
+        A majorising parabola touches the loss of a sample at z, and is nowhere below the loss.
+        """
 
     # ----- along a direction -----
 
@@ -279,22 +283,22 @@ class Objective(Protocol):
 
         Samples count if their outputs change so much that their curvature cannot be the same after
         the step, and if the decrement, the squared Newton decrement of the step, is in part due to
-        their curvature. None if the objective does not hold outputs.
+        their curvature. None if the objective does not keep outputs in memory.
         """
 
     # ----- outputs -----
 
     def outputs(self, vector: Vector) -> Any:
-        """Return Z·vector, in one pass; None if outputs are not held."""
+        """Return Z·vector, in one pass; None if outputs are not kept in memory."""
 
     def constant_outputs(self, c: float) -> Any:
-        """Return the outputs z if all weights are 0 and the intercept is c; None if not held."""
+        """Return the outputs z if all weights are 0 and the intercept is c; None if not kept."""
 
     def zero_outputs(self) -> Any:
-        """Return outputs that are 0, for `add_outputs`; None if outputs are not held."""
+        """Return zeros to which `add_outputs` can add; None if outputs are not kept."""
 
     def add_outputs(self, factor: float, outputs: Any, total: Any) -> None:
-        """Add factor·outputs to the total, in place; do nothing if outputs are not held."""
+        """Add factor·outputs to ``total``, in place; do nothing if outputs are not kept."""
 
     # ----- other objectives -----
 
@@ -305,24 +309,24 @@ class Objective(Protocol):
         """Return F in coordinates of centred and scaled columns, given F in the user's."""
 
     def dominating_penalty_coordinates(self, random_state: Any) -> Coordinates | None:
-        """Return near-standard coordinates in which the penalty outweighs the loss everywhere.
+        """Return estimated standard coordinates if the penalty dominates the loss in all of them.
 
-        None if it does not, or if that is not known without a pass.
+        None if the penalty does not dominate, or if that is not known without a pass.
         """
 
     def subsample(self, n_rows: int, random_state: Any) -> Objective | None:
-        """Return F on about so many random rows; None if a sample of that size is of no use."""
+        """Return F on about n_rows random rows; None if a sample of that size is of no use."""
 
     def count_passes_of(self, sample: Objective) -> None:
-        """Count the passes over a subsample; changes self."""
+        """Add the passes over a subsample, as fractions of a pass, to ``passes``; changes self."""
 
     # ----- the samples -----
 
     def samples_reference(self) -> Any:
-        """Return a weak reference to X; None if there is no object that holds the samples."""
+        """Return a weak reference to X; None if no single object contains the samples."""
 
     def holds(self, X: Any) -> bool:
-        """Return whether the samples are this very object."""
+        """Return whether X is the array or matrix of this objective: the object, not its values."""
 
     def raise_unless_finite(self) -> None:
         """Raise NotFiniteError if an element of X is infinite or NaN."""

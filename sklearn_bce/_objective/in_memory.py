@@ -42,32 +42,33 @@ from sklearn_bce._objective.rows import Rows, raise_unless_finite, row_blocks, s
 from sklearn_bce._objective.scaling import Coordinates, standard_coordinates
 from sklearn_bce.chain_rule import binary_cross_entropy, sigmoid
 
-# Elements of X up to which float32 is converted to float64: 8 MB. A larger X is more than a core's
-# cache holds, so that passes are bound by memory and half the bytes are half the time:
+# Most elements of a float32 X that is converted to float64, which then takes 8 MB. A larger X does
+# not fit into the cache of a core: passes are limited by memory, and take half the time in float32:
 # python -m benchmarks.tuning LARGE_ELEMENTS
 LARGE_ELEMENTS = 2**20
-# Rows from which the units of columns are estimated. The standard deviation of n normal numbers is
-# known to 1/√(2n), here 4 %. python -m benchmarks.tuning ROWS_FOR_UNITS
+# Random rows from which the units of columns are estimated. The relative standard error of a
+# standard deviation is 1/√(2n) for n normal numbers, here 4 %.
+# python -m benchmarks.tuning ROWS_FOR_UNITS
 ROWS_FOR_UNITS = 256
-# Standard errors beyond which a difference between a sample and all rows is not due to chance: of
-# normal errors 6e-7 are larger.
+# Number of standard errors above which a difference between a sample and all rows is not taken for
+# chance: a fraction 6e-7 of normal errors is larger.
 STANDARD_ERRORS = 5.0
-# Samples of a column, in effect, from which its curvature is reliable. The standard error of the
-# curvature is 1/√30 = 18 % of it, and five standard errors are 91 %: less than the curvature
-# itself.
+# Effective number of values that are not 0 in a column from which on the curvature of the column in
+# a sample is reliable: its relative standard error is 1/√30 = 18 %, and five standard errors are
+# 91 %, less than the curvature itself.
 # python -m benchmarks.tuning ENOUGH_SAMPLES
 ENOUGH_SAMPLES = 30
-# Log-odds: |Δz| above which a step leaves the region where the curvature of a sample is what it
-# was. In the tail of the sigmoid a loss, its slope and its curvature are e⁻|ᶻ|: a Newton step that
-# sees only this sample changes z by 1, and within 0.9 the curvature falls by a factor of 2.5. With
+# |Δz|, in log-odds, above which the curvature of a sample is taken to change in a step. In the tail
+# of the sigmoid loss, slope and curvature are proportional to e⁻|ᶻ|: a Newton step that depends on
+# one such sample changes z by 1, and a change of 0.9 reduces the curvature by a factor of 2.5. With
 # 3, a fit to samples with an outlier at 1e7 ends at F = 0.69 instead of 0.51:
 # python -m benchmarks.tuning MODEL_REGION
 MODEL_REGION = 0.9
-# |z| below which tanh(z/2)/z is computed at this z, as it is 0/0 at 0. It is 1/2 there but for a
-# relative error of z²/12 = 8e-14.
+# |z| below which tanh(z/2)/z is computed at this z instead, because the quotient is 0/0 at z = 0.
+# The relative difference from the limit 1/2 is z²/12 = 8e-14.
 SMALL_OUTPUT = 1e-6
-# Share of the squared Newton decrement up to which the samples that leave the model region do not
-# count: their losses have been negligible before the step.
+# Fraction of the squared Newton decrement up to which the contribution of the samples whose
+# curvature changes in a step is ignored: their losses were negligible before the step.
 # python -m benchmarks.tuning NEGLIGIBLE_DECREMENT
 NEGLIGIBLE_DECREMENT = 1e-9
 

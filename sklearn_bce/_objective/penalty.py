@@ -14,8 +14,9 @@ import numpy as np
 
 from sklearn_bce._kernels import Vector
 
-# Largest strength of a penalty in other units, in nats per squared unit of a weight. The largest
-# float64 is 1.8e308, so that a product with a weight up to 1000 is still a number.
+# Upper limit of the strengths λ (nats per squared unit of a weight) and κ (nats per unit) after a
+# change of units. The largest float64 is 1.8e308, so that the product with a weight of up to 1000
+# is finite.
 LARGEST_STRENGTH = 1e305
 
 

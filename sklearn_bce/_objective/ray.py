@@ -10,19 +10,20 @@ from scipy.optimize import brentq
 from sklearn_bce._kernels import Vector, kernels
 from sklearn_bce._objective.base import SUM_ROUNDING, BaseObjective, Evaluation
 
-# The largest step length t that an exact search on the ray finds. With at most 1, the whole step,
-# breast cancer and digits take 8 or 9 steps instead of 5 or 6; 1000 saves no more than 10 does:
+# Largest step length t of an exact search on the ray. With 1, the whole step, breast cancer and
+# digits take 8 or 9 steps instead of 5 or 6; 1000 saves no more steps than 10:
 # python -m benchmarks.tuning LARGEST_STEP_LENGTH
 LARGEST_STEP_LENGTH = 10.0
-# Trials of t in an exact search, at most. If each only halves the interval, 10·2⁻²⁰ = 1e-5 is left.
+# Most trials of t in an exact search. If each trial halves the interval, its length is at the end
+# 10·2⁻²⁰ = 1e-5.
 MAX_SEARCH_STEPS = 20
 # Relative size of a Newton step in t at which an exact search ends. Newton's method converges
-# quadratically: this step leaves an error of 0.2² = 4 % in t, and that error loses its square, 2 ‰,
-# of what F falls by. python -m benchmarks.tuning STEP_LENGTH_TOL
+# quadratically: such a step leaves a relative error of 0.2² = 4 % in t, with which the decrease of
+# F is too small by the square, 2 ‰. python -m benchmarks.tuning STEP_LENGTH_TOL
 STEP_LENGTH_TOL = 0.2
-# How often a step may be halved where no trial reads X: 2⁻⁵⁰·d is lost in the rounding of θ, 2⁻⁵².
+# Most halvings of a step if trials do not read X: 2⁻⁵⁰·d is below the rounding of θ, 2⁻⁵².
 MAX_HALVINGS = 50
-# How often a step may be halved where each trial takes a pass: 2⁻¹⁰ is a permille. [a choice]
+# Most halvings of a step if each trial takes a pass: t is then 2⁻¹⁰ = 0.001. [a choice]
 MAX_HALVING_PASSES = 10
 # Change of an output, in log-odds, that changes its loss and curvature by a factor of up to
 # e⁻⁴⁰ = 4e-18, less than the rounding of the sum over samples.

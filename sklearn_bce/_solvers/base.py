@@ -14,8 +14,8 @@ from sklearn_bce._objective.base import Objective
 
 Weights = Callable[[], tuple[Vector, float]]
 
-# Share of ``tol`` that an inner solver may leave in each step: a hundredth, so that the errors of
-# dozens of steps stay below ``tol``. python -m benchmarks.tuning NEGLIGIBLE
+# Fraction of ``tol`` that an inner solver may leave in each step: a hundredth, so that the errors
+# of dozens of steps stay below ``tol``. python -m benchmarks.tuning NEGLIGIBLE
 NEGLIGIBLE = 0.01
 
 

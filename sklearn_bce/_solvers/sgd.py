@@ -20,12 +20,13 @@ from sklearn_bce._solvers.step_size import (
 )
 from sklearn_bce.chain_rule import gradient, linear_output, loss_and_derivatives
 
-# Stored values that one call of a kernel handles. At 0.5 to 3 ns for each (see `newton.cost`) a
-# call takes 2 to 13 ms, and Ctrl-C is noticed between calls. [a choice]
+# Most stored values of X that one call of a kernel reads. At 0.5 to 3 ns for each (see
+# `newton.cost`) a call takes 2 to 13 ms, and Ctrl-C takes effect between calls. [a choice]
 ELEMENTS_PER_CALL = 2**22
-# Factor by which a plateau enlarges the batch under learning_rate="auto": a constant step leaves a
-# noise that a larger batch averages out (S. L. Smith et al., "Don't Decay the Learning Rate,
-# Increase the Batch Size", ICLR 2018). Eight leads from 1 to 10⁶ samples in seven plateaus:
+# Factor by which the batch grows at a plateau if learning_rate="auto". With a constant step size
+# the weights fluctuate around the minimum, and a larger batch reduces the fluctuation (S. L. Smith
+# et al., "Don't Decay the Learning Rate, Increase the Batch Size", ICLR 2018). With 8, the batch
+# grows from 1 to 10⁶ samples in seven plateaus:
 # python -m benchmarks.tuning BATCH_GROWTH
 BATCH_GROWTH = 8
 

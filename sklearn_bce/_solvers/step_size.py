@@ -22,8 +22,9 @@ from sklearn_bce._objective.base import LARGEST_SLOPE, Evaluation, Objective
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.rows import row_blocks, squared
 
-# Relative accuracy to which Lanczos approaches the largest eigenvalue from below. It is added to
-# the result, which makes the step 1 % shorter. python -m benchmarks.tuning EIGENVALUE_TOL
+# Relative tolerance of the largest eigenvalue, which the Lanczos method approaches from below. The
+# result is increased by this tolerance, so that the step size is at most 1 % too small. python -m
+# benchmarks.tuning EIGENVALUE_TOL
 EIGENVALUE_TOL = 1e-2
 # Number of Lanczos vectors: SciPy's default, max(2k + 1, 20) for k = 1 eigenvalue.
 LANCZOS_VECTORS = 20

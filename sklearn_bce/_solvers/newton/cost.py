@@ -36,15 +36,15 @@ CALL = 2e4
 READING = 8.0
 # Nanoseconds of a pass over samples in parts, in addition to READING: the latency of a scheduler.
 CALL_OF_PARTS = 2e7
-# Size above which H is not formed: 11 000² float64 are 1 GB. [a choice]
+# Number of coordinates above which H is not formed: 11 000² float64 take 1 GB. [a choice]
 MAX_FACTOR_SIZE = 11_000
-# Products with H that conjugate gradients take for a step, preconditioned by the curvature of a
-# point nearby.
+# Products with H that conjugate gradients take for a step, if the preconditioner is the curvature
+# at a nearby point.
 NEAR_PRODUCTS = 3
-# Products with H that conjugate gradients take for a step, preconditioned by the diagonal of H, on
-# data for which that is of any use.
+# Products with H that conjugate gradients take for a step, if the preconditioner is the diagonal of
+# H and the columns are not strongly correlated.
 TYPICAL_PRODUCTS = 8
-# Sweeps over the model of a working set until its minimum is near enough.
+# Sweeps of coordinate descent that the minimum of the model of a working set takes.
 TYPICAL_SWEEPS = 20
 # Newton steps from 0 to the minimum.
 STEPS_FROM_ZERO = 5

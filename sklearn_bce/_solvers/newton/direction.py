@@ -30,33 +30,34 @@ from sklearn_bce._objective.base import Evaluation, Objective
 from sklearn_bce._solvers.base import NEGLIGIBLE
 from sklearn_bce._solvers.newton.cost import NEAR_PRODUCTS, TYPICAL_PRODUCTS, CostModel
 
-# Share of the model's gain that conjugate gradients may miss in a step that is to be the last one:
+# Fraction of the decrease of the model that conjugate gradients may miss in a last step:
 # python -m benchmarks.tuning FINAL_SHARE
 FINAL_SHARE = 0.1
-# Share of the model's gain up to which what a product with H adds counts as rounding, so that
-# conjugate gradients end: python -m benchmarks.tuning NO_GAIN
+# Fraction of the decrease of the model up to which the contribution of one product with H counts as
+# rounding, so that conjugate gradients end: python -m benchmarks.tuning NO_GAIN
 NO_GAIN = 1e-10
-# Least forcing term: the share of the model's gain that a step far from the minimum may miss.
+# Lower bound of the forcing term, the fraction of the decrease of the model that a step far from
+# the minimum may miss.
 # python -m benchmarks.tuning LEAST_FORCING
 LEAST_FORCING = 0.01
-# Largest forcing term (Nocedal and Wright, "Numerical Optimization", 2nd edition, 2006, equation
-# 7.3, have the same). python -m benchmarks.tuning MOST_FORCING
+# Upper bound of the forcing term (Nocedal and Wright, "Numerical Optimization", 2nd edition, 2006,
+# equation 7.3, have the same). python -m benchmarks.tuning MOST_FORCING
 MOST_FORCING = 0.5
-# A step by stale curvature is worth another one if the squared decrement has fallen to this share
-# of what it was: python -m benchmarks.tuning WORTH_ANOTHER
+# Ratio of the squared decrements of two successive points up to which another step with stale
+# curvature saves time: python -m benchmarks.tuning WORTH_ANOTHER
 WORTH_ANOTHER = 0.1
-# Size of a matrix up to which one thread factorises it. At this size that takes 30 ms
-# (0.03·1000³ ns, see `cost`), as long as waiting for the other threads of BLAS can take:
+# Number of rows of a matrix up to which BLAS factorises on one thread. A matrix of this size takes
+# 30 ms (0.03·1000³ ns, see `cost`), and waiting for other threads of BLAS can take as long:
 # python -m benchmarks.tuning ONE_THREAD_SIZE
 ONE_THREAD_SIZE = 1000
-# Pairs of steps and changes of the gradient that L-BFGS keeps. Nocedal and Wright, section 7.2,
-# recommend 3 to 20. python -m benchmarks.tuning LBFGS_PAIRS
+# Secant pairs, of a step and the change of the gradient, that L-BFGS keeps. Nocedal and Wright,
+# section 7.2, recommend 3 to 20. python -m benchmarks.tuning LBFGS_PAIRS
 LBFGS_PAIRS = 10
-# Factor by which the multiple of the diagonal grows that makes a singular matrix regular: from 4ε
-# to 1 it takes at most eight factorisations. [a choice]
+# Factor by which the multiple of the diagonal that is added to a singular matrix grows in each
+# attempt: from 4ε to 1 there are at most eight factorisations. [a choice]
 REGULARISATION_GROWTH = 100
-# Products with H for each coordinate after which conjugate gradients give up. In exact arithmetic
-# one for each coordinate suffices, and rounding delays the end a few times. [a choice]
+# Products with H, for each coordinate, after which conjugate gradients stop. In exact arithmetic
+# one for each coordinate is enough; rounding can multiply their number. [a choice]
 PRODUCTS_PER_COORDINATE = 10
 
 

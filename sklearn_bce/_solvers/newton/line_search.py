@@ -17,8 +17,9 @@ from sklearn_bce._solvers.newton.direction import Derivatives, SearchDirection
 # Fraction of the decrease predicted by the gradient by which F must fall (Armijo's c₁, with the
 # value of Nocedal and Wright, "Numerical Optimization", section 3.1).
 SUFFICIENT_DECREASE = 1e-4
-# Share of F above which the promise of a step makes its length worth a search. Without a search
-# breast cancer and digits take 10 steps (15 or 16 passes), with it 5 or 6 (11 or 12 passes):
+# Predicted decrease of F, as a fraction of F, above which the minimum on the ray is searched for.
+# Without a search breast cancer and digits take 10 steps (15 or 16 passes), with it 5 or 6 (11 or
+# 12 passes):
 # python -m benchmarks.tuning WORTH_A_SEARCH
 WORTH_A_SEARCH = 0.01
 

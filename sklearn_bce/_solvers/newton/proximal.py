@@ -30,27 +30,29 @@ from sklearn_bce._solvers.newton.direction import (
 from sklearn_bce._solvers.newton.path import PathState
 from sklearn_bce._solvers.newton.quadratic import ColumnQuadratic, GramQuadratic
 
-# Columns of an array that a working set has room for, at least:
+# Least upper limit of the number of columns in a working set, for a dense X:
 # python -m benchmarks.tuning LEAST_COLUMNS
 LEAST_COLUMNS = 100
-# Columns of a CSR matrix that a working set has room for, at least:
+# Least upper limit of the number of columns in a working set, for a CSR matrix X:
 # python -m benchmarks.tuning LEAST_SPARSE_COLUMNS
 LEAST_SPARSE_COLUMNS = 1000
-# Columns that a working set has room for, for each weight that is not 0:
+# Upper limit of the number of columns in a working set, for each weight that is not 0:
 # python -m benchmarks.tuning COLUMNS_PER_WEIGHT
 COLUMNS_PER_WEIGHT = 4
-# Columns of which the curvature is formed, at most: 5000² float64 are 200 MB. [a choice]
+# Most columns of a sparse X whose matrix H is formed after sweeps over columns have failed: 5000²
+# float64 take 200 MB. [a choice]
 MOST_COLUMNS = 5000
-# Features of which the curvature of all is formed along a path, at most: 500² float64 are 2 MB and
-# stay in the cache. On breast cancer a path of ten fits takes 41 passes with it, 71 without:
+# Most features whose full matrix H is formed in each pass of a path: 500² float64 take 2 MB, which
+# fits into the cache. On breast cancer a path of ten fits takes 41 passes with H, 71 without:
 # python -m benchmarks.tuning MANY_COLUMNS
 MANY_COLUMNS = 500
-# Factor, along a path, of what sweeps over columns may miss: a fit of two or three passes has no
-# later one to make up for it. On text a path of ten fits takes 57 passes with it, 62 with 1:
+# Factor, along a path, of the tolerance of sweeps over columns: a fit along a path has two or three
+# passes, so that no later pass corrects an inaccurate step. On text a path of ten fits takes 57
+# passes with this factor, 62 with 1:
 # python -m benchmarks.tuning PATH_CARE
 PATH_CARE = 0.02
-# Share of the stored values below which columns are taken from X one by one: a copy of all takes
-# the time of some passes. python -m benchmarks.tuning FEW_VALUES
+# Fraction of the stored values of X below which only the columns of the working set are copied from
+# X; to copy all columns takes the time of some passes. python -m benchmarks.tuning FEW_VALUES
 FEW_VALUES = 0.25
 
 

@@ -25,47 +25,46 @@ from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation, Objective
 from sklearn_bce._solvers.base import NEGLIGIBLE
 from sklearn_bce._solvers.newton.direction import regularised_cholesky
 
-# A model is solved when no more than a share of what it has gained is left to gain: some root of
-# the gain in nats, within two limits. The more the model gains, the farther away the minimum of F
-# is, and the less is missed by a point that is not quite the minimum of the model.
+# The model is solved when the decrease that is left is at most a fraction of the decrease so far.
+# The fraction is a root of that decrease in nats, within two limits: the larger the decrease, the
+# farther the minimum of F, and the less an exact minimum of the model is worth.
 #
-# The least share: python -m benchmarks.tuning LEAST_INNER_SHARE
+# The lower limit: python -m benchmarks.tuning LEAST_INNER_SHARE
 LEAST_INNER_SHARE = 1e-4
-# The largest share: python -m benchmarks.tuning MOST_INNER_SHARE
+# The upper limit: python -m benchmarks.tuning MOST_INNER_SHARE
 MOST_INNER_SHARE = 0.1
-# Degree of the root where the curvature matrix is formed, so that the last digits are cheap:
+# Degree of the root for `GramQuadratic`, for which a more exact minimum is cheap:
 # python -m benchmarks.tuning INNER_ROOT_OF_GRAM
 INNER_ROOT_OF_GRAM = 2
-# Degree of the root where each sweep goes over the columns:
+# Degree of the root for `ColumnQuadratic`, for which a more exact minimum is expensive:
 # python -m benchmarks.tuning INNER_ROOT_OF_COLUMNS
 INNER_ROOT_OF_COLUMNS = 4
-# Sweeps of coordinate descent between two searches among the signs:
+# Most sweeps of coordinate descent in a round, before a `feature_sign_search`:
 # python -m benchmarks.tuning SWEEPS
 SWEEPS = 10
-# Multiple of ``tol``: a step that gains more is not the last one, and its model may be left before
-# its minimum. python -m benchmarks.tuning FAR
+# Multiple of ``tol`` above which the decrease of the model shows that the step is not the last one,
+# so that the minimum of the model may be less exact. python -m benchmarks.tuning FAR
 FAR = 10.0
-# Nats: the least ``tol`` by which a step counts as far, so that tol=0 does not make every step so.
-# [a choice]
+# Least ``tol``, in nats, in that test: with tol=0 no step would count as the last one. [a choice]
 TIGHTEST_TOL = 1e-10
-# Rounds of sweeps after which a model far from the end is left:
+# Most rounds for a step that is not the last one:
 # python -m benchmarks.tuning FAR_ROUNDS
 FAR_ROUNDS = 3
-# Sets of signs that are searched in each round, at most, far from the end:
+# Most sets of signs that are searched in a round, for a step that is not the last one:
 # python -m benchmarks.tuning FAR_SIGNS
 FAR_SIGNS = 4
-# Rounds of sweeps near the end, at most. If columns repeat each other and the penalty hardly says
-# which to take, the model is left unsolved: its minimum takes more rounds, and F falls all the
-# same.
+# Most rounds for any step. If columns are nearly equal, and the penalty hardly favours one of them,
+# the minimum of the model takes more rounds; F also falls with an inexact minimum.
 # python -m benchmarks.tuning MAX_ROUNDS
 MAX_ROUNDS = 100
-# Sets of signs that are searched in each round, at most, near the end:
+# Most sets of signs that are searched in a round, for any step:
 # python -m benchmarks.tuning MAX_SIGNS
 MAX_SIGNS = 100
-# Sweeps over columns after which a model is left unsolved: python -m benchmarks.tuning MAX_SWEEPS
+# Most sweeps over columns, after which the model counts as not solved:
+# python -m benchmarks.tuning MAX_SWEEPS
 MAX_SWEEPS = 200
-# Relative rounding error of one operation in float64, ε/2: a sweep that gains no more than this
-# share of all gains gains nothing.
+# Relative rounding error of one operation in float64, ε/2: a decrease of at most this fraction of
+# the total decrease counts as 0.
 UNIT_ROUNDOFF = float(np.finfo(np.float64).epsneg)
 
 

@@ -19,13 +19,14 @@ from sklearn_bce._solvers.newton.direction import NO_DERIVATIVES, Direction, Sea
 from sklearn_bce._solvers.newton.line_search import LineSearch, Region
 from sklearn_bce._solvers.newton.stopping import StoppingTest, Verdict
 
-# Share of the squared decrement before above which a step was slow, so that the model may have seen
-# but one sample, in the tail of the sigmoid. Newton's steps towards such a sample reduce the
-# squared decrement to 1/e = 0.37 of it, steps that converge quadratically to much less. With 0.5, a
-# fit to samples in parts with an outlier at 1e7 ends at F = 0.69 instead of 0.51:
+# Ratio of the squared decrements of two successive steps above which one sample, an outlier in the
+# tail of the sigmoid, may dominate the model. Newton's steps towards such a sample have a ratio of
+# 1/e = 0.37; steps that converge quadratically have a much smaller one. With 0.5, a fit to samples
+# in parts with an outlier at 1e7 ends at F = 0.69 instead of 0.51:
 # python -m benchmarks.tuning SLOW
 SLOW = 0.2
-# Share of F below which F cannot tell two points apart, as its losses and their sum are rounded.
+# Relative difference of two values of F up to which they may be equal but for the rounding of the
+# losses and of their sum.
 # tests/test_objective.py::test_sums_over_samples_are_exact_to_sum_rounding
 ROUNDING_FLOOR = 4 * np.finfo(np.float64).eps
 

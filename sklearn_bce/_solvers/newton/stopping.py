@@ -13,15 +13,16 @@ import numpy as np
 
 from sklearn_bce._solvers.newton.direction import SearchDirection
 
-# A point is accepted without a step if this multiple of half its squared decrement is at most
-# ``tol``, by the curvature at the point itself. The decrement is inversely proportional to the
-# curvature, which may fall to a half on the way to the minimum. python -m benchmarks.tuning MARGIN
+# A point is accepted without a step if this multiple of half the squared decrement is at most
+# ``tol``. The squared decrement is inversely proportional to the curvature, which may fall to a
+# half between the point and the minimum. python -m benchmarks.tuning MARGIN
 MARGIN = 2.0
-# The same if the curvature is that of a point before: it may fall to a half up to this point, and
-# to a half of that on the way to the minimum. python -m benchmarks.tuning STALE_MARGIN
+# The same multiple if the curvature is stale, which may fall to a half up to the point, and to a
+# half of that between the point and the minimum. python -m benchmarks.tuning STALE_MARGIN
 STALE_MARGIN = 4.0
-# Share of ``tol`` that a last step by stale curvature may be expected to leave. Coefficients are
-# off by the root of it, 0.3 % of what they are off by at ``tol``.
+# Largest F − min F that is expected after a last step with stale curvature, as a fraction of
+# ``tol``. The error of the coefficients is proportional to the square root: 0.3 % of that at
+# ``tol``.
 # python -m benchmarks.tuning STALE_LEAVES
 STALE_LEAVES = 1e-5
 

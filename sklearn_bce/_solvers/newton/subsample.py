@@ -25,23 +25,27 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
 from sklearn_bce._solvers.newton.cost import CostModel
 
-# Rows of a sample for each coordinate, at least: its minimum is then 1/20 nats above that of all.
+# Least number of rows of a sample for each coordinate: at the minimum on the sample, F on all rows
+# is then about 1/20 nats above its minimum.
 # python -m benchmarks.tuning LEAST_ROWS_PER_COORDINATE
 LEAST_ROWS_PER_COORDINATE = 10
-# Fraction of the rows that a sample is at most: its own minimum takes as many passes over the
-# sample as that of all takes over all. python -m benchmarks.tuning LARGEST_FRACTION
+# Largest fraction of the rows in a sample. The minimum on a sample takes as many passes over the
+# sample as the minimum on all rows takes over all rows.
+# python -m benchmarks.tuning LARGEST_FRACTION
 LARGEST_FRACTION = 0.25
-# Fraction of its sampling error to which a sample is solved: all rows do not profit from more.
+# Tolerance of the minimum on a sample, as a fraction of the sampling error size/(2m): a smaller one
+# does not save time on all rows.
 # python -m benchmarks.tuning FRACTION_OF_SAMPLING_ERROR
 FRACTION_OF_SAMPLING_ERROR = 0.1
-# Newton steps that a sample may take; a sample that is not solved by then is no error. [a choice]
+# Most Newton steps on a sample. Reaching the limit is not an error: the result is only a start.
+# [a choice]
 STEPS_ON_SAMPLE = 100
 # Passes over all rows for the first and the last evaluation, in addition to those that reduce
 # F − min F.
 PASSES_BESIDE = 2
-# Factor by which the diagonals of the curvatures of a sample and of all differ in a column that the
-# sample knows too little of: 1 + 5/√30 = 1.9, five standard errors in a column that has the fewest
-# samples that are enough (see `InMemoryObjective.diagonal_is_reliable`).
+# Factor between the diagonal entries of the curvatures of a sample and of all rows above which the
+# entry of the sample is replaced: 1 + 5/√30 = 1.9, which is five standard errors for a column with
+# the least effective number of values (see `InMemoryObjective.diagonal_is_reliable`).
 # python -m benchmarks.tuning UNLIKE
 UNLIKE = 2.0
 
