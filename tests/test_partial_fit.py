@@ -504,7 +504,7 @@ BAD_CHUNKS = {
     "squares overflow": (
         {"learning_rate": "auto"},
         {"X": 1e200 * X},
-        "squares of the features, and they overflow",
+        "squares of the features, which overflow",
     ),
 }
 

@@ -139,7 +139,7 @@ class PickleMixin:
             warnings.warn(
                 f"This {type(self).__name__} was saved by sklearn_bce "
                 f"{saved_by or 'another version'}, and is loaded by {__version__}: "
-                "its predictions may differ. Fit and save the estimator again with this version.",
+                "its predictions may differ. Fit and save it again with this version.",
                 UserWarning,
                 stacklevel=2,
             )

@@ -4,8 +4,8 @@ Modules, each of which may import those above it:
 
 - ``threads``: how many threads a fit may use, and ranges of rows for each.
 - ``reference``: all loops in NumPy, which tests compare with the compiled ones.
-- ``types``, ``soft_threshold``, ``log_sum``, ``sigmoid.h``: what compiled loops share: types of X,
-  the L1 norm in one coordinate, sums of losses, the sigmoid of many samples at once.
+- ``types``, ``soft_threshold``, ``log_sum``, ``sigmoid.h``: code that compiled loops share: types
+  of X, the L1 norm in one coordinate, sums of losses, the sigmoid of many samples at once.
 - ``dense``, ``csr``: compiled sums over the rows of an array and of a CSR matrix.
 - ``coordinate_descent``: compiled coordinate descent on a quadratic model with an L1 norm.
 - ``sgd``: the compiled per-sample rule.
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from sklearn_bce._kernels import reference
 
-# The functions of all compiled modules in one namespace; None where they were not compiled.
+# The functions of all compiled modules in one namespace; None if they were not compiled.
 COMPILED: SimpleNamespace | None
 try:
     from sklearn_bce._kernels import coordinate_descent, csr, dense, sgd

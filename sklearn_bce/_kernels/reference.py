@@ -1,7 +1,7 @@
 """NumPy reference of the compiled kernels, written with the functions of the derivation.
 
-Tests compare the kernels with the functions here, and the package uses these functions where it
-was installed without a C compiler. Arguments and results are those of the kernel of the same name;
+Tests compare the kernels with the functions here, and the package uses these functions if it was
+installed without a C compiler. Arguments and results are those of the kernel of the same name;
 the docstrings of the kernels describe them.
 """
 
@@ -21,7 +21,7 @@ from sklearn_bce.chain_rule import (
     loss_and_derivatives,
 )
 
-# As in sgd.pyx, where its origin is given.
+# The value in sgd.pyx, which says where the value is from.
 SMALLEST_SCALE = 1e-9
 
 

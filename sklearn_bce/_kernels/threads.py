@@ -1,10 +1,10 @@
 """Threads of a fit: how many the process may use, and sums over ranges of rows in each of them.
 
-A fit does not use the threads of BLAS: a block of rows is too small for them, and where other
-processes use the cores they wait for each other. A fit limits BLAS to one thread and, where the
-data are large, starts threads of its own, each for a range of rows. Their number is at most the
-number of threads that BLAS was allowed before, which `threadpoolctl` and joblib set for the
-process; it is one while another fit runs in the same process.
+A fit does not use the threads of BLAS: a block of rows is too small for several threads, and if
+other processes use the cores, the threads of BLAS wait for each other. A fit limits BLAS to one
+thread and, for large data, starts threads of its own, each for a range of rows. The number of these
+threads is at most the number that BLAS was allowed before, which `threadpoolctl` and joblib set for
+the process. The number is one while another fit runs in the same process.
 """
 
 from __future__ import annotations
@@ -149,9 +149,9 @@ def sum_in_threads(
     """Call ``add(rows, *sums)`` for every range of rows, the first here, each other in a thread.
 
     The sums of all ranges are added to ``sums`` in the order of the ranges, however the threads are
-    timed: the result depends on the ranges alone. With one range no thread is started. Where the
-    sums have more than MAX_OWN_SUMS elements together, the ranges follow one another in this
-    thread and BLAS uses all its threads.
+    timed: the result depends on the ranges alone. With one range no thread is started. If the sums
+    have more than MAX_OWN_SUMS elements together, the ranges follow one another in this thread and
+    BLAS uses all its threads.
 
     Parameters
     ----------

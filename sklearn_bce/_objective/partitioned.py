@@ -302,7 +302,7 @@ class PartitionedObjective(BaseObjective):
         if n_samples != self.n_samples:
             raise ValueError(
                 f"The parts had {self.n_samples} samples in the first pass and have {n_samples} "
-                "now; they must be the same in every pass."
+                "now; the samples must be the same in every pass."
             )
         return sums
 

@@ -187,7 +187,7 @@ def full_columns(X: Any, columns: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def with_columns_centred(X: Any, shift: Vector, columns: NDArray[np.bool_]) -> Any:
-    """Return sparse X with the shift subtracted from those of the given columns that are full.
+    """Return sparse X with the shift subtracted from the given columns, if they are full.
 
     A full column has a value stored in every row, so that no zero is filled in. A column with a
     zero in one of n rows has a mean of at most √(n−1) deviations: of columns whose mean is many

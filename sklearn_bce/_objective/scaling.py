@@ -68,7 +68,7 @@ class Coordinates:
         return len(self.scale) + self.fit_intercept
 
     def features_of(self, subset: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Return the subset of entries of θ without that of c, the last one if there is a c."""
+        """Return the features in a subset of entries of θ: all but the last entry, if that is c."""
         return subset[:-1] if self.fit_intercept else subset
 
     def to_user(self, theta: Vector) -> tuple[Vector, float]:

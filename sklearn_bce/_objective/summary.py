@@ -41,11 +41,11 @@ class BottomKSample:
     X : ndarray or CSR of shape (n, n_features)
         The samples drawn, n <= k.
     y : ndarray of shape (n,)
-        Their targets, as given.
+        Targets of the samples drawn, as given by the user.
     sample_weight : ndarray of shape (n,)
-        Their weights, as given.
+        Weights of the samples drawn, as given by the user.
     ranks : ndarray of shape (n,)
-        Their ranks, uniform in [0, 1).
+        Ranks of the samples drawn, random numbers in [0, 1).
     k : int
         Largest number of samples drawn.
     """

@@ -116,6 +116,6 @@ def _raise_for_overflow(objective: Objective, squares: Vector) -> None:
     if not np.all(np.isfinite(squares)):
         objective.raise_unless_finite()
         raise ValueError(
-            "learning_rate='auto' needs the squares of the features, and they overflow: scale the "
+            "learning_rate='auto' needs the squares of the features, which overflow: scale the "
             "features, or use solver='newton'."
         )

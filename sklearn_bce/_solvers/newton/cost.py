@@ -1,7 +1,11 @@
 """A model of what the parts of a Newton step cost, by which the cheapest way is chosen.
 
-Costs are in nanoseconds on one core of a 2.6 GHz Xeon with OpenBLAS; only their ratios matter. A
-pass is z = Xw and Xᵀr; a curvature is Σ hxxᵀ, formed; a factor is its Cholesky factorisation.
+Costs are in nanoseconds on one core of a 2.6 GHz Xeon with OpenBLAS; only their ratios matter.
+
+- A pass is the computation of z = Xw and Xᵀr.
+- A curvature is the computation of the matrix H = Σ hxxᵀ.
+- A factor is the Cholesky factorisation of H.
+
 ``python -m benchmarks.tuning NAME`` measures each constant below but MAX_FACTOR_SIZE.
 """
 

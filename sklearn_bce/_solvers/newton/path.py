@@ -48,7 +48,7 @@ class PathState:
     columns: Any
 
     def applies_to(self, objective: Objective, w: Vector, b: float) -> bool:
-        """Return whether an objective has the samples of the fit, and (w, b) is its end.
+        """Return whether an objective has the samples of the fit, and the fit ended at (w, b).
 
         The samples are the same if X is the same object. Whether there is an intercept, and the
         number of samples, must be the same too. (w, b) are in the user's units.
