@@ -54,7 +54,7 @@ NOT_ENOUGH = (
     "leaves no weight",
     "leave no weight",
     "at least one non-zero",
-    "No feature says anything",
+    "No feature is correlated",
     "least populated class",
     "should be greater or equal to the number of classes",
     "the resulting train set will be empty",
