@@ -81,20 +81,20 @@ def csc_coordinate_descent(const double[::1] data, const index[::1] indices,
                            double[::1] u, double[::1] weighted_z, double[::1] state):
     """Minimise gᵀd + ½ Σ h(xd + c)² + ½ Σ λd² + Σ κ|start + d| in one sweep over columns.
 
-    The step c of the intercept is renewed after each coordinate: it is always the minimiser at the
-    present d. A sweep then makes as much progress as one over centred columns.
+    The step c of the intercept is recomputed after each coordinate, so that c is the minimiser for
+    the present d. A sweep then decreases the model as much as a sweep over centred columns.
 
     Parameters
     ----------
     data, indices, indptr, columns, row_weight : as for `csc_column_moments`
     first : (size,) Σ hx
-    curvature_along : (size,) second derivative in each coordinate of d, λ included, where c follows
-        as the minimiser; 0 where there is none beyond rounding
+    curvature_along : (size,) second derivative in each coordinate of d, with λ, if c is the
+        minimiser for each d; 0 if below rounding
     l2, l1 : (size,) λ and κ, not negative
     gradient : (size,) g, the gradient at d = 0 and c = 0
     start : (size,) u at d = 0
     total : Σ h, or infinity if there is no intercept
-    visit_zeros : whether the sweep visits coordinates with u = 0, too
+    visit_zeros : whether the sweep also visits coordinates with u = 0
     u : (size,) weights, start + d; changed
     weighted_z : (n_samples,) h·(xd), for each row; changed
     state : (2,) c, and the derivative of the model in c at c = 0; changed
@@ -102,8 +102,8 @@ def csc_coordinate_descent(const double[::1] data, const index[::1] indices,
     Returns
     -------
     decrease : float
-        Decrease by the steps of u. The decrease by the steps of c is included, as c is the
-        minimiser before and after each of them.
+        Decrease of the model. The decrease by the steps of c is included, because c is the
+        minimiser before and after each step of u.
     """
     cdef Py_ssize_t k, e
     cdef double derivative, step, decrease = 0.0

@@ -5,11 +5,12 @@
 All arrays are allocated by the caller; those marked "changed" are changed in place. The loops run
 without the GIL.
 
-The weights are kept as scale · w, so that shrinking all of them by the L2 penalty is one
-multiplication. What the L1 norm takes off every weight is summed in one number, in units of the
-scale, and taken off the weight of a feature before a row that stores the feature reads that weight.
-A pass over sparse rows therefore takes O(nnz) operations (B. Carpenter, "Lazy Sparse Stochastic
-Gradient Descent for Regularized Multinomial Logistic Regression", 2008).
+The weights are kept as scale · w, so that shrinking all weights by the L2 penalty is one
+multiplication. The L1 thresholds of all updates are added up in one number, in units of the scale.
+The weight of a feature is soft-thresholded by the sum of the thresholds that have not been applied
+to it yet, before a row that stores the feature reads that weight. A pass over sparse rows therefore
+takes O(nnz) operations (B. Carpenter, "Lazy Sparse Stochastic Gradient Descent for Regularized
+Multinomial Logistic Regression", 2008).
 """
 from libc.math cimport exp, fabs
 from libc.stdlib cimport calloc, free
@@ -58,7 +59,7 @@ cdef inline double output_error(double z, double y, double sample_weight,
 
 
 cdef inline void prefetch(const void *start, Py_ssize_t n_bytes) noexcept nogil:
-    """Ask for the first bytes, PREFETCH_BYTES at most, to be brought into the cache."""
+    """Prefetch the first bytes, at most PREFETCH_BYTES, into the cache."""
     cdef Py_ssize_t offset = 0
     cdef Py_ssize_t end = n_bytes if n_bytes < PREFETCH_BYTES else PREFETCH_BYTES
     while offset < end:
@@ -70,8 +71,8 @@ cdef inline double dot(const real *x, const double *w, int n) noexcept nogil:
     """Return Σ wx of a dense row of n features.
 
     Four independent sums are added at the end: an addition has a latency of 3 to 5 cycles on
-    current x86-64 processors (A. Fog, "Instruction tables"), which a single sum would wait for at
-    each term.
+    current x86-64 processors (A. Fog, "Instruction tables"), and a single sum would wait that long
+    for each term.
     """
     cdef double first = 0.0, second = 0.0, third = 0.0, fourth = 0.0
     cdef int j, one = 1, whole = n - n % 4
@@ -116,7 +117,7 @@ cdef inline void add_scaled(double factor, const real *x, double *w, int n) noex
 
 cdef inline void apply_l1(double *w, double *l1_applied, double l1_sum,
                           Py_ssize_t n_features) noexcept nogil:
-    """Take off every weight what the L1 norm has still to take; set l1_applied to 0.
+    """Soft-threshold every weight by the thresholds not applied yet; set l1_applied to 0.
 
     The caller then sets l1_sum to 0.
 

@@ -1,8 +1,8 @@
 # cython: language_level=3, cdivision=True
 """The L1 norm in one coordinate: soft-thresholding, and the proximal step of coordinate descent.
 
-All kernels that handle the L1 norm take it from here; ``reference.py`` has the same two functions
-in NumPy.
+All kernels with an L1 norm use these two functions; ``reference.py`` has the same functions in
+NumPy.
 """
 from libc.math cimport fabs
 
@@ -18,10 +18,10 @@ cdef inline double soft_threshold(double x, double threshold) noexcept nogil:
 
 cdef inline double prox_coordinate_step(double *u, double derivative, double curvature, double l1,
                                         double *decrease) noexcept nogil:
-    """Move u to u + d, where derivative·d + ½ curvature·d² + κ|u + d| is least; return d.
+    """Move u to u + d with the d that minimises derivative·d + ½ curvature·d² + κ|u + d|; return d.
 
     The decrease of that expression is added to ``decrease``. If the curvature is not positive, u
-    is set to 0 where |derivative| <= κ, and is not moved otherwise (d is 0).
+    is set to 0 if |derivative| <= κ, and is not changed otherwise (d is 0).
 
     Parameters
     ----------
