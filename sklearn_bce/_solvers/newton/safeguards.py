@@ -25,9 +25,9 @@ from sklearn_bce._solvers.newton.stopping import StoppingTest, Verdict
 # in parts with an outlier at 1e7 ends at F = 0.69 instead of 0.51:
 # python -m benchmarks.tuning SLOW
 SLOW = 0.2
-# Relative difference of two values of F up to which they may be equal but for the rounding of the
-# losses and of their sum.
-# tests/test_objective.py::test_sums_over_samples_are_exact_to_sum_rounding
+# Relative difference of two values of F below which neither is known to be lower: two units in the
+# last place for each value, which any sum of rounded losses is uncertain by. The rounding of a sum
+# over many samples may be larger (`SUM_ROUNDING`), so that this is a floor, not a bound.
 ROUNDING_FLOOR = 4 * np.finfo(np.float64).eps
 
 
