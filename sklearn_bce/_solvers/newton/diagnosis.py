@@ -19,17 +19,24 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
 from sklearn_bce._solvers.newton.proximal import direction_rule
 
+# The tests that the comments below name are in tests/test_hard_data.py.
+#
 # Log-odds: an output so far on the right side, in a fit that has come to its end, shows weights
-# that are on their way to infinity, or an outlier.
+# that are on their way to infinity, or an outlier. The tests of separation pass with 0 to 5; with
+# 20, test_warning_of_separation_appears_exactly_where_a_linear_program_finds_it does not.
 SURE_OUTPUT = 2.0
-# Newton steps in which all else comes to its best, from near the end of a fit.
+# Newton steps in which all else comes to its best, from near the end of a fit. With 5,
+# test_warning_of_separation_appears_exactly_where_a_linear_program_finds_it fails.
 SEPARATION_STEPS = 10
-# Nats: a squared decrement below which there is no separation, as F would fall further.
+# Nats: a squared decrement below which there is no separation, as F would fall further. The tests
+# of separation pass with 1e-9; with 1e-20, test_an_outlier_is_no_separation does not.
 NO_SEPARATION = 1e-13
-# Share of the largest change of an output by which one may be on the wrong side: a step is solved
-# to some digits only.
+# Share of the largest change of an output by which an output may change to the wrong side: a step
+# is solved to some digits only. With 1e-2, or with 1e-11,
+# test_warning_names_the_feature_that_separates fails.
 STEP_ROUNDING = 1e-6
-# The same for the outputs of the fit itself, whose last digits are due to rounding.
+# Share of the largest output of the fit by which an output may be on the wrong side: the last
+# digits are due to rounding. With 1e-3, test_an_outlier_is_no_separation fails.
 OUTPUT_ROUNDING = 1e-9
 
 

@@ -25,8 +25,8 @@ from sklearn_bce._solvers.newton.stopping import StoppingTest, Verdict
 # fit to samples in parts with an outlier at 1e7 ends at F = 0.69 instead of 0.51:
 # python -m benchmarks.tuning SLOW
 SLOW = 0.2
-# Share of F below which F cannot tell two points apart, as its losses and their sum are rounded.
-# tests/test_objective.py::test_sums_over_samples_are_exact_to_sum_rounding
+# Share of F below which F cannot tell two points apart, as its losses and their sum are rounded:
+# python -m benchmarks.tuning ROUNDING_FLOOR
 ROUNDING_FLOOR = 4 * np.finfo(np.float64).eps
 
 

@@ -20,7 +20,8 @@ MARGIN = 2.0
 # to a half of that on the way to the minimum. python -m benchmarks.tuning STALE_MARGIN
 STALE_MARGIN = 4.0
 # Share of ``tol`` that a last step by stale curvature may be expected to leave. Coefficients are
-# off by the root of it, 0.3 % of what they are off by at ``tol``.
+# off by the root of it, 0.3 % of what they are off by at ``tol``. On Gaussian data of 100 000
+# rows and more a hundredth of this share takes a pass more, a hundred times as much a pass less:
 # python -m benchmarks.tuning STALE_LEAVES
 STALE_LEAVES = 1e-5
 
