@@ -11,8 +11,8 @@ from sklearn_bce._kernels import Vector, kernels
 from sklearn_bce._objective.base import SUM_ROUNDING, BaseObjective, Evaluation
 
 # The largest step length t that an exact search on the ray finds. With at most 1, the whole step,
-# breast cancer and digits take 8 or 9 steps instead of 5 or 6; 1000 saves no more than 10 does:
-# python -m benchmarks.tuning LARGEST_STEP_LENGTH
+# breast cancer and digits take 8 or 9 steps instead of 5 or 6; with 1000 they take as many as with
+# 10: python -m benchmarks.tuning LARGEST_STEP_LENGTH
 LARGEST_STEP_LENGTH = 10.0
 # Trials of t in an exact search, at most. If each only halves the interval, 10·2⁻²⁰ = 1e-5 is left.
 MAX_SEARCH_STEPS = 20

