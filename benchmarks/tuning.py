@@ -87,6 +87,7 @@ BLOCKS = of_suite(FULL, "one-hot", "wide")
 CORRELATED = [each for each in FULL if each.name.startswith("correlated")]
 PRODUCTS = CORRELATED + of_suite(FULL, "text", "one-hot")
 SPARSE_L1 = of_suite(L1, "text 2 000", "breast cancer")
+SAMPLED_OR_PRODUCTS = SAMPLED + [each for each in PRODUCTS if each not in SAMPLED]
 UNPENALISED = [
     replace(each, name=f"{each.name}, C=inf", inverse_strength=np.inf)
     for each in CORRELATED + of_suite(FULL, "one-hot")
@@ -221,7 +222,7 @@ CONSTANTS: list[Measured | Tried] = [
     Tried(STOPPING, "MARGIN", (1.0, 2.0, 10.0), PATHS, fit=along_path),
     Tried(STOPPING, "STALE_MARGIN", (1.0, 4.0, 20.0), PATHS, fit=along_path),
     Tried(STOPPING, "STALE_LEAVES", (1e-7, 1e-5, 1e-3, 0.1), SAMPLED),
-    Tried(DIRECTION, "WORTH_ANOTHER", (0.01, 0.1, 0.5), SAMPLED + PRODUCTS),
+    Tried(DIRECTION, "WORTH_ANOTHER", (0.01, 0.1, 0.5), SAMPLED_OR_PRODUCTS),
     Tried(DIRECTION, "FINAL_SHARE", (0.01, 0.1, 0.5), PRODUCTS),
     Tried(DIRECTION, "NO_GAIN", (1e-14, 1e-10, 1e-6, 1e-3), UNPENALISED),
     Tried(DIRECTION, "LEAST_FORCING", (0.001, 0.01, 0.1), PRODUCTS),
