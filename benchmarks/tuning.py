@@ -24,7 +24,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
@@ -67,6 +67,12 @@ def with_outlier(n_samples: int, at: float) -> tuple[np.ndarray, np.ndarray]:
     return np.append(X, [[at]], axis=0), np.append(y, 1)
 
 
+def with_near_copies(n_samples: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return Gaussian columns, and each column once more with a noise of a thousandth."""
+    X, y = gaussian(n_samples, n_features)
+    return np.hstack([X, X + 1e-3 * np.random.default_rng(0).standard_normal(X.shape)]), y
+
+
 def in_single_precision(n_samples: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:
     """Return Gaussian columns as float32."""
     X, y = gaussian(n_samples, n_features)
@@ -78,9 +84,16 @@ SMALL = of_suite(FULL, "breast cancer", "digits", "different units", "tiny")
 HARD = of_suite(FULL, "heavy tails", "nearly separable")
 SAMPLED = of_suite(FULL, "mixed", "independent", "1 % positives", "heavy tails", "badly", "one-hot")
 BLOCKS = of_suite(FULL, "one-hot", "wide")
-PRODUCTS = of_suite(FULL, "correlated", "text", "one-hot")
+CORRELATED = [each for each in FULL if each.name.startswith("correlated")]
+PRODUCTS = CORRELATED + of_suite(FULL, "text", "one-hot")
 SPARSE_L1 = of_suite(L1, "text 2 000", "breast cancer")
-DENSE_L1 = of_suite(sparse(of_suite(FULL, "correlated", "digits", "wide")), "L1 0.01")
+SAMPLED_OR_PRODUCTS = SAMPLED + [each for each in PRODUCTS if each not in SAMPLED]
+UNPENALISED = [
+    replace(each, name=f"{each.name}, C=inf", inverse_strength=np.inf)
+    for each in CORRELATED + of_suite(FULL, "one-hot")
+]
+NEAR_COPIES = generated("near copies", with_near_copies, 2_000, 200)
+DENSE_L1 = of_suite(sparse([*CORRELATED, *of_suite(FULL, "digits"), NEAR_COPIES]), "L1 0.01")
 PATHS = of_suite(L1, "text 2 000×40 000, L1 0.1", "breast cancer, scaled, L1 0.1")
 OUTLIERS = [generated(f"an outlier at {at:g}", with_outlier, 200, at) for at in (1e2, 1e4, 1e7)]
 SIZES = [generated(f"{n} rows", gaussian, n, 20) for n in (5_000, 20_000, 80_000, 320_000)]
@@ -191,53 +204,57 @@ CONSTANTS: list[Measured | Tried] = [
     Measured(COST, "COLUMN_SWEEP", unit_costs.column_sweep),
     Measured(COST, "MATRIX_SWEEP", unit_costs.matrix_sweep),
     Measured(COST, "FACTOR", unit_costs.factor),
-    Measured(COST, "CALL", unit_costs.call),
-    Measured(COST, "READING", unit_costs.reading, item=0),
-    Measured(COST, "CALL_OF_PARTS", unit_costs.reading, item=1),
+    Measured(COST, "PASS_OVERHEAD", unit_costs.call),
+    Measured(COST, "PART_VALUE", unit_costs.reading, item=0),
+    Measured(COST, "PART_PASS_OVERHEAD", unit_costs.reading, item=1),
     Measured(COST, "NEAR_PRODUCTS", unit_costs.near_products, unit=""),
     Measured(COST, "TYPICAL_PRODUCTS", unit_costs.typical_products, unit=""),
     Measured(COST, "TYPICAL_SWEEPS", unit_costs.typical_sweeps, unit=""),
     Measured(COST, "STEPS_FROM_ZERO", unit_costs.steps_from_zero, unit=""),
+    Measured(SAFEGUARDS, "ROUNDING_FLOOR", unit_costs.rounding_of_value, unit=""),
     Tried("_solvers.base", "NEGLIGIBLE", (0.001, 0.01, 0.1), PRODUCTS),
-    Tried(SUBSAMPLE, "LEAST_ROWS_PER_COORDINATE", (3, 10, 30), SAMPLED),
-    Tried(SUBSAMPLE, "LARGEST_FRACTION", (0.05, 0.25, 0.5), SAMPLED),
+    Tried(SUBSAMPLE, "MIN_ROWS_PER_COORDINATE", (3, 10, 30), SAMPLED),
+    Tried(SUBSAMPLE, "MAX_SAMPLE_FRACTION", (0.05, 0.25, 0.5), SAMPLED),
     Tried(SUBSAMPLE, "FRACTION_OF_SAMPLING_ERROR", (0.01, 0.1, 1.0), SAMPLED),
-    Tried(SUBSAMPLE, "UNLIKE", (1.0, 2.0, 10.0), SAMPLED),
+    Tried(SUBSAMPLE, "MAX_DIAGONAL_RATIO", (1.0, 2.0, 10.0), SAMPLED),
     Tried(LINE_SEARCH, "WORTH_A_SEARCH", (0.001, 0.01, 0.1, np.inf), SMALL),
-    Tried(SAFEGUARDS, "SLOW", (0.05, 0.2, 0.5), SMALL + HARD + OUTLIERS, fit=from_chunks),
+    Tried(
+        SAFEGUARDS, "SLOW_DECREMENT_RATIO", (0.05, 0.2, 0.5), SMALL + HARD + OUTLIERS,
+        fit=from_chunks,
+    ),
     Tried(STOPPING, "MARGIN", (1.0, 2.0, 10.0), PATHS, fit=along_path),
     Tried(STOPPING, "STALE_MARGIN", (1.0, 4.0, 20.0), PATHS, fit=along_path),
-    Tried(STOPPING, "STALE_LEAVES", (1e-7, 1e-5, 1e-3, 0.1), SAMPLED),
-    Tried(DIRECTION, "WORTH_ANOTHER", (0.01, 0.1, 0.5), SAMPLED + PRODUCTS),
+    Tried(STOPPING, "STALE_STEP_FRACTION", (1e-7, 1e-5, 1e-3, 0.1), SAMPLED),
+    Tried(DIRECTION, "WORTH_ANOTHER", (0.01, 0.1, 0.5), SAMPLED_OR_PRODUCTS),
     Tried(DIRECTION, "FINAL_SHARE", (0.01, 0.1, 0.5), PRODUCTS),
-    Tried(DIRECTION, "NO_GAIN", (1e-14, 1e-10, 1e-6), PRODUCTS),
-    Tried(DIRECTION, "LEAST_FORCING", (0.001, 0.01, 0.1), PRODUCTS),
-    Tried(DIRECTION, "MOST_FORCING", (0.1, 0.5, 0.9), PRODUCTS),
+    Tried(DIRECTION, "NEGLIGIBLE_GAIN", (1e-14, 1e-10, 1e-6, 1e-3), UNPENALISED),
+    Tried(DIRECTION, "MIN_FORCING", (0.001, 0.01, 0.1), PRODUCTS),
+    Tried(DIRECTION, "MAX_FORCING", (0.1, 0.5, 0.9), PRODUCTS),
     Tried(DIRECTION, "LBFGS_PAIRS", (3, 10, 30), SAMPLED),
-    Tried(DIRECTION, "ONE_THREAD_SIZE", (0, 1000, 10_000), of_suite(FULL, "correlated", "one-hot")),
-    Tried(PROXIMAL, "LEAST_COLUMNS", (10, 100, 1000), DENSE_L1),
-    Tried(PROXIMAL, "LEAST_SPARSE_COLUMNS", (100, 1000, 10_000), SPARSE_L1),
+    Tried(DIRECTION, "ONE_THREAD_SIZE", (0, 1000, 10_000), CORRELATED + of_suite(FULL, "one-hot")),
+    Tried(PROXIMAL, "MIN_COLUMNS", (10, 100, 1000), DENSE_L1),
+    Tried(PROXIMAL, "MIN_SPARSE_COLUMNS", (100, 1000, 10_000), SPARSE_L1),
     Tried(PROXIMAL, "COLUMNS_PER_WEIGHT", (2, 4, 16), SPARSE_L1),
-    Tried(PROXIMAL, "FEW_VALUES", (0.05, 0.25, 1.0), SPARSE_L1),
-    Tried(PROXIMAL, "MANY_COLUMNS", (0, 500), PATHS, fit=along_path),
-    Tried(PROXIMAL, "PATH_CARE", (0.002, 0.02, 1.0), PATHS, fit=along_path),
-    Tried(QUADRATIC, "LEAST_INNER_SHARE", (1e-6, 1e-4, 1e-2), DENSE_L1),
-    Tried(QUADRATIC, "MOST_INNER_SHARE", (0.01, 0.1, 0.5), SPARSE_L1),
+    Tried(PROXIMAL, "MAX_COPIED_FRACTION", (0.05, 0.25, 1.0), SPARSE_L1),
+    Tried(PROXIMAL, "MAX_PATH_FEATURES", (0, 500), PATHS, fit=along_path),
+    Tried(PROXIMAL, "PATH_TOLERANCE_FACTOR", (0.002, 0.02, 1.0), PATHS, fit=along_path),
+    Tried(QUADRATIC, "MIN_INNER_FRACTION", (1e-6, 1e-4, 1e-2), DENSE_L1),
+    Tried(QUADRATIC, "MAX_INNER_FRACTION", (0.01, 0.1, 0.5), SPARSE_L1),
     Tried(QUADRATIC, "INNER_ROOT_OF_GRAM", (1, 2, 4), DENSE_L1),
     Tried(QUADRATIC, "INNER_ROOT_OF_COLUMNS", (2, 4, 8), SPARSE_L1),
     Tried(QUADRATIC, "SWEEPS", (3, 10, 30), DENSE_L1),
-    Tried(QUADRATIC, "FAR", (1.0, 10.0, 100.0), DENSE_L1),
-    Tried(QUADRATIC, "FAR_ROUNDS", (1, 3, 10), DENSE_L1),
-    Tried(QUADRATIC, "FAR_SIGNS", (1, 4, 16), DENSE_L1),
+    Tried(QUADRATIC, "NOT_LAST_FACTOR", (1.0, 10.0, 100.0), DENSE_L1),
+    Tried(QUADRATIC, "ROUNDS_BEFORE_LAST", (1, 3, 10), DENSE_L1),
+    Tried(QUADRATIC, "SIGN_SETS_BEFORE_LAST", (1, 4, 16), DENSE_L1),
     Tried(QUADRATIC, "MAX_ROUNDS", (10, 100, 1000), DENSE_L1),
     Tried(QUADRATIC, "MAX_SIGNS", (10, 100, 1000), DENSE_L1),
-    Tried(QUADRATIC, "MAX_SWEEPS", (20, 200, 2000), SPARSE_L1),
+    Tried(QUADRATIC, "MAX_SWEEPS", (50, 200, 800), SPARSE_L1),
     Tried(IN_MEMORY, "LARGE_ELEMENTS", (2**16, 2**20, 2**24), SINGLE),
     Tried(IN_MEMORY, "ROWS_FOR_UNITS", (64, 256, 1024), of_suite(FULL, "strong penalty")),
     Tried(IN_MEMORY, "ENOUGH_SAMPLES", (3, 30, 300), SAMPLED),
     Tried(IN_MEMORY, "NEGLIGIBLE_DECREMENT", (1e-14, 1e-9, 1e-4), HARD + OUTLIERS),
     Tried(IN_MEMORY, "MODEL_REGION", (0.3, 0.9, 3.0), SMALL + HARD + OUTLIERS),
-    Tried(RAY, "LARGEST_STEP_LENGTH", (1.0, 10.0, 1000.0), SMALL + HARD),
+    Tried(RAY, "MAX_STEP_LENGTH", (1.0, 10.0, 1000.0), SMALL + HARD),
     Tried(RAY, "STEP_LENGTH_TOL", (0.02, 0.2, 0.5), SMALL + HARD),
     Tried("_objective.rows", "BLOCK_ELEMENTS", (2**14, 2**16, 2**18, 2**20), BLOCKS),
     Tried("_objective.summary", "ROWS_PER_COORDINATE", (5, 20, 80), SIZES, fit=from_chunks),
@@ -250,8 +267,8 @@ CONSTANTS: list[Measured | Tried] = [
         {"solver": "gd", "max_iter": 1000},
     ),
     Tried(
-        "_solvers.sgd", "BATCH_GROWTH", (2, 8, 32), SMALL,
-        {"solver": "sgd", "max_iter": 1000},
+        "_solvers.sgd", "BATCH_GROWTH", (2, 8, 32), of_suite(FULL, "breast cancer", "tiny"),
+        {"solver": "sgd", "max_iter": 300},
     ),
     Compiled("_kernels/dense.pyx", "CHUNK_BYTES", (2**14, 2**16, 2**18, 2**20), SIZES),
     Compiled(

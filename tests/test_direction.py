@@ -215,8 +215,8 @@ class Situation:
 def solved_to_the_end(monkeypatch):
     """Solve models with an L1 norm until their decrease is rounding."""
     monkeypatch.setattr(quadratic, "inner_tolerance", lambda gained, root: 1e-13 * gained)
-    monkeypatch.setattr(quadratic, "LEAST_INNER_SHARE", 1e-13)
-    monkeypatch.setattr(quadratic, "FAR_ROUNDS", quadratic.MAX_ROUNDS)
+    monkeypatch.setattr(quadratic, "MIN_INNER_FRACTION", 1e-13)
+    monkeypatch.setattr(quadratic, "ROUNDS_BEFORE_LAST", quadratic.MAX_ROUNDS)
 
 
 @pytest.fixture

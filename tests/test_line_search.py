@@ -10,10 +10,10 @@ from small_data import F, in_parts, near_the_minimum, objective, random_data
 
 from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation
 from sklearn_bce._objective.ray import (
-    LARGEST_STEP_LENGTH,
     MAX_HALVING_PASSES,
     MAX_HALVINGS,
-    SILENT_OUTPUT,
+    MAX_STEP_LENGTH,
+    NEGLIGIBLE_LOSS_OUTPUT,
     STEP_LENGTH_TOL,
 )
 from sklearn_bce._solvers.newton.direction import NO_DERIVATIVES, Derivatives, SearchDirection
@@ -253,14 +253,14 @@ def test_exact_step_length_is_where_f_is_least(l1_ratio, C, length):
 def test_exact_step_length_is_limited():
     inside, point, vector = downhill(0.0, 1.0, 1e-3)
     t = inside.ray(point, vector).exact_step_length()
-    assert 0.75 * LARGEST_STEP_LENGTH <= t <= LARGEST_STEP_LENGTH
+    assert 0.75 * MAX_STEP_LENGTH <= t <= MAX_STEP_LENGTH
 
 
 def test_a_ray_by_passes_searches_nothing():
     _, outside, _, by_passes = rays(0.0)
     before = outside.n_passes
     assert by_passes.exact_step_length() == 1.0
-    assert by_passes.distant_step_length() == SILENT_OUTPUT
+    assert by_passes.distant_step_length() == NEGLIGIBLE_LOSS_OUTPUT
     assert outside.n_passes == before
 
 
@@ -279,7 +279,7 @@ def test_distant_step_length_ends_where_no_output_changes_any_more():
     separated = (np.array([[-1.0], [2.0]]), np.array([0.0, 1.0]), np.ones(2))
     problem, vector = objective(separated, np.inf, fit_intercept=False), np.array([0.01])
     ray = problem.ray(problem.evaluate(np.zeros(1)), vector)
-    assert ray.distant_step_length() == pytest.approx(SILENT_OUTPUT / 0.02, rel=1e-14)
+    assert ray.distant_step_length() == pytest.approx(NEGLIGIBLE_LOSS_OUTPUT / 0.02, rel=1e-14)
 
 
 @pytest.mark.parametrize("l1_ratio", L1_RATIOS)

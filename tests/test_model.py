@@ -59,7 +59,7 @@ def kernels(request, monkeypatch):
 def to_the_end(monkeypatch):
     """Solve the models until the decrease that is left is rounding."""
     monkeypatch.setattr(quadratic, "inner_tolerance", lambda gained, root: 1e-11 * gained)
-    monkeypatch.setattr(quadratic, "LEAST_INNER_SHARE", 1e-11)
+    monkeypatch.setattr(quadratic, "MIN_INNER_FRACTION", 1e-11)
     monkeypatch.setattr(quadratic, "MAX_ROUNDS", MOST_SWEEPS)
     monkeypatch.setattr(quadratic, "MAX_SWEEPS", MOST_SWEEPS)
 

@@ -147,7 +147,7 @@ def test_value_gradient_and_curvature_are_those_of_the_reference(
     *pairwise(shape=[(300, 3), (20_000, 6), (100, 5_000)], container=CONTAINERS, dtype=DTYPES)
 )
 def test_sums_over_samples_are_exact_to_sum_rounding(shape, container, dtype):
-    """Expected sums are by math.fsum, which rounds once; F is exact to `rounding_floor`."""
+    """They are compared with sums by math.fsum, which rounds once."""
     rng = np.random.default_rng(0)
     X = (rng.standard_normal(shape) + rng.uniform(-2, 2, shape[1])).astype(np.float32)
     y, weight = rng.random(shape[0]), rng.uniform(0, 2, shape[0])

@@ -7,8 +7,8 @@ from sklearn_bce._solvers import StopReason
 from sklearn_bce._solvers.newton.direction import SearchDirection
 from sklearn_bce._solvers.newton.stopping import (
     MARGIN,
-    STALE_LEAVES,
     STALE_MARGIN,
+    STALE_STEP_FRACTION,
     StoppingTest,
     Verdict,
 )
@@ -60,8 +60,8 @@ def test_verdict_on_a_step_by_fresh_curvature(kind, left, previous, verdict):
     [
         (0.9 * TOL, 0.0, Verdict.NEXT_IS_LAST),  # it may leave all of it
         (0.9 * TOL, 0.1 * TOL, Verdict.NEXT_IS_LAST),  # and no more, though the decrement has risen
-        (0.5 * TOL, 1.1 * 0.25 * TOL / STALE_LEAVES, Verdict.LAST),
-        (0.5 * TOL, 0.9 * 0.25 * TOL / STALE_LEAVES, Verdict.NEXT_IS_LAST),
+        (0.5 * TOL, 1.1 * 0.25 * TOL / STALE_STEP_FRACTION, Verdict.LAST),
+        (0.5 * TOL, 0.9 * 0.25 * TOL / STALE_STEP_FRACTION, Verdict.NEXT_IS_LAST),
         (2 * TOL, 1.0, Verdict.NEXT_IS_LAST),
         (2 * TOL, 0.0, Verdict.CONTINUE),
     ],
@@ -108,7 +108,7 @@ def test_a_point_is_within_tol_by_a_margin_that_is_larger_for_stale_curvature(ki
 def test_a_stale_step_suffices_if_its_share_of_the_decrement_before_leaves_next_to_nothing():
     """λ⁴/(2λ₀²) <= 1e-5 tol, and λ²/2 within the margin of stale curvature."""
     stop, previous = StoppingTest(TOL), 1e-2
-    limit = np.sqrt(2 * STALE_LEAVES * TOL * previous) / 2  # half of the squared decrement
+    limit = np.sqrt(2 * STALE_STEP_FRACTION * TOL * previous) / 2  # half of the squared decrement
     assert limit < TOL / STALE_MARGIN
     for kind in (fresh, stale):  # how it was found does not matter: the curvature is stale
         assert stop.stale_step_suffices(kind(0.999 * limit), previous)

@@ -129,7 +129,7 @@ def test_measured_constant_is_printed_beside_the_figure():
 
 def test_a_cost_is_also_given_in_passes(monkeypatch):
     monkeypatch.setattr(unit_costs, "dense_pass", lambda: 2.0)
-    constant = Measured("_solvers.newton.cost", "CALL", lambda: 7.0)
+    constant = Measured("_solvers.newton.cost", "PASS_OVERHEAD", lambda: 7.0)
     assert "3.5 times DENSE_PASS" in tuning.measured_line(constant)
 
 

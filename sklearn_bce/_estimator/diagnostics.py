@@ -112,7 +112,7 @@ def _warn_of_no_convergence(
         f"solver={solver!r} stopped after {result.n_iter} iterations of max_iter="
         f"{parameters.max_iter} {state} (tol={parameters.tol}). {advice}",
         ConvergenceWarning,
-        stacklevel=level_of_the_caller(),
+        stacklevel=caller_stacklevel(),
     )
 
 
@@ -143,7 +143,7 @@ def _warn_of_separation(
         f"weights would grow for ever: {listed}{more}. solver={solver!r} ended when {end}. "
         "Choose a finite C, or leave out these features.",
         ConvergenceWarning,
-        stacklevel=level_of_the_caller(),
+        stacklevel=caller_stacklevel(),
     )
 
 
@@ -153,14 +153,14 @@ def warn_of_ignored_l1_ratio(C: float, l1_ratio: float) -> None:
         warnings.warn(
             f"l1_ratio={l1_ratio} is ignored: C=inf means no penalty.",
             UserWarning,
-            stacklevel=level_of_the_caller(),
+            stacklevel=caller_stacklevel(),
         )
 
 
-def level_of_the_caller() -> int:
+def caller_stacklevel() -> int:
     """Return the ``stacklevel`` with which a warning points at the line that called this package.
 
-    The level counts from the function that calls `level_of_the_caller`.
+    The level counts from the function that calls `caller_stacklevel`.
     """
     frame, level = sys._getframe(1), 1
     while frame is not None and frame.f_globals["__name__"].split(".")[0] in OWN_PACKAGES:

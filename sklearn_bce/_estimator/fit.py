@@ -25,7 +25,7 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import BaseObjective
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.rows import NotFiniteError
-from sklearn_bce._solvers import SOLVERS, Result, StopReason, choose
+from sklearn_bce._solvers import SOLVERS, Result, StopReason, solver_name
 
 
 class Task(NamedTuple):
@@ -175,7 +175,7 @@ def run_fit(
     KeyboardInterrupt
         If it comes before an iteration has ended.
     """
-    solver, interrupt = choose(task.parameters.solver), None
+    solver, interrupt = solver_name(task.parameters.solver), None
     attributes = partial(weight_attributes, task.classes, task.dtype)
     monitor = FitMonitor(task.held_out, callbacks, attributes)
     if callbacks is not None:

@@ -25,7 +25,7 @@ from sklearn_bce._objective.scaling import Coordinates
 
 # The largest value of a(1 − a), at a = 1/2: the slope of the sigmoid a = σ(z), and the second
 # derivative of a sample's loss in z.
-LARGEST_SLOPE = 0.25
+MAX_SLOPE = 0.25
 # Rounding error of a sum over samples, by the dtype of X, as a fraction of the sum of the absolute
 # values of the terms. float64: ε√n at n = 2·10⁷, if errors add up like a random walk. float32: 8ε,
 # because only sums within a block of rows are in single precision.
@@ -325,7 +325,7 @@ class Objective(Protocol):
     def samples_reference(self) -> Any:
         """Return a weak reference to X; None if no single object contains the samples."""
 
-    def holds(self, X: Any) -> bool:
+    def has_samples(self, X: Any) -> bool:
         """Return whether X is the array or matrix of this objective: the object, not its values."""
 
     def raise_unless_finite(self) -> None:
@@ -417,7 +417,7 @@ class BaseObjective:
 
         This bound holds in standard coordinates, in which the mean square of each column is 1.
         """
-        return float(np.min(self.penalty.curvature_diagonal(self.n_features))) >= LARGEST_SLOPE
+        return float(np.min(self.penalty.curvature_diagonal(self.n_features))) >= MAX_SLOPE
 
     def _add_penalty_curvature(self, diagonal: Vector, features: Any = slice(None)) -> Vector:
         """Add λ of the given features to a diagonal, in place, and return the diagonal.

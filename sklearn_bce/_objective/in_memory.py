@@ -29,7 +29,7 @@ from scipy.special import logit
 from sklearn_bce._kernels import Vector
 from sklearn_bce._kernels.threads import CURVATURE_WORK, sum_in_threads, thread_ranges
 from sklearn_bce._objective.base import (
-    LARGEST_SLOPE,
+    MAX_SLOPE,
     BaseObjective,
     DataSize,
     Evaluation,
@@ -46,9 +46,9 @@ from sklearn_bce.chain_rule import binary_cross_entropy, sigmoid
 # not fit into the cache of a core: passes are limited by memory, and take half the time in float32:
 # python -m benchmarks.tuning LARGE_ELEMENTS
 LARGE_ELEMENTS = 2**20
-# Random rows from which the units of columns are estimated. The relative standard error of a
-# standard deviation is 1/√(2n) for n normal numbers, here 4 %.
-# python -m benchmarks.tuning ROWS_FOR_UNITS
+# Rows from which the units of columns are estimated. The standard deviation of n normal numbers is
+# known to 1/√(2n), here 4 %. With 64 rows a fit with a strong penalty takes 9 passes, with 256 or
+# 1024 it takes 7: python -m benchmarks.tuning ROWS_FOR_UNITS
 ROWS_FOR_UNITS = 256
 # Number of standard errors above which a difference between a sample and all rows is not taken for
 # chance: a fraction 6e-7 of normal errors is larger.
@@ -67,8 +67,9 @@ MODEL_REGION = 0.9
 # |z| below which tanh(z/2)/z is computed at this z instead, because the quotient is 0/0 at z = 0.
 # The relative difference from the limit 1/2 is z²/12 = 8e-14.
 SMALL_OUTPUT = 1e-6
-# Fraction of the squared Newton decrement up to which the contribution of the samples whose
-# curvature changes in a step is ignored: their losses were negligible before the step.
+# Share of the squared Newton decrement up to which the samples that leave the model region do not
+# count: their losses have been negligible before the step. With 1e-14 and with 1e-4 fits to samples
+# with an outlier take as many passes:
 # python -m benchmarks.tuning NEGLIGIBLE_DECREMENT
 NEGLIGIBLE_DECREMENT = 1e-9
 
@@ -391,7 +392,7 @@ class InMemoryObjective(BaseObjective):
         """Return a weak reference to X, with which a later fit tests whether its X is this X."""
         return weakref.ref(self.X)
 
-    def holds(self, X: Any) -> bool:
+    def has_samples(self, X: Any) -> bool:
         """Return whether X is the array or matrix of this objective: the object, not its values."""
         return self.X is X
 
@@ -556,7 +557,7 @@ class InMemoryObjective(BaseObjective):
 
     def curvature_bound(self) -> Vector:
         """Return p/4, of shape (n_samples,): an upper bound of p a(1−a) for every θ."""
-        return LARGEST_SLOPE * self.normalised_weight
+        return MAX_SLOPE * self.normalised_weight
 
     def majorising_curvature(self, z: Vector) -> Vector:
         """Return p·tanh(z/2)/(2z), of shape (n_samples,), the curvature of majorising parabolas.

@@ -191,7 +191,7 @@ class PartitionedObjective(BaseObjective):
     def samples_reference(self) -> None:
         """Return None: no single object in memory contains the samples."""
 
-    def holds(self, X: Any) -> bool:
+    def has_samples(self, X: Any) -> bool:
         """Return False: no single object in memory contains the samples."""
         return False
 

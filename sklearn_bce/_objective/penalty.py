@@ -17,7 +17,7 @@ from sklearn_bce._kernels import Vector
 # Upper limit of the strengths λ (nats per squared unit of a weight) and κ (nats per unit) after a
 # change of units. The largest float64 is 1.8e308, so that the product with a weight of up to 1000
 # is finite.
-LARGEST_STRENGTH = 1e305
+MAX_STRENGTH = 1e305
 
 
 class Penalty(Protocol):
@@ -147,8 +147,8 @@ class ElasticNet:
     def in_units(self, scale: Vector) -> ElasticNet:
         """Return the same penalty as a function of v = scale·u, with λ/scale² and κ/scale.
 
-        Strengths above ``LARGEST_STRENGTH`` are set to that number.
+        Strengths above ``MAX_STRENGTH`` are set to that number.
         """
         with np.errstate(over="ignore"):
-            l1 = self.l1 if self.is_smooth else np.minimum(self.l1 / scale, LARGEST_STRENGTH)
-            return ElasticNet(np.minimum(self.l2 / scale / scale, LARGEST_STRENGTH), l1)
+            l1 = self.l1 if self.is_smooth else np.minimum(self.l1 / scale, MAX_STRENGTH)
+            return ElasticNet(np.minimum(self.l2 / scale / scale, MAX_STRENGTH), l1)

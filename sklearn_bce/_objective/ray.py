@@ -10,10 +10,10 @@ from scipy.optimize import brentq
 from sklearn_bce._kernels import Vector, kernels
 from sklearn_bce._objective.base import SUM_ROUNDING, BaseObjective, Evaluation
 
-# Largest step length t of an exact search on the ray. With 1, the whole step, breast cancer and
-# digits take 8 or 9 steps instead of 5 or 6; 1000 saves no more steps than 10:
-# python -m benchmarks.tuning LARGEST_STEP_LENGTH
-LARGEST_STEP_LENGTH = 10.0
+# The largest step length t that an exact search on the ray finds. With at most 1, the whole step,
+# breast cancer and digits take 8 or 9 steps instead of 5 or 6; with 1000 they take as many as with
+# 10: python -m benchmarks.tuning MAX_STEP_LENGTH
+MAX_STEP_LENGTH = 10.0
 # Most trials of t in an exact search. If each trial halves the interval, its length is at the end
 # 10·2⁻²⁰ = 1e-5.
 MAX_SEARCH_STEPS = 20
@@ -27,7 +27,7 @@ MAX_HALVINGS = 50
 MAX_HALVING_PASSES = 10
 # Change of an output, in log-odds, that changes its loss and curvature by a factor of up to
 # e⁻⁴⁰ = 4e-18, less than the rounding of the sum over samples.
-SILENT_OUTPUT = 40.0
+NEGLIGIBLE_LOSS_OUTPUT = 40.0
 
 
 class OutputRay:
@@ -77,10 +77,10 @@ class OutputRay:
 
         F is convex on the ray: its derivative is negative before the minimum and positive after it,
         so that each trial narrows the interval that contains the minimum. A Newton step that leaves
-        the interval is replaced by its midpoint. The result is at most ``LARGEST_STEP_LENGTH``.
+        the interval is replaced by its midpoint. The result is at most ``MAX_STEP_LENGTH``.
         """
         derivatives = self.directional_derivatives()
-        low, high, t = 0.0, LARGEST_STEP_LENGTH, 1.0
+        low, high, t = 0.0, MAX_STEP_LENGTH, 1.0
         for _ in range(MAX_SEARCH_STEPS):
             first, second = derivatives(t)
             low, high = (t, high) if first < 0 else (low, t)
@@ -96,10 +96,10 @@ class OutputRay:
         """Return the t that minimises F on the ray; None if F does not fall along d.
 
         The result is at most the t at which the output that changes most has changed by
-        ``SILENT_OUTPUT``.
+        ``NEGLIGIBLE_LOSS_OUTPUT``.
         """
         derivatives = self.directional_derivatives()
-        farthest = SILENT_OUTPUT / float(np.max(np.abs(self._z_direction)))
+        farthest = NEGLIGIBLE_LOSS_OUTPUT / float(np.max(np.abs(self._z_direction)))
         if derivatives(0.0)[0] >= 0:
             return None
         if derivatives(farthest)[0] <= 0:
@@ -184,8 +184,8 @@ class PassRay:
         return 1.0
 
     def distant_step_length(self) -> float:
-        """Return ``SILENT_OUTPUT``, so that an output that d changes by 1 changes by that much."""
-        return SILENT_OUTPUT
+        """Return the t at which an output that d changes by 1 has a negligible loss."""
+        return NEGLIGIBLE_LOSS_OUTPUT
 
     def max_halvings(self, decrement: float) -> int:
         """Return how often a step may be halved, given its squared Newton decrement in nats.

@@ -36,15 +36,15 @@ __all__ = [
     "StopReason",
     "Weights",
     "batch_lipschitz_constants",
-    "choose",
     "direction_of_separation",
     "distance_from_minimum",
     "safe_step_size",
+    "solver_name",
 ]
 
 SOLVERS: dict[str, Solver] = {"sgd": sgd.SOLVER, "gd": gd.SOLVER, "newton": newton.SOLVER}
 
 
-def choose(solver: str) -> str:
+def solver_name(solver: str) -> str:
     """Return the name of a solver in ``SOLVERS``: "newton" for "auto", else ``solver`` itself."""
     return "newton" if solver == "auto" else solver

@@ -163,10 +163,12 @@ class Plateau:
 
     def __init__(self, tol: float, patience: int) -> None:
         self.tol, self.patience = tol, patience
-        self.best, self.waited = np.inf, 0
+        self.best, self.n_without_improvement = np.inf, 0
 
     def reached(self, value: float) -> bool:
         """Add the next value, and return whether the sequence is on a plateau; changes self."""
-        self.waited = 0 if value < self.best - self.tol else self.waited + 1
+        self.n_without_improvement = (
+            0 if value < self.best - self.tol else self.n_without_improvement + 1
+        )
         self.best = min(self.best, value)
-        return self.waited >= self.patience
+        return self.n_without_improvement >= self.patience

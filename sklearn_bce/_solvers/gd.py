@@ -50,7 +50,7 @@ def solve(objective: Objective, w: Vector, b: float, settings: Settings) -> Resu
             n_steps = 0
             # A smaller rise may be rounding at the minimum, and counts as no improvement.
             if trial.value - point.value > settings.tol:
-                plateau.waited = 0
+                plateau.n_without_improvement = 0
         else:
             before, point, n_steps = point, trial, n_steps + 1
         loss_curve.append(point.value)

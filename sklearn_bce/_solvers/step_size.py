@@ -18,7 +18,7 @@ from scipy.sparse import issparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import LARGEST_SLOPE, Evaluation, Objective
+from sklearn_bce._objective.base import MAX_SLOPE, Evaluation, Objective
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.rows import row_blocks, squared
 
@@ -90,7 +90,7 @@ def sample_lipschitz_constant(objective: InMemoryObjective) -> float:
             square_norms[rows] += np.einsum("ij,ij->i", X[rows], X[rows], dtype=np.float64)
     _raise_for_overflow(objective, square_norms)
     l2 = float(np.max(objective.penalty.curvature_diagonal(objective.n_features)))
-    return float(np.max(sample_weight * (LARGEST_SLOPE * square_norms + l2)))
+    return float(np.max(sample_weight * (MAX_SLOPE * square_norms + l2)))
 
 
 def batch_lipschitz_constant(batch: int, n_samples: int, of_sample: float, of_mean: float) -> float:

@@ -20,20 +20,24 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
 from sklearn_bce._solvers.newton.proximal import direction_rule
 
-# Margin of a sample, in log-odds, above which a separation is looked for at the end of a fit. With
-# separated classes margins grow without end; without separation only outliers have a large margin.
-# [a choice]
-SURE_OUTPUT = 2.0
-# Most Newton steps from the end of a fit in the search for a separating direction. [a choice]
+# The tests that the comments below name are in tests/test_hard_data.py.
+#
+# Log-odds: an output so far on the right side, in a fit that has come to its end, shows weights
+# that are on their way to infinity, or an outlier. The tests of separation pass with 0 to 5; with
+# 20, test_warning_of_separation_appears_exactly_where_a_linear_program_finds_it does not.
+LARGE_MARGIN = 2.0
+# Newton steps in which all else comes to its best, from near the end of a fit. With 5,
+# test_warning_of_separation_appears_exactly_where_a_linear_program_finds_it fails.
 SEPARATION_STEPS = 10
-# Squared decrement, in nats, at or below which F is at a minimum, so that there is no separation:
-# along a separating direction F would decrease further. [a choice]
+# Nats: a squared decrement below which there is no separation, as F would fall further. The tests
+# of separation pass with 1e-9; with 1e-20, test_an_outlier_is_no_separation does not.
 NO_SEPARATION = 1e-13
-# Fraction of the largest change of an output by which an output may change in the wrong direction
-# along a Newton step, which is computed to a few digits only. [a choice]
+# Share of the largest change of an output by which an output may change to the wrong side: a step
+# is solved to some digits only. With 1e-2, or with 1e-11,
+# test_warning_names_the_feature_that_separates fails.
 STEP_ROUNDING = 1e-6
-# Fraction of the largest output by which an output of the fit itself may have the wrong sign,
-# because of rounding. [a choice]
+# Share of the largest output of the fit by which an output may be on the wrong side: the last
+# digits are due to rounding. With 1e-3, test_an_outlier_is_no_separation fails.
 OUTPUT_ROUNDING = 1e-9
 
 
@@ -79,7 +83,7 @@ def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector
         is found, or the samples are in parts, so that linear outputs are not kept.
     """
     z = objective.outputs(objective.coordinates.from_user(w, b))
-    if z is None or not objective.largest_margin(z) > SURE_OUTPUT:
+    if z is None or not objective.largest_margin(z) > LARGE_MARGIN:
         return None
     problem = objective.standardised()
     theta = problem.coordinates.from_user(w, b)

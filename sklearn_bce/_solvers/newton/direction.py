@@ -34,15 +34,15 @@ from sklearn_bce._solvers.newton.cost import NEAR_PRODUCTS, TYPICAL_PRODUCTS, Co
 # python -m benchmarks.tuning FINAL_SHARE
 FINAL_SHARE = 0.1
 # Fraction of the decrease of the model up to which the contribution of one product with H counts as
-# rounding, so that conjugate gradients end: python -m benchmarks.tuning NO_GAIN
-NO_GAIN = 1e-10
+# rounding, so that conjugate gradients end: python -m benchmarks.tuning NEGLIGIBLE_GAIN
+NEGLIGIBLE_GAIN = 1e-10
 # Lower bound of the forcing term, the fraction of the decrease of the model that a step far from
 # the minimum may miss.
-# python -m benchmarks.tuning LEAST_FORCING
-LEAST_FORCING = 0.01
+# python -m benchmarks.tuning MIN_FORCING
+MIN_FORCING = 0.01
 # Upper bound of the forcing term (Nocedal and Wright, "Numerical Optimization", 2nd edition, 2006,
-# equation 7.3, have the same). python -m benchmarks.tuning MOST_FORCING
-MOST_FORCING = 0.5
+# equation 7.3, have the same). python -m benchmarks.tuning MAX_FORCING
+MAX_FORCING = 0.5
 # Ratio of the squared decrements of two successive points up to which another step with stale
 # curvature saves time: python -m benchmarks.tuning WORTH_ANOTHER
 WORTH_ANOTHER = 0.1
@@ -423,7 +423,7 @@ class _ConjugateGradients:
         self.gained = self.gain = 0.0
         self.n_products = 0
 
-    def multiply(self) -> bool:
+    def step(self) -> bool:
         """Minimise the model along one more conjugate direction, by a product with H; changes self.
 
         Return True; False, without a step, if H has no curvature along the direction, up to
@@ -446,7 +446,7 @@ class _ConjugateGradients:
         self.gained += self.gain
         return True
 
-    def turn(self) -> None:
+    def update_direction(self) -> None:
         """Compute the next direction, conjugate to the previous ones; changes self."""
         self._conjugate *= self.energy / self.previous_energy
         self._conjugate += self._preconditioned
@@ -506,21 +506,21 @@ def truncated_newton_cg(
         l2 = problem.penalty.curvature_diagonal(problem.n_features)
         least_eigenvalue = float(np.min(l2 / diagonal[: problem.n_features]))
         cg = _ConjugateGradients(problem, point, partial(np.multiply, 1 / diagonal))
-        enough = _EnoughByDiagonal(tol, least_eigenvalue)
+        enough = _TruncationTest(tol, least_eigenvalue)
     else:
         cg = _ConjugateGradients(problem, point, inverse)
-        enough = _EnoughByCurvatureMet(tol)
+        enough = _ErrorBoundTest(tol)
     is_enough = False
     while cg.energy > 0 and not is_enough and cg.n_products < max_products:
-        if not cg.multiply():
+        if not cg.step():
             break
         is_enough = enough(cg) or cg.n_products >= PRODUCTS_PER_COORDINATE * len(cg.vector)
-        cg.turn()
+        cg.update_direction()
     complete = is_enough or cg.n_products < max_products
     return SearchDirection(cg.vector, 2 * cg.gained, cg.z_direction, cg.n_products, complete)
 
 
-class _EnoughByCurvatureMet:
+class _ErrorBoundTest:
     """Stopping test of conjugate gradients: a bound on the missing decrease of the model is small.
 
     The bound uses the least curvature pᵀHp/pᵀMp found so far, at most 1. The test is called with a
@@ -541,7 +541,7 @@ class _EnoughByCurvatureMet:
         return cg.energy / 2 <= self._least * negligible
 
 
-class _EnoughByDiagonal:
+class _TruncationTest:
     """Stopping test of conjugate gradients with the diagonal of H as preconditioner M.
 
     The test is called with a `_ConjugateGradients` after each product.
@@ -561,7 +561,7 @@ class _EnoughByDiagonal:
         if cg.gained > self._tol:
             return cg.n_products * cg.gain <= forcing_term(cg.gained) * cg.gained
         is_bounded = cg.energy / 2 <= self._least * FINAL_SHARE * cg.gained
-        return is_bounded or cg.gain <= NO_GAIN * cg.gained
+        return is_bounded or cg.gain <= NEGLIGIBLE_GAIN * cg.gained
 
 
 def forcing_term(gained: float) -> float:
@@ -570,4 +570,4 @@ def forcing_term(gained: float) -> float:
     The fraction is the square root of ``gained``, the decrease of the model so far in nats, within
     these limits.
     """
-    return float(np.clip(np.sqrt(gained), LEAST_FORCING, MOST_FORCING))
+    return float(np.clip(np.sqrt(gained), MIN_FORCING, MAX_FORCING))

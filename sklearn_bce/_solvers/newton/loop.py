@@ -22,7 +22,7 @@ from sklearn_bce._solvers.base import Monitor, Settings, StopReason
 from sklearn_bce._solvers.newton.direction import Direction, SearchDirection
 from sklearn_bce._solvers.newton.line_search import LineSearch, Region
 from sklearn_bce._solvers.newton.proximal import direction_rule
-from sklearn_bce._solvers.newton.safeguards import SLOW, Safeguards
+from sklearn_bce._solvers.newton.safeguards import SLOW_DECREMENT_RATIO, Safeguards
 from sklearn_bce._solvers.newton.stopping import StoppingTest, Verdict
 from sklearn_bce._solvers.newton.subsample import rescale_diagonal
 
@@ -153,8 +153,8 @@ class Run:
     previous_decrement : float
         Squared Newton decrement of the last step, in nats; 0 before the first step.
     is_slow : bool
-        Whether the decrement of the last step was more than the fraction ``SLOW`` of that of the
-        step before.
+        Whether the decrement of the last step was more than the fraction ``SLOW_DECREMENT_RATIO``
+        of that of the step before.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class Run:
         """
         self.before, self.point = self.point, new or self.point
         self.loss_curve.append(self.point.value)
-        self.is_slow = 0 < SLOW * self.previous_decrement < d.decrement
+        self.is_slow = 0 < SLOW_DECREMENT_RATIO * self.previous_decrement < d.decrement
         self.previous_decrement, self._awaiting = d.decrement, None
 
     def notify_monitor(self) -> bool:

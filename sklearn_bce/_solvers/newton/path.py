@@ -53,7 +53,7 @@ class PathState:
         The samples are the same if X is the same object. Whether there is an intercept, and the
         number of samples, must be the same too. (w, b) are in the user's units.
         """
-        if not objective.holds(self.samples()):
+        if not objective.has_samples(self.samples()):
             return False
         known_w, known_b = self.coordinates.to_user(self.point.theta)
         is_same_kind = self.coordinates.fit_intercept == objective.coordinates.fit_intercept

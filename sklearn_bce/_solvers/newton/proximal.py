@@ -31,29 +31,30 @@ from sklearn_bce._solvers.newton.path import PathState
 from sklearn_bce._solvers.newton.quadratic import ColumnQuadratic, GramQuadratic
 
 # Least upper limit of the number of columns in a working set, for a dense X:
-# python -m benchmarks.tuning LEAST_COLUMNS
-LEAST_COLUMNS = 100
+# python -m benchmarks.tuning MIN_COLUMNS
+MIN_COLUMNS = 100
 # Least upper limit of the number of columns in a working set, for a CSR matrix X:
-# python -m benchmarks.tuning LEAST_SPARSE_COLUMNS
-LEAST_SPARSE_COLUMNS = 1000
+# python -m benchmarks.tuning MIN_SPARSE_COLUMNS
+MIN_SPARSE_COLUMNS = 1000
 # Upper limit of the number of columns in a working set, for each weight that is not 0:
 # python -m benchmarks.tuning COLUMNS_PER_WEIGHT
 COLUMNS_PER_WEIGHT = 4
 # Most columns of a sparse X whose matrix H is formed after sweeps over columns have failed: 5000²
 # float64 take 200 MB. [a choice]
-MOST_COLUMNS = 5000
+MAX_COLUMNS = 5000
 # Most features whose full matrix H is formed in each pass of a path: 500² float64 take 2 MB, which
 # fits into the cache. On breast cancer a path of ten fits takes 41 passes with H, 71 without:
-# python -m benchmarks.tuning MANY_COLUMNS
-MANY_COLUMNS = 500
+# python -m benchmarks.tuning MAX_PATH_FEATURES
+MAX_PATH_FEATURES = 500
 # Factor, along a path, of the tolerance of sweeps over columns: a fit along a path has two or three
 # passes, so that no later pass corrects an inaccurate step. On text a path of ten fits takes 57
 # passes with this factor, 62 with 1:
-# python -m benchmarks.tuning PATH_CARE
-PATH_CARE = 0.02
+# python -m benchmarks.tuning PATH_TOLERANCE_FACTOR
+PATH_TOLERANCE_FACTOR = 0.02
 # Fraction of the stored values of X below which only the columns of the working set are copied from
-# X; to copy all columns takes the time of some passes. python -m benchmarks.tuning FEW_VALUES
-FEW_VALUES = 0.25
+# X; to copy all columns takes the time of some passes. python -m benchmarks.tuning
+# MAX_COPIED_FRACTION
+MAX_COPIED_FRACTION = 0.25
 
 
 class ColumnCache(NamedTuple):
@@ -123,16 +124,19 @@ class ProximalNewtonDirection(Direction):
 
     def __init__(self, problem: Objective, tol: float, for_path: bool = False) -> None:
         super().__init__(problem, tol)
-        self._for_path, self._care = for_path, PATH_CARE if for_path else 1.0
+        self._for_path, self._tolerance_factor = (
+            for_path,
+            PATH_TOLERANCE_FACTOR if for_path else 1.0,
+        )
         self.columns: ColumnCache | None = None
-        self._columns_are_hard = False  # so correlated that sweeps over columns do not converge
+        self._sweeps_failed = False  # so correlated that sweeps over columns do not converge
         self._l1 = np.zeros(problem.coordinates.size)
         self._l1[: problem.n_features] = problem.penalty.l1
         self.model: GramQuadratic | None = None
 
     def wants(self, is_last_step: bool = False) -> Derivatives:
         """Return which second derivatives the next evaluation is to form; see `Direction.wants`."""
-        are_few = self.problem.n_features <= MANY_COLUMNS
+        are_few = self.problem.n_features <= MAX_PATH_FEATURES
         return Derivatives(self._for_path and are_few and not is_last_step, False)
 
     def set_curvature(self, matrix: NDArray[np.float64]) -> None:
@@ -225,7 +229,7 @@ class ProximalNewtonDirection(Direction):
         """
         problem = self.problem
         features = problem.coordinates.features_of(subset)
-        are_few = len(features) <= (MOST_COLUMNS if self._columns_are_hard else LEAST_COLUMNS)
+        are_few = len(features) <= (MAX_COLUMNS if self._sweeps_failed else MIN_COLUMNS)
         if problem.has_columns and not are_few:
             n_stored = float(np.sum(problem.n_stored_in_columns[features]))
             if columns_are_less_work(n_stored, len(features), problem.n_samples):
@@ -238,7 +242,9 @@ class ProximalNewtonDirection(Direction):
     def _column_model(self, point: Evaluation, places: NDArray[np.intp]) -> ColumnQuadratic:
         """Return the model of columns with these indices in ``columns.matrix``, without a pass."""
         matrix = self.columns.matrix
-        return ColumnQuadratic(self.problem, matrix, places, point, self.tol, self._care)
+        return ColumnQuadratic(
+            self.problem, matrix, places, point, self.tol, self._tolerance_factor
+        )
 
     def _take_columns(self, features: NDArray[np.intp], n_stored: float) -> NDArray[np.intp]:
         """Return the indices in ``columns.matrix`` of the columns of some features; changes self.
@@ -257,7 +263,9 @@ class ProximalNewtonDirection(Direction):
         if places is not None:
             return places
         problem = self.problem
-        are_few = self.columns is None and n_stored < FEW_VALUES * problem.data_size.n_stored
+        are_few = (
+            self.columns is None and n_stored < MAX_COPIED_FRACTION * problem.data_size.n_stored
+        )
         position = np.arange(problem.n_features)
         if are_few:
             position = np.full(problem.n_features, -1)
@@ -286,7 +294,7 @@ class ProximalNewtonDirection(Direction):
         # At the largest C for which all weights are 0, a gradient is equal to κ but for rounding.
         rounding = SUM_ROUNDING[self.problem.data_size.dtype] * self._l1[:p]
         wrong = np.flatnonzero(~inside & (excess > rounding))
-        least = LEAST_SPARSE_COLUMNS if self.problem.has_columns else LEAST_COLUMNS
+        least = MIN_SPARSE_COLUMNS if self.problem.has_columns else MIN_COLUMNS
         n_others = np.count_nonzero(inside)
         room = max(least, COLUMNS_PER_WEIGHT * n_others) - n_others
         is_complete = len(wrong) <= room
@@ -305,7 +313,7 @@ class ProximalNewtonDirection(Direction):
         """
         vector = np.zeros(len(point.theta))
         minimum = model.minimum(point, working.subset, self._l1[working.subset])
-        self._columns_are_hard |= isinstance(model, ColumnQuadratic) and not minimum.is_solved
+        self._sweeps_failed |= isinstance(model, ColumnQuadratic) and not minimum.is_solved
         vector[working.subset] = minimum.theta - point.theta[working.subset]
         is_complete = working.is_complete and minimum.is_solved
         return SearchDirection(vector, 2 * minimum.gained, complete=is_complete)

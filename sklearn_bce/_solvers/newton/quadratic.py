@@ -29,10 +29,10 @@ from sklearn_bce._solvers.newton.direction import regularised_cholesky
 # The fraction is a root of that decrease in nats, within two limits: the larger the decrease, the
 # farther the minimum of F, and the less an exact minimum of the model is worth.
 #
-# The lower limit: python -m benchmarks.tuning LEAST_INNER_SHARE
-LEAST_INNER_SHARE = 1e-4
-# The upper limit: python -m benchmarks.tuning MOST_INNER_SHARE
-MOST_INNER_SHARE = 0.1
+# The lower limit: python -m benchmarks.tuning MIN_INNER_FRACTION
+MIN_INNER_FRACTION = 1e-4
+# The upper limit: python -m benchmarks.tuning MAX_INNER_FRACTION
+MAX_INNER_FRACTION = 0.1
 # Degree of the root for `GramQuadratic`, for which a more exact minimum is cheap:
 # python -m benchmarks.tuning INNER_ROOT_OF_GRAM
 INNER_ROOT_OF_GRAM = 2
@@ -43,21 +43,22 @@ INNER_ROOT_OF_COLUMNS = 4
 # python -m benchmarks.tuning SWEEPS
 SWEEPS = 10
 # Multiple of ``tol`` above which the decrease of the model shows that the step is not the last one,
-# so that the minimum of the model may be less exact. python -m benchmarks.tuning FAR
-FAR = 10.0
+# so that the minimum of the model may be less exact. python -m benchmarks.tuning NOT_LAST_FACTOR
+NOT_LAST_FACTOR = 10.0
 # Least ``tol``, in nats, in that test: with tol=0 no step would count as the last one. [a choice]
 TIGHTEST_TOL = 1e-10
 # Most rounds for a step that is not the last one:
-# python -m benchmarks.tuning FAR_ROUNDS
-FAR_ROUNDS = 3
+# python -m benchmarks.tuning ROUNDS_BEFORE_LAST
+ROUNDS_BEFORE_LAST = 3
 # Most sets of signs that are searched in a round, for a step that is not the last one:
-# python -m benchmarks.tuning FAR_SIGNS
-FAR_SIGNS = 4
-# Most rounds for any step. If columns are nearly equal, and the penalty hardly favours one of them,
-# the minimum of the model takes more rounds; F also falls with an inexact minimum.
-# python -m benchmarks.tuning MAX_ROUNDS
+# python -m benchmarks.tuning SIGN_SETS_BEFORE_LAST
+SIGN_SETS_BEFORE_LAST = 4
+# Rounds of sweeps near the end, at most. If columns repeat each other and the penalty hardly says
+# which to take, the model is left unsolved: its minimum takes more rounds, and F falls all the
+# same. python -m benchmarks.tuning MAX_ROUNDS
 MAX_ROUNDS = 100
-# Most sets of signs that are searched in a round, for any step:
+# Sets of signs that are searched in each round, at most, near the end. With 10, a fit to columns
+# that nearly repeat each other takes 23 passes, with 100 or 1000 it takes 17:
 # python -m benchmarks.tuning MAX_SIGNS
 MAX_SIGNS = 100
 # Most sweeps over columns, after which the model counts as not solved:
@@ -78,7 +79,7 @@ def inner_tolerance(gained: float, root: int) -> float:
     root : int
         Degree of the root of ``gained`` that is the fraction of ``gained`` that may be left.
     """
-    share = np.clip(max(gained, 0.0) ** (1 / root), LEAST_INNER_SHARE, MOST_INNER_SHARE)
+    share = np.clip(max(gained, 0.0) ** (1 / root), MIN_INNER_FRACTION, MAX_INNER_FRACTION)
     return float(share) * gained
 
 
@@ -167,16 +168,16 @@ class GramQuadratic:
         gained = 0.0
         for k in range(MAX_ROUNDS):
             swept, last = kernels().coordinate_descent(
-                matrix, l1, v, derivative, SWEEPS, LEAST_INNER_SHARE
+                matrix, l1, v, derivative, SWEEPS, MIN_INNER_FRACTION
             )
             gained += swept
-            if not last * SWEEPS > LEAST_INNER_SHARE * gained:
+            if not last * SWEEPS > MIN_INNER_FRACTION * gained:
                 return ModelMinimum(v, gained, True)
-            is_far = gained > FAR * max(self.tol, TIGHTEST_TOL)
+            is_far = gained > NOT_LAST_FACTOR * max(self.tol, TIGHTEST_TOL)
             is_near_enough = not last * SWEEPS > inner_tolerance(gained, INNER_ROOT_OF_GRAM)
-            if is_far and (is_near_enough or k == FAR_ROUNDS):
+            if is_far and (is_near_enough or k == ROUNDS_BEFORE_LAST):
                 return ModelMinimum(v, gained, False)
-            most = FAR_SIGNS if is_far else MAX_SIGNS
+            most = SIGN_SETS_BEFORE_LAST if is_far else MAX_SIGNS
             by_signs = feature_sign_search(matrix, derivative, v, l1, most)
             gained += by_signs
             if not swept + by_signs > inner_tolerance(gained, INNER_ROOT_OF_GRAM):
@@ -328,7 +329,7 @@ class ColumnQuadratic:
         Evaluation with the curvature of each sample.
     tol : float
         Tolerance of the run, in nats.
-    care : float, default=1.0
+    tolerance_factor : float, default=1.0
         Factor of the inner tolerance, at most 1.
     """
 
@@ -339,9 +340,9 @@ class ColumnQuadratic:
         columns: NDArray[np.intp],
         point: Evaluation,
         tol: float,
-        care: float = 1.0,
+        tolerance_factor: float = 1.0,
     ) -> None:
-        self._problem, self._tol, self._care = problem, tol, care
+        self._problem, self._tol, self._tolerance_factor = problem, tol, tolerance_factor
         self.columns = matrix.data, matrix.indices, matrix.indptr, columns, point.curvature
         self.first, self._second = np.empty((2, len(columns)))
         kernels().csc_column_moments(*self.columns, self.first, self._second)
@@ -364,7 +365,7 @@ class ColumnQuadratic:
             # The decreases of the sweeps to come are estimated by a geometric series.
             left = gain**2 / (last - gain) if gain < last < np.inf else np.inf
             left = left if gain > UNIT_ROUNDOFF * gained else 0.0
-            allowed = self._care * inner_tolerance(gained, INNER_ROOT_OF_COLUMNS)
+            allowed = self._tolerance_factor * inner_tolerance(gained, INNER_ROOT_OF_COLUMNS)
             is_small = not left > max(allowed, NEGLIGIBLE * self._tol)
             if is_small and is_every_column:
                 left = 0.0

@@ -23,11 +23,10 @@ from sklearn_bce._solvers.newton.stopping import StoppingTest, Verdict
 # tail of the sigmoid, may dominate the model. Newton's steps towards such a sample have a ratio of
 # 1/e = 0.37; steps that converge quadratically have a much smaller one. With 0.5, a fit to samples
 # in parts with an outlier at 1e7 ends at F = 0.69 instead of 0.51:
-# python -m benchmarks.tuning SLOW
-SLOW = 0.2
-# Relative difference of two values of F below which neither is known to be lower: two units in the
-# last place for each value, which any sum of rounded losses is uncertain by. The rounding of a sum
-# over many samples may be larger (`SUM_ROUNDING`), so that this is a floor, not a bound.
+# python -m benchmarks.tuning SLOW_DECREMENT_RATIO
+SLOW_DECREMENT_RATIO = 0.2
+# Share of F below which F cannot tell two points apart, as its losses and their sum are rounded:
+# python -m benchmarks.tuning ROUNDING_FLOOR
 ROUNDING_FLOOR = 4 * np.finfo(np.float64).eps
 
 

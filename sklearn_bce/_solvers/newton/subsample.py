@@ -27,12 +27,12 @@ from sklearn_bce._solvers.newton.cost import CostModel
 
 # Least number of rows of a sample for each coordinate: at the minimum on the sample, F on all rows
 # is then about 1/20 nats above its minimum.
-# python -m benchmarks.tuning LEAST_ROWS_PER_COORDINATE
-LEAST_ROWS_PER_COORDINATE = 10
+# python -m benchmarks.tuning MIN_ROWS_PER_COORDINATE
+MIN_ROWS_PER_COORDINATE = 10
 # Largest fraction of the rows in a sample. The minimum on a sample takes as many passes over the
 # sample as the minimum on all rows takes over all rows.
-# python -m benchmarks.tuning LARGEST_FRACTION
-LARGEST_FRACTION = 0.25
+# python -m benchmarks.tuning MAX_SAMPLE_FRACTION
+MAX_SAMPLE_FRACTION = 0.25
 # Tolerance of the minimum on a sample, as a fraction of the sampling error size/(2m): a smaller one
 # does not save time on all rows.
 # python -m benchmarks.tuning FRACTION_OF_SAMPLING_ERROR
@@ -42,12 +42,12 @@ FRACTION_OF_SAMPLING_ERROR = 0.1
 STEPS_ON_SAMPLE = 100
 # Passes over all rows for the first and the last evaluation, in addition to those that reduce
 # F − min F.
-PASSES_BESIDE = 2
-# Factor between the diagonal entries of the curvatures of a sample and of all rows above which the
-# entry of the sample is replaced: 1 + 5/√30 = 1.9, which is five standard errors for a column with
-# the least effective number of values (see `InMemoryObjective.diagonal_is_reliable`).
-# python -m benchmarks.tuning UNLIKE
-UNLIKE = 2.0
+EXTRA_PASSES = 2
+# Factor by which the diagonals of the curvatures of a sample and of all differ in a column that the
+# sample knows too little of: 1 + 5/√30 = 1.9, five standard errors in a column that has the fewest
+# samples that are enough (see `InMemoryObjective.diagonal_is_reliable`). With 10, one-hot columns
+# take 22 passes instead of 19: python -m benchmarks.tuning MAX_DIAGONAL_RATIO
+MAX_DIAGONAL_RATIO = 2.0
 
 
 def sample_size(problem: Objective, tol: float) -> int:
@@ -58,11 +58,11 @@ def sample_size(problem: Objective, tol: float) -> int:
     """
     costs, n_samples = CostModel.of(problem), problem.n_samples
     best, cheapest = 0, costs.from_zero
-    m = LEAST_ROWS_PER_COORDINATE * costs.size
-    while m <= LARGEST_FRACTION * n_samples:
+    m = MIN_ROWS_PER_COORDINATE * costs.size
+    while m <= MAX_SAMPLE_FRACTION * n_samples:
         on_sample = costs.of_sample(m / n_samples).from_zero
         distance, factor = costs.size / (2 * m), costs.size / m
-        passes = PASSES_BESIDE + max(0.0, np.log(tol / distance) / np.log(factor))
+        passes = EXTRA_PASSES + max(0.0, np.log(tol / distance) / np.log(factor))
         total = on_sample + passes * costs.one_pass
         if total < cheapest:
             best, cheapest = m, total
@@ -81,8 +81,8 @@ def rescale_diagonal(matrix: NDArray[np.float64], diagonal: Vector) -> NDArray[n
 
     The rows and columns of the matrix are scaled, so that correlations do not change. Without the
     replacement, the curvature of a column with few values in the sample would be far too small.
-    Only entries that differ by more than the factor ``UNLIKE`` are replaced: scaling all columns
-    would lose precision in the directions in which nearly equal columns differ.
+    Only entries that differ by more than the factor ``MAX_DIAGONAL_RATIO`` are replaced: scaling
+    all columns would lose precision in the directions in which nearly equal columns differ.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def rescale_diagonal(matrix: NDArray[np.float64], diagonal: Vector) -> NDArray[n
         A new array.
     """
     own = np.diag(matrix)
-    rare = (diagonal > UNLIKE * own) | (own > UNLIKE * diagonal)
+    rare = (diagonal > MAX_DIAGONAL_RATIO * own) | (own > MAX_DIAGONAL_RATIO * diagonal)
     ratio = np.sqrt(np.divide(diagonal, own, out=np.zeros_like(own), where=own > 0))
     ratio[~rare] = 1.0
     scaled = matrix * ratio * ratio[:, np.newaxis]
