@@ -400,7 +400,7 @@ def test_pickle_of_another_version_warns_and_predicts_the_same(key, version):
         f"This BCENeuronClassifier was saved by sklearn_bce {version or 'another version'}, and is "
         f"loaded by {sklearn_bce.__version__}: "
     )
-    assert "save the estimator again" in message
+    assert "Fit and save it again" in message
     assert_same_attributes(loaded, model, but=["_stream"])  # see below
     assert_same_bits(predictions(loaded, samples), predictions(model, samples))
 
