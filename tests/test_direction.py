@@ -355,3 +355,19 @@ def test_a_path_state_is_left_along_a_path_with_an_l1_norm_alone(kind, situation
         assert state.point is point
         # With the same penalty the expected minimum is that of the model at the point.
         np.testing.assert_allclose(rule.predict_start(state), situation.minimum, atol=1e-5)
+
+
+def test_a_path_state_applies_to_its_samples_and_to_the_weights_at_the_end_of_its_fit():
+    problem = Situation("L1 norm").problem
+    point = problem.evaluate(np.arange(5.0) / 10)
+    rule = direction_rule(problem, tol=1e-6, for_path=True)
+    rule.at(point)
+    state = rule.path_state(point)
+    w, b = problem.coordinates.to_user(point.theta)
+    assert state.applies_to(problem, w, b)
+    assert not state.applies_to(problem, np.nextafter(w, np.inf), b)
+    assert not state.applies_to(problem, w, np.nextafter(b, np.inf))
+    samples = problem.X, problem.y, problem.sample_weight
+    assert state.applies_to(objective(samples), w, b)
+    assert not state.applies_to(objective(samples, fit_intercept=False), w, b)
+    assert not state.applies_to(objective((problem.X.copy(), *samples[1:])), w, b)

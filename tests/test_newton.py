@@ -21,6 +21,7 @@ from small_data import (
 from benchmarks import judge
 from sklearn_bce._solvers import Settings, distance_from_minimum
 from sklearn_bce._solvers.newton import SOLVER
+from sklearn_bce._solvers.newton.loop import Start, initial_evaluation
 from sklearn_bce._solvers.newton.proximal import direction_rule
 
 
@@ -110,6 +111,15 @@ def test_newton_does_not_end_above_a_start_without_curvature(max_iter):
     assert not result.converged
     assert F(theta_of(result), data, np.inf) <= above
     assert result.loss_curve[-1] == pytest.approx(F(theta_of(result), data, np.inf), rel=1e-12)
+
+
+@pytest.mark.parametrize(("factor", "is_kept"), [(1.0, True), (-5.0, False)])
+def test_a_start_where_f_is_larger_than_at_0_is_left_for_0(factor, is_kept):
+    problem = objective(random_data()).standardised()
+    theta = factor * np.array([0.5, 1.0, -0.5, 0.0])
+    point = initial_evaluation(Start(problem, theta), direction_rule(problem, tol=1e-6))
+    np.testing.assert_array_equal(point.theta, theta if is_kept else np.zeros(4))
+    assert (point.value < 0.69) == is_kept  # F is log 2 = 0.693 at 0
 
 
 @pytest.mark.parametrize(*pairwise(noise=[1e-2, 1e-3, 1e-4], seed=range(4), n_features=[4, 10]))

@@ -16,7 +16,7 @@ from sklearn_bce._solvers.newton import SOLVER, starts
 from sklearn_bce._solvers.newton import row_space as _row_space
 from sklearn_bce._solvers.newton.cost import TYPICAL_PRODUCTS, CostModel, row_space_is_smaller
 from sklearn_bce._solvers.newton.row_space import RowSpace, suboptimality_bound
-from sklearn_bce._solvers.newton.subsample import rescale_diagonal, sample_size
+from sklearn_bce._solvers.newton.subsample import rescale_diagonal, sample_size, sample_tol
 
 
 def _force(monkeypatch, *, curvature=np.inf, rows=0, row_space=False):
@@ -303,6 +303,38 @@ def test_the_diagonal_is_made_exact_and_correlations_are_kept():
     assert got[0, 1] / np.sqrt(1.0 * 36.0) == pytest.approx(2 / np.sqrt(4 * 9))
     assert got[2, 0] == got[2, 1] == 0.0  # a column that the sample does not have
     np.testing.assert_array_equal(got, got.T)
+
+
+def test_columns_whose_diagonal_differs_by_less_than_a_factor_of_two_are_not_rescaled():
+    matrix = np.array([[4.0, 2.0], [2.0, 9.0]])
+    np.testing.assert_array_equal(rescale_diagonal(matrix, np.array([7.9, 4.6])), matrix)
+
+
+def test_a_sample_is_solved_to_a_tenth_of_its_sampling_error_or_to_tol():
+    sample = _problem(1000, 4)  # the error of 5 coordinates is 5/(2·1000) nats
+    assert sample_tol(sample, 1e-6) == pytest.approx(0.1 * 5 / 2000)
+    assert sample_tol(sample, 1e-2) == 1e-2
+
+
+DOMINATED = {"w": np.zeros(3), "b": 0.0, "tol": 1e-6, "n_rows": 100, "C": 0.01}
+
+
+@pytest.mark.parametrize(
+    "different",
+    [{}, {"w": np.array([0.0, 1.0, 0.0])}, {"b": 1.0}, {"tol": 0.0}, {"n_rows": 0}, {"C": 1.0}],
+    ids=["dominated", "given weights", "given intercept", "no tol", "few rows", "weak penalty"],
+)
+def test_a_dominating_penalty_starts_fits_from_zero_to_many_rows_at_zero(different, monkeypatch):
+    case = DOMINATED | different
+    monkeypatch.setattr(starts, "sample_size", lambda problem, tol: case["n_rows"])
+    settings = Settings(tol=case["tol"], random_state=np.random.RandomState(0))
+    problem = objective(random_data(200), case["C"])  # λ is 1/(200·C): 0.5 and 0.005
+    start = starts.with_dominating_penalty(problem, case["w"], case["b"], settings)
+    if different:
+        assert start is None
+    else:
+        np.testing.assert_array_equal(start.theta, np.zeros(4))
+        assert start.problem.penalty_dominates()
 
 
 # ----- costs --------------------------------------------------------------------------------------

@@ -208,6 +208,8 @@ def test_a_restart_is_for_directions_that_promise_more_than_tol_and_rounding(
     [
         (1e-16, Verdict.CONTINUE, StopReason.ROUNDING),
         (1e-16, Verdict.NEXT_IS_LAST, StopReason.ROUNDING),
+        (6e-16, Verdict.CONTINUE, StopReason.ROUNDING),
+        (1.2e-15, Verdict.CONTINUE, StopReason.NO_DESCENT),
         (1e-14, Verdict.CONTINUE, StopReason.NO_DESCENT),
         (1e-14, Verdict.NEXT_IS_LAST, StopReason.NO_DESCENT),
         (np.nan, Verdict.CONTINUE, StopReason.NO_DESCENT),
@@ -216,5 +218,5 @@ def test_a_restart_is_for_directions_that_promise_more_than_tol_and_rounding(
     ],
 )
 def test_why_a_run_ends_where_f_does_not_fall(decrement, verdict, reason):
-    """The rounding of F = 0.5 is about 4e-16."""
+    """The rounding of F = 0.5 is about 4e-16, and half of the decrement is compared with it."""
     assert RoundingFloor()(at(0.5), promising(decrement), verdict) is reason

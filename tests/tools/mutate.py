@@ -151,7 +151,7 @@ def build(tree: Path) -> dict[Path, bytes]:
 def first_failure(tests: list[str], tree: Path, timeout: float | None = None) -> str:
     """Return the first test that fails in a tree, or does not end in time; "" if all pass."""
     files = [f"tests/test_{name}.py" for name in tests]
-    options = ["-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider"]
+    options = ["-x", "-q", "-n0", "--no-header", "--tb=no", "-p", "no:cacheprovider"]
     try:
         result = run_python(["-m", "pytest", *options, *files], tree, timeout)
     except subprocess.TimeoutExpired:
