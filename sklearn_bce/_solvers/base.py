@@ -157,7 +157,7 @@ class Plateau:
     ----------
     best : float
         Least value so far; infinite before the first value.
-    waited : int
+    n_without_improvement : int
         Number of values since the last improvement.
     """
 
@@ -167,8 +167,8 @@ class Plateau:
 
     def reached(self, value: float) -> bool:
         """Add the next value, and return whether the sequence is on a plateau; changes self."""
-        self.n_without_improvement = (
-            0 if value < self.best - self.tol else self.n_without_improvement + 1
-        )
+        self.n_without_improvement += 1
+        if value < self.best - self.tol:
+            self.n_without_improvement = 0
         self.best = min(self.best, value)
         return self.n_without_improvement >= self.patience
