@@ -88,19 +88,7 @@ class NewtonResult:
 
 
 def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (at most 12)
-    """Minimise F by Newton's method; the package `newton` describes the numbered steps.
-
-    Parameters
-    ----------
-    start : Start
-        The objective and where to start; the matrix of the start is overwritten.
-    settings : Settings
-        ``max_iter``, ``tol``, ``warm_start`` and ``monitor`` are used.
-
-    Returns
-    -------
-    result : NewtonResult
-    """
+    """Minimise F from a start, whose matrix is overwritten; see `newton` for steps 1 to 4."""
     problem, tol = start.problem, settings.tol
     direction = direction_rule(problem, tol, for_path=settings.warm_start)
     search = LineSearch(problem, start.is_expected_minimum or direction.penalty_dominates)
