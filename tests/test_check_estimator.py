@@ -1,6 +1,7 @@
 """scikit-learn's own checks of an estimator: every check, with every solver, without exceptions."""
 
 import pytest
+from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from sklearn_bce import BCENeuronClassifier
@@ -25,7 +26,7 @@ def every_check():
     for name, model in MODELS.items():
         for estimator, check in estimator_checks_generator(model):
             if name == "sgd" and COMPARES_OPTIMA in check.func.__name__:
-                estimator.set_params(**TO_THE_END)
+                estimator = clone(estimator).set_params(**TO_THE_END)
             yield pytest.param(estimator, check, id=f"{name}-{check.func.__name__}")
 
 

@@ -14,7 +14,7 @@ from scipy.stats import ortho_group
 from sklearn_bce import BCENeuronClassifier
 
 settings.register_profile(
-    "the same examples each time", derandomize=True, deadline=None, max_examples=20, database=None
+    "the same examples each time", derandomize=True, deadline=None, max_examples=10, database=None
 )
 settings.load_profile("the same examples each time")
 
