@@ -493,15 +493,13 @@ print(json.dumps({
     ("parameters", "n_samples", "as_sparse", "kernel", "k", "most_after"),
     [
         # Three calls for a pass.
-        ({"solver": "sgd", "learning_rate": 1e-3}, 200_000, False, "dense_sgd_pass", 8, 1),
         ({"solver": "sgd", "learning_rate": 1e-3}, 200_000, True, "csr_sgd_pass", 8, 1),
         # One call for each 2¹⁸ elements, 20 by two threads; the other thread finishes its half.
         ({"solver": "newton"}, 100_000, False, "dense_loss", 70, 10),
-        ({"solver": "gd"}, 100_000, False, "dense_loss", 70, 10),
         # One call for each thread.
         ({"solver": "newton"}, 100_000, True, "csr_loss", 9, 1),
     ],
-    ids=["sgd", "sgd-sparse", "newton", "gd", "newton-sparse"],
+    ids=["sgd-sparse", "newton", "newton-sparse"],
 )
 def test_signal_ends_a_large_fit_within_a_pass(
     parameters, n_samples, as_sparse, kernel, k, most_after
