@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sklearn_bce._kernels import Vector
+from sklearn_bce._kernels.reference import soft_threshold
 
 # Upper limit of the strengths λ (nats per squared unit of a weight) and κ (nats per unit) after a
 # change of units. The largest float64 is 1.8e308, so that the product with a weight of up to 1000
@@ -137,7 +138,7 @@ class ElasticNet:
         """Return sign(u)·max(|u| − ηκ, 0), a new array; u itself if there is no L1 norm."""
         if self.is_smooth:
             return u
-        return np.sign(u) * np.maximum(np.abs(u) - eta * self.l1, 0.0)
+        return soft_threshold(u, eta * self.l1)
 
     def subgradient_excess(self, u: Vector, gradient: Vector) -> Vector:
         """Return max(|g| − κ, 0) for weights u that are 0, and |g + κ·sign(u)| for the others."""

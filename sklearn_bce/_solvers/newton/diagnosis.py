@@ -55,7 +55,7 @@ def distance_from_minimum(objective: Objective, w: Vector, b: float) -> float | 
     b : float
         Intercept.
     """
-    if objective.zero_outputs() is None:
+    if objective.samples_reference() is None:
         return None
     problem = objective.standardised()
     direction = direction_rule(problem, tol=np.inf)
