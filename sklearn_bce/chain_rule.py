@@ -163,7 +163,8 @@ def loss_and_derivatives(y: ArrayLike, z: ArrayLike) -> tuple[Floats, Floats, Fl
     smaller = tail * larger  # σ(−|z|)
     negative = z < 0
     # L = log(1 + e⁻|ᶻ|) + y·max(−z, 0) + (1−y)·max(z, 0): no term is negative, so nothing cancels.
-    loss = np.log1p(tail) + np.where(negative, y, np.subtract(1, y)) * distance
+    wrong = np.where(negative, y, np.subtract(1, y))
+    loss = np.log1p(tail) + wrong * np.where(wrong == 0, 0.0, distance)  # 0·∞ is 0 here
     return loss, np.where(negative, smaller, larger) - y, larger * smaller
 
 

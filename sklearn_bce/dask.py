@@ -76,7 +76,7 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
         Whether `fit` starts from the weights of the previous fit.
     random_state : int, RandomState instance or None, default=None
         Source of random numbers for the sample of the rows from which "newton" computes its
-        starting point, which does not change the minimum. None uses the global generator of NumPy.
+        starting point, which does not change the minimum. None is a fixed seed.
     client : distributed.Client or None, default=None
         Client that computes the sums. None means the scheduler that Dask selects: the active client
         if there is one, else threads of this process, unless `dask.config` names another scheduler.
@@ -95,7 +95,9 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
         Number of passes over X, each of which is one reduction. The first one collects the classes,
         sums and a random sample.
     converged_ : bool
-        True if the stopping test of the solver ended the fit; False if ``max_iter`` did.
+        Whether F is within ``tol`` of its minimum, or of its infimum if it has no minimum.
+    stop_reason_ : str
+        Why the fit stopped, as of `BCENeuronClassifier`.
     solver_ : str
         Solver that was used: "newton" or "gd".
     loss_curve_ : list of float

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_random_state
 
 from sklearn_bce._estimator.diagnostics import warn_of_ignored_l1_ratio
-from sklearn_bce._estimator.fit import Task, previous_weights, run_fit
+from sklearn_bce._estimator.fit import Task, previous_weights, run_fit, solver_random_state
 from sklearn_bce._estimator.monitor import Callbacks
 from sklearn_bce._estimator.parameters import Parameters
 from sklearn_bce._estimator.sklearn_compat import with_callbacks
@@ -197,7 +197,8 @@ def fit_parts(estimator: BaseEstimator, parts: Parts, n_threads: int | None = No
         if n_threads is None:
             n_threads = allowed
         random_state = check_random_state(parameters.random_state)
-        seed = int(random_state.randint(np.iinfo(np.int32).max))
+        drawn_from = solver_random_state(parameters, random_state)
+        seed = int(drawn_from.randint(np.iinfo(np.int32).max))
         summary = summarise(parts, seed, parameters.soft_targets)
         name = type(estimator).__name__
         objective, encoder = objective_of_parts(parts, summary, parameters, n_threads, name)

@@ -114,8 +114,9 @@ class BCENeuronClassifier(
     random_state : int, RandomState instance or None, default=None
         Source of random numbers: for the split of ``early_stopping``, the order of the samples in
         "sgd" (one permutation for each pass), and the subsample of many rows from which "newton"
-        computes its starting point, which does not change the minimum. None uses the global
-        generator of NumPy.
+        computes its starting point, which does not change the minimum. With None, "newton" draws
+        its subsample with a fixed seed, so that fits are repeatable; the split and "sgd" use the
+        global generator of NumPy.
 
     Attributes
     ----------
@@ -132,8 +133,23 @@ class BCENeuronClassifier(
         Number of times that X was read, for any purpose. Reading some of its rows counts as their
         fraction of all rows.
     converged_ : bool
-        True if the stopping test of the solver or of ``early_stopping`` ended the fit; False if
-        ``max_iter``, a callback or Ctrl-C ended it, and after `partial_fit`.
+        Whether F is within ``tol`` of its minimum (of its infimum if it has no minimum), or
+        ``early_stopping`` ended the fit. If not, `fit` warns, unless a callback or Ctrl-C ended the
+        fit or ``tol`` is 0. False after `partial_fit`.
+    stop_reason_ : str
+        Why the fit stopped:
+
+        - "tol": F is within ``tol`` of its minimum;
+        - "rounding": F is at its minimum but for the rounding of F, which is above ``tol``;
+        - "early_stopping": the loss on the samples held out has ceased to fall;
+        - "max_iter": ``max_iter`` iterations were done first;
+        - "no_minimum": without a penalty F has no minimum, because the classes are separated;
+        - "no_descent": F does not fall along Newton's direction, although it should;
+        - "precision": some features depend on each other but for rounding, so that float64 cannot
+          tell whether F is within ``tol`` of its minimum;
+        - "stalled": the loss curve of "gd" or "sgd" has ceased to fall above the minimum;
+        - "callback", "interrupt": a callback or Ctrl-C ended the fit;
+        - "partial_fit": the pass of `partial_fit` was done.
     solver_ : str
         Solver that was used: "newton", "gd" or "sgd".
     loss_curve_ : list of float
@@ -297,10 +313,11 @@ class BCENeuronClassifier(
         Warns
         -----
         ConvergenceWarning
-            If ``max_iter`` ended the fit; the message says how far F is from its minimum if that
-            can be estimated. Also if C is infinite and the classes are separated, so that F has no
-            minimum; the message names the features that separate them. There is no such warning if
-            a callback ended the fit, or ``tol`` is 0.
+            If F is not within ``tol`` of its minimum at the end of the fit; the message says why
+            the fit ended, how far F is from its minimum if that can be estimated, and what helps.
+            Also if C is infinite and the classes are separated, so that F has no minimum; the
+            message names the features that separate them. There is no such warning if a callback
+            ended the fit, or ``tol`` is 0.
         UserWarning
             If ``l1_ratio`` is above 0 and C is infinite: there is then no penalty.
         """

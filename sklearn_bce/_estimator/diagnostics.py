@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn_bce._estimator.parameters import Parameters
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import BaseObjective
-from sklearn_bce._solvers import SOLVERS, Result, direction_of_separation, distance_from_minimum
+from sklearn_bce._solvers import (
+    SOLVERS,
+    Result,
+    StopReason,
+    direction_of_separation,
+    distance_from_minimum,
+)
 
 # Fraction of the largest entry of the separating direction from which on the feature of an entry is
 # named in the warning of separated classes; smaller entries are rounding. [a choice]
@@ -24,8 +31,44 @@ MAX_NAMES = 5
 OWN_PACKAGES = {"sklearn_bce", "sklearn"}
 
 
-def raise_for_overflow(solver: str, result: Result, C: float, learning_rate: float | str) -> None:
-    """Raise ValueError if weights, intercept or loss curve are not finite.
+# What helps against each reason for which a fit ends above the minimum of F. What helps against
+# ``max_iter`` depends on the solver: `Solver.advice`.
+ADVICE = {
+    StopReason.NO_DESCENT: (
+        "Float64 cannot follow the objective any further: choose a smaller C, or subtract from "
+        "each feature a number near its mean."
+    ),
+    StopReason.PRECISION: (
+        "Some features depend on each other but for rounding: leave one of them out, replace two "
+        "columns by their difference, or choose a smaller C."
+    ),
+    StopReason.STALLED: (
+        "More passes of this solver do not help: scale the features, use a smaller learning_rate "
+        "if it is a number, or use solver='newton'."
+    ),
+}
+
+
+class Diagnosis(NamedTuple):
+    """What is known about the end of a fit.
+
+    Attributes
+    ----------
+    result : Result
+        The result, with the reason for stopping that is true.
+    distance : float or None
+        Estimate of F − min F in nats; None if there is none, or nobody is told.
+    separation : ndarray of shape (n_features,) or None
+        Direction of the weights along which F falls without end; None if there is none.
+    """
+
+    result: Result
+    distance: float | None = None
+    separation: Vector | None = None
+
+
+def raise_for_overflow(solver: str, result: Result, parameters: Parameters) -> None:
+    """Raise ValueError if weights, intercept or loss curve are not finite, or the loss has risen.
 
     Parameters
     ----------
@@ -33,28 +76,63 @@ def raise_for_overflow(solver: str, result: Result, C: float, learning_rate: flo
         Name of the solver.
     result : Result
         Result of the solver.
-    C : float
-        As given to the estimator.
-    learning_rate : float or "auto"
-        As given to the estimator.
+    parameters : Parameters
+        Parameters of the estimator.
     """
+    learning_rate, is_divergence = parameters.learning_rate, False
     if all(np.isfinite(part).all() for part in (result.w, result.b, result.loss_curve)):
-        return
+        is_divergence = result.stop_reason is StopReason.DIVERGED
+        if not is_divergence:
+            return
     if solver == "newton" or learning_rate == "auto":
         raise ValueError(
             f"The objective overflowed in iteration {result.n_iter} of solver={solver!r}: the "
-            f"features, the weights, the start or 1/C = {1 / C:g} are too large."
+            f"features, the weights, the start or 1/C = {1 / parameters.C:g} are too large."
         )
+    how = "did not fall until" if is_divergence else "overflowed in"
     raise ValueError(
-        f"The loss overflowed in pass {result.n_iter}: learning_rate={learning_rate} is "
+        f"The loss {how} pass {result.n_iter}: learning_rate={learning_rate} is "
         "too large for this data. Use a smaller learning_rate, or learning_rate='auto'."
     )
 
 
+def diagnose(result: Result, objective: BaseObjective, parameters: Parameters) -> Diagnosis:
+    """Return what is known about the end of a fit with ``tol`` above 0.
+
+    Without a penalty and without early stopping, the classes may be separated. A plateau of the
+    loss curve of gd or sgd is a minimum only if the distance of F from its minimum is at most
+    ``tol``.
+
+    Parameters
+    ----------
+    result : Result
+        Result of the fit.
+    objective : BaseObjective
+        F in the user's units.
+    parameters : Parameters
+        Parameters of the estimator.
+    """
+    w, b = result.w, result.b
+    if np.isinf(parameters.C) and not parameters.early_stopping:
+        separation = direction_of_separation(objective, w, b)
+        if separation is not None:
+            result = replace(result, has_minimum=False)
+            if result.stop_reason is StopReason.PLATEAU:
+                result = replace(result, stop_reason=StopReason.STALLED)
+            return Diagnosis(result, separation=separation)
+    if result.converged or parameters.early_stopping:
+        return Diagnosis(result)
+    distance = distance_from_minimum(objective, w, b)
+    if result.stop_reason is StopReason.PLATEAU:
+        is_minimum = distance is not None and distance <= parameters.tol
+        reason = StopReason.CONVERGED if is_minimum else StopReason.STALLED
+        result = replace(result, stop_reason=reason)
+    return Diagnosis(result, distance)
+
+
 def warn_of_end(
     solver: str,
-    result: Result,
-    objective: BaseObjective,
+    diagnosis: Diagnosis,
     parameters: Parameters,
     feature_names: NDArray[Any] | None,
 ) -> None:
@@ -64,10 +142,8 @@ def warn_of_end(
     ----------
     solver : str
         Name of the solver.
-    result : Result
-        Result of the fit.
-    objective : BaseObjective
-        F in the user's units.
+    diagnosis : Diagnosis
+        Result of `diagnose`.
     parameters : Parameters
         Parameters of the estimator.
     feature_names : ndarray of shape (n_features,) or None
@@ -76,26 +152,25 @@ def warn_of_end(
     Warns
     -----
     ConvergenceWarning
-        Without a penalty and without early stopping, if F has no minimum. Otherwise, if
-        ``max_iter`` ended the fit.
+        If F has no minimum, or the fit has stopped above the minimum of F.
     """
-    direction = None
-    if np.isinf(parameters.C) and not parameters.early_stopping:
-        direction = direction_of_separation(objective, result.w, result.b)
-    if direction is not None:
-        _warn_of_separation(solver, result, direction, parameters, feature_names)
-    elif not result.converged:
-        _warn_of_no_convergence(solver, result, objective, parameters)
+    if diagnosis.separation is not None:
+        _warn_of_separation(solver, diagnosis, parameters, feature_names)
+    elif not diagnosis.result.converged:
+        _warn_of_no_convergence(solver, diagnosis, parameters)
 
 
-def _warn_of_no_convergence(
-    solver: str, result: Result, objective: BaseObjective, parameters: Parameters
-) -> None:
-    """Warn that ``max_iter`` ended the fit, and say how far F is from its minimum, in nats.
+def _warn_of_no_convergence(solver: str, diagnosis: Diagnosis, parameters: Parameters) -> None:
+    """Warn that a fit has stopped above the minimum of F: why, how far above, and what helps.
 
     The arguments are those of `warn_of_end`.
     """
-    patience = parameters.n_iter_no_change
+    result, patience = diagnosis.result, parameters.n_iter_no_change
+    reason = f"solver={solver!r} stopped after {result.n_iter} iterations"
+    if result.stop_reason is StopReason.MAX_ITER:
+        reason += f" of max_iter={parameters.max_iter}"
+    elif result.stop_reason is StopReason.STALLED:
+        reason += f", n_iter_no_change={patience} of them without an improvement,"
     if parameters.early_stopping:
         state = (
             "before the loss on the samples held out had gone "
@@ -104,13 +179,11 @@ def _warn_of_no_convergence(
         advice = "Increase max_iter, or lower n_iter_no_change."
     else:
         state = "with the objective not yet at its minimum"
-        distance = distance_from_minimum(objective, result.w, result.b)
-        if distance is not None:
-            state = f"with the objective about {distance:.2g} nats above its minimum"
-        advice = SOLVERS[solver].advice
+        if diagnosis.distance is not None:
+            state = f"with the objective about {diagnosis.distance:.2g} nats above its minimum"
+        advice = ADVICE.get(result.stop_reason, SOLVERS[solver].advice)
     warnings.warn(
-        f"solver={solver!r} stopped after {result.n_iter} iterations of max_iter="
-        f"{parameters.max_iter} {state} (tol={parameters.tol}). {advice}",
+        f"{reason} {state} (tol={parameters.tol}). {advice}",
         ConvergenceWarning,
         stacklevel=caller_stacklevel(),
     )
@@ -118,24 +191,23 @@ def _warn_of_no_convergence(
 
 def _warn_of_separation(
     solver: str,
-    result: Result,
-    direction: Vector,
+    diagnosis: Diagnosis,
     parameters: Parameters,
     feature_names: NDArray[Any] | None,
 ) -> None:
-    """Warn that F has no minimum, and name the features with the largest entries of a direction.
+    """Warn that F has no minimum, and name the features that separate the classes.
 
-    F decreases without end along the direction, of shape (n_features,). The other arguments are
+    These are the features with the largest entries of ``diagnosis.separation``. The arguments are
     those of `warn_of_end`.
     """
-    size = np.abs(direction)
+    size = np.abs(diagnosis.separation)
     found = np.flatnonzero(size >= NAMED_FRACTION * np.max(size))
     found = found[np.argsort(-size[found], kind="stable")]
     names = np.arange(len(size)).astype(str) if feature_names is None else feature_names
     listed = ", ".join(names[found[:MAX_NAMES]])
     more = f" and {len(found) - MAX_NAMES} more" if len(found) > MAX_NAMES else ""
     end = f"its stopping test with tol={parameters.tol} held"
-    if not result.converged:
+    if not diagnosis.result.converged:
         end = f"max_iter={parameters.max_iter} was reached"
     warnings.warn(
         "Without a penalty (C=inf) the objective has no minimum: the classes, or some samples of "

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_random_state
 
-from sklearn_bce._estimator.diagnostics import raise_for_overflow, warn_of_end
+from sklearn_bce._estimator.diagnostics import diagnose, raise_for_overflow, warn_of_end
 from sklearn_bce._estimator.holdout import HeldOut, hold_out
 from sklearn_bce._estimator.monitor import Callbacks, FitMonitor
 from sklearn_bce._estimator.parameters import Parameters
@@ -26,6 +26,9 @@ from sklearn_bce._objective.base import BaseObjective
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.rows import NotFiniteError
 from sklearn_bce._solvers import SOLVERS, Result, StopReason, solver_name
+
+# Seed of the rows that newton draws if random_state is None: fits are repeatable. [a choice]
+NEWTON_SEED = 0
 
 
 class Task(NamedTuple):
@@ -148,6 +151,21 @@ def previous_weights(estimator: BaseEstimator) -> InitialWeights | None:
     return None
 
 
+def solver_random_state(parameters: Parameters, random_state: Any) -> Any:
+    """Return the generator that the solver draws from: for newton always one that is repeatable.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        If ``random_state`` is None and the solver is newton, the result is a new generator.
+    random_state : RandomState
+        The generator of the fit, which is returned otherwise.
+    """
+    if parameters.random_state is None and solver_name(parameters.solver) == "newton":
+        return np.random.RandomState(NEWTON_SEED)
+    return random_state
+
+
 def run_fit(
     estimator: BaseEstimator, task: Task, callbacks: Callbacks | None
 ) -> KeyboardInterrupt | None:
@@ -227,11 +245,15 @@ def run_solver(solver: str, task: Task, monitor: FitMonitor) -> Result:
         If the loss overflows.
     """
     parameters = task.parameters
-    settings = parameters.settings(task.random_state, monitor, task.path_state)
+    random_state = solver_random_state(parameters, task.random_state)
+    settings = parameters.settings(random_state, monitor, task.path_state)
     with np.errstate(over="ignore", invalid="ignore"):  # `raise_for_overflow` looks at the result
         result = SOLVERS[solver].solve(task.objective, task.w, task.b, settings)
-    raise_for_overflow(solver, result, parameters.C, parameters.learning_rate)
+    raise_for_overflow(solver, result, parameters)
     result = monitor.with_best_weights(result)
-    if parameters.tol > 0 and result.stop_reason is not StopReason.STOPPED:
-        warn_of_end(solver, result, task.objective, parameters, task.feature_names)
-    return result
+    if parameters.tol == 0 or result.stop_reason is StopReason.STOPPED:
+        return result
+    with np.errstate(all="ignore"):  # a diagnosis that overflows is not believed
+        diagnosis = diagnose(result, task.objective, parameters)
+    warn_of_end(solver, diagnosis, parameters, task.feature_names)
+    return diagnosis.result

@@ -111,7 +111,7 @@ class FitMonitor(Monitor):
             return None
         last = self._iterations[-1]
         curve = [each.value for each in self._iterations]
-        return Result(*last.weights(), StopReason.STOPPED, curve, last.n_passes)
+        return Result(*last.weights(), StopReason.INTERRUPTED, curve, last.n_passes)
 
     def with_best_weights(self, result: Result) -> Result:
         """Return the result with the weights to keep.

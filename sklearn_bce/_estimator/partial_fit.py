@@ -187,7 +187,7 @@ def learn_chunk(stream: Stream, samples: Samples, parameters: Parameters, n_thre
     if not np.any(samples.sample_weight):
         if not issparse(samples.X):
             assert_all_finite(samples.X, input_name="X")
-        return Result(stream.w, stream.b, StopReason.MAX_ITER, [], 0.0)
+        return Result(stream.w, stream.b, StopReason.PARTIAL_FIT, [], 0.0)
     stream.total_weight += float(np.sum(samples.sample_weight))
     objective = InMemoryObjective.in_user_units(
         samples.X,
@@ -208,6 +208,6 @@ def learn_chunk(stream: Stream, samples: Samples, parameters: Parameters, n_thre
     settings = parameters.settings(stream.random_state, Monitor())
     settings = replace(settings, max_iter=1, tol=0.0, learning_rate=eta)
     result = SOLVERS["sgd"].solve(objective, stream.w, stream.b, settings)
-    raise_for_overflow("sgd", result, parameters.C, parameters.learning_rate)
+    raise_for_overflow("sgd", result, parameters)
     stream.w, stream.b = result.w, result.b
-    return result
+    return replace(result, stop_reason=StopReason.PARTIAL_FIT)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import entr
+from scipy.special import entr, log_expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
@@ -134,7 +134,7 @@ class PredictionMixin:
             Natural logarithms. Columns in the order of ``classes_``.
         """
         z = self.decision_function(X)
-        return -binary_cross_entropy(np.array([0, 1], dtype=z.dtype), z[:, np.newaxis])
+        return log_expit(np.column_stack([-z, z]))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy for labels, and D² for soft targets.

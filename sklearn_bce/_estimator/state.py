@@ -53,6 +53,7 @@ FITTED_ATTRIBUTES = (
     FittedAttribute("n_iter_"),
     FittedAttribute("n_passes_"),
     FittedAttribute("converged_"),
+    FittedAttribute("stop_reason_"),
     FittedAttribute("solver_"),
     FittedAttribute("loss_curve_"),
     FittedAttribute("validation_loss_curve_", cleared=True),  # where samples were held out
@@ -230,6 +231,7 @@ def result_attributes(solver: str, result: Result) -> dict[str, Any]:
         "n_iter_": result.n_iter,
         "n_passes_": float(result.n_passes),
         "converged_": result.converged,
+        "stop_reason_": result.shown_reason.value,
         "loss_curve_": result.loss_curve,
         "solver_": solver,
     }

@@ -322,6 +322,15 @@ class Objective(Protocol):
 
     # ----- the samples -----
 
+    def sum_over_parts(self, function: Any, *arguments: Any) -> list[Any]:
+        """Return the sum of the results of a function over all parts, item by item, in one pass.
+
+        ``function(part, *arguments)`` is called for each part with its objective, an
+        `InMemoryObjective` in the coordinates of F and without a penalty, whose weights are divided
+        by S of all parts. The function returns a list of items that can be added, and can be
+        pickled. Samples in memory are one part.
+        """
+
     def samples_reference(self) -> Any:
         """Return a weak reference to X; None if no single object contains the samples."""
 

@@ -36,7 +36,7 @@ from sklearn_bce._objective.base import (
     PassCounter,
 )
 from sklearn_bce._objective.design import Design, design_of
-from sklearn_bce._objective.penalty import ElasticNet, Penalty
+from sklearn_bce._objective.penalty import NO_PENALTY, ElasticNet, Penalty
 from sklearn_bce._objective.ray import OutputRay
 from sklearn_bce._objective.rows import Rows, raise_unless_finite, row_blocks, squared
 from sklearn_bce._objective.scaling import Coordinates, standard_coordinates
@@ -330,6 +330,16 @@ class InMemoryObjective(BaseObjective):
             second += squares.T @ h
             fourth += (squared(squares) if issparse(X) else np.square(squares)).T @ np.square(h)
         return bool(np.all((second > 0) & (fourth * ENOUGH_SAMPLES <= np.square(second))))
+
+    def sum_over_parts(self, function: Callable[..., list[Any]], *arguments: Any) -> list[Any]:
+        """Return ``function(part, *arguments)``; the samples are one part, without the penalty.
+
+        Counts one pass, whatever the function reads. See `Objective.sum_over_parts`.
+        """
+        part = copy(self)
+        part.penalty, part.passes = NO_PENALTY, PassCounter()
+        self.passes.add()
+        return function(part, *arguments)
 
     def raise_unless_finite(self) -> None:
         """Read X and raise NotFiniteError if an element is infinite or NaN; counts one pass.

@@ -19,11 +19,9 @@ from numpy.typing import NDArray
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import BaseObjective, DataSize, Evaluation, PassCounter
 from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._objective.penalty import ElasticNet, Penalty
+from sklearn_bce._objective.penalty import NO_PENALTY, Penalty
 from sklearn_bce._objective.ray import PassRay
 from sklearn_bce._objective.scaling import Coordinates, Moments
-
-NO_PENALTY = ElasticNet(0.0)
 
 PartSums = list[Any]
 PartFunction = Callable[[int, Any, NDArray[Any], Vector], PartSums]
@@ -182,7 +180,7 @@ class PartitionedObjective(BaseObjective):
         That takes one pass, for mean and deviation of the columns. The result shares the pass
         counter.
         """
-        (moments,) = self._sum(_moments)
+        (moments,) = self.sum_over_parts(_moments)
         return self.in_coordinates(moments.coordinates)
 
     def raise_unless_finite(self) -> None:
@@ -242,7 +240,7 @@ class PartitionedObjective(BaseObjective):
 
         The arguments are those of `Objective.evaluate`; ``z`` is None, and not used.
         """
-        value, total, gradient, *second = self._sum(_evaluate, theta, hessian, diagonal)
+        value, total, gradient, *second = self.sum_over_parts(_evaluate, theta, hessian, diagonal)
         u = theta[: self.n_features]
         gradient[: self.n_features] += self.penalty.gradient(u)
         matrix = squares = None
@@ -256,12 +254,12 @@ class PartitionedObjective(BaseObjective):
 
     def value_at(self, theta: Vector, z: None = None) -> float:
         """Return F at θ in nats, in one pass."""
-        (value,) = self._sum(_value, theta)
+        (value,) = self.sum_over_parts(_value, theta)
         return float(value) + self.penalty.value(theta[: self.n_features])
 
     def curvature_product(self, point: Evaluation, vector: Vector) -> tuple[Vector, None]:
         """Return ∂²F/∂θ²·vector at the point, of shape (size,), and None for Z·vector; one pass."""
-        (product,) = self._sum(_product, point.theta, point.curvature.kind, vector)
+        (product,) = self.sum_over_parts(_product, point.theta, point.curvature.kind, vector)
         product[: self.n_features] += self.penalty.gradient(vector[: self.n_features])
         return product, None
 
@@ -271,17 +269,17 @@ class PartitionedObjective(BaseObjective):
         The subset, an ndarray of shape (n,), has indices of entries of θ, ascending; the index of
         the intercept, if θ has one, must be among them. The result has shape (n, n).
         """
-        (matrix,) = self._sum(_matrix, point.theta, point.curvature.kind, subset)
+        (matrix,) = self.sum_over_parts(_matrix, point.theta, point.curvature.kind, subset)
         features = self.coordinates.features_of(subset)
         self._add_penalty_curvature(matrix.ravel()[:: len(matrix) + 1], features)
         return matrix
 
     def curvature_diagonal(self, point: Evaluation) -> Vector:
         """Return the diagonal of ∂²F/∂θ² at the point, of shape (size,), in one pass."""
-        (diagonal,) = self._sum(_diagonal, point.theta, point.curvature.kind)
+        (diagonal,) = self.sum_over_parts(_diagonal, point.theta, point.curvature.kind)
         return self._add_penalty_curvature(diagonal)
 
-    def _sum(self, function: Callable[..., PartSums], *arguments: Any) -> PartSums:
+    def sum_over_parts(self, function: Callable[..., PartSums], *arguments: Any) -> PartSums:
         """Return the sum of the results of a function over all parts, item by item, in one pass.
 
         Parameters

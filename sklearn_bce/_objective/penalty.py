@@ -153,3 +153,6 @@ class ElasticNet:
         with np.errstate(over="ignore"):
             l1 = self.l1 if self.is_smooth else np.minimum(self.l1 / scale, MAX_STRENGTH)
             return ElasticNet(np.minimum(self.l2 / scale / scale, MAX_STRENGTH), l1)
+
+
+NO_PENALTY = ElasticNet(0.0)

@@ -20,14 +20,54 @@ NEGLIGIBLE = 0.01
 
 
 class StopReason(Enum):
-    """Why a solver stopped."""
+    """Why a fit stopped. The value is what the fitted attribute ``stop_reason_`` shows.
 
-    CONVERGED = "the solver's own stopping test holds"
-    ROUNDING = "the expected decrease of F is below the rounding of F"
-    NO_DESCENT = "F does not fall along a direction that should decrease it by more than rounding"
-    STOPPED = "the monitor ended the fit"
-    MAX_ITER = "max_iter iterations were done first"
-    EARLY_STOPPING = "the loss on held-out samples has ceased to fall"
+    Attributes
+    ----------
+    CONVERGED
+        F is within ``tol`` of its minimum.
+    ROUNDING
+        The expected decrease of F is above ``tol`` and below the rounding of F.
+    EARLY_STOPPING
+        The loss on held-out samples has ceased to fall.
+    MAX_ITER
+        ``max_iter`` iterations were done first.
+    NO_MINIMUM
+        The classes are separated and there is no penalty: F falls without end.
+    NO_DESCENT
+        F does not fall along a direction that should decrease it by more than rounding.
+    PRECISION
+        float64 cannot tell whether F is within ``tol`` of its minimum, because columns depend on
+        each other but for rounding.
+    PLATEAU
+        The loss curve of gd or sgd has ceased to fall. Whether F is at its minimum is not known:
+        the fit becomes CONVERGED or STALLED.
+    STALLED
+        The loss curve of gd or sgd has ceased to fall, and F is above its minimum by more than
+        ``tol``.
+    DIVERGED
+        The loss has risen, because the step is too large.
+    STOPPED
+        A callback ended the fit.
+    INTERRUPTED
+        Ctrl-C ended the fit.
+    PARTIAL_FIT
+        The pass of `partial_fit` was done.
+    """
+
+    CONVERGED = "tol"
+    ROUNDING = "rounding"
+    EARLY_STOPPING = "early_stopping"
+    MAX_ITER = "max_iter"
+    NO_MINIMUM = "no_minimum"
+    NO_DESCENT = "no_descent"
+    PRECISION = "precision"
+    PLATEAU = "plateau"
+    STALLED = "stalled"
+    DIVERGED = "diverged"
+    STOPPED = "callback"
+    INTERRUPTED = "interrupt"
+    PARTIAL_FIT = "partial_fit"
 
     @property
     def is_convergence(self) -> bool:
@@ -106,6 +146,9 @@ class Result:
     path_state : object or None, default=None
         State from which the next fit along a path of C can start; None if the solver has no such
         state, or ``Settings.warm_start`` is False.
+    has_minimum : bool, default=True
+        False if the classes are known to be separated without a penalty, so that F falls without
+        end. The fit has then converged if F is within ``tol`` of its infimum.
     """
 
     w: Vector
@@ -114,6 +157,7 @@ class Result:
     loss_curve: list[float]
     n_passes: float
     path_state: Any = None
+    has_minimum: bool = True
 
     @property
     def n_iter(self) -> int:
@@ -124,6 +168,11 @@ class Result:
     def converged(self) -> bool:
         """Whether the fit counts as converged; see `StopReason`."""
         return self.stop_reason.is_convergence
+
+    @property
+    def shown_reason(self) -> StopReason:
+        """The reason that the user is shown: NO_MINIMUM goes before the reason of the solver."""
+        return self.stop_reason if self.has_minimum else StopReason.NO_MINIMUM
 
 
 @dataclass(frozen=True)

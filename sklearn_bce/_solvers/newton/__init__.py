@@ -75,4 +75,4 @@ def solve(objective: Objective, w: Vector, b: float, settings: Settings) -> Resu
     )
 
 
-SOLVER = Solver(solve, advice="Increase max_iter or, if C=inf, lower C.")
+SOLVER = Solver(solve, advice="Increase max_iter.")
