@@ -20,9 +20,9 @@ from sklearn_bce._solvers.newton import quadratic
 from sklearn_bce._solvers.newton.direction import (
     FINAL_SHARE,
     WORTH_ANOTHER,
+    CholeskyFactor,
     LBFGSInverse,
     NewtonDirection,
-    regularised_cholesky,
     truncated_newton_cg,
 )
 from sklearn_bce._solvers.newton.proximal import ProximalNewtonDirection, direction_rule
@@ -41,7 +41,7 @@ def test_regularised_cholesky_solves_a_well_conditioned_system():
     matrix, _ = _symmetric([1.0, 2, 3, 10, 100])
     rhs = np.arange(5.0) - 2
     expected = np.linalg.solve(matrix, rhs)
-    np.testing.assert_allclose(regularised_cholesky(matrix)(rhs), expected, rtol=1e-12)
+    np.testing.assert_allclose(CholeskyFactor(matrix)(rhs), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("decades", [3, 30, 150])
@@ -49,7 +49,7 @@ def test_regularised_cholesky_does_not_depend_on_units(decades):
     """(DAD)⁻¹Dr = D⁻¹A⁻¹r, where D has the units of the columns."""
     matrix, _ = _symmetric([1.0, 2, 3, 10])
     units, rhs = np.logspace(0, decades, 4), np.array([1.0, -2, 3, 4])
-    got = regularised_cholesky(matrix * units * units[:, None])(rhs * units)
+    got = CholeskyFactor(matrix * units * units[:, None])(rhs * units)
     np.testing.assert_allclose(got * units, np.linalg.solve(matrix, rhs), rtol=1e-12)
 
 
@@ -57,26 +57,22 @@ def test_regularised_cholesky_does_not_depend_on_units(decades):
 def test_regularised_cholesky_solves_in_the_directions_that_rounding_has_left(least):
     matrix, Q = _symmetric([1.0, 2, 3, 4, 5, least])
     rhs = Q[:, :5] @ np.arange(1.0, 6)
-    solution = regularised_cholesky(matrix.copy())(rhs)
+    solution = CholeskyFactor(matrix.copy())(rhs)
     np.testing.assert_allclose(matrix @ solution, rhs, rtol=0, atol=1e-12)
     # In the other five directions the solution is unique.
     np.testing.assert_allclose(Q[:, :5].T @ solution, 1.0, rtol=1e-12)
 
 
 def test_regularised_cholesky_takes_the_diagonal_of_a_matrix_with_infinity_or_nan():
-    np.testing.assert_allclose(
-        regularised_cholesky(np.diag([2.0, 0]))(np.array([3.0, 0])), [1.5, 0]
-    )
+    np.testing.assert_allclose(CholeskyFactor(np.diag([2.0, 0]))(np.array([3.0, 0])), [1.5, 0])
     for overflow in (np.inf, np.nan):
         broken = np.diag([1.0, 2.0, 4.0])
         broken[0, 1] = broken[1, 0] = overflow
-        np.testing.assert_allclose(
-            regularised_cholesky(broken)(np.ones(3)), [1, 0.5, 0.25], rtol=1e-15
-        )
+        np.testing.assert_allclose(CholeskyFactor(broken)(np.ones(3)), [1, 0.5, 0.25], rtol=1e-15)
 
 
 def test_regularised_cholesky_of_zeros_returns_zeros():
-    np.testing.assert_array_equal(regularised_cholesky(np.zeros((2, 2)))(np.zeros(2)), [0, 0])
+    np.testing.assert_array_equal(CholeskyFactor(np.zeros((2, 2)))(np.zeros(2)), [0, 0])
 
 
 @pytest.mark.parametrize(*pairwise(steps=CURVATURE_COSTS, sparse=[False, True], C=[1.0, np.inf]))

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector
+from sklearn_bce._objective.basis import Basis
 from sklearn_bce._objective.penalty import Penalty
-from sklearn_bce._objective.scaling import Coordinates
+from sklearn_bce._objective.scaling import MAX_OFF_CENTRE, Coordinates
 
 # The largest value of a(1 − a), at a = 1/2: the slope of the sigmoid a = σ(z), and the second
 # derivative of a sample's loss in z.
@@ -305,6 +306,9 @@ class Objective(Protocol):
     def in_coordinates(self, coordinates: Coordinates) -> Objective:
         """Return F in other coordinates, given that F is in the user's coordinates now."""
 
+    def in_basis(self, basis: Basis) -> Objective:
+        """Return F as a function of the coordinates v of a basis, given a penalty without L1."""
+
     def standardised(self) -> Objective:
         """Return F in coordinates of centred and scaled columns, given F in the user's."""
 
@@ -420,6 +424,23 @@ class BaseObjective:
     def total_curvature(self, point: Evaluation) -> float:
         """Return Σ p a(1−a) over the samples, with weights p of sum 1."""
         return float(np.sum(point.curvature))
+
+    @property
+    def off_centre(self) -> float:
+        """The largest |mean| of a column whose products are centred, in deviations, at most."""
+        shift, scale = self.coordinates.shift, self.coordinates.scale
+        largest = float(np.max(np.abs(shift) / scale))
+        return min(largest, MAX_OFF_CENTRE[self.data_size.dtype])
+
+    @property
+    def curvature_rounding(self) -> float:
+        """Relative rounding error of the matrix ∂²F/∂θ², that of a sum of a few terms.
+
+        Products with sparse rows are summed in float64, whatever the dtype of X. Centring loses the
+        square of the distance of a column's mean from 0.
+        """
+        dtype = np.dtype(np.float64) if self.data_size.storage == "csr" else self.data_size.dtype
+        return float(np.finfo(dtype).eps) * (1 + self.off_centre**2)
 
     def penalty_dominates(self) -> bool:
         """Return whether every λ is at least 1/4, the most that the curvature of the loss can be.

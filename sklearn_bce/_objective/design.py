@@ -41,7 +41,7 @@ def design_of(X: Any, coordinates: Coordinates) -> Design:
     if not is_small or coordinates.are_of_user:
         return Design(X, coordinates)
     Z = np.empty((len(X), coordinates.size))
-    kernels().standardise(X, coordinates.shift, coordinates.scale, Z)
+    kernels().standardise(X, coordinates.shift, coordinates.divisor, Z)
     Z[:, X.shape[1] :] = 1.0  # the intercept is a feature of Z
     return Design(Z, Coordinates.of_user(coordinates.size, fit_intercept=False))
 
@@ -65,8 +65,9 @@ class Design:
         self.X, self.coordinates = X, coordinates
         low, high = SAFE_SCALES[X.dtype]
         shift, scale = coordinates.shift, coordinates.scale
-        far = np.abs(shift) > MAX_OFF_CENTRE[X.dtype] * scale
+        far = np.abs(shift) > MAX_OFF_CENTRE[X.dtype] * coordinates.divisor
         unsafe = bool(np.any(far) or scale.min() < low or scale.max() > high)
+        scale = coordinates.divisor
         self._standardise_blocks = unsafe and not issparse(X)
         # The samples of the blocks; the shift and scale that products with blocks still need.
         self._source, self._shift, self._scale = X, shift, scale
@@ -76,6 +77,8 @@ class Design:
             self._source = divided_by(with_columns_centred(X, shift, far), scale)
             self._shift = np.where(full_columns(X, far), 0.0, shift) / scale
         self._inverse_scale = 1 / self._scale
+        # The largest |mean| of a column of the blocks, in its deviations.
+        self.off_centre = float(np.max(np.abs(self._shift) * np.abs(self._inverse_scale)))
         # Sparse kernels take weights of float64, whatever the dtype of X.
         self._weight_dtype = np.dtype(np.float64) if issparse(X) else X.dtype
         self._blocks: dict[tuple[int | None, int | None], list[tuple[slice, Rows]]] = {}
@@ -99,7 +102,7 @@ class Design:
         """Yield blocks as `blocks` does, each standardised in a buffer that all blocks share."""
         slices = row_blocks(self.X, rows)
         shift = self.coordinates.shift.astype(self.X.dtype)
-        scale = self.coordinates.scale.astype(self.X.dtype)
+        scale = self.coordinates.divisor.astype(self.X.dtype)
         buffer = np.empty((slices[0].stop - slices[0].start, self.X.shape[1]), self.X.dtype)
         for block in slices:
             Z = buffer[: block.stop - block.start]

@@ -35,12 +35,13 @@ from sklearn_bce._objective.base import (
     Evaluation,
     PassCounter,
 )
+from sklearn_bce._objective.basis import Basis
 from sklearn_bce._objective.design import Design, design_of
 from sklearn_bce._objective.penalty import NO_PENALTY, ElasticNet, Penalty
 from sklearn_bce._objective.ray import OutputRay
 from sklearn_bce._objective.rows import Rows, raise_unless_finite, row_blocks, squared
 from sklearn_bce._objective.scaling import Coordinates, standard_coordinates
-from sklearn_bce.chain_rule import binary_cross_entropy, sigmoid
+from sklearn_bce.chain_rule import binary_cross_entropy, da_dz, sigmoid
 
 # Most elements of a float32 X that is converted to float64, which then takes 8 MB. A larger X does
 # not fit into the cache of a core: passes are limited by memory, and take half the time in float32:
@@ -243,6 +244,31 @@ class InMemoryObjective(BaseObjective):
             X, self.y, self.sample_weight, self.penalty, coordinates, self.n_threads
         )
 
+    def in_basis(self, basis: Basis) -> InMemoryObjective:
+        """Return F as a function of the coordinates v of a basis; both share the pass counter.
+
+        The samples of the result are a new array, ZB.
+        """
+        return InMemoryObjective(
+            basis.rows(self.X),
+            self.y,
+            self.sample_weight,
+            ElasticNet(basis.strengths),
+            Coordinates.of_user(basis.rank, fit_intercept=False),
+            self.n_threads,
+            self.total_weight,
+            self.passes,
+        )
+
+    def curvature_of_outputs(self, z: Vector, rows: slice = slice(None)) -> Vector:
+        """Return p a(1−a) of some rows, given their linear outputs z."""
+        return self.normalised_weight[rows] * da_dz(z)
+
+    @property
+    def off_centre(self) -> float:
+        """The largest |mean| of a column whose products are centred, in deviations."""
+        return self._design.off_centre
+
     def subsample(self, n_rows: int, random_state: Any) -> InMemoryObjective | None:
         """Return F on about n_rows random rows, in the coordinates of F.
 
@@ -329,6 +355,8 @@ class InMemoryObjective(BaseObjective):
             squares = squared(X) if issparse(X) else np.square(X - self.coordinates.shift)
             second += squares.T @ h
             fourth += (squared(squares) if issparse(X) else np.square(squares)).T @ np.square(h)
+        if self.coordinates.is_constant is not None:
+            second[self.coordinates.is_constant] = np.inf
         return bool(np.all((second > 0) & (fourth * ENOUGH_SAMPLES <= np.square(second))))
 
     def sum_over_parts(self, function: Callable[..., list[Any]], *arguments: Any) -> list[Any]:
@@ -336,10 +364,14 @@ class InMemoryObjective(BaseObjective):
 
         Counts one pass, whatever the function reads. See `Objective.sum_over_parts`.
         """
+        self.passes.add()
+        return function(self.as_part(), *arguments)
+
+    def as_part(self) -> InMemoryObjective:
+        """Return a copy of F without the penalty, whose pass counter is new."""
         part = copy(self)
         part.penalty, part.passes = NO_PENALTY, PassCounter()
-        self.passes.add()
-        return function(part, *arguments)
+        return part
 
     def raise_unless_finite(self) -> None:
         """Read X and raise NotFiniteError if an element is infinite or NaN; counts one pass.

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import BaseObjective, DataSize, Evaluation, PassCounter
+from sklearn_bce._objective.basis import Basis
 from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._objective.penalty import NO_PENALTY, Penalty
+from sklearn_bce._objective.penalty import NO_PENALTY, ElasticNet, Penalty
 from sklearn_bce._objective.ray import PassRay
 from sklearn_bce._objective.scaling import Coordinates, Moments
 
@@ -79,17 +80,20 @@ class Encoding:
         S, the total sample weight of all parts.
     n_threads : int, default=1
         Most threads that the computation for one part may use.
+    basis : Basis or None, default=None
+        Basis whose coordinates take the place of θ; None means that there is none.
     """
 
     encode: Callable[[NDArray[Any], Vector], tuple[Vector, Vector]]
     coordinates: Coordinates
     total_weight: float
     n_threads: int = 1
+    basis: Basis | None = None
 
     def objective(self, X: Any, y: NDArray[Any], sample_weight: Vector) -> InMemoryObjective:
         """Return the objective of one part: (1/S) Σ sL over its samples, without a penalty."""
         y, sample_weight = self.encode(y, sample_weight)
-        return InMemoryObjective(
+        part = InMemoryObjective(
             X,
             y,
             sample_weight,
@@ -98,6 +102,7 @@ class Encoding:
             self.n_threads,
             self.total_weight,
         )
+        return part if self.basis is None else part.in_basis(self.basis).as_part()
 
 
 class PartitionedObjective(BaseObjective):
@@ -172,6 +177,17 @@ class PartitionedObjective(BaseObjective):
             self.log_odds,
             self.sample,
             self.passes,
+        )
+
+    def in_basis(self, basis: Basis) -> PartitionedObjective:
+        """Return F as a function of the coordinates v of a basis; both share the pass counter."""
+        coordinates = Coordinates.of_user(basis.rank, fit_intercept=False)
+        return PartitionedObjective(
+            self.parts,
+            self.data_size,
+            replace(self.encoding, coordinates=coordinates, basis=basis),
+            ElasticNet(basis.strengths),
+            passes=self.passes,
         )
 
     def standardised(self) -> PartitionedObjective:

@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.rows import divided_by, row_blocks, rows_of, with_columns_centred
+from sklearn_bce._objective.rows import (
+    divided_by,
+    full_columns,
+    row_blocks,
+    rows_of,
+    with_columns_centred,
+)
 
 # Largest |mean| of a column, in standard deviations, for which products are centred; above it rows
 # are. By the dtype of X. Centring a product loses this factor of precision, and centring a
@@ -29,11 +35,9 @@ MAX_OFF_CENTRE = {np.dtype(np.float64): 1e3, np.dtype(np.float32): 10.0}
 # of the sum are subnormal (< 1e-308); above it, a term px² has overflowed in x² where p < 1e-28.
 SAFE_MEAN_SQUARES = 1e-280, 1e280
 
-# Difference, relative to the mean, by which the means of two parts of a constant column may differ
-# by rounding. A dense part gives the constant exactly. Over the n rows of a sparse part roundings
-# add up to some √n units in the last place: 64 of them in 4096 rows.
-# tests/test_parts.py::test_a_constant_column_keeps_its_scale
-ROUNDING_OF_MEANS = 64 * np.finfo(np.float64).eps
+# Rows from which medians of columns are computed: a median is then between the quantiles 0.45 and
+# 0.55, with a standard error of 1/(2√1000) = 0.016. [a choice]
+ROWS_FOR_MEDIANS = 1000
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,21 @@ class Coordinates:
         μ and σ; every σ is positive and finite.
     fit_intercept : bool
         Whether c is the last entry of θ.
+    is_constant : ndarray of shape (n_features,), bool, or None, default=None
+        Columns of which every value is μ; None means that no column is known to be constant.
     """
 
     shift: Vector
     scale: Vector
     fit_intercept: bool
+    is_constant: NDArray[np.bool_] | None = None
+
+    @property
+    def divisor(self) -> Vector:
+        """σ, and infinity for constant columns: their centred values are 0 without rounding."""
+        if self.is_constant is None:
+            return self.scale
+        return np.where(self.is_constant, np.inf, self.scale)
 
     @classmethod
     def of_user(cls, n_features: int, fit_intercept: bool) -> Coordinates:
@@ -148,8 +162,6 @@ class Moments:
         if total > 0:
             p, q = self.total_weight / total, other.total_weight / total
         difference = other.mean - self.mean
-        rounding = ROUNDING_OF_MEANS * np.abs(self.mean)
-        difference[np.abs(difference) <= rounding] = 0.0  # the column is constant
         within = np.hypot(np.sqrt(p) * self.deviation, np.sqrt(q) * other.deviation)
         return Moments(
             total,
@@ -168,31 +180,31 @@ class Moments:
         usable = np.isfinite(scale) & (scale > np.finfo(self.dtype).tiny)
         scale = np.where(usable, scale, 1.0)
         shift, scale = shift.astype(np.float64), scale.astype(np.float64)
-        return Coordinates(shift, scale, self.fit_intercept)
+        is_constant = self.deviation == 0
+        return Coordinates(
+            shift, scale, self.fit_intercept, is_constant if is_constant.any() else None
+        )
 
 
 def _mean_and_deviation(
     X: Any, normalised_weight: Vector, fit_intercept: bool
 ) -> tuple[Vector, Vector]:
     """Return mean and deviation of columns, as in `Moments`, for weights p of sum 1."""
-    origin = np.zeros(X.shape[1])
+    # Moments are taken about a row with weight. It is at most 1/√p deviations from the mean, so
+    # that the variance does not cancel, and the deviation of a constant column is exactly 0.
+    origin, row = np.zeros(X.shape[1]), np.argmax(normalised_weight > 0)
     if fit_intercept and not issparse(X):
-        # Moments are taken about a row with weight. It is at most 1/√p deviations from the mean, so
-        # that the variance does not cancel, and the deviation of a constant column is exactly 0.
-        origin += X[np.argmax(normalised_weight > 0)]
+        origin += X[row]
     offset, deviation = _moments(X, normalised_weight, origin, fit_intercept)
-    mean = origin + offset
-    if issparse(X):
-        # The sums over sparse rows are of float64, whatever the dtype of X.
-        far = np.abs(mean) > MAX_OFF_CENTRE[np.dtype(np.float64)] * deviation
+    if issparse(X) and fit_intercept:
+        far = np.abs(offset) > MAX_OFF_CENTRE[np.dtype(np.float64)] * deviation
+        far = full_columns(X, far)
         if np.any(far):
-            centred = with_columns_centred(X, mean, far)
-            deviation[far] = _moments(centred, normalised_weight, origin, fit_intercept)[1][far]
-            # The mean of a constant column is rounded: its error, that of a random walk of n
-            # roundings, is not a deviation.
-            rounding = np.sqrt(X.shape[0]) * np.finfo(np.float64).eps * np.abs(mean)
-            deviation[deviation <= rounding] = 0.0
-    return mean, deviation
+            origin[far] = X[[row]].toarray()[0, far]
+            centred = with_columns_centred(X, origin, far)
+            about_origin = _moments(centred, normalised_weight, np.zeros(X.shape[1]), True)
+            offset[far], deviation[far] = (each[far] for each in about_origin)
+    return origin + offset, deviation
 
 
 def _moments(
@@ -242,3 +254,62 @@ def _sums(X: Any, normalised_weight: Vector, origin: Vector) -> tuple[Vector, Ve
     for rows in row_blocks(X):
         rows_of(X, rows, origin).add_squares(normalised_weight[rows], first, second)
     return first[:-1], second[:-1]
+
+
+@dataclass(frozen=True)
+class FewRows:
+    """A few rows of X with weights; those of two sets of samples can be added.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, n_features), float64
+        The rows, at most ``ROWS_FOR_MEDIANS``.
+    weight : ndarray of shape (n,), float64
+        Their weights, at least 0.
+    """
+
+    X: NDArray[np.float64]
+    weight: Vector
+
+    @classmethod
+    def of(cls, X: Any, weight: Vector) -> FewRows:
+        """Return rows of X, evenly spaced, with their weights of shape (n_samples,)."""
+        rows = np.unique(np.linspace(0, X.shape[0] - 1, ROWS_FOR_MEDIANS).astype(np.intp))
+        some = X[rows].toarray() if issparse(X) else X[rows]
+        return cls(some.astype(np.float64), weight[rows])
+
+    def __add__(self, other: FewRows) -> FewRows:
+        """Return rows of both together."""
+        X = np.vstack([self.X, other.X])
+        return FewRows.of(X, np.concatenate([self.weight, other.weight]))
+
+    def robust_coordinates(self, fit_intercept: bool) -> Coordinates:
+        """Return coordinates that a few rows far from all others do not determine.
+
+        The shift of a column is the weighted median of its values, the scale is the weighted median
+        of the distances from the shift, or their root mean square if more than half of them are 0.
+        The shift is a value of the column, so that the values of a constant column become exactly
+        0, and the scale is a power of two, so that the division is exact.
+        """
+        weight = self.weight if np.any(self.weight) else np.ones(len(self.weight))
+        shift = np.zeros(self.X.shape[1])
+        if fit_intercept:
+            shift = _weighted_medians(self.X, weight)
+        distance = np.abs(self.X - shift)
+        scale = _weighted_medians(distance, weight)
+        largest = np.max(distance, axis=0, initial=0.0)
+        ratio = distance / np.where(largest > 0, largest, 1.0)
+        mean_square = weight @ np.square(ratio) / np.sum(weight)
+        scale = np.where(scale > 0, scale, largest * np.sqrt(mean_square))
+        usable = np.isfinite(scale) & (scale > np.finfo(np.float64).tiny)
+        exponent = np.round(np.log2(np.where(usable, scale, 1.0)))
+        return Coordinates(shift, np.exp2(exponent), fit_intercept)
+
+
+def _weighted_medians(values: NDArray[np.float64], weight: Vector) -> Vector:
+    """Return the weighted median of each column of the values, one of its values."""
+    order = np.argsort(values, axis=0, kind="stable")
+    below = np.cumsum(weight[order], axis=0)
+    middle = np.argmax(below >= below[-1] / 2, axis=0)
+    columns = np.arange(values.shape[1])
+    return values[order[middle, columns], columns]

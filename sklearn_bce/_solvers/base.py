@@ -149,6 +149,9 @@ class Result:
     has_minimum : bool, default=True
         False if the classes are known to be separated without a penalty, so that F falls without
         end. The fit has then converged if F is within ``tol`` of its infimum.
+    is_certain : bool, default=True
+        False if the reason for stopping is doubtful, because the curvature of F may be too small to
+        be seen in the direction in which F falls.
     """
 
     w: Vector
@@ -158,6 +161,7 @@ class Result:
     n_passes: float
     path_state: Any = None
     has_minimum: bool = True
+    is_certain: bool = True
 
     @property
     def n_iter(self) -> int:

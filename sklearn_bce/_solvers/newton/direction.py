@@ -53,6 +53,12 @@ ONE_THREAD_SIZE = 1000
 # Secant pairs, of a step and the change of the gradient, that L-BFGS keeps. Nocedal and Wright,
 # section 7.2, recommend 3 to 20. python -m benchmarks.tuning LBFGS_PAIRS
 LBFGS_PAIRS = 10
+# Relative rounding error of float64.
+EPSILON = float(np.finfo(np.float64).eps)
+# Multiple of the rounding error of a pivot above which the pivot is trusted: its relative error is
+# then at most a hundredth. The rounding error of a pivot is at most the number of columns times
+# that of an entry. [a choice]
+TRUSTED_PIVOT = 100.0
 # Factor by which the multiple of the diagonal that is added to a singular matrix grows in each
 # attempt: from 4ε to 1 there are at most eight factorisations. [a choice]
 REGULARISATION_GROWTH = 100
@@ -77,6 +83,10 @@ class SearchDirection(NamedTuple):
         point, 0 if d is from stale curvature.
     complete : bool, default=True
         Whether the model was minimised to the wanted accuracy.
+    is_certain : bool, default=True
+        Whether the decrement is known to be that of the curvature. False if a factorisation of the
+        curvature has lost pivots in rounding, or conjugate gradients ended without a bound: the
+        decrement may then be too small.
     """
 
     vector: Vector
@@ -84,6 +94,7 @@ class SearchDirection(NamedTuple):
     z_direction: Any = None
     n_products: float = 0
     complete: bool = True
+    is_certain: bool = True
 
     @property
     def is_stale(self) -> bool:
@@ -230,6 +241,7 @@ class NewtonDirection(Direction):
     def __init__(self, problem: Objective, tol: float) -> None:
         super().__init__(problem, tol)
         self.inverse: LBFGSInverse | None = None
+        self._is_certain = True
         self.penalty_dominates = problem.penalty_dominates()
         self._costs = CostModel.of(problem)
         self._spent, self._expected = 0.0, float(TYPICAL_PRODUCTS)
@@ -242,11 +254,15 @@ class NewtonDirection(Direction):
 
     def set_curvature(self, matrix: NDArray[np.float64]) -> None:
         """Use an approximation of H, shape (size, size), which is overwritten; changes self."""
-        self._set_inverse(regularised_cholesky(matrix))
+        factor = CholeskyFactor(matrix, self.problem.curvature_rounding)
+        self._set_inverse(factor, factor.is_trusted)
 
-    def _set_inverse(self, inverse: Callable[[Vector], Vector]) -> None:
-        """Use the inverse of an approximation of H as trusted curvature; changes self."""
-        self.inverse = LBFGSInverse(inverse)
+    def _set_inverse(self, inverse: Callable[[Vector], Vector], is_certain: bool) -> None:
+        """Use the inverse of an approximation of H as trusted curvature; changes self.
+
+        ``is_certain`` is False if the approximation may have too much curvature in some direction.
+        """
+        self.inverse, self._is_certain = LBFGSInverse(inverse), is_certain
         self._spent, self._expected = 0.0, float(NEAR_PRODUCTS)
         self._trust(True)
 
@@ -267,7 +283,8 @@ class NewtonDirection(Direction):
         if self.inverse is None:
             return None
         vector = -self.inverse(point.gradient)
-        return SearchDirection(vector, float(-point.gradient @ vector))
+        decrement = float(-point.gradient @ vector)
+        return SearchDirection(vector, decrement, is_certain=self._is_certain)
 
     def find(self, point: Evaluation) -> SearchDirection:
         """Return the search direction from a point, for `at` to count; changes self."""
@@ -277,13 +294,14 @@ class NewtonDirection(Direction):
             return self.from_stale_curvature(point)._replace(n_products=np.inf)
         if self.penalty_dominates and self.inverse is None:
             preconditioner = 1 / self.problem.diagonal_preconditioner(point)
-            self._set_inverse(partial(np.multiply, preconditioner))
+            self._set_inverse(partial(np.multiply, preconditioner), is_certain=True)
         if self._is_trusted:
             d = self.from_stale_curvature(point)
             if self._still_trusts(d.decrement):
                 return d
         most = max(1.0, self._costs.products - self._spent)
         d = truncated_newton_cg(self.problem, point, self.tol, self.inverse, most)
+        d = d._replace(is_certain=d.is_certain and self._is_certain)
         self._spent += d.n_products
         self._expected = d.n_products
         return d
@@ -330,50 +348,69 @@ class LBFGSInverse:
         return product
 
 
-def regularised_cholesky(
-    matrix: NDArray[Any], may_be_singular: bool = False
-) -> Callable[[Vector], Vector]:
-    """Return the function v → matrix⁻¹v, by a Cholesky factorisation.
+class CholeskyFactor:
+    """The inverse of a symmetric, positive semidefinite matrix by its Cholesky factorisation.
 
-    The matrix is symmetric, and positive semidefinite up to rounding. If the matrix is singular in
-    floating point, a multiple of its diagonal is added, the smallest one with which the
-    factorisation succeeds. The result then differs only in the directions in which the matrix is
-    zero up to rounding.
+    If the matrix is singular in floating point, a multiple of its diagonal is added, the smallest
+    one with which the factorisation succeeds. The inverse then differs only in the directions in
+    which the matrix is zero up to rounding: there it is too small.
 
     Parameters
     ----------
     matrix : ndarray of shape (size, size), float64, C order
         The matrix; overwritten by its factor.
+    rounding : float, default=ε
+        Relative rounding error of the entries of the matrix.
     may_be_singular : bool, default=False
         Whether to add a multiple of the diagonal in the first attempt already. That saves an
         attempt for singular matrices, and changes the result by rounding for others.
 
-    Returns
-    -------
-    solve : callable (vector) -> vector
-        Takes and returns arrays of shape (size,), float64; the result is a new array. If the matrix
-        has elements that are not finite, the function divides by the diagonal.
+    Attributes
+    ----------
+    is_trusted : bool
+        Whether no multiple of the diagonal was added, and each pivot is above its rounding error by
+        the factor ``TRUSTED_PIVOT`` and more. A pivot, the square of a diagonal entry of the
+        factor, is what is left of a diagonal entry of the matrix after the other columns are
+        eliminated.
     """
-    size = len(matrix)
-    given = matrix.ravel()[:: size + 1].copy()
-    diagonal = np.where(given > 0, given, 1.0)
-    # A matrix is singular if the square of a diagonal entry of its factor is below this fraction of
-    # the diagonal entry of the matrix. The ratio does not depend on the units of the columns.
-    floor = size * np.finfo(np.float64).eps
-    multiple, is_factor = 4 * floor if may_be_singular else 0.0, False
-    while multiple < 1.0:
-        if is_factor:  # LAPACK has overwritten one triangle; restore it from the other
-            matrix = np.tril(matrix, -1)
-            matrix += matrix.T
-        if multiple:
-            matrix.ravel()[:: size + 1] = given + multiple * diagonal
-        with all_blas_threads() if size > ONE_THREAD_SIZE else nullcontext():
-            # The transpose of the symmetric matrix is the same matrix in Fortran order.
-            factor, failed_at = dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
-        if not failed_at and (np.square(factor.diagonal()) > floor * diagonal).all():
-            return lambda vector: dpotrs(factor, vector, lower=1)[0]
-        multiple, is_factor = max(REGULARISATION_GROWTH * multiple, 4 * floor), True
-    return lambda vector: vector / diagonal  # elements of the matrix are not finite
+
+    def __init__(
+        self, matrix: NDArray[Any], rounding: float = EPSILON, may_be_singular: bool = False
+    ) -> None:
+        size = len(matrix)
+        given = matrix.ravel()[:: size + 1]
+        given[given == 0] = 1.0  # the row is 0, and so is the solution there
+        given = given.copy()
+        self._diagonal = np.where(given > 0, given, 1.0)
+        # A matrix is singular if a pivot is below this fraction of the diagonal entry of the
+        # matrix. The ratio does not depend on the units of the columns.
+        floor = size * EPSILON
+        multiple, is_factor = 4 * floor if may_be_singular else 0.0, False
+        self._factor, self.is_trusted = None, False
+        while multiple < 1.0 and self._factor is None:
+            if is_factor:  # LAPACK has overwritten one triangle; restore it from the other
+                matrix = np.tril(matrix, -1)
+                matrix += matrix.T
+            if multiple:
+                matrix.ravel()[:: size + 1] = given + multiple * self._diagonal
+            with all_blas_threads() if size > ONE_THREAD_SIZE else nullcontext():
+                # The transpose of the symmetric matrix is the same matrix in Fortran order.
+                factor, failed_at = dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
+            pivots = np.square(factor.diagonal())
+            if not failed_at and (pivots > floor * self._diagonal).all():
+                self._factor = factor
+                trusted = TRUSTED_PIVOT * size * rounding * self._diagonal
+                self.is_trusted = not multiple and bool((pivots > trusted).all())
+            multiple, is_factor = max(REGULARISATION_GROWTH * multiple, 4 * floor), True
+
+    def __call__(self, vector: Vector) -> Vector:
+        """Return the product of the inverse with a vector of shape (size,), a new array.
+
+        If the matrix has elements that are not finite, the vector is divided by the diagonal.
+        """
+        if self._factor is None:
+            return vector / self._diagonal
+        return dpotrs(self._factor, vector, lower=1)[0]
 
 
 class _ConjugateGradients:
@@ -517,7 +554,10 @@ def truncated_newton_cg(
         is_enough = enough(cg) or cg.n_products >= PRODUCTS_PER_COORDINATE * len(cg.vector)
         cg.update_direction()
     complete = is_enough or cg.n_products < max_products
-    return SearchDirection(cg.vector, 2 * cg.gained, cg.z_direction, cg.n_products, complete)
+    is_certain = enough.is_bound(cg)
+    return SearchDirection(
+        cg.vector, 2 * cg.gained, cg.z_direction, cg.n_products, complete, is_certain
+    )
 
 
 class _ErrorBoundTest:
@@ -539,6 +579,10 @@ class _ErrorBoundTest:
         self._least = min(self._least, cg.curvature_along / cg.previous_energy)
         negligible = max(forcing_term(cg.gained) * cg.gained, NEGLIGIBLE * self._tol)
         return cg.energy / 2 <= self._least * negligible
+
+    def is_bound(self, cg: _ConjugateGradients) -> bool:
+        """Return True: the least curvature found is taken for the least curvature that there is."""
+        return True
 
 
 class _TruncationTest:
@@ -562,6 +606,13 @@ class _TruncationTest:
             return cg.n_products * cg.gain <= forcing_term(cg.gained) * cg.gained
         is_bounded = cg.energy / 2 <= self._least * FINAL_SHARE * cg.gained
         return is_bounded or cg.gain <= NEGLIGIBLE_GAIN * cg.gained
+
+    def is_bound(self, cg: _ConjugateGradients) -> bool:
+        """Return whether the decrease that is missing is at most ``tol``, by a bound.
+
+        In the intercept, which has no penalty, the least eigenvalue is not a bound but an estimate.
+        """
+        return cg.energy / 2 <= self._least * max(self._tol, FINAL_SHARE * cg.gained)
 
 
 def forcing_term(gained: float) -> float:

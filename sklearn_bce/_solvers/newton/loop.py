@@ -60,6 +60,10 @@ class Start(NamedTuple):
     to_user: Callable[[Vector], tuple[Vector, float]] | None = None
     loss_curve: tuple[float, ...] = ()
 
+    def to_user_weights(self, theta: Vector) -> tuple[Vector, float]:
+        """Return the user's weights and intercept of θ."""
+        return (self.to_user or self.problem.coordinates.to_user)(theta)
+
     def at_zero(self) -> Start:
         """Return the same start with θ = 0, without the curvature, which has been overwritten."""
         return self._replace(theta=np.zeros_like(self.theta), matrix=None)
@@ -79,12 +83,15 @@ class NewtonResult:
         F after each step, in nats.
     direction : Direction
         The rule that found the search directions, with its approximation of the curvature.
+    is_certain : bool
+        Whether the decrement at the end is that of the curvature; see `SearchDirection`.
     """
 
     point: Evaluation
     stop_reason: StopReason
     loss_curve: list[float]
     direction: Direction
+    is_certain: bool
 
 
 def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (at most 12)
@@ -98,6 +105,7 @@ def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (a
     while run.n_iter < settings.max_iter:
         settings.monitor.begin()
         d = direction.at(run.point)  # 1. search direction
+        run.is_certain = d.is_certain
         if guard.accept_start(run.may_be_minimum, d):
             return run.finish(StopReason.CONVERGED)
         verdict = stop.predict(d, run.previous_decrement)
@@ -140,6 +148,8 @@ class Run:
         F after each step, in nats.
     previous_decrement : float
         Squared Newton decrement of the last step, in nats; 0 before the first step.
+    is_certain : bool
+        Whether the last decrement is that of the curvature; see `SearchDirection`.
     is_slow : bool
         Whether the decrement of the last step was more than the fraction ``SLOW_DECREMENT_RATIO``
         of that of the step before.
@@ -149,11 +159,11 @@ class Run:
         self, start: Start, direction: Direction, monitor: Monitor, point: Evaluation
     ) -> None:
         self._start, self._direction, self._monitor = start, direction, monitor
-        self._to_user = start.to_user or start.problem.coordinates.to_user
+        self._to_user = start.to_user_weights
         self.point = self.before = point
         self.starts_at_zero = not np.any(self.point.theta)
         self.loss_curve: list[float] = []
-        self.previous_decrement, self.is_slow = 0.0, False
+        self.previous_decrement, self.is_slow, self.is_certain = 0.0, False, True
         # The point before a probe, which is the minimum unless the run goes on from the probe.
         self._awaiting: Evaluation | None = None
         self._before_restart: Evaluation | None = None
@@ -208,7 +218,7 @@ class Run:
         if not self.loss_curve:
             self.loss_curve.append(point.value)
             self.notify_monitor()
-        return NewtonResult(point, reason, self.loss_curve, self._direction)
+        return NewtonResult(point, reason, self.loss_curve, self._direction, self.is_certain)
 
 
 def initial_evaluation(start: Start, direction: Direction) -> Evaluation:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sklearn_bce._kernels import Vector, kernels
 from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation, Objective
 from sklearn_bce._solvers.base import NEGLIGIBLE
-from sklearn_bce._solvers.newton.direction import regularised_cholesky
+from sklearn_bce._solvers.newton.direction import CholeskyFactor
 
 # The model is solved when the decrease that is left is at most a fraction of the decrease so far.
 # The fraction is a root of that decrease in nats, within two limits: the larger the decrease, the
@@ -271,7 +271,7 @@ class _Face(NamedTuple):
             Whether a coordinate changes its sign along the step.
         """
         downhill = -(self.derivative + self.l1 * np.sign(self.v))
-        step = regularised_cholesky(self.matrix.copy(), may_be_singular=True)(downhill)
+        step = CholeskyFactor(self.matrix.copy(), may_be_singular=True)(downhill)
         crossing = (self.l1 > 0) & ((self.v + step) * self.v < 0)
         trials = [np.where(crossing, 0.0, self.v + step)]
         if np.any(crossing):

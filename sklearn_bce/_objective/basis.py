@@ -1,0 +1,150 @@
+"""A basis of the weights in which the curvature of F at one point is the identity.
+
+Columns that nearly depend on each other, such as the two ends of an interval in epoch seconds or
+the powers of a number, make the matrix H nearly singular. H is the square of the samples, and so is
+its condition: what is left of a column after the others are eliminated is lost in H if it is below
+1e-8 of the column, the root of the rounding of float64. The triangular factor R of the weighted
+samples, RᵀR = H, by Householder reflections is not squared. A `Basis` has the coordinates v with
+θ = Bv, in which H is the identity at the point where R was made and the penalty is diagonal; the
+samples ZB in these coordinates are formed once.
+
+References
+----------
+G. H. Golub and C. F. Van Loan, "Matrix Computations", 4th edition, 2013, sections 5.2 (Householder
+reflections), 5.4 (column pivoting) and 8.7 (simultaneous diagonalisation).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import qr, solve_triangular, svd
+
+from sklearn_bce._kernels import Vector
+from sklearn_bce._objective.root import row_matrix
+from sklearn_bce._objective.scaling import Coordinates
+
+# Multiple of size·ε below which a diagonal entry of the factor R, of columns of norm 1, is lost in
+# rounding. Measured on columns that depend on each other exactly, such as a full one-hot encoding
+# with an intercept: at most 1.2 of it. tests/test_basis.py::test_columns_that_depend_are_lost
+LOST_PIVOT = 10.0
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Coordinates v of the weights, in which the curvature at one point is the identity.
+
+    Attributes
+    ----------
+    coordinates : Coordinates
+        Shift and scale of θ.
+    matrix : ndarray of shape (size, rank), float64
+        B: θ = Bv are weights with the coordinates v.
+    inverse : ndarray of shape (rank, size), float64
+        v = inverse·θ.
+    kernel : ndarray of shape (size, size − rank), float64
+        N: outputs do not change with θ along these columns, up to rounding.
+    strengths : ndarray of shape (rank,), float64
+        λ of the penalty ½ Σ λv² in these coordinates.
+    l2 : ndarray of shape (size,), float64
+        λ of the penalty in the coordinates of θ, 0 for the intercept.
+    kept, lost : ndarray of shape (rank,) and (size − rank,), intp
+        Entries of θ whose columns are in the basis, and those that depend on them.
+    unit : ndarray of shape (size,), float64
+        1 divided by the norms of the weighted columns, to which changes of θ are relative.
+    least_pivot : float
+        Least diagonal entry of the factor R of columns of norm 1 that is not lost.
+    """
+
+    coordinates: Coordinates
+    matrix: NDArray[np.float64]
+    inverse: NDArray[np.float64]
+    kernel: NDArray[np.float64]
+    strengths: Vector
+    l2: Vector
+    kept: NDArray[np.intp]
+    lost: NDArray[np.intp]
+    unit: Vector
+    least_pivot: float
+
+    @classmethod
+    def of(cls, coordinates: Coordinates, root: NDArray[np.float64], l2: Vector) -> Basis:
+        """Return the basis of a triangular factor of the curvature.
+
+        Parameters
+        ----------
+        coordinates : Coordinates
+            Coordinates of θ.
+        root : ndarray of shape (n, size), float64
+            R with RᵀR = Zᵀ diag(h) Z, the curvature of the loss.
+        l2 : ndarray of shape (n_features,), float64
+            λ in the coordinates of θ.
+        """
+        size = root.shape[1]
+        l2 = np.append(l2, np.zeros(size - len(l2)))
+        stacked = np.vstack([root, np.diag(np.sqrt(l2))])
+        norm = np.linalg.norm(stacked, axis=0)
+        norm[norm == 0] = 1.0
+        R, order = qr(stacked / norm, mode="r", pivoting=True)
+        pivots = np.abs(np.diagonal(R))
+        kept = pivots > LOST_PIVOT * size * np.finfo(np.float64).eps
+        rank = int(np.argmin(kept)) if not kept.all() else len(kept)
+        R = R[:rank]
+        first, others = R[:, :rank], R[:, rank:]
+        unit = 1 / norm[order]
+        # The right singular vectors of √Λ·R⁻¹ make the penalty diagonal.
+        inverse_root = unit[:rank, None] * solve_triangular(first, np.eye(rank))
+        _, singular, rotation = svd(np.sqrt(l2[order[:rank]])[:, None] * inverse_root)
+        matrix = np.zeros((size, rank))
+        matrix[order[:rank]] = inverse_root @ rotation.T
+        inverse = np.zeros((rank, size))
+        inverse[:, order] = rotation @ R / unit
+        kernel = np.zeros((size, size - rank))
+        kernel[order[rank:]] = np.diag(unit[rank:])
+        kernel[order[:rank]] = -unit[:rank, None] * solve_triangular(first, others)
+        least = float(pivots[rank - 1]) if rank else 1.0
+        return cls(
+            coordinates,
+            matrix,
+            inverse,
+            kernel,
+            np.square(singular),
+            l2,
+            order[:rank],
+            order[rank:],
+            1 / norm,
+            least,
+        )
+
+    @property
+    def rank(self) -> int:
+        """Number of coordinates."""
+        return self.matrix.shape[1]
+
+    def rows(self, X: Any) -> NDArray[np.float64]:
+        """Return ZB, of shape (n_samples, rank), for samples X, an array or a CSR matrix."""
+        rows = np.empty((X.shape[0], self.rank))
+        for block, Z in row_matrix(X, self.coordinates):
+            rows[block] = Z @ self.matrix
+        return rows
+
+    def from_theta(self, theta: Vector) -> Vector:
+        """Return v of the weights θ."""
+        return self.inverse @ theta
+
+    def to_theta(self, v: Vector) -> Vector:
+        """Return the weights θ with the coordinates v.
+
+        Of all weights with the same outputs, the result has the least penalty, or the least norm if
+        a weight has no penalty.
+        """
+        theta = self.matrix @ v
+        if not self.kernel.shape[1]:
+            return theta
+        features = self.l2[: len(self.coordinates.scale)]
+        norm = np.sqrt(self.l2) if (features > 0).all() else np.ones_like(theta)
+        along, *_ = np.linalg.lstsq(norm[:, None] * self.kernel, norm * theta, rcond=None)
+        return theta - self.kernel @ along

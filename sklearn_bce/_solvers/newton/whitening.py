@@ -1,0 +1,234 @@
+"""A start in a basis in which the curvature is the identity, where H has lost pivots in rounding.
+
+Newton's method with the matrix H cannot see a direction in which H is zero up to rounding. Such a
+run may end far from the minimum, and the decrement, which is then that of a matrix that was made
+regular, does not tell. A *whitened* start is the end of that run in the coordinates of a `Basis`:
+in them H is the identity, so that the squared decrement is ‖g‖², and nothing is lost; the run goes
+on from there, or is confirmed. The units of the basis are robust: those of the samples whose class
+is not certain at the start. An outlier, whose class is certain, does not determine them.
+
+What is known about F − min F at a whitened start:
+
+- ‖g‖²/2, with the gradient g in the coordinates of the basis, is half the squared Newton decrement.
+  F − min F is at most κ times as large, κ = 2[(1−x)log(1−x) + x]/x² with x = ‖g‖·max ‖vᵢ‖ < 1
+  over the rows vᵢ of the samples in the basis: this follows from |h′| <= h for the curvature h of
+  the loss (F. Bach, "Self-concordant analysis for logistic regression", Electronic Journal of
+  Statistics 4, 2010, section 2). κ is between 1 and 2, and is taken for 2.
+- Columns that depend on the others up to rounding are left out of the basis. What they could still
+  gain is at most ½ Σ r²/λ, where r is the derivative of F along the change of weights that leaves
+  the outputs as they are, and λ the curvature of the penalty along that change.
+- Without a penalty the columns left out gain nothing if they depend on the others exactly. Whether
+  they do is computed with errors of 1e-32 instead of 1e-16, on a sample of the rows. If they do
+  not, float64 cannot tell where the minimum of F is: the start is not resolved.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_bce._kernels import Vector
+from sklearn_bce._objective.base import Objective
+from sklearn_bce._objective.basis import Basis
+from sklearn_bce._objective.dependence import depend_exactly
+from sklearn_bce._objective.ray import NEGLIGIBLE_LOSS_OUTPUT
+from sklearn_bce._objective.root import curvature_root, row_matrix
+from sklearn_bce._objective.scaling import ROWS_FOR_MEDIANS, Coordinates, FewRows
+from sklearn_bce._solvers.newton.loop import Start
+from sklearn_bce._solvers.newton.stopping import MARGIN
+from sklearn_bce.chain_rule import binary_cross_entropy
+
+# Most elements of the samples in a basis, which are a copy: 2²⁷ float64 take 1 GB. [a choice]
+MAX_BASIS_ELEMENTS = 2**27
+# Radius, in Newton decrements ‖g‖, within which the minimum of F lies if the curvature falls to no
+# less than a half of that at the start. [a choice]
+RADIUS_MARGIN = 2.0
+# Multiple of ε/√tol below which a pivot of the basis does not resolve ``tol``: the gradient in the
+# direction of the pivot has an error of some ε divided by the pivot. [a choice]
+RESOLUTION = 4.0
+# Change of an output, as a fraction of the sum of the absolute values of its terms, up to which the
+# change is rounding: the columns of the kernel are solved to LOST_PIVOT·size·ε. [a choice]
+KERNEL_ROUNDING = 1e-10
+
+
+class Whitened(NamedTuple):
+    """The end of a run in the coordinates of a basis, and what is known about it there.
+
+    Attributes
+    ----------
+    start : Start
+        The end of the run, as the start of another run.
+    is_minimum : bool
+        Whether F is within ``tol`` of its minimum, as far as the basis resolves.
+    is_resolved : bool
+        Whether columns that are left out of the basis can lower F by ``tol`` at most.
+    """
+
+    start: Start
+    is_minimum: bool
+    is_resolved: bool
+
+
+def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Whitened | None:
+    """Return the weights (w, b) in the coordinates of a basis, in a few passes.
+
+    Parameters
+    ----------
+    objective : Objective
+        F in the user's units, with a penalty without an L1 norm.
+    w : ndarray of shape (n_features,), float64
+        Weights.
+    b : float
+        Intercept.
+    tol : float
+        Distance of F from its minimum, in nats, that the basis must resolve.
+
+    Returns
+    -------
+    whitened : Whitened or None
+        None if the samples in a basis would need too much memory, or overflow.
+    """
+    if objective.n_samples * objective.n_features > MAX_BASIS_ELEMENTS:
+        return None
+    fit_intercept = objective.coordinates.fit_intercept
+    (few,) = objective.sum_over_parts(few_rows, np.append(w, b))
+    coordinates = few.robust_coordinates(fit_intercept)
+    problem = objective.in_coordinates(coordinates)
+    theta = coordinates.from_user(w, b)
+    (root,) = problem.sum_over_parts(curvature_root, theta)
+    if not np.isfinite(root.matrix).all():
+        return None
+    basis = Basis.of(
+        coordinates, root.matrix, problem.penalty.curvature_diagonal(problem.n_features)
+    )
+    v, problem = basis.from_theta(theta), objective.in_basis(basis)
+    point = problem.evaluate(v)
+    radius = float(np.linalg.norm(point.gradient))
+    is_minimum = MARGIN * radius**2 / 2 <= tol
+    if is_minimum:
+        (n_beyond,) = problem.sum_over_parts(count_beyond_model, v, RADIUS_MARGIN * radius)
+        is_minimum = not n_beyond
+    start = Start(
+        problem,
+        v,
+        np.eye(basis.rank),
+        diagonal_is_reliable=True,
+        to_user=lambda v: exact_to_user(coordinates, basis.to_theta(v)),
+    )
+    is_resolved = True
+    if is_minimum:
+        is_resolved = RESOLUTION * np.finfo(np.float64).eps <= np.sqrt(tol) * basis.least_pivot
+        is_resolved &= kernel_gains_nothing(objective.in_coordinates(coordinates), basis, v, tol)
+    return Whitened(start, is_minimum, bool(is_resolved))
+
+
+def kernel_gains_nothing(problem: Objective, basis: Basis, v: Vector, tol: float) -> bool:
+    """Return whether changes of the weights along the kernel of a basis lower F by ``tol`` at most.
+
+    If that does not follow from the penalty, which takes one pass, it is tested in another pass
+    whether the columns depend on each other exactly, in all samples but those whose losses add up
+    to less than ``tol``.
+
+    Parameters
+    ----------
+    problem : Objective
+        F in the coordinates of θ.
+    basis : Basis
+        The basis.
+    v : ndarray of shape (rank,), float64
+        Coordinates of the weights.
+    tol : float
+        In nats.
+    """
+    kernel = basis.kernel
+    if not kernel.shape[1]:
+        return True
+    theta = basis.to_theta(v)
+    derivative = kernel.T @ problem.evaluate(theta).gradient
+    curvature = kernel.T @ (basis.l2[:, None] * kernel)
+    gain = derivative @ np.linalg.lstsq(curvature, derivative, rcond=None)[0] / 2
+    is_penalised = np.linalg.matrix_rank(curvature, hermitian=True) == len(curvature)
+    if is_penalised and gain <= tol:
+        return True
+    loss, few = problem.sum_over_parts(rows_of_kernel, theta, kernel, basis.unit)
+    shift = np.append(basis.coordinates.shift, np.zeros(len(theta) - problem.n_features))
+    ones = np.ones((len(few.X), len(theta) - problem.n_features))
+    return loss <= tol and depend_exactly(np.hstack([few.X, ones]), shift, basis.kept, basis.lost)
+
+
+def rows_of_kernel(
+    part: Any, theta: Vector, kernel: NDArray[np.float64], unit: Vector
+) -> list[Any]:
+    """Return the loss of the samples that a kernel changes, and a few rows of the others.
+
+    Parameters
+    ----------
+    part : InMemoryObjective
+        Objective in the coordinates of θ.
+    theta : ndarray of shape (size,), float64
+        θ.
+    kernel : ndarray of shape (size, n), float64
+        Changes of θ along which the outputs of most samples change by rounding only.
+    unit : ndarray of shape (size,), float64
+        `Basis.unit`, to which the rounding of the changes is relative.
+
+    Returns
+    -------
+    loss : float
+        Mean loss of the samples whose outputs change by more than rounding, in nats.
+    few : FewRows
+        Rows of the other samples.
+    """
+    loss, is_kept = 0.0, np.zeros(part.n_samples, dtype=bool)
+    for rows, Z in row_matrix(part.X, part.coordinates):
+        change, terms = np.abs(Z @ kernel), np.abs(Z) @ (np.abs(kernel) + unit[:, None])
+        is_kept[rows] = (change <= KERNEL_ROUNDING * terms).all(axis=1)
+        z, others = Z @ theta, ~is_kept[rows]
+        losses = part.normalised_weight[rows] * binary_cross_entropy(part.y[rows], z)
+        loss += float(np.sum(losses[others]))
+    rows = np.flatnonzero(is_kept)
+    X = part.X[rows[:: max(1, len(rows) // ROWS_FOR_MEDIANS)]]
+    return [loss, FewRows.of(X, np.ones(X.shape[0]))]
+
+
+def count_beyond_model(part: Any, v: Vector, radius: float) -> list[int]:
+    """Return the number of samples whose curvature may change much within a radius of v.
+
+    These are the samples whose output changes by 1 or more somewhere in the ball of the radius
+    around v, unless their loss is negligible in the whole ball.
+
+    Parameters
+    ----------
+    part : InMemoryObjective
+        Objective in the coordinates of a basis.
+    v : ndarray of shape (rank,), float64
+        Coordinates of the weights.
+    radius : float
+        Radius of the ball.
+    """
+    change = radius * np.linalg.norm(part.X, axis=1)
+    z = part.outputs(v)
+    margin = np.where(part.y == 1, z, np.where(part.y == 0, -z, -np.inf))
+    counts = (part.sample_weight > 0) & (change >= 1)
+    return [int(np.count_nonzero(counts & (margin - change < NEGLIGIBLE_LOSS_OUTPUT)))]
+
+
+def few_rows(part: Any, theta: Vector) -> list[FewRows]:
+    """Return a few rows of a part, with their curvature p a(1−a) at the user's weights θ."""
+    z = part.outputs(theta[: part.coordinates.size])
+    return [FewRows.of(part.X, part.curvature_of_outputs(z))]
+
+
+def exact_to_user(coordinates: Coordinates, theta: Vector) -> tuple[Vector, float]:
+    """Return the weights and the intercept (w, b) of θ, b = c − Σ wμ with one rounding.
+
+    The rounding of the weights, times columns far from 0, is then in part made up for by b.
+    """
+    w = theta[: len(coordinates.scale)] / coordinates.scale
+    if not coordinates.fit_intercept or not np.isfinite(theta).all():
+        return coordinates.to_user(theta)
+    shifted = sum(Fraction(m) * Fraction(v) for m, v in zip(coordinates.shift, w, strict=True))
+    return w, float(Fraction(theta[-1]) - shifted)
