@@ -123,7 +123,7 @@ class BCENeuronClassifier(
     classes_ : ndarray of shape (2,)
         The two labels in sorted order. The activation a is the probability of the second label.
     coef_ : ndarray of shape (1, n_features), dtype of X
-        Weights w.
+        Weights w. They are float64 for a float32 X if F would rise above ``tol`` in float32.
     intercept_ : ndarray of shape (1,), dtype of X
         Intercept b.
     n_iter_ : int

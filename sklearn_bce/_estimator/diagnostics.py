@@ -120,7 +120,11 @@ def diagnose(result: Result, objective: BaseObjective, parameters: Parameters) -
             if result.stop_reason is StopReason.PLATEAU:
                 result = replace(result, stop_reason=StopReason.STALLED)
             return Diagnosis(result, separation=separation)
-    if result.converged or parameters.early_stopping:
+    if parameters.early_stopping:
+        return Diagnosis(result)
+    if result.converged and result.loss_by_rounding(np.dtype(np.float64)) > parameters.tol:
+        result = replace(result, stop_reason=StopReason.PRECISION)
+    if result.converged:
         return Diagnosis(result)
     distance = distance_from_minimum(objective, w, b)
     if result.stop_reason is StopReason.PLATEAU:

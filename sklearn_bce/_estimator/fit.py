@@ -25,10 +25,15 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import BaseObjective
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.rows import NotFiniteError
-from sklearn_bce._solvers import SOLVERS, Result, StopReason, solver_name
+from sklearn_bce._solvers import NEGLIGIBLE, SOLVERS, Result, StopReason, solver_name
 
 # Seed of the rows that newton draws if random_state is None: fits are repeatable. [a choice]
 NEWTON_SEED = 0
+
+
+# Rise of F in nats up to which weights are stored in float32, also if ``tol`` is less: standard
+# columns and weights of 1 lose 1e-15. [a choice]
+FLOAT32_LOSS = 1e-9
 
 
 class Task(NamedTuple):
@@ -210,7 +215,9 @@ def run_fit(
             name = type(estimator).__name__
             assert_all_finite(task.given.X, estimator_name=name, input_name="X")
         raise
-    fitted = attributes(result.w, result.b) | result_attributes(solver, result)
+    dtype = stored_dtype(result, task.dtype, task.parameters.tol)
+    fitted = weight_attributes(task.classes, dtype, result.w, result.b)
+    fitted |= result_attributes(solver, result)
     fitted |= monitor.validation_attributes()
     fitted["_total_weight"] = task.objective.total_weight
     fitted["_path_state"] = result.path_state
@@ -221,6 +228,23 @@ def run_fit(
         except KeyboardInterrupt as error:
             interrupt = error
     return interrupt
+
+
+def stored_dtype(result: Result, dtype: np.dtype[Any], tol: float) -> np.dtype[Any]:
+    """Return the dtype of ``coef_``: that of X, or float64 if float32 would lose the minimum.
+
+    Parameters
+    ----------
+    result : Result
+        Result of the fit.
+    dtype : dtype
+        Type of X, float32 or float64.
+    tol : float
+        Tolerance of the fit in nats, of which rounding may take the fraction ``NEGLIGIBLE``.
+    """
+    if result.converged and result.loss_by_rounding(dtype) > max(NEGLIGIBLE * tol, FLOAT32_LOSS):
+        return np.dtype(np.float64)
+    return dtype
 
 
 def run_solver(solver: str, task: Task, monitor: FitMonitor) -> Result:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from sklearn_bce._solvers import gd, newton, sgd
 from sklearn_bce._solvers.base import (
+    NEGLIGIBLE,
     Monitor,
     Plateau,
     Result,
@@ -27,6 +28,7 @@ from sklearn_bce._solvers.sgd import batch_lipschitz_constants
 from sklearn_bce._solvers.step_size import safe_step_size
 
 __all__ = [
+    "NEGLIGIBLE",
     "SOLVERS",
     "Monitor",
     "Plateau",

@@ -82,7 +82,10 @@ def run(start: Start, settings: Settings) -> Result:
         curve + end.loss_curve,
         start.problem.n_passes,
         end.direction.path_state(end.point),
-        is_certain=end.is_certain or end.stop_reason not in DOUBTFUL,
+        is_certain=end.is_certain
+        or end.stop_reason not in DOUBTFUL
+        or end.point.value <= settings.tol,
+        coordinates=start.coordinates,
     )
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Evaluation, Objective
+from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce._solvers.base import Monitor, Settings, StopReason
 from sklearn_bce._solvers.newton.direction import Direction, SearchDirection
 from sklearn_bce._solvers.newton.line_search import LineSearch, Region
@@ -50,6 +51,8 @@ class Start(NamedTuple):
         Converts θ to the user's weights and intercept; None means ``problem.coordinates.to_user``.
     loss_curve : tuple of float, default=()
         F in nats after each iteration that led to the start.
+    columns : Coordinates or None, default=None
+        Shift and scale of the columns of X; None means those of the problem.
     """
 
     problem: Objective
@@ -59,6 +62,12 @@ class Start(NamedTuple):
     is_expected_minimum: bool = False
     to_user: Callable[[Vector], tuple[Vector, float]] | None = None
     loss_curve: tuple[float, ...] = ()
+    columns: Coordinates | None = None
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """Shift and scale of the columns of X."""
+        return self.columns or self.problem.coordinates
 
     def to_user_weights(self, theta: Vector) -> tuple[Vector, float]:
         """Return the user's weights and intercept of θ."""
@@ -102,7 +111,7 @@ def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (a
     stop = StoppingTest(tol)
     run = Run(start, direction, settings.monitor, initial_evaluation(start, direction))
     guard = Safeguards(problem, direction, search, stop, run.starts_at_zero)
-    while run.n_iter < settings.max_iter:
+    while run.n_iter < settings.max_iter and not stop.is_proven(run.point):
         settings.monitor.begin()
         d = direction.at(run.point)  # 1. search direction
         run.is_certain = d.is_certain
@@ -130,7 +139,8 @@ def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (a
             run.restart(initial_evaluation(start.at_zero(), direction))
         elif not new and tol > 0:
             return run.finish(guard.rounding_floor(run.point, d, verdict))
-    return run.finish(StopReason.MAX_ITER)
+    is_proven = stop.is_proven(run.point)
+    return run.finish(StopReason.CONVERGED if is_proven else StopReason.MAX_ITER)
 
 
 class Run:

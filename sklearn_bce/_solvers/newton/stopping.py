@@ -11,6 +11,7 @@ from enum import Enum
 
 import numpy as np
 
+from sklearn_bce._objective.base import Evaluation
 from sklearn_bce._solvers.newton.direction import SearchDirection
 
 # A point is accepted without a step if this multiple of half the squared decrement is at most
@@ -46,6 +47,10 @@ class StoppingTest:
 
     def __init__(self, tol: float) -> None:
         self.tol = tol
+
+    def is_proven(self, point: Evaluation) -> bool:
+        """Return whether F is at most ``tol``: since F is never below 0, no minimum is lower."""
+        return point.value <= self.tol > 0
 
     def is_within_tol(self, d: SearchDirection) -> bool:
         """Return whether F at the point where the direction begins is within ``tol`` of min F."""

@@ -117,6 +117,7 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Whitened | 
         np.eye(basis.rank),
         diagonal_is_reliable=True,
         to_user=lambda v: exact_to_user(coordinates, basis.to_theta(v)),
+        columns=coordinates,
     )
     is_resolved = True
     if is_minimum:
