@@ -57,7 +57,7 @@ class Diagnosis(NamedTuple):
     result : Result
         The result, with the reason for stopping that is true.
     distance : float or None
-        Estimate of F − min F in nats; None if there is none, or nobody is told.
+        F − min F in nats; None if it was not computed.
     separation : ndarray of shape (n_features,) or None
         Direction of the weights along which F falls without end; None if there is none.
     """
@@ -126,9 +126,11 @@ def diagnose(result: Result, objective: BaseObjective, parameters: Parameters) -
         result = replace(result, stop_reason=StopReason.PRECISION)
     if result.converged:
         return Diagnosis(result)
+    before = objective.n_passes
     distance = distance_from_minimum(objective, w, b)
+    result = replace(result, n_passes=result.n_passes + objective.n_passes - before)
     if result.stop_reason is StopReason.PLATEAU:
-        is_minimum = distance is not None and distance <= parameters.tol
+        is_minimum = distance <= parameters.tol
         reason = StopReason.CONVERGED if is_minimum else StopReason.STALLED
         result = replace(result, stop_reason=reason)
     return Diagnosis(result, distance)
