@@ -321,7 +321,7 @@ class InMemoryObjective(BaseObjective):
             return None
         rows = np.unique(random_state.randint(self.n_samples, size=ROWS_FOR_UNITS))
         problem = self.of_rows(rows, np.ones(len(rows))).standardised()
-        return problem.coordinates if problem.penalty_dominates() else None
+        return problem.coordinates.for_other_rows() if problem.penalty_dominates() else None
 
     def null_model_is_plausible(self) -> bool:
         """Return whether all weights may be 0 at the minimum of F on a larger set of samples.

@@ -10,7 +10,7 @@ there is no c to hold Σ wᵢμᵢ.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,10 @@ class Coordinates:
     def of_user(cls, n_features: int, fit_intercept: bool) -> Coordinates:
         """Return the user's coordinates, μ = 0 and σ = 1."""
         return cls(np.zeros(n_features), np.ones(n_features), fit_intercept)
+
+    def for_other_rows(self) -> Coordinates:
+        """Return the same for other rows, in which no column is known to be constant."""
+        return replace(self, is_constant=None)
 
     @property
     def are_of_user(self) -> bool:

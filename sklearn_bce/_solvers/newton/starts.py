@@ -110,7 +110,9 @@ def from_subsample(objective: Objective, w: Vector, b: float, settings: Settings
     sample = sample.standardised()  # near the standard coordinates of all rows, and good enough
     if sample.null_model_is_plausible():
         return None
-    return solve_subsample(objective.in_coordinates(sample.coordinates), sample, settings)
+    return solve_subsample(
+        objective.in_coordinates(sample.coordinates.for_other_rows()), sample, settings
+    )
 
 
 def from_given(objective: Objective, w: Vector, b: float, settings: Settings) -> Start:
