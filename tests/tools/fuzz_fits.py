@@ -16,6 +16,10 @@ untold      within ``tol`` of an infimum that is no minimum, without a warning o
 warned      not within ``tol`` or without a minimum, and a ConvergenceWarning or ValueError says so
 wrong       a warning of no minimum although there is one, or an exception of another kind
 silent      not within ``tol`` and not a word; not finite; or a RuntimeWarning of NumPy
+stalled     gd or sgd, not within ``tol`` and not a word, where the documented test has held (no
+            pass has gained more than ``tol``), and more than a hundredth of what zero weights leave
+            to gain has been gained
+rounding    not within ``tol`` and not a word, where float64 arithmetic does not resolve the minimum
 undecided   the referee is not sure, or only rounding of the weights keeps the fit from ``tol``
 skipped     the fit or the referee would take, or took, too long
 ==========  ========================================================================================
@@ -29,6 +33,7 @@ end badly or that are drawn from many blocks, and writes ``hard_fits.jsonl``, wh
 """
 
 import argparse
+import hashlib
 import json
 import signal
 import sys
@@ -37,6 +42,7 @@ import warnings
 from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,7 +65,21 @@ CODES = [-1, 999, 9999, 1e6, 1e9, 2.0**31 - 1, 1e12, 253402300799.0, 2.0**63, 1e
 FIT_SECONDS, REFEREE_SECONDS = 20, 10
 # Largest n_samples · n_features² for which the referee is asked.
 REFEREE_SIZE = 3e8
-ENDS = ["right", "cautious", "untold", "warned", "undecided", "skipped", "wrong", "silent"]
+ENDS = [
+    "right",
+    "cautious",
+    "untold",
+    "warned",
+    "stalled",
+    "rounding",
+    "undecided",
+    "skipped",
+    "wrong",
+    "silent",
+]
+# F at zero weights and intercept, where gd and sgd start, and the part of what there is to gain
+# below which they have learnt nothing.
+AT_ZERO, NOTHING_LEARNT = np.log(2), 0.01
 
 
 def one_of(rng, values):
@@ -441,7 +461,7 @@ def parts_of(case):
     as_stored = sp.csr_array if "csr" in case.storage else np.asarray
 
     def chunks():
-        for start, end in zip(cuts, cuts[1:], strict=False):
+        for start, end in pairwise(cuts):
             weight = () if case.weight is None else (case.weight[start:end],)
             yield as_stored(case.X[start:end]), case.y[start:end], *weight
 
@@ -515,7 +535,7 @@ def judge(case, fitted, minimum, tol=1e-6):
     fitted : Fitted
         The fit.
     minimum : Minimum
-        The referee's.
+        The referee's. Its point may be None; it is then found anew where it is needed.
     tol : float
         Distance from the infimum that is permitted.
     """
@@ -542,7 +562,13 @@ def judge(case, fitted, minimum, tol=1e-6):
         return Verdict("warned", "no minimum" if no_minimum else "not converged", gap)
     if minimum.separated is None and (no_minimum or not far):
         return Verdict("undecided", "the referee does not know whether there is a minimum", gap)
+    if gap < -1e-7 - error:
+        return Verdict("undecided", "the referee is above the fit", gap)
     if far:
+        if case.kind in {"gd", "sgd"}:
+            if AT_ZERO - at < NOTHING_LEARNT * (AT_ZERO - minimum.value):
+                return Verdict("silent", "nothing learnt, or F has risen", gap)
+            return Verdict("stalled", "", gap)
         return far_and_silent(case, problem, minimum, at - error - tol, gap)
     if gap > tol - minimum.uncertainty - error and not (gap <= tol and error < 0.1 * tol):
         return Verdict("undecided", "close to tol", gap)
@@ -557,14 +583,22 @@ def judge(case, fitted, minimum, tol=1e-6):
 
 def far_and_silent(case, problem, minimum, must_be_below, gap):
     """Return "silent" if a point of the dtype of the weights is lower than a number."""
+    if not minimum.resolved and minimum.resolved_value < must_be_below:
+        return Verdict("silent", "a lower point is known, which float64 resolves", gap)
+    if not minimum.resolved:
+        return Verdict("rounding", "float64 does not resolve the minimum", gap)
     if minimum.separated:
         return Verdict("silent", "separated, and far from the infimum", gap)
+    if minimum.w is None:
+        minimum = referee(problem, None, REFEREE_SECONDS)
     point = representable(problem, minimum.w, minimum.b, case.X.dtype.type)
     if point is None:
         return Verdict("undecided", "the minimum is out of the range of the dtype", gap)
     least, error = value(problem, *point)
     if least + error < must_be_below:
-        return Verdict("silent", "a lower point is known", gap)
+        plain = value(problem, minimum.w.astype(case.X.dtype), case.X.dtype.type(minimum.b))[0]
+        lost = "; weights rounded one by one are as far" if plain > must_be_below else ""
+        return Verdict("silent", f"a lower point is known{lost}", gap)
     return Verdict("undecided", "weights of this dtype may not come closer", gap)
 
 
@@ -634,15 +668,40 @@ def record_of_hardest(outcome):
         "value": minimum.value,
         "uncertainty": minimum.uncertainty,
         "separated": separated,
-        "w": [float(each).hex() for each in minimum.w],
-        "b": float(minimum.b).hex(),
+        "resolved": bool(minimum.resolved),
+        "resolved_value": minimum.resolved_value,
+        "digest": digest(outcome.case),
         "case": str(outcome.case),
     }
 
 
+def digest(case):
+    """Return a checksum of the data, which another version of NumPy might draw differently."""
+    given = [case.X, case.y, np.ones(0) if case.weight is None else case.weight]
+    return hashlib.sha1(
+        b"".join(np.ascontiguousarray(each).tobytes() for each in given)
+    ).hexdigest()
+
+
+def known_minimum(record, case):
+    """Return the `Minimum` of a line of the file; that of the referee if the data are others."""
+    if digest(case) != record["digest"]:
+        return referee(problem_for(case), None, REFEREE_SECONDS)
+    known = {each: record[each] for each in Minimum._fields if each in record}
+    return Minimum(w=None, b=None, **known)
+
+
 def hardness(outcome):
     """Return a number by which cases of a kind are sorted, the hardest first."""
-    order = {"silent": 5, "wrong": 5, "untold": 3, "warned": 2, "cautious": 2, "right": 1}
+    order = {
+        "silent": 5,
+        "wrong": 5,
+        "untold": 3,
+        "stalled": 2,
+        "warned": 2,
+        "cautious": 2,
+        "right": 1,
+    }
     blocks = set(outcome.case.blocks)
     easy = {"plain", "constant", "counts", "many", "two_by_two", "rare"}
     return order.get(outcome.verdict.end, 0), len(blocks - easy) + (outcome.verdict.gap > 1e-8)
@@ -654,10 +713,8 @@ def write_hardest(n_cases, start, n_seeds):
     for seed in range(start, start + n_seeds):
         outcome = outcome_of(seed)
         small = outcome.fitted is not None and outcome.fitted.seconds < 0.15
-        if small and outcome.case.X.size < 20_000 and outcome.verdict.end in set(ENDS) - {
-            "undecided",
-            "skipped",
-        }:
+        decided = outcome.verdict.end not in {"undecided", "skipped", "rounding"}
+        if small and decided and outcome.case.X.size < 20_000:
             found[outcome.case.kind].append(outcome)
     lines = []
     for kind, share in KINDS.items():
@@ -678,7 +735,7 @@ def report(records):
         row = [sum(k for (a, b), k in table.items() if b == e and kind in (a, "all")) for e in ENDS]
         if sum(row):
             print(f"{kind:12s}" + "".join(f"{number:10d}" for number in row))
-    for end in ("wrong", "silent"):
+    for end in ("rounding", "wrong", "silent"):
         found = [each for each in records if each["end"] == end]
         found.sort(key=lambda each: -np.nan_to_num(each["gap"]))
         print(f"\n{len(found)} {end}, the largest gaps first")

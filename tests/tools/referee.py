@@ -31,6 +31,8 @@ EXTENDED_SIZE = 2e6
 # Estimated distance from the minimum, in nats, at which Newton's method stops.
 EXACT = 1e-14
 MAX_ITER = 200
+# Ratio of pivots below which float64 does not resolve a direction, for F to 1e-7. [a choice]
+LOST_IN_FLOAT64 = 1e-11
 # |z| from which on the loss of a sample on its right side, e^-400, cannot matter, whatever its
 # features are in units of the others.
 SETTLED = 400
@@ -61,6 +63,13 @@ class Minimum(NamedTuple):
         Estimate of what is left between ``value`` and the infimum.
     separated : bool or None
         Whether F has no minimum; None if this is not known.
+    resolved : bool
+        Whether float64 arithmetic can tell. If False, rounding of the products wⱼ(xⱼ − cⱼ), where
+        c are medians, changes F at the minimum by a tenth of 1e-6 or more, or changes the margins
+        by which the classes are separated by a tenth. This is so where columns are collinear but
+        for their own rounding, as temperatures in Celsius and in Fahrenheit are.
+    resolved_value : float
+        If ``resolved`` is False, F at a point that float64 does resolve, infinity if none is known.
     """
 
     w: np.ndarray
@@ -68,6 +77,8 @@ class Minimum(NamedTuple):
     value: float
     uncertainty: float
     separated: bool | None
+    resolved: bool = True
+    resolved_value: float = np.inf
 
 
 def problem_of(X, y, weight, C, l1_ratio, fit_intercept):
@@ -128,7 +139,7 @@ def value(problem, w, b):
 # ----- factorisation ------------------------------------------------------------------------------
 
 
-def pivoted_qr(A, rhs):
+def pivoted_qr(A, rhs, lost=0.0):
     """Return R, the first entries of Qᵀ rhs, the order of the columns, and the rank.
 
     Parameters
@@ -137,6 +148,8 @@ def pivoted_qr(A, rhs):
         Matrix, whose columns should have similar norms.
     rhs : ndarray of shape (m, k)
         Right-hand sides.
+    lost : float
+        Ratio to the first pivot below which a pivot is taken for 0; rounding is in any case.
 
     Notes
     -----
@@ -146,7 +159,7 @@ def pivoted_qr(A, rhs):
     m, d = A.shape
     columns, rhs = A.T.copy(), rhs.T.copy()
     order, rank = np.arange(d), 0
-    eps = np.finfo(A.dtype).eps
+    lost = max(lost, 4 * np.finfo(A.dtype).eps * np.sqrt(EXTENDED(d)))
     for k in range(min(m, d)):
         rest = columns[k:, k:]
         norms = np.sqrt(np.einsum("ij,ij->i", rest, rest))
@@ -155,7 +168,7 @@ def pivoted_qr(A, rhs):
         norm = norms[pivot - k]
         if k == 0:
             largest = norm
-        if not norm > 4 * eps * np.sqrt(EXTENDED(d)) * largest:
+        if not norm > lost * largest:
             break
         v = columns[k, k:].copy()
         v[0] += norm if v[0] >= 0 else -norm
@@ -246,7 +259,7 @@ class Direction(NamedTuple):
     dz: np.ndarray
 
 
-def newton_direction(Z, y, s, penalty, theta, z, active, near):
+def newton_direction(Z, y, s, penalty, theta, z, active, near, lost=0.0):
     """Return the Newton step of the active coordinates, whose signs are those of theta.
 
     Far from the minimum the curvature of a sample on its wrong side is at least |r|/(2(2+|z|)):
@@ -264,7 +277,7 @@ def newton_direction(Z, y, s, penalty, theta, z, active, near):
     rhs = np.concatenate([rhs, -l2 * theta[active]])
     norms = np.sqrt(np.einsum("ij,ij->j", A, A))
     norms[norms == 0] = 1
-    R, u, order, rank = pivoted_qr(A / norms, rhs[:, None])
+    R, u, order, rank = pivoted_qr(A / norms, rhs[:, None], lost)
     R, u = R[:, :rank], u[:, 0]
     push = penalty.l1[active] * np.sign(theta[active]) / norms
     if push.any():
@@ -353,7 +366,7 @@ def entering_for_certain(y, s, penalty, theta, z, active, Z):
     return None
 
 
-def minimise(problem, coordinates, theta=None, stop=np.inf):
+def minimise(problem, coordinates, theta=None, stop=np.inf, lost=0.0):
     """Minimise F by Newton's method.
 
     Parameters
@@ -366,6 +379,8 @@ def minimise(problem, coordinates, theta=None, stop=np.inf):
         Start; None starts at w = 0.
     stop : float
         Value of `time.monotonic` at which to stop.
+    lost : float
+        See `pivoted_qr`: no step is made in coordinates that are collinear to this level.
 
     Returns
     -------
@@ -396,7 +411,7 @@ def minimise(problem, coordinates, theta=None, stop=np.inf):
     for _ in range(MAX_ITER if not problem.l1 else 20 * MAX_ITER):
         # 1. The step of the active coordinates.
         z = Z @ theta
-        direction = newton_direction(Z, y, s, penalty, theta, z, active, near)
+        direction = newton_direction(Z, y, s, penalty, theta, z, active, near, lost)
         exists = near and bool(np.all(np.abs(direction.dz) < 0.5) and np.all(np.abs(z) < 40))
         settled = np.where((z > 0) == (y > 0.5), (np.abs(z) - SETTLED) / 2, 0)
         settled = np.where((y == 0) | (y == 1), settled, 0)
@@ -430,7 +445,11 @@ def minimise(problem, coordinates, theta=None, stop=np.inf):
         # 5. Is this the end of what rounding permits?
         near = direction.decrease < 0.05 or (near and direction.decrease < 1)
         now = s @ losses(Z @ theta, y) + penalty.value(theta)
-        idle = idle + 1 if small and not now < best - max(1e-17, 1e-3 * uncertainty * (not problem.l1)) else 0
+        idle = (
+            idle + 1
+            if small and not now < best - max(1e-17, 1e-3 * uncertainty * (not problem.l1))
+            else 0
+        )
         best = min(now, best)
         if idle >= (6 if not problem.l1 else 10 + 2 * p):
             break
@@ -460,10 +479,10 @@ def orthonormal(Z):
 
 
 def separation(problem, coordinates, limit=20.0):
-    """Return which samples a direction separates, as a mask; None if this is not known.
+    """Return which samples a direction separates, as a mask, and if float64 resolves it.
 
-    A direction separates samples if it lowers the loss of none of the others and raises none:
-    d·z ≥ 0 where y is 1, ≤ 0 where y is 0, = 0 where y is neither. The program maximises the
+    The mask is None if this is not known. A direction separates samples if it lowers their losses
+    and leaves all others as they are: d·z ≥ 0 where y is 1, ≤ 0 where y is 0, = 0 where y is neither. The program maximises the
     number of samples with d·z ≠ 0. Its direction is confirmed: projected onto the directions that
     leave all other samples alone, it must still separate.
     """
@@ -471,14 +490,14 @@ def separation(problem, coordinates, limit=20.0):
     largest = np.max(np.abs(Z), axis=1)
     Q = orthonormal(Z / np.where(largest > 0, largest, 1)[:, None])
     if Q.shape[1] == len(Q) and np.isin(y, (0, 1)).all():
-        return np.ones(len(y), bool)
+        return np.ones(len(y), bool), is_resolved(Z, np.where(y > 0, 1, -1))
     rows = np.max(np.abs(Q), axis=1)
     Q = Q / np.where(rows > 0, rows, 1)[:, None]
     hard = (y == 0) | (y == 1)
     sides = Q * np.where(y > 0, 1.0, -1.0)[:, None]
     n_hard, d = int(hard.sum()), Q.shape[1]
     if not n_hard:
-        return np.zeros(len(y), bool)
+        return np.zeros(len(y), bool), True
     program = linprog(
         np.append(np.zeros(d), -np.ones(n_hard)),
         A_ub=np.concatenate([-sides[hard], np.eye(n_hard)], axis=1),
@@ -490,11 +509,11 @@ def separation(problem, coordinates, limit=20.0):
         options={"time_limit": limit},
     )
     if program.status != 0:
-        return None
+        return None, True
     separated = np.zeros(len(y), bool)
     separated[hard] = program.x[d:] > 0.5
     if not separated.any():
-        return separated
+        return separated, True
     others = Q[~separated]
     direction = program.x[:d]
     if len(others):
@@ -504,14 +523,51 @@ def separation(problem, coordinates, limit=20.0):
         direction = free.T @ (free @ direction)
     margin = sides[separated] @ direction
     length = np.abs(sides[separated]) @ np.abs(direction)
-    return separated if np.all(margin > 1e-9 * length) else None
+    if not np.all(margin > 1e-9 * length):
+        return None, True
+    change = (Q @ direction) * np.where(rows > 0, rows, 1) * largest
+    return separated, is_resolved(Z[separated], change[separated], Z, change)
+
+
+def is_resolved(Z, change, every_Z=None, every_change=None):
+    """Return whether rounding of products leaves a change of z its sign.
+
+    The direction that makes the change is that of all samples, if they are given.
+    """
+    every_Z, every_change = (Z, change) if every_Z is None else (every_Z, every_change)
+    largest = np.max(np.abs(every_Z), axis=1)
+    largest = np.where(largest > 0, largest, 1)
+    rows = every_Z / largest[:, None]
+    norms = np.sqrt(np.einsum("ij,ij->j", rows, rows))
+    norms = np.where(norms > 0, norms, 1)
+    R, u, order, rank = pivoted_qr(rows / norms, (every_change / largest)[:, None])
+    step = np.zeros(Z.shape[1], Z.dtype)
+    step[order[:rank]] = solve_upper(R[:, :rank], u[:, 0])
+    noise = rounding_of(Z, step / norms)
+    return bool(np.all(10 * noise < np.abs(change)))
+
+
+def rounding_of(Z, theta):
+    """Return a typical error of Z θ in float64, from rounding of each product."""
+    return np.finfo(np.float64).eps * np.sqrt((Z**2) @ theta**2)
 
 
 # ----- the referee --------------------------------------------------------------------------------
 
 
 def referee(problem, hint=None, seconds=10.0):
-    """Return the `Minimum` of F.
+    """Return the `Minimum` of F; see `unchecked_referee`."""
+    found = unchecked_referee(problem, hint, seconds)
+    if found.resolved:
+        return found
+    coordinates, stop = coordinates_of(problem.X, problem.fit_intercept), time.monotonic() + seconds
+    theta, least, _, _ = minimise(problem, coordinates, stop=stop, lost=LOST_IN_FLOAT64)
+    told = is_told_apart(problem, coordinates.Z, theta)
+    return found._replace(resolved_value=least if told else np.inf)
+
+
+def unchecked_referee(problem, hint, seconds):
+    """Return the `Minimum` of F, without ``resolved_value``.
 
     Parameters
     ----------
@@ -529,18 +585,19 @@ def referee(problem, hint=None, seconds=10.0):
     penalised = problem.l2 > 0 or problem.l1 > 0
     separated = False if exists or penalised else None
     if separated is None and coordinates.Z.size <= 200_000:
-        mask = separation(problem, coordinates)
+        mask, resolved = separation(problem, coordinates)
         separated = None if mask is None else bool(mask.any())
         if separated is False and uncertainty > 1e-6:
             separated = None
         if separated:
             rest = rest_of(problem, ~mask)
             if not (~mask).any():
-                return Minimum(*coordinates.to_user(theta), 0.0, 0.0, True)
+                return Minimum(*coordinates.to_user(theta), 0.0, 0.0, True, resolved)
             theta, least, uncertainty, exists = minimise(
                 rest, coordinates._replace(Z=coordinates.Z[~mask]), stop=stop
             )
-            return Minimum(*coordinates.to_user(theta), least, uncertainty, True)
+            resolved &= is_told_apart(rest, coordinates.Z[~mask], theta)
+            return Minimum(*coordinates.to_user(theta), least, uncertainty, True, resolved)
     if hint is not None:
         start = coordinates.from_user(*hint)
         if np.isfinite(start).all() and value(problem, *hint)[0] < least - 1e-10:
@@ -550,7 +607,14 @@ def referee(problem, hint=None, seconds=10.0):
                 separated = False if exists or penalised else separated
     if separated is None:
         uncertainty = max(uncertainty, 1e-3)
-    return Minimum(*coordinates.to_user(theta), least, uncertainty, separated)
+    resolved = is_told_apart(problem, coordinates.Z, theta)
+    return Minimum(*coordinates.to_user(theta), least, uncertainty, separated, resolved)
+
+
+def is_told_apart(problem, Z, theta):
+    """Return whether rounding of products in float64 changes F at θ by less than 1e-7."""
+    curvature = curvature_of(Z @ theta)
+    return bool(problem.s @ (curvature * rounding_of(Z, theta) ** 2) / 2 < 1e-7)
 
 
 def rest_of(problem, kept):
@@ -592,10 +656,12 @@ def representable(problem, w, b, dtype):
     to_theta[np.arange(p), np.arange(p)] = coordinates.scale
     if problem.fit_intercept:
         to_theta[-1, :p], to_theta[-1, -1] = coordinates.center, 1
-    A = np.concatenate([
-        (root[:, None] * coordinates.Z) @ to_theta,
-        np.diag(np.append(np.sqrt(np.repeat(EXTENDED(problem.l2), p)), np.zeros(d - p))),
-    ])
+    A = np.concatenate(
+        [
+            (root[:, None] * coordinates.Z) @ to_theta,
+            np.diag(np.append(np.sqrt(np.repeat(EXTENDED(problem.l2), p)), np.zeros(d - p))),
+        ]
+    )
     point = np.append(w, [b] * (d - p)).astype(EXTENDED)
     free = np.flatnonzero(point != 0)
     spacing = np.abs(np.spacing(point[free].astype(dtype))).astype(EXTENDED)
