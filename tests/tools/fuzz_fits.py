@@ -27,9 +27,10 @@ skipped     the fit or the referee would take, or took, too long
 A fit is called silent or wrong only with a proof: a point in the dtype of ``coef_`` with an F that
 is lower by more than ``tol``, or a separating direction from a linear program.
 
-``--write-hardest N`` runs seeds until each kind of fit has its share of N cases, prefers those that
-end badly or that are drawn from many blocks, and writes ``hard_fits.jsonl``, which
-``tests/test_hard_fits.py`` reads: a line has the seed, the kind, and what the referee has found.
+``--write-hardest N`` runs the seeds, and those of ``hard_fits.jsonl``, and writes that file anew:
+the N hardest cases that are small and decided, of each kind a share. Hard is what has ended badly,
+now or when its line was written, and then what has many blocks. ``tests/test_hard_fits.py`` reads
+the file: a line has the seed, the kind, and what the referee has found.
 """
 
 import argparse
@@ -39,9 +40,8 @@ import signal
 import sys
 import time
 import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -658,19 +658,23 @@ def outcome_of(seed, kind=None):
 # ----- the hardest cases --------------------------------------------------------------------------
 
 
-def record_of_hardest(outcome):
-    """Return a line of the file of the hardest cases: what the referee has found."""
-    minimum = outcome.minimum
-    separated = None if minimum.separated is None else bool(minimum.separated)
+def hard_record(outcome):
+    """Return a line of the file of the hardest cases; None if the case is large or undecided."""
+    minimum, end = outcome.minimum, outcome.verdict.end
+    if minimum is None or end in {"undecided", "rounding"}:
+        return None
+    if outcome.fitted.seconds > 0.2 or outcome.case.X.size > 20_000:
+        return None
     return {
         "seed": outcome.seed,
         "kind": outcome.case.kind,
         "value": minimum.value,
         "uncertainty": minimum.uncertainty,
-        "separated": separated,
+        "separated": None if minimum.separated is None else bool(minimum.separated),
         "resolved": bool(minimum.resolved),
         "resolved_value": minimum.resolved_value,
         "digest": digest(outcome.case),
+        "hardness": hardness(outcome),
         "case": str(outcome.case),
     }
 
@@ -692,34 +696,32 @@ def known_minimum(record, case):
 
 
 def hardness(outcome):
-    """Return a number by which cases of a kind are sorted, the hardest first."""
-    order = {
-        "silent": 5,
-        "wrong": 5,
-        "untold": 3,
-        "stalled": 2,
-        "warned": 2,
-        "cautious": 2,
-        "right": 1,
-    }
-    blocks = set(outcome.case.blocks)
+    """Return the numbers by which cases of a kind are sorted, the hardest last."""
+    order = {"silent": 5, "wrong": 5, "untold": 3, "stalled": 2, "warned": 2, "cautious": 2}
     easy = {"plain", "constant", "counts", "many", "two_by_two", "rare"}
-    return order.get(outcome.verdict.end, 0), len(blocks - easy) + (outcome.verdict.gap > 1e-8)
+    n_hard = len(set(outcome.case.blocks) - easy)
+    return [order.get(outcome.verdict.end, 1), n_hard + bool(outcome.verdict.gap > 1e-8)]
 
 
-def write_hardest(n_cases, start, n_seeds):
-    """Write the file of the hardest cases that are small and decided; see the head of the file."""
-    found = defaultdict(list)
-    for seed in range(start, start + n_seeds):
-        outcome = outcome_of(seed)
-        small = outcome.fitted is not None and outcome.fitted.seconds < 0.15
-        decided = outcome.verdict.end not in {"undecided", "skipped", "rounding"}
-        if small and decided and outcome.case.X.size < 20_000:
-            found[outcome.case.kind].append(outcome)
+def old_records():
+    lines = HARDEST.read_text("utf-8").splitlines() if HARDEST.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def write_hardest(n_cases, candidates):
+    """Write the file of the hardest cases, a share of n_cases of each kind."""
+    found = {(each["kind"], each["seed"]): each for each in candidates}
+    for old in old_records():
+        new = found.get((old["kind"], old["seed"]))
+        if new is not None and new["digest"] == old["digest"]:
+            new["hardness"] = max(new["hardness"], old["hardness"])
     lines = []
     for kind, share in KINDS.items():
-        hardest = sorted(found[kind], key=hardness, reverse=True)[: round(share * n_cases)]
-        lines += [record_of_hardest(each) for each in sorted(hardest, key=lambda each: each.seed)]
+        ordered = sorted(
+            (each for each in found.values() if each["kind"] == kind),
+            key=lambda each: (each["hardness"], -each["seed"]),
+        )
+        lines += sorted(ordered[-round(share * n_cases) :], key=lambda each: each["seed"])
     HARDEST.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
     print(f"{len(lines)} cases in {HARDEST}")
 
@@ -757,8 +759,10 @@ def details(outcome):
         print("referee:", outcome.minimum)
 
 
-def record_of(seed, kind):
-    return outcome_of(seed, kind).record()
+def records_of(case):
+    """Run a pair of seed and kind; return a line of results, and one of the hardest cases."""
+    outcome = outcome_of(*case)
+    return outcome.record(), hard_record(outcome)
 
 
 def main():
@@ -774,19 +778,22 @@ def main():
     if options.seed_only is not None:
         details(outcome_of(options.seed_only, options.kind))
         return 0
-    if options.write_hardest is not None:
-        write_hardest(options.write_hardest, options.start, options.count)
-        return 0
-    seeds = range(options.start, options.start + options.count)
-    run = partial(record_of, kind=options.kind)
-    records = []
+    cases = [(seed, options.kind) for seed in range(options.start, options.start + options.count)]
+    if options.write_hardest:
+        cases += [(each["seed"], each["kind"]) for each in old_records()]
+    records, candidates = [], []
     with ProcessPoolExecutor(options.jobs) as pool:
-        for record in pool.map(run, seeds) if options.jobs > 1 else map(run, seeds):
+        runs = pool.map(records_of, cases) if options.jobs > 1 else map(records_of, cases)
+        for record, candidate in runs:
             records.append(record)
+            if candidate is not None:
+                candidates.append(candidate)
             if options.out:
                 with options.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(record) + "\n")
-    report(records)
+    report(records[: options.count])
+    if options.write_hardest:
+        write_hardest(options.write_hardest, candidates)
     return int(any(each["end"] in {"silent", "wrong"} for each in records))
 
 
