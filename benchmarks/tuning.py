@@ -43,6 +43,7 @@ from sklearn_bce import BCENeuronClassifier, fit_from_chunks, l1_min_c
 
 ROOT = Path(__file__).parents[1]
 REPEATS = 5  # fits with each value, in turns; the median time counts
+CONTINUATION = "_solvers.newton.continuation"
 COST = "_solvers.newton.cost"
 DIRECTION = "_solvers.newton.direction"
 IN_MEMORY = "_objective.in_memory"
@@ -94,6 +95,14 @@ UNPENALISED = [
 ]
 NEAR_COPIES = generated("near copies", with_near_copies, 2_000, 200)
 DENSE_L1 = of_suite(sparse([*CORRELATED, *of_suite(FULL, "digits"), NEAR_COPIES]), "L1 0.01")
+WIDE_L1 = [
+    replace(problem, inverse_strength=multiple, l1_ratio=1.0)
+    for multiple in (1e3, 1e5)
+    for problem in (
+        generated(f"wide, L1 {1 / multiple:g}", gaussian, 300, 2_000),
+        generated(f"wide, correlated, L1 {1 / multiple:g}", correlated, 200, 1_000, condition=100),
+    )
+]
 PATHS = of_suite(L1, "text 2 000×40 000, L1 0.1", "breast cancer, scaled, L1 0.1")
 OUTLIERS = [generated(f"an outlier at {at:g}", with_outlier, 200, at) for at in (1e2, 1e4, 1e7)]
 SIZES = [generated(f"{n} rows", gaussian, n, 20) for n in (5_000, 20_000, 80_000, 320_000)]
@@ -235,6 +244,13 @@ CONSTANTS: list[Measured | Tried] = [
     Tried(PROXIMAL, "MIN_COLUMNS", (10, 100, 1000), DENSE_L1),
     Tried(PROXIMAL, "MIN_SPARSE_COLUMNS", (100, 1000, 10_000), SPARSE_L1),
     Tried(PROXIMAL, "COLUMNS_PER_WEIGHT", (2, 4, 16), SPARSE_L1),
+    Tried(PROXIMAL, "MIN_WIDE_COLUMNS", (5, 25, 100), WIDE_L1),
+    Tried(PROXIMAL, "WIDE_SHARE_OF_FEATURES", (0.0125, 0.025, 0.1), WIDE_L1),
+    Tried(PROXIMAL, "WIDE_SHARE_OF_WEIGHTS", (0.1, 0.2, 1.0), WIDE_L1),
+    Tried(CONTINUATION, "STRENGTH_RATIO", (5.0, 20.0, 100.0, 1e9), WIDE_L1),
+    Tried(CONTINUATION, "FIRST_RATIO", (1.0, 3.0, 10.0), WIDE_L1),
+    Tried(CONTINUATION, "STAGE_TOLERANCE", (0.01, 0.05, 0.2, 1.0), WIDE_L1),
+    Tried(CONTINUATION, "WIDE_DENSITY", (0.0, 0.5, 2.0), WIDE_L1 + SPARSE_L1),
     Tried(PROXIMAL, "MAX_COPIED_FRACTION", (0.05, 0.25, 1.0), SPARSE_L1),
     Tried(PROXIMAL, "MAX_PATH_FEATURES", (0, 500), PATHS, fit=along_path),
     Tried(PROXIMAL, "PATH_TOLERANCE_FACTOR", (0.002, 0.02, 1.0), PATHS, fit=along_path),

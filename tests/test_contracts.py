@@ -55,6 +55,9 @@ class Weighted:
         nearest = np.where(u == 0, np.clip(-gradient, -self.l1, self.l1), self.l1 * np.sign(u))
         return np.abs(-gradient - nearest)
 
+    def times(self, factor):
+        return Weighted(factor * self.l2, factor * self.l1)
+
     def in_units(self, scale):
         return Weighted(self.l2 / scale**2, self.l1 / scale)
 

@@ -62,6 +62,11 @@ def test_value_is_the_sum_written_out(u, l2, l1):
     assert ElasticNet(l2, l1).value(u) == _value(u, l2, l1)
 
 
+@over(factor=[0.25, 8.0])
+def test_a_multiple_has_that_multiple_as_value(u, l2, l1, factor):
+    assert ElasticNet(l2, l1).times(factor).value(u) == factor * _value(u, l2, l1)
+
+
 @over()
 def test_gradient_is_of_the_smooth_part(u, l2, l1):
     """Expected values are central differences, which are exact for a quadratic function."""

@@ -12,8 +12,9 @@ F(θ) is the mean loss of the samples plus the penalty, as a function of the coo
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -242,6 +243,13 @@ class Objective(Protocol):
     def value_at(self, theta: Vector, z: Any = None) -> float:
         """Return F at θ, in nats; without a pass if the linear outputs z at θ are given."""
 
+    def entropy_of_slopes(self, z: Any, step: float, share: float) -> float | None:
+        """Return Σ p H(q) in nats, the loss of the dual problem, without a pass; see `duality_gap`.
+
+        H is the binary entropy, q = y + share·(a − y − step·a(1−a)) and a = σ(z). None if outputs
+        are not kept.
+        """
+
     def curvature_product(self, point: Evaluation, vector: Vector) -> tuple[Vector, Any]:
         """Return ∂²F/∂θ²·vector, of shape (size,), and Z·vector, in one pass.
 
@@ -383,6 +391,12 @@ class BaseObjective:
         steps converge from 0, and may have to be halved from the log-odds.
         """
         return 0.0 if self.penalty.is_smooth else self.log_odds
+
+    def with_penalty(self, penalty: Penalty) -> Self:
+        """Return F with another penalty, in the same coordinates; both share the pass counter."""
+        other = copy(self)
+        other.penalty = penalty
+        return other
 
     def momentum(self, n_steps: int) -> float:
         """Return the momentum of accelerated proximal gradient descent after n_steps steps.

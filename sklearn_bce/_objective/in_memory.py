@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import daxpy
 from scipy.sparse import issparse
-from scipy.special import logit
+from scipy.special import entr, logit
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._kernels.threads import CURVATURE_WORK, sum_in_threads, thread_ranges
@@ -567,6 +567,17 @@ class InMemoryObjective(BaseObjective):
         z = self.outputs(theta) if z is None else z
         losses = self.normalised_weight * binary_cross_entropy(self.y, z)
         return float(np.sum(losses)) + self.penalty.value(theta[: self.n_features])
+
+    def entropy_of_slopes(self, z: Vector, step: float, share: float) -> float:
+        """Return Σ p H(q) in nats, with q = y + share·(a − y − step·a(1−a)) and a = σ(z).
+
+        H is the binary entropy; share is in [0, 1], and |step| at most 1 unless share is 0. Each of
+        q and 1 − q is a sum of terms of one sign, so that neither is lost in rounding.
+        """
+        a, other = sigmoid(z), sigmoid(-z)
+        q = (1 - share) * self.y + share * a * (1 - step * other)
+        not_q = (1 - share) * (1 - self.y) + share * other * (1 + step * a)
+        return float(self.normalised_weight @ (entr(q) + entr(not_q)))
 
     def outputs(self, vector: Vector) -> Vector:
         """Return Z·vector, a new array of shape (n_samples,), in one pass over X."""

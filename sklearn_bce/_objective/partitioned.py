@@ -209,6 +209,9 @@ class PartitionedObjective(BaseObjective):
         """Return False: no single object in memory contains the samples."""
         return False
 
+    def entropy_of_slopes(self, z: None, step: float, share: float) -> None:
+        """Return None: outputs are not kept."""
+
     def constant_outputs(self, c: float) -> None:
         """Return None: linear outputs are not kept."""
 

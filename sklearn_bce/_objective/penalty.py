@@ -68,6 +68,9 @@ class Penalty(Protocol):
         shape (n_features,), are 0 if and only if u minimises the objective over the weights.
         """
 
+    def times(self, factor: float) -> Penalty:
+        """Return factor·P(u), for a positive factor."""
+
     def in_units(self, scale: Vector) -> Penalty:
         """Return the same penalty as a function of v = scale·u.
 
@@ -144,6 +147,10 @@ class ElasticNet:
         """Return max(|g| − κ, 0) for weights u that are 0, and |g + κ·sign(u)| for the others."""
         at_zero = np.maximum(np.abs(gradient) - self.l1, 0.0)
         return np.where(u == 0, at_zero, np.abs(gradient + self.l1 * np.sign(u)))
+
+    def times(self, factor: float) -> ElasticNet:
+        """Return the penalty with the strengths factor·λ and factor·κ, for a positive factor."""
+        return ElasticNet(factor * self.l2, factor * self.l1)
 
     def in_units(self, scale: Vector) -> ElasticNet:
         """Return the same penalty as a function of v = scale·u, with λ/scale² and κ/scale.

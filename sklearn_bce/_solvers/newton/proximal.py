@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation, Objective
+from sklearn_bce._solvers.newton.continuation import is_wide
 from sklearn_bce._solvers.newton.cost import columns_are_less_work
 from sklearn_bce._solvers.newton.direction import (
     Derivatives,
@@ -39,6 +40,16 @@ MIN_SPARSE_COLUMNS = 1000
 # Upper limit of the number of columns in a working set, for each weight that is not 0:
 # python -m benchmarks.tuning COLUMNS_PER_WEIGHT
 COLUMNS_PER_WEIGHT = 4
+# Least upper limit of the number of columns that are added to a working set, for a wide X:
+# python -m benchmarks.tuning MIN_WIDE_COLUMNS
+MIN_WIDE_COLUMNS = 25
+# Share of the features that may be added to a working set, for a wide X:
+# python -m benchmarks.tuning WIDE_SHARE_OF_FEATURES
+WIDE_SHARE_OF_FEATURES = 0.025
+# Columns that may be added to a working set for each weight that is not 0, for a wide X. No more
+# weights than samples are needed at the minimum; a larger working set has a singular H:
+# python -m benchmarks.tuning WIDE_SHARE_OF_WEIGHTS
+WIDE_SHARE_OF_WEIGHTS = 0.2
 # Most columns of a sparse X whose matrix H is formed after sweeps over columns have failed: 5000²
 # float64 take 200 MB. [a choice]
 MAX_COLUMNS = 5000
@@ -294,15 +305,22 @@ class ProximalNewtonDirection(Direction):
         # At the largest C for which all weights are 0, a gradient is equal to κ but for rounding.
         rounding = SUM_ROUNDING[self.problem.data_size.dtype] * self._l1[:p]
         wrong = np.flatnonzero(~inside & (excess > rounding))
-        least = MIN_SPARSE_COLUMNS if self.problem.has_columns else MIN_COLUMNS
-        n_others = np.count_nonzero(inside)
-        room = max(least, COLUMNS_PER_WEIGHT * n_others) - n_others
+        room = self._most_columns(np.count_nonzero(inside))
         is_complete = len(wrong) <= room
         if not is_complete:
             wrong = wrong[np.argpartition(-excess[wrong], room)[:room]]
         inside[wrong] = True
         subset = np.append(np.flatnonzero(inside), np.arange(p, len(self._l1)))
         return WorkingSet(subset, is_complete)
+
+    def _most_columns(self, n_others: int) -> int:
+        """Return the largest number of columns to add to a working set of ``n_others`` columns."""
+        p = self.problem.n_features
+        if is_wide(self.problem):
+            shares = WIDE_SHARE_OF_FEATURES * p, WIDE_SHARE_OF_WEIGHTS * n_others
+            return int(max(MIN_WIDE_COLUMNS, *shares))
+        least = MIN_SPARSE_COLUMNS if self.problem.has_columns else MIN_COLUMNS
+        return max(least, COLUMNS_PER_WEIGHT * n_others) - n_others
 
     def _minimise(
         self, point: Evaluation, working: WorkingSet, model: GramQuadratic | ColumnQuadratic

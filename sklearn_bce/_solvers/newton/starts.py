@@ -16,6 +16,12 @@ import numpy as np
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
 from sklearn_bce._solvers.base import Monitor, Result, Settings, StopReason
+from sklearn_bce._solvers.newton.continuation import (
+    STAGE_TOLERANCE,
+    STEPS_IN_STAGE,
+    is_worthwhile,
+    strength_factors,
+)
 from sklearn_bce._solvers.newton.cost import CostModel, row_space_is_smaller
 from sklearn_bce._solvers.newton.loop import Start, minimise
 from sklearn_bce._solvers.newton.proximal import direction_rule
@@ -37,6 +43,24 @@ def along_path(objective: Objective, w: Vector, b: float, settings: Settings) ->
     problem = objective.in_coordinates(state.coordinates)
     theta = direction_rule(problem, settings.tol, for_path=True).predict_start(state)
     return None if theta is None else Start(problem, theta, is_expected_minimum=True)
+
+
+def by_continuation(objective: Objective, w: Vector, b: float, settings: Settings) -> Start | None:
+    """Return a start at the minimum for a stronger penalty, found from still stronger ones.
+
+    The start is the given one if the penalty is not weak. None if `is_worthwhile` is False, or
+    ``tol`` is 0.
+    """
+    if not (settings.tol > 0 and is_worthwhile(objective)):
+        return None
+    start = from_given(objective, w, b, settings)
+    problem, point = start.problem, start.problem.evaluate_start(start.theta)
+    limits = replace(settings, max_iter=STEPS_IN_STAGE, monitor=Monitor(), warm_start=False)
+    for factor in strength_factors(problem, point):
+        stage = Start(problem.with_penalty(problem.penalty.times(factor)), point.theta)
+        tol = max(settings.tol, STAGE_TOLERANCE * point.value)
+        point = minimise(stage, replace(limits, tol=tol)).point
+    return start._replace(theta=point.theta)
 
 
 def in_row_space(
@@ -167,6 +191,7 @@ def solve_subsample(problem: Objective, sample: Objective, settings: Settings) -
 
 START_RULES: list[StartRule] = [
     along_path,
+    by_continuation,
     in_row_space,
     with_dominating_penalty,
     from_subsample,

@@ -1,0 +1,82 @@
+"""An upper bound on F − min F by duality, which holds at every point.
+
+For any slopes v with y + v in [0, 1], and Σ pv = 0 if there is an intercept, Fenchel duality
+gives::
+
+    min F >= Σ p H(y + v) − P*(Zᵀpv)        H(q) = −q log q − (1−q) log(1−q)
+
+with the conjugate P*(g) = Σ max(|gᵢ| − κᵢ, 0)²/(2λᵢ) of the penalty; where λᵢ = 0, |gᵢ| must be at
+most κᵢ. F minus the right side is the duality gap. It is 0 at the minimum, for the slopes a − y.
+
+At another point, the slopes are v = t·(a − y − c·a(1−a)):
+
+- c is the Newton step of the intercept, with which Σ pv = 0. For |c| <= 1 the slopes are feasible.
+- t in [0, 1] shrinks the slopes until |gᵢ| <= κᵢ where it must be.
+
+References
+----------
+S.-J. Kim, K. Koh, M. Lustig, S. Boyd and D. Gorinevsky, "An Interior-Point Method for Large-Scale
+l1-Regularized Least Squares", IEEE Journal of Selected Topics in Signal Processing 1 (2007).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sklearn_bce._kernels import Vector
+from sklearn_bce._objective.base import Evaluation, Objective
+
+
+def duality_gap(objective: Objective, point: Evaluation) -> float | None:
+    """Return an upper bound on F(θ) − min F, in nats; it holds but for the rounding of sums.
+
+    The bound takes one pass if there is an intercept whose gradient is not 0, and none otherwise.
+
+    Parameters
+    ----------
+    objective : Objective
+        F, with any strengths λ and κ, weights, and hard or soft targets.
+    point : Evaluation
+        Evaluation of the objective at θ, with gradient and curvature.
+
+    Returns
+    -------
+    gap : float or None
+        At most F(θ), as F is at least 0. None if outputs are not kept in memory.
+    """
+    if point.z is None:
+        return None
+    p = objective.n_features
+    gradient = point.gradient[:p] - objective.penalty.gradient(point.theta[:p])
+    step = 0.0
+    if objective.coordinates.fit_intercept and point.gradient[p]:
+        product, _ = objective.curvature_product(point, np.eye(1, p + 1, p)[0])
+        # A step above 1 is not used. It is not infinite, so that products with t = 0 are 0.
+        step = float(point.gradient[p] / max(product[p], abs(point.gradient[p]) / 2))
+        gradient -= step * product[:p]
+    penalty = objective.penalty
+    l2, l1 = (np.broadcast_to(strength, p) for strength in (penalty.l2, penalty.l1))
+    shares = _shares(l2, l1, gradient) if abs(step) <= 1 else set()
+    dual = max(
+        objective.entropy_of_slopes(point.z, step, share) - _conjugate(l2, l1, share * gradient)
+        for share in shares | {0.0}  # v = 0 is always feasible
+    )
+    return max(point.value - dual, 0.0)
+
+
+def _shares(l2: Vector, l1: Vector, gradient: Vector) -> set[float]:
+    """Return values of t: the largest with |g| <= κ where λ = 0, and the largest with it anywhere.
+
+    The arguments have the shape (n_features,).
+    """
+    exceeds = np.abs(gradient) > l1
+    ratio = np.divide(l1, np.abs(gradient), out=np.ones_like(gradient), where=exceeds)
+    return {float(np.min(ratio, where=l2 == 0, initial=1.0)), float(np.min(ratio, initial=1.0))}
+
+
+def _conjugate(l2: Vector, l1: Vector, gradient: Vector) -> float:
+    """Return Σ max(|g| − κ, 0)²/(2λ) over the weights with λ > 0, in nats."""
+    excess = np.maximum(np.abs(gradient) - l1, 0.0)
+    with np.errstate(over="ignore"):
+        terms = np.divide(excess**2, 2 * l2, out=np.zeros_like(excess), where=l2 > 0)
+    return float(np.sum(terms))
