@@ -44,7 +44,7 @@ OUTPUT_ROUNDING = 1e-9
 def distance_from_minimum(objective: Objective, w: Vector, b: float) -> float | None:
     """Return an estimate of F(w, b) − min F, in nats, from the quadratic model at (w, b).
 
-    The estimate takes a few passes. None for samples in parts, whose passes are slow.
+    The estimate takes a few passes.
 
     Parameters
     ----------
@@ -55,8 +55,6 @@ def distance_from_minimum(objective: Objective, w: Vector, b: float) -> float | 
     b : float
         Intercept.
     """
-    if objective.samples_reference() is None:
-        return None
     problem = objective.standardised()
     direction = direction_rule(problem, tol=np.inf)
     theta = problem.coordinates.from_user(w, b)
