@@ -32,6 +32,10 @@ MODULES = [sgd, reference]
 DTYPES = [np.float64, np.float32]
 
 
+def constant(order, eta):
+    return np.broadcast_to(eta, len(order))
+
+
 class Problem:
     """Arguments of a pass over random rows, dense or CSR."""
 
@@ -59,8 +63,12 @@ class Problem:
         """Return w, (b, scale) and the loss after a pass by the kernels of a module."""
         visit = module.dense_sgd_pass if self.layout == "dense" else module.csr_sgd_pass
         w, state = self.start[0].copy(), np.array([self.start[1], 1.0])
+
+        def arguments(order):
+            return constant(order, eta), l2, l1, fit_intercept
+
         loss = sum(
-            visit(*self.rows, self.y, self.weight, order, w, state, eta, l2, l1, fit_intercept)
+            visit(*self.rows, self.y, self.weight, order, w, state, *arguments(order))
             for order in ([self.order] if orders is None else orders)
         )
         return w, state, loss
@@ -238,7 +246,7 @@ def test_everything_but_weights_and_state_may_be_read_only(layout, dtype, l1):
         array.flags.writeable = False
     visit = sgd.dense_sgd_pass if layout == "dense" else sgd.csr_sgd_pass
     w, state = problem.start[0].copy(), np.array([problem.start[1], 1.0])
-    loss = visit(*arrays, w, state, ETA, 0.02, l1, True)
+    loss = visit(*arrays, w, state, constant(problem.order, ETA), 0.02, l1, True)
     np.testing.assert_array_equal(w, expected[0])
     np.testing.assert_array_equal(state, expected[1])
     assert loss == expected[2]
@@ -255,7 +263,18 @@ def test_the_loss_is_exact_in_the_tails(z, y, module):
     """One sample is visited 600 times, for which the kernel takes two logarithms."""
     order = np.zeros(600, dtype=np.intp)
     w, state = np.array([z]), np.array([0.0, 1.0])
-    arguments = np.ones((1, 1)), np.array([y]), np.ones(1), order, w, state, 0.0, 0.0, 0.0, True
+    arguments = (
+        np.ones((1, 1)),
+        np.array([y]),
+        np.ones(1),
+        order,
+        w,
+        state,
+        np.zeros(600),
+        0.0,
+        0.0,
+        True,
+    )
     loss = module.dense_sgd_pass(*arguments)
     exact = math.log1p(math.exp(-abs(z))) + ((1 - y) * z if z > 0 else -y * z)
     assert loss == pytest.approx(600 * exact, rel=1e-12)

@@ -1,8 +1,12 @@
 """`partial_fit` on a stream of chunks: the rule of the derivation, and equal to a pass of `fit`."""
 
 import copy
+import math
 import pickle
+import re
+import warnings
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +18,8 @@ from scipy.special import expit
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from small_data import naming, random_data
 
@@ -52,18 +57,18 @@ def assert_same(model, other):
 
 
 class Literal:
-    """The rule in plain NumPy; the penalty is divided by the weight of all samples so far."""
+    """The rule in plain NumPy; the penalty is divided by the weight of all samples so far.
+
+    A step for each sample is for batches of one sample in order.
+    """
 
     def __init__(self, w=0.0, b=0.0, total=0.0, n_features=3):
         self.w, self.b, self.total = np.broadcast_to(w, n_features), float(b), total
-        self.eta, self.loss_curve = np.inf, []
+        self.loss_curve = []
 
     def learn(self, X, y, s, eta=ETA, C=np.inf, l1_ratio=0.0, batch=1, order=None, intercept=True):
         self.total += s.sum()
         l2, l1 = (1 - l1_ratio) / (C * self.total), l1_ratio / (C * self.total)
-        if eta == "auto":
-            largest = np.max(s * ((np.square(X).sum(axis=1) + intercept) / 4 + l2))
-            eta = self.eta = min(self.eta, 1 / largest)
         penalty, loss = l2 / 2 * np.sum(self.w**2) + l1 * np.sum(np.abs(self.w)), 0.0
         order = np.arange(len(y)) if order is None else order
         for rows in np.split(order, range(batch, len(order), batch)):
@@ -72,7 +77,7 @@ class Literal:
             error, class_weight_sums, step = (
                 s[rows] * (y[rows] - expit(z)),
                 s[rows].sum(),
-                eta / len(rows),
+                (eta if np.isscalar(eta) else eta[rows[0]]) / len(rows),
             )
             w = self.w + step * (error @ X[rows] - class_weight_sums * l2 * self.w)
             self.w = np.sign(w) * np.maximum(np.abs(w) - step * class_weight_sums * l1, 0.0)
@@ -185,34 +190,265 @@ def test_chunks_are_shuffled_by_one_stream_of_permutations(seeded, batch_size):
         assert model.random_state.randint(2**30) == expected.randint(2**30)
 
 
+# --- the automatic step ---
+
+
+def gaussian_stream(n_samples=100_000, n_features=3, seed=0):
+    """Independent standard columns, and labels that a logistic model draws."""
+    rng = np.random.default_rng(seed)
+    samples = rng.standard_normal((n_samples, n_features))
+    w = 2 * rng.standard_normal(n_features) / np.sqrt(n_features)
+    return samples, (rng.logistic(size=n_samples) < samples @ w).astype(int)
+
+
+def imbalanced_stream():
+    samples = np.random.default_rng(1).standard_normal((100_000, 10))
+    z = samples @ np.linspace(-1, 1, 10) - 4
+    return samples, (np.random.default_rng(2).logistic(size=100_000) < z).astype(int)
+
+
+def dependent_stream():
+    samples = gaussian_stream(n_features=20)[0]
+    samples = 0.3 * samples + samples[:, :1]
+    z = samples @ np.linspace(-1, 1, 20)
+    return samples, (np.random.default_rng(2).logistic(size=100_000) < z).astype(int)
+
+
+def rare_stream(n_samples=100_000):
+    """Columns of 0 and 1, as of words; the rarest are in 1 of 1000 samples."""
+    rng = np.random.default_rng(3)
+    samples = (rng.random((n_samples, 40)) < np.geomspace(0.5, 0.001, 40)).astype(float)
+    z = samples @ rng.standard_normal(40) - 0.3
+    return samples, (rng.logistic(size=n_samples) < z).astype(int)
+
+
+def heavy_tailed_stream():
+    """Columns of infinite variance."""
+    samples = np.random.default_rng(4).standard_t(2, size=(100_000, 10))
+    z = samples @ np.linspace(-0.5, 0.5, 10)
+    return samples, (np.random.default_rng(5).logistic(size=100_000) < z).astype(int)
+
+
+STREAMS = {
+    "independent": gaussian_stream,
+    "of 50 columns": lambda: gaussian_stream(n_features=50),
+    "imbalanced": imbalanced_stream,
+    "dependent": dependent_stream,
+    "rare": rare_stream,
+    "heavy-tailed": heavy_tailed_stream,
+}
+
+
+def mean_loss(samples, y, coef, intercept):
+    z = samples @ np.ravel(coef) + intercept
+    return np.mean(np.logaddexp(0, z) - y * z)
+
+
+def least_loss(samples, y):
+    exact = LogisticRegression(C=np.inf, tol=1e-12, solver="newton-cholesky").fit(samples, y)
+    return mean_loss(samples, y, exact.coef_, exact.intercept_)
+
+
+def learnt(samples, y, size=1000, **parameters):
+    """Return an estimator that has learnt from chunks with its automatic step."""
+    model = BCENeuronClassifier(**{"C": np.inf, "random_state": 0, **parameters})
+    for start in range(0, len(y), size):
+        model.partial_fit(samples[start : start + size], y[start : start + size], [0, 1])
+    return model
+
+
+def gap(model, samples, y):
+    """Return by how much the mean loss of a model is above the least mean loss."""
+    return mean_loss(samples, y, model.coef_, model.intercept_) - least_loss(samples, y)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_stream_of_100_chunks_ends_near_the_minimum(name):
+    samples, y = STREAMS[name]()
+    assert gap(learnt(samples, y), samples, y) < 0.01
+
+
+@pytest.mark.parametrize("batch_size", [8, 100, 1000])
+def test_stream_of_batches_ends_near_the_minimum(batch_size):
+    samples, y = gaussian_stream(n_features=50)
+    assert gap(learnt(samples, y, batch_size=batch_size), samples, y) < 0.01
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 20_000])
+def test_size_of_the_chunks_does_not_matter(size):
+    samples, y = gaussian_stream(20_000 if size >= 100 else 4000)
+    assert gap(learnt(samples, y, size), samples, y) < 0.01
+
+
+@each_value(
+    pytest.mark.parametrize("batch_size", [1, 32]),
+    pytest.mark.parametrize("rows", [[5], np.arange(5, 30_000, 3000), np.arange(3, 30_000, 30)]),
+)
+def test_outliers_do_not_stop_a_stream(rows, batch_size):
+    """Up to one sample in 30 has a value of 1e9."""
+    samples, y = gaussian_stream(30_000)
+    spoilt = samples.copy()
+    spoilt[rows, 1] = 1e9
+    assert gap(learnt(spoilt, y, 300, batch_size=batch_size), samples, y) < 0.02
+
+
+def test_outlier_alone_in_the_first_chunk_does_not_stop_a_stream():
+    samples, y = gaussian_stream(3000)
+    spoilt = samples.copy()
+    spoilt[0] = 1e9
+    assert gap(learnt(spoilt, y, size=1), samples, y) < 0.02
+
+
+def test_stream_follows_the_norms_of_its_samples():
+    """Samples of norms that have fallen a hundredfold get larger steps."""
+    samples, y = gaussian_stream(20_000)
+    model = learnt(100 * samples, y)
+    steps = model._stream.levels
+    for start in range(0, 20_000, 1000):
+        model.partial_fit(samples[start : start + 1000], y[start : start + 1000])
+    assert gap(model, samples, y) < 0.02
+    assert steps[0].min() > model._stream.levels[0].min()
+
+
+def test_weights_of_a_rare_class_are_learnt():
+    """With a class weight of 30 for the rare class the stream minimises the weighted loss."""
+    samples, y = imbalanced_stream()
+    model = learnt(samples, y, class_weight={0: 1.0, 1: 30.0})
+    exact = LogisticRegression(C=np.inf, tol=1e-12, class_weight={0: 1.0, 1: 30.0})
+    exact.fit(samples, y)
+    weight = np.where(y == 1, 30.0, 1.0)
+    losses = []
+    for coef, intercept in ((model.coef_, model.intercept_), (exact.coef_, exact.intercept_)):
+        z = samples @ coef[0] + intercept
+        losses.append(np.average(np.logaddexp(0, z) - y * z, weights=weight))
+    assert losses[0] - losses[1] < 0.01
+
+
+class LiteralSteps:
+    """The steps of a stream of single updates, sample by sample, in plain Python."""
+
+    def __init__(self, n_samples=0.0):
+        self.n_samples, self.weight_of = n_samples, {}
+
+    def of_chunk(self, X, s, l2, intercept):
+        constants = [float(si * ((x @ x + intercept) / 4 + l2)) for x, si in zip(X, s, strict=True)]
+        weights = {k: w * math.exp(-len(s) / 2000) for k, w in self.weight_of.items()}
+        for constant, si in zip(constants, s, strict=True):
+            k = math.floor(math.log2(constant)) + 1
+            weights[k] = weights.get(k, 0.0) + si
+        self.weight_of, total, cumulative = weights, sum(weights.values()), 0.0
+        for k in sorted(weights):
+            cumulative += weights[k]
+            if cumulative >= 0.95 * total:
+                break
+        of_quantile, steps = 2 ** (k - 0.5), []
+        for constant in constants:
+            factor = 1 / math.sqrt(1 + self.n_samples / 300)
+            steps.append(min(factor / of_quantile, 1 / constant))
+            self.n_samples += 1
+        return np.array(steps)
+
+
 @pytest.mark.parametrize("descending", [True, False])
 @pytest.mark.parametrize("fit_intercept", [True, False])
-def test_automatic_step_is_the_smallest_safe_step_so_far(fit_intercept, descending):
-    """Rows of large norm come first or last; the step size never grows."""
+def test_automatic_steps_are_the_written_out_ones(fit_intercept, descending):
+    """Rows of large norm come first or last."""
     raw, y = load_breast_cancer(return_X_y=True)
     by_norm = np.argsort(np.linalg.norm(raw, axis=1))[:: -1 if descending else 1]
     raw, y = raw[by_norm], y[by_norm]
     weight = np.random.default_rng(0).uniform(0.5, 1.5, len(y))
     model, literal = sgd(learning_rate="auto", fit_intercept=fit_intercept), Literal(n_features=30)
-    etas = []
+    steps = LiteralSteps()
     for rows in chunks([100, 150, 200, 119]) * 2:
-        part = raw[rows], y[rows]
-        model.partial_fit(*part, [0, 1], sample_weight=weight[rows])
-        literal.learn(*part, weight[rows], eta="auto", C=1.0, intercept=fit_intercept)
+        part, s = raw[rows], weight[rows]
+        model.partial_fit(part, y[rows], [0, 1], sample_weight=s)
+        l2 = 1 / (literal.total + s.sum())
+        eta = steps.of_chunk(part, s, l2, fit_intercept)
+        literal.learn(part, y[rows], s, eta, C=1.0, intercept=fit_intercept)
         literal.assert_is(model, rtol=1e-8)
-        etas.append(literal.eta)
-    assert np.all(np.diff(etas) <= 0)
-    assert (len(set(etas)) > 1) is not descending
+
+
+def test_stream_after_a_fit_goes_on_with_small_steps():
+    """The samples of the fit count: the weights stay near the minimum."""
+    samples, y = gaussian_stream(20_000)
+    model = BCENeuronClassifier(C=np.inf, random_state=0).fit(samples[:19_000], y[:19_000])
+    steps = LiteralSteps(19_000.0).of_chunk(samples[19_000:], np.ones(1000), 0.0, True)
+    literal = Literal(model.coef_[0], model.intercept_[0], total=19_000)
+    literal.learn(samples[19_000:], y[19_000:], np.ones(1000), steps)
+    model.set_params(shuffle=False).partial_fit(samples[19_000:], y[19_000:])
+    assert_allclose(model.coef_[0], literal.w, rtol=1e-9)
+    assert gap(model, samples, y) < 0.002
 
 
 @pytest.mark.parametrize("batch_size", [1, 16, 1000])
 def test_automatic_step_does_not_blow_up_on_raw_units(batch_size):
     raw, y = load_breast_cancer(return_X_y=True)
     model = sgd(learning_rate="auto", batch_size=batch_size, shuffle=True, random_state=0)
-    for _ in range(20):
-        stream(model, raw, y, sizes=[100, 150, 200, 119])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # see below
+        for _ in range(20):
+            stream(model, raw, y, sizes=[100, 150, 200, 119])
     assert np.mean(model.loss_curve_[-4:]) < np.log(2)
     assert model.score(raw, y) > y.mean() > 0.5
+
+
+# --- a stream that cannot learn ---
+
+
+@pytest.mark.parametrize("name", [*STREAMS, "words"])
+def test_stream_that_learns_does_not_warn(name):
+    """Among them streams with rare columns, which are learnt late; warnings are errors."""
+    samples, y = rare_stream(20_000) if name == "words" else STREAMS[name]()
+    if name == "words":  # rows of norm 1, as of tf-idf
+        samples = sp.csr_array(samples / np.maximum(np.linalg.norm(samples, axis=1), 1)[:, None])
+    learnt(samples[:20_000], y[:20_000], 500)
+
+
+def unscaled_stream():
+    """An income in dollars, an age, and a column of 0 and 1, which all matter."""
+    rng = np.random.default_rng(0)
+    income, age = rng.lognormal(10.5, 0.5, 20_000), rng.uniform(20, 80, 20_000)
+    married = rng.integers(0, 2, 20_000)
+    z = (income - 40_000) / 20_000 + (age - 50) / 10 + 2 * married - 1
+    frame = pd.DataFrame({"income": income, "age": age, "married": married})
+    return frame, (rng.logistic(size=20_000) < z).astype(int)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_stream_in_raw_units_warns_of_the_features_that_it_does_not_learn(named):
+    samples, y = unscaled_stream()
+    samples = samples if named else samples.to_numpy()
+    with pytest.warns(ConvergenceWarning) as caught:
+        learnt(samples, y, 500)
+    assert len(caught) <= 4  # each time that the number of samples has doubled
+    message = str(caught[0].message)
+    age, married = ("age", "married") if named else ("1", "2")
+    assert re.search(rf"much larger: .*\b{age}\b", message)
+    assert re.search(rf"much larger: .*\b{married}\b", message)
+    assert "Scale the features" in message
+    assert Path(caught[0].filename) == Path(__file__)
+
+
+def test_scaled_stream_does_not_warn_and_a_number_is_the_users_own_choice():
+    samples, y = unscaled_stream()
+    learnt((samples - samples.mean()) / samples.std(), y, 500)
+    learnt(samples, y, 500, learning_rate=1e-12)
+
+
+def test_stream_that_outliers_fill_warns():
+    samples, y = gaussian_stream(20_000)
+    samples[::8, 1] = 1e9
+    with pytest.warns(ConvergenceWarning, match=r"much larger: .*\b0\b.*clip outliers"):
+        learnt(samples, y, 500)
+
+
+def test_warning_that_is_an_error_leaves_no_trace_in_the_stream():
+    samples, y = unscaled_stream()
+    model = BCENeuronClassifier(random_state=0).partial_fit(samples[:1000], y[:1000], [0, 1])
+    before = state(model)
+    with pytest.raises(ConvergenceWarning):
+        model.partial_fit(samples[1000:3000], y[1000:3000])
+    assert state(model) == before
 
 
 # --- what is kept between chunks ---

@@ -20,6 +20,7 @@ from sklearn_bce._solvers import (
     StopReason,
     direction_of_separation,
     distance_from_minimum,
+    rounding_floor,
 )
 
 # Fraction of the largest entry of the separating direction from which on the feature of an entry is
@@ -68,7 +69,7 @@ class Diagnosis(NamedTuple):
 
 
 def raise_for_overflow(solver: str, result: Result, parameters: Parameters) -> None:
-    """Raise ValueError if weights, intercept or loss curve are not finite, or the loss has risen.
+    """Raise ValueError if weights, intercept or loss curve are not finite.
 
     Parameters
     ----------
@@ -79,29 +80,94 @@ def raise_for_overflow(solver: str, result: Result, parameters: Parameters) -> N
     parameters : Parameters
         Parameters of the estimator.
     """
-    learning_rate, is_divergence = parameters.learning_rate, False
+    learning_rate = parameters.learning_rate
     if all(np.isfinite(part).all() for part in (result.w, result.b, result.loss_curve)):
-        is_divergence = result.stop_reason is StopReason.DIVERGED
-        if not is_divergence:
-            return
+        return
     if solver == "newton" or learning_rate == "auto":
         raise ValueError(
             f"The objective overflowed in iteration {result.n_iter} of solver={solver!r}: the "
             f"features, the weights, the start or 1/C = {1 / parameters.C:g} are too large."
         )
-    how = "did not fall until" if is_divergence else "overflowed in"
     raise ValueError(
-        f"The loss {how} pass {result.n_iter}: learning_rate={learning_rate} is "
+        f"The loss overflowed in pass {result.n_iter}: learning_rate={learning_rate} is "
         "too large for this data. Use a smaller learning_rate, or learning_rate='auto'."
     )
+
+
+def raise_for_divergence(
+    solver: str,
+    result: Result,
+    objective: BaseObjective,
+    start: tuple[Vector, float],
+    parameters: Parameters,
+) -> None:
+    """Raise ValueError if a constant step has raised F above its value at the start and at zeros.
+
+    At weights and an intercept of 0, F is log 2. A fit that starts near the minimum may end higher,
+    because the weights fluctuate around the minimum; that is no divergence. Early stopping keeps
+    the best weights, and is not looked at.
+
+    Parameters
+    ----------
+    solver : str
+        Name of the solver.
+    result : Result
+        Result of the fit.
+    objective : BaseObjective
+        F in the user's units.
+    start : tuple (ndarray of shape (n_features,), float)
+        Weights and intercept at the start.
+    parameters : Parameters
+        Parameters of the estimator.
+    """
+    learning_rate = parameters.learning_rate
+    if (
+        solver == "newton"
+        or learning_rate == "auto"
+        or parameters.early_stopping
+        or result.converged
+    ):
+        return
+    before, after = _value(objective, *start), _value(objective, result.w, result.b)
+    highest = max(before, np.log(2))
+    if after > highest + rounding_floor(highest):
+        raise ValueError(
+            f"The loss has risen from {before:.3g} to {after:.3g} nats after pass {result.n_iter}: "
+            f"learning_rate={learning_rate} is too large for this data. Use a smaller "
+            "learning_rate, or learning_rate='auto'."
+        )
+
+
+def _value(objective: BaseObjective, w: Vector, b: float) -> float:
+    """Return F in nats."""
+    return objective.value_at(objective.coordinates.from_user(w, b))
+
+
+def judge_plateau(objective: BaseObjective, tol: float, w: Vector, b: float) -> StopReason:
+    """Return what a plateau of the loss curve of gd or sgd is: the minimum of F, or stalling.
+
+    Parameters
+    ----------
+    objective : BaseObjective
+        F in the user's units.
+    tol : float
+        Largest distance of F from its minimum, in nats.
+    w : ndarray of shape (n_features,), float64
+        Weights on the plateau.
+    b : float
+        Intercept on the plateau.
+    """
+    distance = distance_from_minimum(objective, w, b)
+    if distance <= tol:
+        return StopReason.CONVERGED
+    rounding = rounding_floor(_value(objective, w, b))
+    return StopReason.ROUNDING if distance <= rounding else StopReason.STALLED
 
 
 def diagnose(result: Result, objective: BaseObjective, parameters: Parameters) -> Diagnosis:
     """Return what is known about the end of a fit with ``tol`` above 0.
 
-    Without a penalty and without early stopping, the classes may be separated. A plateau of the
-    loss curve of gd or sgd is a minimum only if the distance of F from its minimum is at most
-    ``tol``.
+    Without a penalty and without early stopping, the classes may be separated.
 
     Parameters
     ----------
@@ -116,10 +182,7 @@ def diagnose(result: Result, objective: BaseObjective, parameters: Parameters) -
     if np.isinf(parameters.C) and not parameters.early_stopping:
         separation = direction_of_separation(objective, w, b)
         if separation is not None:
-            result = replace(result, has_minimum=False)
-            if result.stop_reason is StopReason.PLATEAU:
-                result = replace(result, stop_reason=StopReason.STALLED)
-            return Diagnosis(result, separation=separation)
+            return Diagnosis(replace(result, has_minimum=False), separation=separation)
     if parameters.early_stopping:
         return Diagnosis(result)
     if result.converged and result.loss_by_rounding(np.dtype(np.float64)) > parameters.tol:
@@ -129,10 +192,6 @@ def diagnose(result: Result, objective: BaseObjective, parameters: Parameters) -
     before = objective.n_passes
     distance = distance_from_minimum(objective, w, b)
     result = replace(result, n_passes=result.n_passes + objective.n_passes - before)
-    if result.stop_reason is StopReason.PLATEAU:
-        is_minimum = distance <= parameters.tol
-        reason = StopReason.CONVERGED if is_minimum else StopReason.STALLED
-        result = replace(result, stop_reason=reason)
     return Diagnosis(result, distance)
 
 
@@ -176,7 +235,7 @@ def _warn_of_no_convergence(solver: str, diagnosis: Diagnosis, parameters: Param
     if result.stop_reason is StopReason.MAX_ITER:
         reason += f" of max_iter={parameters.max_iter}"
     elif result.stop_reason is StopReason.STALLED:
-        reason += f", n_iter_no_change={patience} of them without an improvement,"
+        reason += f", the last n_iter_no_change={patience} of them without an improvement,"
     if parameters.early_stopping:
         state = (
             "before the loss on the samples held out had gone "
@@ -209,20 +268,59 @@ def _warn_of_separation(
     size = np.abs(diagnosis.separation)
     found = np.flatnonzero(size >= NAMED_FRACTION * np.max(size))
     found = found[np.argsort(-size[found], kind="stable")]
-    names = np.arange(len(size)).astype(str) if feature_names is None else feature_names
-    listed = ", ".join(names[found[:MAX_NAMES]])
-    more = f" and {len(found) - MAX_NAMES} more" if len(found) > MAX_NAMES else ""
+    listed = _listed(found, feature_names, len(size))
     end = f"its stopping test with tol={parameters.tol} held"
-    if not diagnosis.result.converged:
+    if diagnosis.result.stop_reason is StopReason.STALLED:
+        end = "its loss had ceased to fall"
+    elif not diagnosis.result.converged:
         end = f"max_iter={parameters.max_iter} was reached"
     warnings.warn(
         "Without a penalty (C=inf) the objective has no minimum: the classes, or some samples of "
         "one and all of the other, are separated by a linear combination of some features, whose "
-        f"weights would grow for ever: {listed}{more}. solver={solver!r} ended when {end}. "
+        f"weights would grow for ever: {listed}. solver={solver!r} ended when {end}. "
         "Choose a finite C, or leave out these features.",
         ConvergenceWarning,
         stacklevel=caller_stacklevel(),
     )
+
+
+def _listed(features: NDArray[np.intp], feature_names: NDArray[Any] | None, n_features: int) -> str:
+    """Return the names of features for a message: the first ones, and how many more there are.
+
+    The feature with the number n_features is the intercept. If ``feature_names`` is None, the names
+    are the numbers of the features, from 0.
+    """
+    names = np.arange(n_features).astype(str) if feature_names is None else feature_names
+    names = [*names, "the intercept"]
+    listed = ", ".join(names[feature] for feature in features[:MAX_NAMES])
+    more = f" and {len(features) - MAX_NAMES} more" if len(features) > MAX_NAMES else ""
+    return listed + more
+
+
+def warn_of_not_learnt(
+    features: NDArray[np.intp], feature_names: NDArray[Any] | None, n_features: int
+) -> None:
+    """Warn with ConvergenceWarning if a stream cannot learn the weights of some features.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n,), intp
+        Numbers of the features; the number n_features means the intercept.
+    feature_names : ndarray of shape (n_features,) or None
+        Names of the features; None means their numbers from 0.
+    n_features : int
+        Number of features.
+    """
+    if len(features):
+        warnings.warn(
+            "partial_fit with learning_rate='auto' does not learn the weights of some features, "
+            f"because the squares of other features are much larger: "
+            f"{_listed(features, feature_names, n_features)}. Scale the features, clip outliers, "
+            "set learning_rate to a number, or fit solver='newton' to all chunks by "
+            "fit_from_chunks.",
+            ConvergenceWarning,
+            stacklevel=caller_stacklevel(),
+        )
 
 
 def warn_of_ignored_l1_ratio(C: float, l1_ratio: float) -> None:

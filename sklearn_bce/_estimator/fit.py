@@ -6,6 +6,7 @@ task, and sets the fitted attributes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,7 +15,13 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_random_state
 
-from sklearn_bce._estimator.diagnostics import diagnose, raise_for_overflow, warn_of_end
+from sklearn_bce._estimator.diagnostics import (
+    diagnose,
+    judge_plateau,
+    raise_for_divergence,
+    raise_for_overflow,
+    warn_of_end,
+)
 from sklearn_bce._estimator.holdout import HeldOut, hold_out
 from sklearn_bce._estimator.monitor import Callbacks, FitMonitor
 from sklearn_bce._estimator.parameters import Parameters
@@ -266,18 +273,23 @@ def run_solver(solver: str, task: Task, monitor: FitMonitor) -> Result:
     Raises
     ------
     ValueError
-        If the loss overflows.
+        If the loss overflows, or has risen because ``learning_rate`` is too large.
     """
     parameters = task.parameters
     random_state = solver_random_state(parameters, task.random_state)
     settings = parameters.settings(random_state, monitor, task.path_state)
+    judge = partial(judge_plateau, task.objective, parameters.tol)
+    settings = replace(settings, judge=judge)
     with np.errstate(over="ignore", invalid="ignore"):  # `raise_for_overflow` looks at the result
         result = SOLVERS[solver].solve(task.objective, task.w, task.b, settings)
     raise_for_overflow(solver, result, parameters)
     result = monitor.with_best_weights(result)
     if parameters.tol == 0 or result.stop_reason is StopReason.STOPPED:
         return result
+    objective, n_passes = task.objective, task.objective.n_passes
     with np.errstate(all="ignore"):  # a diagnosis that overflows is not believed
-        diagnosis = diagnose(result, task.objective, parameters)
+        raise_for_divergence(solver, result, objective, (task.w, task.b), parameters)
+        diagnosis = diagnose(result, objective, parameters)
     warn_of_end(solver, diagnosis, parameters, task.feature_names)
-    return diagnosis.result
+    n_passes = result.n_passes + objective.n_passes - n_passes
+    return replace(diagnosis.result, n_passes=n_passes)

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.multiclass import type_of_target
 
-from sklearn_bce._estimator.diagnostics import raise_for_overflow
+from sklearn_bce._estimator.diagnostics import raise_for_overflow, warn_of_not_learnt
 from sklearn_bce._estimator.parameters import Parameters
 from sklearn_bce._estimator.samples import GivenSamples, Samples
 from sklearn_bce._estimator.state import (
@@ -36,8 +36,7 @@ from sklearn_bce._solvers import (
     Monitor,
     Result,
     StopReason,
-    batch_lipschitz_constants,
-    safe_step_size,
+    StreamSteps,
 )
 
 
@@ -74,8 +73,9 @@ def fit_chunk(estimator: BaseEstimator, given: GivenSamples, classes: Any, n_thr
     generator_state = stream.random_state.get_state()
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            result = learn_chunk(stream, samples, parameters, n_threads)
+            result, not_learnt = learn_chunk(stream, samples, parameters, n_threads)
         attributes = weight_attributes(classes, X.dtype, result.w, result.b)
+        warn_of_not_learnt(not_learnt, getattr(estimator, "feature_names_in_", None), X.shape[1])
     except BaseException as error:
         stream.random_state.set_state(generator_state)
         if isinstance(error, NotFiniteError):
@@ -151,13 +151,15 @@ def stream_of(estimator: BaseEstimator, n_features: int) -> Stream:
     return Stream(
         w=w,
         b=b,
-        total_weight=getattr(estimator, "_total_weight", 0.0),
-        smoothness=0.0,
+        total_weight=(total_weight := getattr(estimator, "_total_weight", 0.0)),
+        n_samples=total_weight,
         random_state=check_random_state(estimator.random_state),
     )
 
 
-def learn_chunk(stream: Stream, samples: Samples, parameters: Parameters, n_threads: int) -> Result:
+def learn_chunk(
+    stream: Stream, samples: Samples, parameters: Parameters, n_threads: int
+) -> tuple[Result, NDArray[np.intp]]:
     """Pass once over the samples of a chunk with the solver sgd.
 
     The penalty of F is divided by Σ s of all samples so far, those of the chunk included.
@@ -178,16 +180,19 @@ def learn_chunk(stream: Stream, samples: Samples, parameters: Parameters, n_thre
     -------
     result : Result
         Its loss curve has one entry, that of the chunk; none if all weights are 0.
+    not_learnt : ndarray of shape (n,), intp
+        Features whose weights the stream cannot learn; see `StreamSteps.not_learnt`.
 
     Raises
     ------
     ValueError
         If the loss overflows, or X is not finite.
     """
+    nothing = np.empty(0, dtype=np.intp)
     if not np.any(samples.sample_weight):
         if not issparse(samples.X):
             assert_all_finite(samples.X, input_name="X")
-        return Result(stream.w, stream.b, StopReason.PARTIAL_FIT, [], 0.0)
+        return Result(stream.w, stream.b, StopReason.PARTIAL_FIT, [], 0.0), nothing
     stream.total_weight += float(np.sum(samples.sample_weight))
     objective = InMemoryObjective.in_user_units(
         samples.X,
@@ -199,15 +204,17 @@ def learn_chunk(stream: Stream, samples: Samples, parameters: Parameters, n_thre
         n_threads=n_threads,
         total_weight=stream.total_weight,
     )
-    eta = parameters.learning_rate
+    eta, steps = parameters.learning_rate, None
     if eta == "auto":
-        batch_size = min(parameters.batch_size, objective.n_samples)
-        smoothness = batch_lipschitz_constants(objective)(batch_size)
-        stream.smoothness = max(stream.smoothness, smoothness)
-        eta = safe_step_size(stream.smoothness)
+        eta = steps = StreamSteps(objective, parameters.batch_size, stream.n_samples, stream.levels)
     settings = parameters.settings(stream.random_state, Monitor())
     settings = replace(settings, max_iter=1, tol=0.0, learning_rate=eta)
     result = SOLVERS["sgd"].solve(objective, stream.w, stream.b, settings)
     raise_for_overflow("sgd", result, parameters)
     stream.w, stream.b = result.w, result.b
-    return replace(result, stop_reason=StopReason.PARTIAL_FIT)
+    result = replace(result, stop_reason=StopReason.PARTIAL_FIT)
+    if steps is None:
+        stream.n_samples += objective.n_samples
+        return result, nothing
+    stream.n_samples, stream.levels = steps.n_samples, steps.levels
+    return result, steps.not_learnt(result.w, result.b)

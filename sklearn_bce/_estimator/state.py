@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from inspect import signature
 from typing import Any, NamedTuple
@@ -80,9 +80,12 @@ class Stream:
         Intercept.
     total_weight : float
         Σ s of all samples so far; the penalty is divided by it.
-    smoothness : float
-        Largest Lipschitz constant L of the gradient on any chunk so far; 1/L is the step of
-        ``learning_rate="auto"``.
+    n_samples : float
+        Number of samples so far; a fit before the stream counts as Σ s samples. The more there are,
+        the smaller is the step of ``learning_rate="auto"``.
+    levels : ndarray of shape (2, n_levels), float64
+        Weights of the samples so far by the magnitude of their Lipschitz constants, for the step of
+        ``learning_rate="auto"``; see `StreamSteps`.
     random_state : RandomState
         Shuffles the samples of each chunk.
     """
@@ -90,8 +93,20 @@ class Stream:
     w: Vector
     b: float
     total_weight: float
-    smoothness: float
+    n_samples: float
     random_state: Any
+    levels: NDArray[np.float64] = field(default_factory=lambda: np.empty((2, 0)))
+
+    @classmethod
+    def of_pickle(cls, state: dict[str, Any]) -> Stream:
+        """Return the stream with the fields of a pickle.
+
+        Pickles of 0.1.0 have no ``n_samples`` and no ``levels``, and have a field that is no longer
+        used.
+        """
+        known = {each.name for each in fields(cls)}
+        kept = {name: value for name, value in state.items() if name in known}
+        return cls(**{"n_samples": state["total_weight"]} | kept)
 
     def copy(self) -> Stream:
         """Return a copy that shares its arrays and the generator with this stream."""
@@ -149,7 +164,7 @@ class PickleMixin:
             defaults = {p.name: p.default for p in known if p.default is not p.empty}
             state = defaults | state
         elif "_stream" in state:
-            state["_stream"] = Stream(**state["_stream"])
+            state["_stream"] = Stream.of_pickle(state["_stream"])
         super().__setstate__(state)
 
 

@@ -248,21 +248,21 @@ def _update(
     return float(sample_weight * binary_cross_entropy(y, z))
 
 
-def dense_sgd_pass(X, y, sample_weight, order, w, state, eta, l2, l1, fit_intercept):
+def dense_sgd_pass(X, y, sample_weight, order, w, state, etas, l2, l1, fit_intercept):
     """NumPy reference of `sgd.dense_sgd_pass`: update w and b by each sample in turn."""
     every = slice(None)
     return sum(
         _update(X[i], every, y[i], sample_weight[i], w, state, eta, l2, l1, fit_intercept)
-        for i in order
+        for i, eta in zip(order, etas, strict=True)
     )
 
 
 def csr_sgd_pass(
-    data, indices, indptr, y, sample_weight, order, w, state, eta, l2, l1, fit_intercept
+    data, indices, indptr, y, sample_weight, order, w, state, etas, l2, l1, fit_intercept
 ):
     """NumPy reference of `sgd.csr_sgd_pass`: update w and b by each sample in turn."""
     loss = 0.0
-    for i in order:
+    for i, eta in zip(order, etas, strict=True):
         row = slice(indptr[i], indptr[i + 1])
         loss += _update(
             data[row], indices[row], y[i], sample_weight[i], w, state, eta, l2, l1, fit_intercept

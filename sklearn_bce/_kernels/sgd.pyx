@@ -146,7 +146,7 @@ cdef inline double rescaled(double scale, double factor, double[::1] w) noexcept
 
 def dense_sgd_pass(const real[:, ::1] X, const double[::1] y, const double[:] sample_weight,
                    const Py_ssize_t[::1] order, double[::1] w, double[::1] state,
-                   double eta, double l2, double l1, bint fit_intercept):
+                   const double[:] etas, double l2, double l1, bint fit_intercept):
     """Apply wᵢ ← wᵢ + ηs((y−a)xᵢ − λwᵢ), b ← b + ηs(y−a) for each sample of the order in turn.
 
     After each sample the L1 norm moves every wᵢ towards 0 by ηsκ, and not past 0.
@@ -159,7 +159,7 @@ def dense_sgd_pass(const real[:, ::1] X, const double[::1] y, const double[:] sa
     order : (n,) rows to visit, each below n_samples
     w : (n_features,) weights divided by the scale; changed
     state : (2,) intercept b and scale; changed
-    eta : step η
+    etas : (n,) step η of each visit, in the order of the visits
     l2, l1 : strengths λ and κ of the penalty
     fit_intercept : whether b is updated
 
@@ -171,11 +171,11 @@ def dense_sgd_pass(const real[:, ::1] X, const double[::1] y, const double[:] sa
     cdef Py_ssize_t k, i, j, n = order.shape[0]
     cdef int n_features = <int> X.shape[1]
     cdef Py_ssize_t row_bytes = X.shape[1] * sizeof(real)
-    cdef double b = state[0], scale = state[1], step
+    cdef double b = state[0], scale = state[1], eta, step
     cdef LogSum losses = LogSum(0.0, 1.0, 0)
     with nogil:
         for k in range(n):
-            i = order[k]
+            i, eta = order[k], etas[k]
             if k + DENSE_ROWS_AHEAD < n:
                 prefetch(&X[order[k + DENSE_ROWS_AHEAD], 0], row_bytes)
             step = eta * sample_weight[i] * output_error(
@@ -196,13 +196,13 @@ def dense_sgd_pass(const real[:, ::1] X, const double[::1] y, const double[:] sa
 def csr_sgd_pass(const real[::1] data, const index[::1] indices, const index[::1] indptr,
                  const double[::1] y, const double[:] sample_weight,
                  const Py_ssize_t[::1] order, double[::1] w, double[::1] state,
-                 double eta, double l2, double l1, bint fit_intercept):
+                 const double[:] etas, double l2, double l1, bint fit_intercept):
     """Apply the rule of `dense_sgd_pass` to rows of a CSR matrix, in O(nnz) operations.
 
     Parameters
     ----------
     data, indices, indptr : the CSR matrix, of shape (n_samples, n_features), float32 or float64
-    y, sample_weight, order, w, state, eta, l2, l1, fit_intercept : as for `dense_sgd_pass`
+    y, sample_weight, order, w, state, etas, l2, l1, fit_intercept : as for `dense_sgd_pass`
 
     Returns
     -------
@@ -210,7 +210,7 @@ def csr_sgd_pass(const real[::1] data, const index[::1] indices, const index[::1
         As of `dense_sgd_pass`.
     """
     cdef Py_ssize_t k, i, e, start, stop, n = order.shape[0], n_features = w.shape[0]
-    cdef double b = state[0], scale = state[1], step, scaled, l1_sum = 0.0, factor
+    cdef double b = state[0], scale = state[1], eta, step, scaled, l1_sum = 0.0, factor
     cdef double *l1_applied = NULL
     if l1 != 0.0:
         l1_applied = <double *> calloc(n_features, sizeof(double))
@@ -222,7 +222,7 @@ def csr_sgd_pass(const real[::1] data, const index[::1] indices, const index[::1
     cdef LogSum losses = LogSum(0.0, 1.0, 0)
     with nogil:
         for k in range(n):
-            i = order[k]
+            i, eta = order[k], etas[k]
             if k + SPARSE_ROWS_AHEAD < n:
                 e = indptr[order[k + SPARSE_ROWS_AHEAD]]
                 prefetch(j + e, (indptr[order[k + SPARSE_ROWS_AHEAD] + 1] - e) * sizeof(index))

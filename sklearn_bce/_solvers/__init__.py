@@ -7,6 +7,7 @@ import those listed above it:
 - ``step_size``: step sizes for which convergence is proven, computed from the data.
 - ``gd``: gradient descent.
 - ``sgd``: stochastic gradient descent, by single samples or mini-batches.
+- ``stream``: steps of sgd in a stream of chunks, and the features that a stream cannot learn.
 - ``newton``: Newton's method.
 """
 
@@ -24,8 +25,8 @@ from sklearn_bce._solvers.base import (
     Weights,
 )
 from sklearn_bce._solvers.newton.diagnosis import direction_of_separation, distance_from_minimum
-from sklearn_bce._solvers.sgd import batch_lipschitz_constants
-from sklearn_bce._solvers.step_size import safe_step_size
+from sklearn_bce._solvers.newton.safeguards import rounding_floor
+from sklearn_bce._solvers.stream import StreamSteps
 
 __all__ = [
     "NEGLIGIBLE",
@@ -36,11 +37,11 @@ __all__ = [
     "Settings",
     "Solver",
     "StopReason",
+    "StreamSteps",
     "Weights",
-    "batch_lipschitz_constants",
     "direction_of_separation",
     "distance_from_minimum",
-    "safe_step_size",
+    "rounding_floor",
     "solver_name",
 ]
 

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import MAX_SLOPE, Objective
@@ -40,14 +41,9 @@ class StopReason(Enum):
     PRECISION
         float64 cannot tell whether F is within ``tol`` of its minimum, because columns depend on
         each other but for rounding.
-    PLATEAU
-        The loss curve of gd or sgd has ceased to fall. Whether F is at its minimum is not known:
-        the fit becomes CONVERGED or STALLED.
     STALLED
         The loss curve of gd or sgd has ceased to fall, and F is above its minimum by more than
         ``tol``.
-    DIVERGED
-        The loss has risen, because the step is too large.
     STOPPED
         A callback ended the fit.
     INTERRUPTED
@@ -63,9 +59,7 @@ class StopReason(Enum):
     NO_MINIMUM = "no_minimum"
     NO_DESCENT = "no_descent"
     PRECISION = "precision"
-    PLATEAU = "plateau"
     STALLED = "stalled"
-    DIVERGED = "diverged"
     STOPPED = "callback"
     INTERRUPTED = "interrupt"
     PARTIAL_FIT = "partial_fit"
@@ -74,6 +68,9 @@ class StopReason(Enum):
     def is_convergence(self) -> bool:
         """Whether a fit that stopped for this reason counts as converged."""
         return self in {StopReason.CONVERGED, StopReason.ROUNDING, StopReason.EARLY_STOPPING}
+
+
+Judge = Callable[[Vector, float], StopReason]
 
 
 class Monitor:
@@ -98,6 +95,11 @@ class Monitor:
         return False
 
 
+def _minimum_at_plateau(w: Vector, b: float) -> StopReason:
+    """Return CONVERGED; see ``Settings.judge``."""
+    return StopReason.CONVERGED
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings of a solver: validated parameters of `BCENeuronClassifier`, of the same names.
@@ -106,17 +108,23 @@ class Settings:
 
     Attributes
     ----------
+    learning_rate : float, "auto" or callable (order) -> ndarray of shape (n_samples,)
+        A callable, which only sgd takes, returns the step of each sample in the order of a pass.
     random_state : RandomState or None, default=None
         Generator that the solver draws from; None for a solver that draws nothing.
     path_state : object or None, default=None
         `Result.path_state` of the previous fit; None if there is none.
     monitor : Monitor
         Receives the progress of the solver; the default ignores it.
+    judge : callable (w, b) -> StopReason
+        What a plateau of the loss curve of gd or sgd is, given the weights there, in the user's
+        units, and the intercept: CONVERGED, ROUNDING or STALLED. The default takes each plateau for
+        the minimum.
     """
 
     max_iter: int = 100
     tol: float = 1e-6
-    learning_rate: float | str = "auto"
+    learning_rate: float | str | Callable[[NDArray[np.intp]], Vector] = "auto"
     batch_size: int = 1
     shuffle: bool = True
     n_iter_no_change: int = 5
@@ -124,6 +132,7 @@ class Settings:
     path_state: Any = None
     random_state: Any = None
     monitor: Monitor = field(default_factory=Monitor)
+    judge: Judge = _minimum_at_plateau
 
 
 @dataclass(frozen=True)
@@ -241,11 +250,33 @@ class Plateau:
     def __init__(self, tol: float, patience: int) -> None:
         self.tol, self.patience = tol, patience
         self.best, self.n_without_improvement = np.inf, 0
+        self._best_before = np.inf
 
     def reached(self, value: float) -> bool:
         """Add the next value, and return whether the sequence is on a plateau; changes self."""
         self.n_without_improvement += 1
         if value < self.best - self.tol:
-            self.n_without_improvement = 0
+            self.n_without_improvement, self._best_before = 0, value
         self.best = min(self.best, value)
         return self.n_without_improvement >= self.patience
+
+    def judged(self, judge: Judge, weights: Weights) -> StopReason:
+        """Return why a solver stops on this plateau; `StopReason.MAX_ITER` if it goes on.
+
+        The solver goes on if F is not at its minimum, and the sequence has fallen on the plateau,
+        by steps of at most ``tol``. ``patience`` is then doubled, so that plateaus are judged a few
+        times in a fit; changes self.
+
+        Parameters
+        ----------
+        judge : callable (w, b) -> StopReason
+            See `Settings`.
+        weights : callable () -> (ndarray of shape (n_features,), float)
+            Returns the weights on the plateau, in the user's units, and the intercept.
+        """
+        reason = judge(*weights())
+        if reason.is_convergence or self.best >= self._best_before:
+            return reason
+        self.patience, self.n_without_improvement = 2 * self.patience, 0
+        self._best_before = self.best
+        return StopReason.MAX_ITER

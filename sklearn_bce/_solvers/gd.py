@@ -25,7 +25,9 @@ from sklearn_bce._solvers.step_size import lipschitz_constant, safe_step_size
 
 
 def solve(objective: Objective, w: Vector, b: float, settings: Settings) -> Result:
-    """Minimise F by θ ← prox(θ − η ∂F/∂θ), until F no longer falls; see `Solver.solve`.
+    """Minimise F by θ ← prox(θ − η ∂F/∂θ), to its minimum or until F no longer falls.
+
+    See `Solver.solve`.
 
     Raises
     ------
@@ -60,7 +62,7 @@ def solve(objective: Objective, w: Vector, b: float, settings: Settings) -> Resu
         elif not np.isfinite(point.value):
             break
         elif settings.tol > 0 and plateau.reached(point.value):
-            reason = StopReason.CONVERGED
+            reason = plateau.judged(settings.judge, weights)
     w, b = to_user(point.theta)
     return Result(w, b, reason, loss_curve, objective.n_passes)
 

@@ -11,12 +11,12 @@ from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector, kernels
 from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._solvers.base import Plateau, Result, Settings, Solver, StopReason
+from sklearn_bce._solvers.base import Plateau, Result, Settings, Solver, StopReason, Weights
 from sklearn_bce._solvers.step_size import (
     batch_lipschitz_constant,
-    lipschitz_constant,
+    mean_lipschitz_constant,
     safe_step_size,
-    sample_lipschitz_constant,
+    sample_lipschitz_constants,
 )
 from sklearn_bce.chain_rule import gradient, linear_output, loss_and_derivatives
 
@@ -39,14 +39,15 @@ class BatchSchedule:
     objective : InMemoryObjective
         F, in the user's units.
     settings : Settings
-        If ``learning_rate`` is "auto", batch size and step size grow at each plateau.
+        If ``learning_rate`` is "auto", batch size and step size grow at each plateau. If it is a
+        callable, it returns the step of each sample for the order of a pass.
 
     Attributes
     ----------
     batch : int
         Number of samples in an update.
-    eta : float
-        Step size η.
+    eta : float or callable (order) -> ndarray of shape (n_samples,)
+        Step size η, or the function that returns the step of each sample in its order.
     """
 
     def __init__(self, objective: InMemoryObjective, settings: Settings) -> None:
@@ -58,26 +59,39 @@ class BatchSchedule:
             self.eta = safe_step_size(self._lipschitz(self.batch))
         self._plateau = Plateau(settings.tol, settings.n_iter_no_change)
 
-    def is_final_plateau(self, loss: float) -> bool:
-        """Add the loss of a pass, and return whether the fit is to end; changes self.
+    def steps(self, order: NDArray[np.intp]) -> Vector:
+        """Return the step of each sample in its order, of shape (n_samples,)."""
+        return self.eta(order) if callable(self.eta) else np.broadcast_to(self.eta, len(order))
+
+    def reason_to_stop(self, loss: float, weights: Weights) -> StopReason:
+        """Add the loss of a pass; return why the fit ends, or `StopReason.MAX_ITER`; changes self.
 
         At a plateau, if ``learning_rate`` is "auto" and the batch does not contain all samples yet,
-        the batch grows and the result is False. At any other plateau the result is True.
+        the batch grows. Any other plateau is judged; see `Plateau.judged`.
+
+        Parameters
+        ----------
+        loss : float
+            Entry of the loss curve.
+        weights : callable () -> (ndarray of shape (n_features,), float)
+            Returns weights and intercept after the pass.
         """
         if not self._plateau.reached(loss):
-            return False
+            return StopReason.MAX_ITER
         if self._lipschitz is None or self.batch == self._n_samples:
-            return True
+            if self._settings.tol == 0:
+                return StopReason.MAX_ITER
+            return self._plateau.judged(self._settings.judge, weights)
         self.batch = min(BATCH_GROWTH * self.batch, self._n_samples)
         self.eta = safe_step_size(self._lipschitz(self.batch))
         self._plateau = Plateau(self._settings.tol, self._settings.n_iter_no_change)
-        return False
+        return StopReason.MAX_ITER
 
 
 def solve(objective: InMemoryObjective, w: Vector, b: float, settings: Settings) -> Result:
     """Minimise F by passes over the samples, with an update after each batch; see `Solver.solve`.
 
-    The solver stops when the loss curve no longer falls.
+    The solver stops at the minimum of F, or when the loss curve no longer falls.
 
     Raises
     ------
@@ -99,15 +113,20 @@ def solve(objective: InMemoryObjective, w: Vector, b: float, settings: Settings)
         # The penalty is taken before the updates, as are the losses: if one batch contains all
         # samples, the entry of the loss curve is F before the update, which falls with every pass.
         penalty = updater.penalty
-        loss = updater.update(order, schedule.eta, schedule.batch)
+        loss = updater.update(order, schedule.steps(order), schedule.batch)
         loss_curve.append(loss / objective.total_weight + penalty)
-        n_passes, weights = objective.n_passes + len(loss_curve), updater.weights
-        if settings.monitor.end(loss_curve[-1], lambda weights=weights: weights, n_passes):
+        n_passes, after = objective.n_passes + len(loss_curve), updater.weights
+
+        def weights(after=after):
+            return after
+
+        if settings.monitor.end(loss_curve[-1], weights, n_passes):
             reason = StopReason.STOPPED
         elif not np.isfinite(loss_curve[-1]):
             break
-        elif schedule.is_final_plateau(loss_curve[-1]) and settings.tol > 0:
-            reason = StopReason.CONVERGED
+        else:
+            reason = schedule.reason_to_stop(loss_curve[-1], weights)
+    n_passes = objective.n_passes + len(loss_curve)
     return Result(*updater.weights, reason, loss_curve, n_passes)
 
 
@@ -121,14 +140,11 @@ def batch_lipschitz_constants(objective: InMemoryObjective) -> Callable[[int], f
     ValueError
         If the squares of the features overflow.
     """
-    of_sample = sample_lipschitz_constant(objective)
-    # Updates of sgd divide a sum by the number of samples, F divides it by the sum of the weights.
-    per_sample = float(np.sum(objective.sample_weight)) / objective.n_samples
+    of_sample = float(np.max(sample_lipschitz_constants(objective)))
 
     @cache
     def of_mean() -> float:
-        # On one thread the order of the terms, and so η, does not depend on the number of threads.
-        return per_sample * lipschitz_constant(objective.on_one_thread())
+        return mean_lipschitz_constant(objective)
 
     def of_batch(batch: int) -> float:
         if batch == 1:
@@ -181,15 +197,15 @@ class OnlineUpdater:
         """Penalty of the weights on the scale of F, the mean loss, in nats."""
         return self.objective.penalty.value(self._w)
 
-    def update(self, order: NDArray[np.intp], eta: float, batch: int) -> float:
+    def update(self, order: NDArray[np.intp], steps: Vector, batch: int) -> float:
         """Pass over the samples with an update after each batch; changes self.
 
         Parameters
         ----------
         order : ndarray of shape (n_samples,), intp
             Indices of the samples in the order of the pass.
-        eta : float
-            Step size η.
+        steps : ndarray of shape (n_samples,), float64
+            Step size η of each sample, in the order of the pass.
         batch : int
             Number of samples in an update.
 
@@ -199,10 +215,10 @@ class OnlineUpdater:
             Σ s·L over the samples in nats, each loss before the update by its batch.
         """
         if batch == 1 and self._has_one_strength:
-            return self._update_by_samples(order, eta)
-        return self._update_by_batches(order, eta, batch)
+            return self._update_by_samples(order, steps)
+        return self._update_by_batches(order, steps, batch)
 
-    def _update_by_samples(self, order: NDArray[np.intp], eta: float) -> float:
+    def _update_by_samples(self, order: NDArray[np.intp], steps: Vector) -> float:
         """Update after each sample, by compiled loops; see `update`."""
         objective = self.objective
         stored_values = self._rows[0].size
@@ -215,7 +231,7 @@ class OnlineUpdater:
                 order[start : start + per_call],
                 self._w,
                 self._state,
-                eta,
+                steps[start : start + per_call],
                 objective.penalty.l2,
                 objective.penalty.l1,
                 objective.coordinates.fit_intercept,
@@ -226,31 +242,35 @@ class OnlineUpdater:
         self._state[1] = 1.0
         return loss
 
-    def _update_by_batches(self, order: NDArray[np.intp], eta: float, batch: int) -> float:
+    def _update_by_batches(self, order: NDArray[np.intp], steps: Vector, batch: int) -> float:
         """Update after each batch, with the functions of the derivation; see `update`."""
         objective = self.objective
         (w, b), total = self.weights, 0.0
-        for rows in _batches(order, batch):
+        for rows, eta in _batches(order, steps, batch):
             X, y, sample_weight = self._X[rows], objective.y[rows], objective.sample_weight[rows]
             loss, slope, _ = loss_and_derivatives(y, linear_output(X, w, b))
             total += float(np.sum(sample_weight * loss))
-            gradient_w, gradient_b = gradient(X, sample_weight * slope)
-            shrink = np.sum(sample_weight) * objective.penalty.l2
-            w -= eta / len(y) * (gradient_w + shrink * w)
-            w = objective.penalty.prox(w, eta / len(y) * np.sum(sample_weight))
+            rate = eta / len(y) * sample_weight
+            gradient_w, gradient_b = gradient(X, rate * slope)
+            rate_of_batch = np.sum(rate)
+            w -= gradient_w + rate_of_batch * objective.penalty.l2 * w
+            w = objective.penalty.prox(w, rate_of_batch)
             if objective.coordinates.fit_intercept:
-                b -= eta / len(y) * gradient_b
+                b -= gradient_b
         self._w, self._state[0] = w, b
         return total
 
 
-def _batches(order: NDArray[np.intp], batch: int) -> Iterator[NDArray[np.intp] | slice]:
-    """Yield the indices of the rows of each batch; a slice of all rows if there is one batch."""
+def _batches(
+    order: NDArray[np.intp], steps: Vector, batch: int
+) -> Iterator[tuple[NDArray[np.intp] | slice, Vector]]:
+    """Yield the rows of each batch and their steps; a slice of all rows if there is one batch."""
     if batch >= len(order):
-        yield slice(None)
+        yield slice(None), steps[np.argsort(order)]
         return
     for start in range(0, len(order), batch):
-        yield order[start : start + batch]
+        some = slice(start, start + batch)
+        yield order[some], steps[some]
 
 
 SOLVER = Solver(

@@ -70,10 +70,22 @@ def lipschitz_constant(objective: Objective) -> float:
     return float(largest[0]) * (1 + EIGENVALUE_TOL)
 
 
-def sample_lipschitz_constant(objective: InMemoryObjective) -> float:
-    """Return the largest Lipschitz constant of the gradient of s·(loss + penalty) of one sample.
+def mean_lipschitz_constant(objective: InMemoryObjective) -> float:
+    """Return the Lipschitz constant of the mean over the samples of s·(loss + penalty).
 
-    That takes one pass. The constant is in nats per squared unit of the weights.
+    F divides the sum by the sum of the weights s, the updates of sgd by the number of samples.
+    Computing the constant takes several passes.
+    """
+    per_sample = float(np.sum(objective.sample_weight)) / objective.n_samples
+    # On one thread the order of the terms, and so η, does not depend on the number of threads.
+    return per_sample * lipschitz_constant(objective.on_one_thread())
+
+
+def sample_lipschitz_constants(objective: InMemoryObjective) -> Vector:
+    """Return the Lipschitz constants of the gradients of s·(loss + penalty) of each sample.
+
+    That takes one pass. The result, of shape (n_samples,), is in nats per squared unit of the
+    weights.
 
     Raises
     ------
@@ -90,7 +102,7 @@ def sample_lipschitz_constant(objective: InMemoryObjective) -> float:
             square_norms[rows] += np.einsum("ij,ij->i", X[rows], X[rows], dtype=np.float64)
     _raise_for_overflow(objective, square_norms)
     l2 = float(np.max(objective.penalty.curvature_diagonal(objective.n_features)))
-    return float(np.max(sample_weight * (MAX_SLOPE * square_norms + l2)))
+    return sample_weight * (MAX_SLOPE * square_norms + l2)
 
 
 def batch_lipschitz_constant(batch: int, n_samples: int, of_sample: float, of_mean: float) -> float:
