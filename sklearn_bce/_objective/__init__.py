@@ -5,6 +5,7 @@ The samples are in memory or in parts. A module may import those listed above it
 - ``penalty``: the penalty on the weights: value, gradient, proximal step.
 - ``rows``: products with rows of X, for dense and for sparse X.
 - ``scaling``: coordinates in which columns are centred and scaled, and the moments that give them.
+- ``root``: the triangular factor of a QR factorisation, as a sum over blocks of rows.
 - ``base``: the contract between objectives and solvers, and the base class of all objectives.
 - ``ray``: F on a ray, from linear outputs in memory or by passes over the samples.
 - ``design``: the samples in centred and scaled coordinates: a view of X, or a copy of small data.
