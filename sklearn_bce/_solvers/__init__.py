@@ -22,7 +22,8 @@ from sklearn_bce._solvers.base import (
     StopReason,
     Weights,
 )
-from sklearn_bce._solvers.newton.diagnosis import direction_of_separation, distance_from_minimum
+from sklearn_bce._solvers.newton.diagnosis import distance_from_minimum
+from sklearn_bce._solvers.newton.separation import direction_of_separation
 from sklearn_bce._solvers.sgd import batch_lipschitz_constants
 from sklearn_bce._solvers.step_size import safe_step_size
 

@@ -27,7 +27,8 @@ The modules, each of which imports only those above it:
 - ``loop``: the loop from a start to the minimum.
 - ``row_space``: for more features than samples: as many coordinates as samples.
 - ``starts``: start rules, which choose where the loop starts.
-- ``diagnosis``: an estimate of F − min F, and a test of whether the classes are separated.
+- ``separation``: whether the classes are separated, so that F has no minimum.
+- ``diagnosis``: an estimate of F − min F.
 
 References
 ----------

@@ -1,0 +1,450 @@
+"""Whether the classes are separated, so that F has no minimum without a penalty.
+
+A direction v of θ separates the classes if it changes the output zᵢᵀv of no sample to the wrong
+side and of some samples to the right side: with sᵢ = 1 for y = 1 and −1 for y = 0, sᵢzᵢᵀv >= 0 for
+all and not 0 for all; for a sample with 0 < y < 1, zᵢᵀv = 0. F then falls without end along v. By
+Stiemke's lemma there is no such v if and only if there are multipliers μᵢ > 0 with Σ μᵢsᵢzᵢ = 0. At
+the minimum of F these are μᵢ = pᵢ|aᵢ − yᵢ|; near the minimum Newton's step d, with Hd = −g, gives
+μᵢ = pᵢ|aᵢ − yᵢ|(1 − qᵢsᵢzᵢᵀd), with the probability qᵢ of the class of the sample. So:
+
+1. There is no separation if no qᵢsᵢzᵢᵀd is 1 or more, see `_is_certain`. That ends most fits.
+2. Otherwise Newton's steps are taken, and samples whose margins sᵢzᵢ grow from step to step, or
+   are large, are set aside, until the others, the kept samples, are known by their own step not to
+   be separated, see `_kept_samples`. A separating direction does not change their outputs.
+3. In the directions that change no output of the kept samples, a linear program finds one that
+   separates the samples set aside, or that there is none, see `_separating`.
+
+All are sums over parts of the samples. A direction is accepted if the output of each sample is on
+the right side, up to the rounding of that output.
+
+References
+----------
+A. Albert and J. A. Anderson, "On the Existence of Maximum Likelihood Estimates in Logistic
+Regression Models", Biometrika 71 (1984).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import qr, solve_triangular
+from scipy.linalg.lapack import dpocon, dpotrf, dpotrs
+from scipy.optimize import linprog
+from scipy.sparse import issparse
+
+from sklearn_bce._kernels import Vector
+from sklearn_bce._objective.base import Objective
+from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.root import TriangularRoot, root_of_blocks
+from sklearn_bce._objective.rows import BLOCK_ELEMENTS
+from sklearn_bce._objective.scaling import Coordinates
+from sklearn_bce._solvers.newton.proximal import direction_rule
+from sklearn_bce.chain_rule import binary_cross_entropy, sigmoid
+
+Matrix = NDArray[np.float64]
+
+EPS = np.finfo(np.float64).eps
+
+LARGE_MARGIN = 2.0
+MAX_SIZE = 2000
+ROWS_FOR_UNITS = 64
+WELL_CONDITIONED = 1e-9
+CERTAIN_RISE = 0.9
+ROUNDS = 16
+SATURATED = 20.0
+GROWING = 0.5
+GROWN = 4.0
+PATIENT_ROUNDS = 6
+HALVINGS = 10
+RANK = 1e-13
+ROUNDING = 256 * EPS
+PROGRAM_ROWS = 100
+TIGHT = 1e-6
+
+
+# ----- records that can be added ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Maxima:
+    """The largest of some numbers over all samples."""
+
+    values: Vector
+
+    def __add__(self, other: Maxima) -> Maxima:
+        return Maxima(np.maximum(self.values, other.values))
+
+
+@dataclass(frozen=True, eq=False)
+class SomeRows:
+    """Some rows of X, from each part."""
+
+    rows: Matrix
+
+    def __add__(self, other: SomeRows) -> SomeRows:
+        rows = np.concatenate([self.rows, other.rows])
+        return SomeRows(rows[:: 1 + len(rows) // (8 * ROWS_FOR_UNITS)])
+
+
+@dataclass(frozen=True, eq=False)
+class WorstRows:
+    """Rows with the largest violations."""
+
+    rows: Matrix
+    violation: Vector
+    n: int
+
+    def __add__(self, other: WorstRows) -> WorstRows:
+        return worst_rows(
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.violation, other.violation]),
+            self.n,
+        )
+
+
+def worst_rows(rows: Matrix, violation: Vector, n: int) -> WorstRows:
+    worst = np.argsort(-violation, kind="stable")[:n]
+    return WorstRows(rows[worst], violation[worst], n)
+
+
+# ----- the question -------------------------------------------------------------------------------
+
+
+@np.errstate(all="ignore")
+def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector | None:
+    theta = objective.coordinates.from_user(w, b)
+    maxima, some = objective.sum_over_parts(_first_look, theta)
+    largest_margin, least_curvature = maxima.values[0], np.exp(-maxima.values[1])
+    if not largest_margin > LARGE_MARGIN:
+        return None
+    if objective.coordinates.size > MAX_SIZE:
+        return _direction_of_steps(objective, w, b)
+    coordinates = _robust_coordinates(some.rows, objective.coordinates.fit_intercept)
+    theta = coordinates.from_user(w, b)
+    if _is_certain(objective, coordinates, theta, least_curvature):
+        return None
+    kept = _kept_samples(objective, coordinates, theta)
+    v = _separating(objective, kept)
+    if v is None:
+        return None
+    w, b = coordinates.to_user(v)
+    (deviation,) = objective.sum_over_parts(_spread, coordinates)
+    w = coordinates.scale * w * np.sqrt(deviation)
+    return w
+
+
+@np.errstate(all="ignore")
+def _spread(part, coordinates):
+    total = np.zeros(len(coordinates.shift))
+    for rows, Z in _blocks(part, coordinates):
+        total += part.normalised_weight[rows] @ np.square(Z[:, : len(total)])
+    return [total]
+
+
+@np.errstate(all="ignore")
+def _first_look(part: InMemoryObjective, theta: Vector) -> list[Any]:
+    z = part.outputs(theta)
+    weighted = part.sample_weight > 0
+    margin = _side(part.y) * z
+    a = sigmoid(-np.abs(z))
+    curvature = part.normalised_weight * a * (1 - a)
+    least = -np.log(np.min(curvature[weighted], initial=1.0))
+    largest = np.max(margin[weighted], initial=0.0)
+    chosen = np.flatnonzero(weighted)
+    chosen = chosen[:: 1 + len(chosen) // ROWS_FOR_UNITS]
+    if part.coordinates.size > MAX_SIZE:
+        chosen = chosen[:0]
+    rows = part.X[chosen]
+    rows = rows.toarray() if issparse(rows) else rows
+    return [Maxima(np.array([largest, least])), SomeRows(rows.astype(np.float64))]
+
+
+def _side(y: Vector) -> Vector:
+    return np.where(y == 1, 1.0, np.where(y == 0, -1.0, 0.0))
+
+
+def _robust_coordinates(rows: Matrix, fit_intercept: bool) -> Coordinates:
+    middle = np.sort(rows, axis=0)[len(rows) // 2]
+    shift = middle if fit_intercept else np.zeros(rows.shape[1])
+    distance = np.sort(np.abs(rows - shift), axis=0)
+    scale = distance[(3 * len(rows)) // 4]
+    scale = np.where(scale > 0, scale, distance[-1])
+    usable = np.isfinite(scale) & (scale > np.finfo(np.float64).tiny)
+    return Coordinates(shift, np.exp2(np.rint(np.log2(np.where(usable, scale, 1.0)))), fit_intercept)
+
+
+def _is_certain(objective, coordinates, theta, least_curvature) -> bool:
+    problem = objective.in_coordinates(coordinates)
+    point = problem.evaluate(theta, hessian=True)
+    unit = np.sqrt(point.hessian.diagonal())
+    factor, failed = dpotrf(point.hessian / np.outer(unit, unit), lower=True)
+    if failed or not np.isfinite(factor).all():
+        return False
+    reciprocal, _ = dpocon(factor, 1.0, uplo="L")
+    if not reciprocal * 1.0 > WELL_CONDITIONED:
+        return False
+    d = dpotrs(factor, -point.gradient / unit, lower=True)[0] / unit
+    if not np.isfinite(d).all():
+        return False
+    decrement = float(-point.gradient @ d)
+    if decrement <= CERTAIN_RISE**2 * least_curvature:
+        return True
+    (rise,) = problem.sum_over_parts(_largest_rise, theta, d)
+    return bool(rise.values[0] <= CERTAIN_RISE)
+
+
+@np.errstate(all="ignore")
+def _largest_rise(part: InMemoryObjective, theta: Vector, d: Vector) -> list[Any]:
+    side = _side(part.y) * (part.sample_weight > 0)
+    q = sigmoid(side * part.outputs(theta))
+    return [Maxima(np.array([np.max(q * side * part.outputs(d), initial=0.0)]))]
+
+
+# ----- rows ---------------------------------------------------------------------------------------
+
+
+def _blocks(part: InMemoryObjective, coordinates: Coordinates) -> Iterator[tuple[Any, Matrix]]:
+    """Yield rows with weight, and Z."""
+    n_features = len(coordinates.shift)
+    weighted = np.flatnonzero(part.sample_weight > 0)
+    length = max(1, BLOCK_ELEMENTS // coordinates.size)
+    for start in range(0, len(weighted), length):
+        rows = weighted[start : start + length]
+        X = part.X[rows]
+        Z = np.ones((len(rows), coordinates.size))
+        np.subtract(X.toarray() if issparse(X) else X, coordinates.shift, out=Z[:, :n_features])
+        Z[:, :n_features] /= coordinates.scale
+        yield rows, Z
+
+
+class Split(NamedTuple):
+    theta: Vector
+    d: Vector
+    margin: float
+
+
+class Kept(NamedTuple):
+    coordinates: Coordinates
+    theta: Vector
+    splits: tuple[Split, ...]
+    none: bool = False
+
+    def blocks(self, part: InMemoryObjective, kept: bool = True):
+        """Yield rows of the samples kept, or of the others, and their Z."""
+        for rows, Z in _blocks(part, self.coordinates):
+            side = _side(part.y[rows])
+            inside = side * (Z @ self.theta) <= SATURATED
+            for split in self.splits:
+                grown = side * (Z @ split.theta) >= split.margin
+                inside &= ~(grown & (side * (Z @ split.d) >= GROWING))
+            if self.none:
+                inside = side == 0
+            chosen = inside if kept else ~inside
+            yield rows[chosen], Z[chosen]
+
+
+def _kept_samples(objective, coordinates, theta) -> Kept:
+    kept = Kept(coordinates, theta, ())
+    for number in range(ROUNDS):
+        (root,) = objective.sum_over_parts(_root_of_model, kept)
+        d = Triangle.of(root.R[:, :-1]).solve(root.R[:, -1])
+        if not np.isfinite(d).all():
+            break
+        rise, values = objective.sum_over_parts(_along, kept, d)
+        if rise.values[0] <= CERTAIN_RISE:
+            return kept
+        t = _steps()[np.argmin(values)]
+        split = Split(kept.theta, d, GROWN if number < PATIENT_ROUNDS else -np.inf)
+        kept = Kept(coordinates, kept.theta + t * d, (*kept.splits, split))
+    return kept._replace(none=True)
+
+
+def _steps() -> Vector:
+    return np.append(np.exp2(-np.arange(HALVINGS + 1.0)), 0.0)
+
+
+@np.errstate(all="ignore")
+def _root_of_model(part: InMemoryObjective, kept: Kept) -> list[Any]:
+    def blocks():
+        for rows, Z in kept.blocks(part):
+            y, p = part.y[rows], part.normalised_weight[rows]
+            z = np.clip(Z @ kept.theta, -600, 600)
+            a, b = sigmoid(z), sigmoid(-z)
+            slope = y * b - (1 - y) * a
+            root = np.sqrt(a * b)
+            target = np.sqrt(p) * slope / root
+            yield np.column_stack([(np.sqrt(p) * root)[:, None] * Z, target])
+
+    return [root_of_blocks(blocks(), len(kept.theta) + 1)]
+
+
+@np.errstate(all="ignore")
+def _along(part: InMemoryObjective, kept: Kept, d: Vector) -> list[Any]:
+    largest, values = 0.0, np.zeros(HALVINGS + 2)
+    for rows, Z in kept.blocks(part):
+        y, p = part.y[rows], part.normalised_weight[rows]
+        z, dz, side = Z @ kept.theta, Z @ d, _side(y)
+        largest = np.max(sigmoid(side * z) * side * dz, initial=largest)
+        values += [p @ binary_cross_entropy(y, z + t * dz) for t in _steps()]
+    return [Maxima(np.array([largest])), values]
+
+
+class Triangle(NamedTuple):
+    """Rank-revealing factorisation."""
+
+    R: Matrix
+    Q: Matrix
+    order: NDArray[np.intp]
+    unit: Vector
+    rank: int
+
+    @classmethod
+    def of(cls, A: Matrix) -> Triangle:
+        size = A.shape[1]
+        unit = np.sqrt(np.sum(np.square(A), axis=0))
+        unit = np.where(unit > 0, unit, 1.0)
+        if not len(A) or not size:
+            return cls(A, np.zeros((len(A), 0)), np.arange(size), unit, 0)
+        Q, R, order = qr(A / unit, mode="economic", pivoting=True)
+        rank = int(np.sum(np.abs(R.diagonal()) > RANK * np.sqrt(size)))
+        return cls(R, Q, order, unit, rank)
+
+    def solve(self, target: Vector) -> Vector:
+        d = np.zeros(len(self.unit))
+        k = self.rank
+        if k:
+            d[self.order[:k]] = solve_triangular(self.R[:k, :k], (self.Q.T @ target)[:k])
+        return d / self.unit
+
+    def null_space(self) -> Matrix:
+        size, k = len(self.unit), self.rank
+        N = np.zeros((size, size - k))
+        if k:
+            N[self.order[:k]] = -solve_triangular(self.R[:k, :k], self.R[:k, k:])
+        N[self.order[k:], np.arange(size - k)] = 1.0
+        return N / self.unit[:, None]
+
+
+# ----- the linear program -------------------------------------------------------------------------
+
+
+def _separating(objective: Objective, kept: Kept) -> Vector | None:
+    (root,) = objective.sum_over_parts(_root_of_rows, kept)
+    N = Triangle.of(root.R).null_space()
+    while N.shape[1]:
+        N = N / np.max(np.abs(N), axis=0)
+        (root,) = objective.sum_over_parts(_root_of_others, kept, N)
+        k = N.shape[1]
+        triangle = Triangle.of(root.R[:, :k])
+        if not triangle.rank:
+            return None
+        candidates = [triangle.solve(root.R[:, k + 1]), triangle.solve(root.R[:, k])]
+        columns = triangle.order[: triangle.rank]
+        N, candidates = N[:, columns], [t[columns] for t in candidates]
+        S = np.zeros((0, len(N)))
+        t = None
+        for number in range(100):
+            if candidates:
+                t = candidates.pop()
+            else:
+                t = _program(S, N)
+                if t is None:
+                    break
+            largest = np.max(np.abs(t))
+            if not (np.isfinite(largest) and largest > 0):
+                continue
+            t = t / largest
+            strict, worst = objective.sum_over_parts(_check, kept, N, t, max(PROGRAM_ROWS, 2 * N.shape[1]))
+            if not np.any(worst.violation > 0):
+                if strict.values[0] > 0:
+                    return N @ t
+                if not len(worst.rows):
+                    continue
+            S = np.unique(np.concatenate([S, worst.rows]), axis=0)
+        else:
+            return None
+        N = N @ Triangle.of(_in_basis(S, N)[0]).null_space()
+    return None
+
+
+@np.errstate(all="ignore")
+def _root_of_rows(part: InMemoryObjective, kept: Kept) -> list[Any]:
+    def blocks():
+        for _, Z in kept.blocks(part):
+            yield Z / _largest(Z)
+
+    return [root_of_blocks(blocks(), kept.coordinates.size)]
+
+
+def _largest(A: Matrix) -> Matrix:
+    """Return the largest absolute entry of each row, 1 for a row of zeros; shape (n, 1)."""
+    largest = np.max(np.abs(A), axis=1, keepdims=True)
+    return np.where(largest > 0, largest, 1.0)
+
+
+def _in_basis(rows: Matrix, N: Matrix) -> tuple[Matrix, Matrix]:
+    """Return rows·N, entries that are rounding set to 0, divided by the largest; and the divisor."""
+    A = rows @ N
+    A[np.abs(A) <= ROUNDING * (np.abs(rows) @ np.abs(N))] = 0.0
+    largest = _largest(A)
+    return A / largest, largest
+
+
+@np.errstate(all="ignore")
+def _root_of_others(part: InMemoryObjective, kept: Kept, N: Matrix) -> list[Any]:
+    """Return the root of [A, margins, 1]."""
+
+    def blocks():
+        for rows, Z in kept.blocks(part, kept=False):
+            side = _side(part.y[rows])[:, None]
+            A, largest = _in_basis(side * Z, N)
+            inside = np.any(A != 0, axis=1)
+            margin = side * (Z @ kept.theta)[:, None] / largest
+            yield np.column_stack([A, margin, np.ones(len(A))])[inside]
+
+    return [root_of_blocks(blocks(), N.shape[1] + 2)]
+
+
+@np.errstate(all="ignore")
+def _check(part: InMemoryObjective, kept: Kept, N: Matrix, t: Vector, n: int) -> list[Any]:
+    strict, worst = 0.0, worst_rows(np.zeros((0, len(N))), np.zeros(0), n)
+    v, size = N @ t, np.abs(N) @ np.abs(t)
+    for rows, Z in kept.blocks(part, kept=False):
+        signed = _side(part.y[rows])[:, None] * Z
+        A, largest = _in_basis(signed, N)
+        m = signed @ v
+        tolerance = ROUNDING * (np.abs(Z) @ size)
+        inside = np.any(A != 0, axis=1)
+        m, tolerance, largest = m[inside], tolerance[inside], largest[inside, 0]
+        strict = max(strict, np.max(m - tolerance, initial=0.0))
+        excess = (-m - tolerance) / largest
+        # rows not violated have a negative excess; the nearest to violation
+        worst += worst_rows(signed[inside], excess, n)
+    return [Maxima(np.array([strict])), worst]
+
+
+def _program(S: Matrix, N: Matrix) -> Vector | None:
+    A, _ = _in_basis(S, N)
+    A = A[np.any(A != 0, axis=1)]
+    program = linprog(
+        -A.sum(axis=0),
+        A_ub=np.concatenate([-A, A]),
+        b_ub=np.repeat([0.0, 1.0], len(A)),
+        bounds=(None, None),
+        method="highs-ds",
+    )
+    if program.x is None or -program.fun < 0.5:
+        return None
+    t = program.x
+    tight = A[A @ t < TIGHT]
+    if len(tight):
+        t = t - np.linalg.lstsq(tight, tight @ t, rcond=None)[0]
+    return t
+
+
+def _direction_of_steps(objective, w, b):
+    return None
