@@ -60,8 +60,11 @@ GROWING = 0.5
 GROWN = 4.0
 PATIENT_ROUNDS = 6
 HALVINGS = 10
-RANK = 1e-13
-ROUNDING = 256 * EPS
+RANK = 32 * EPS
+ROUNDING = 32 * EPS
+TAME = 1e6
+CORRECTIONS = 5
+WELL_CONDITIONED_BASIS = 100.0
 PROGRAM_ROWS = 100
 TIGHT = 1e-6
 
@@ -180,7 +183,10 @@ def _robust_coordinates(rows: Matrix, fit_intercept: bool) -> Coordinates:
 def _is_certain(objective, coordinates, theta, least_curvature) -> bool:
     problem = objective.in_coordinates(coordinates)
     point = problem.evaluate(theta, hessian=True)
-    unit = np.sqrt(point.hessian.diagonal())
+    diagonal = point.hessian.diagonal()
+    if not np.all(diagonal <= TAME * problem.total_curvature(point)):
+        return False
+    unit = np.sqrt(diagonal)
     factor, failed = dpotrf(point.hessian / np.outer(unit, unit), lower=True)
     if failed or not np.isfinite(factor).all():
         return False
@@ -320,6 +326,15 @@ class Triangle(NamedTuple):
             d[self.order[:k]] = solve_triangular(self.R[:k, :k], (self.Q.T @ target)[:k])
         return d / self.unit
 
+    def independent(self, N: Matrix) -> Matrix:
+        """Return N without dependent columns, and whitened if the others are ill-conditioned."""
+        k = self.rank
+        R = self.R[:k, :k]
+        N = (N / self.unit)[:, self.order[:k]]
+        if np.linalg.cond(R) > WELL_CONDITIONED_BASIS:
+            N = solve_triangular(R, N.T, trans="T").T
+        return N
+
     def null_space(self) -> Matrix:
         size, k = len(self.unit), self.rank
         N = np.zeros((size, size - k))
@@ -335,41 +350,42 @@ class Triangle(NamedTuple):
 def _separating(objective: Objective, kept: Kept) -> Vector | None:
     (root,) = objective.sum_over_parts(_root_of_rows, kept)
     N = Triangle.of(root.R).null_space()
+    candidates = [kept.theta] if N.shape[1] == len(N) else []
     while N.shape[1]:
         N = N / np.max(np.abs(N), axis=0)
-        (root,) = objective.sum_over_parts(_root_of_others, kept, N)
         k = N.shape[1]
+        (root,) = objective.sum_over_parts(_root_of_others, kept, N)
         triangle = Triangle.of(root.R[:, :k])
         if not triangle.rank:
             return None
-        candidates = [triangle.solve(root.R[:, k + 1]), triangle.solve(root.R[:, k])]
-        columns = triangle.order[: triangle.rank]
-        N, candidates = N[:, columns], [t[columns] for t in candidates]
-        S = np.zeros((0, len(N)))
-        t = None
-        for number in range(100):
-            if candidates:
-                t = candidates.pop()
-            else:
-                t = _program(S, N)
-                if t is None:
-                    break
-            largest = np.max(np.abs(t))
-            if not (np.isfinite(largest) and largest > 0):
-                continue
-            t = t / largest
-            strict, worst = objective.sum_over_parts(_check, kept, N, t, max(PROGRAM_ROWS, 2 * N.shape[1]))
-            if not np.any(worst.violation > 0):
-                if strict.values[0] > 0:
-                    return N @ t
-                if not len(worst.rows):
-                    continue
-            S = np.unique(np.concatenate([S, worst.rows]), axis=0)
-        else:
-            return None
+        candidates += [N @ triangle.solve(target) for target in root.R[:, k:].T]
+        N = triangle.independent(N)
+        v, S = _search(objective, kept, N, candidates)
+        if v is not None or S is None:
+            return v
         N = N @ Triangle.of(_in_basis(S, N)[0]).null_space()
+        candidates = []
     return None
 
+
+def _search(objective, kept, N, candidates):
+    """Return v, None, or None, rows forced to 0, or None, None."""
+    n = max(PROGRAM_ROWS, 2 * N.shape[1])
+    S = np.zeros((0, len(N)))
+    while True:
+        from_program = not candidates
+        v = _program(S, N) if from_program else candidates.pop(0)
+        if v is None:
+            return None, S
+        strict, worst = objective.sum_over_parts(_check, kept, N, v, n)
+        if not np.any(worst.violation > 0) and strict.values[0] > 0:
+            return v, None
+        longer = np.unique(np.concatenate([S, worst.rows]), axis=0)
+        if from_program and len(longer) == len(S):
+            if DEBUG: print("STUCK", len(S), N.shape, worst.violation[:5])
+            return None, None
+        S = longer
+DEBUG=0
 
 @np.errstate(all="ignore")
 def _root_of_rows(part: InMemoryObjective, kept: Kept) -> list[Any]:
@@ -410,26 +426,24 @@ def _root_of_others(part: InMemoryObjective, kept: Kept, N: Matrix) -> list[Any]
 
 
 @np.errstate(all="ignore")
-def _check(part: InMemoryObjective, kept: Kept, N: Matrix, t: Vector, n: int) -> list[Any]:
+def _check(part: InMemoryObjective, kept: Kept, N: Matrix, v: Vector, n: int) -> list[Any]:
     strict, worst = 0.0, worst_rows(np.zeros((0, len(N))), np.zeros(0), n)
-    v, size = N @ t, np.abs(N) @ np.abs(t)
     for rows, Z in kept.blocks(part, kept=False):
         signed = _side(part.y[rows])[:, None] * Z
         A, largest = _in_basis(signed, N)
-        m = signed @ v
-        tolerance = ROUNDING * (np.abs(Z) @ size)
         inside = np.any(A != 0, axis=1)
-        m, tolerance, largest = m[inside], tolerance[inside], largest[inside, 0]
-        strict = max(strict, np.max(m - tolerance, initial=0.0))
-        excess = (-m - tolerance) / largest
-        # rows not violated have a negative excess; the nearest to violation
-        worst += worst_rows(signed[inside], excess, n)
+        signed, largest = signed[inside], largest[inside, 0]
+        m, tolerance = signed @ v, ROUNDING * (np.abs(signed) @ np.abs(v))
+        strict = np.max(m - tolerance, initial=strict)
+        # the violation of a row that is on the right side is negative
+        worst += worst_rows(signed, (-m - tolerance) / largest, n)
     return [Maxima(np.array([strict])), worst]
 
 
 def _program(S: Matrix, N: Matrix) -> Vector | None:
-    A, _ = _in_basis(S, N)
-    A = A[np.any(A != 0, axis=1)]
+    A, largest = _in_basis(S, N)
+    inside = np.any(A != 0, axis=1)
+    A, S, largest = A[inside], S[inside], largest[inside]
     program = linprog(
         -A.sum(axis=0),
         A_ub=np.concatenate([-A, A]),
@@ -440,10 +454,20 @@ def _program(S: Matrix, N: Matrix) -> Vector | None:
     if program.x is None or -program.fun < 0.5:
         return None
     t = program.x
-    tight = A[A @ t < TIGHT]
-    if len(tight):
-        t = t - np.linalg.lstsq(tight, tight @ t, rcond=None)[0]
-    return t
+    tight = A @ t < TIGHT
+    target = np.zeros(len(A))
+    for _ in range(CORRECTIONS):
+        m = A @ t
+        if np.any(tight):
+            t = t + np.linalg.lstsq(A[tight], (target - m)[tight], rcond=None)[0]
+        v = N @ t
+        m = A @ t
+        violated = m < -ROUNDING * (np.abs(S) @ np.abs(v)) / largest[:, 0]
+        if not np.any(violated):
+            break
+        tight |= violated
+        target = np.where(violated, target - m, target)
+    return v
 
 
 def _direction_of_steps(objective, w, b):
