@@ -130,8 +130,7 @@ def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector
     theta = coordinates.from_user(w, b)
     if _is_certain(objective, coordinates, theta, least_curvature):
         return None
-    kept = _kept_samples(objective, coordinates, theta)
-    v = _separating(objective, kept)
+    v = _separating(objective, *_kept_samples(objective, coordinates, theta))
     if v is None:
         return None
     w, b = coordinates.to_user(v)
@@ -253,20 +252,33 @@ class Kept(NamedTuple):
             yield rows[chosen], Z[chosen]
 
 
-def _kept_samples(objective, coordinates, theta) -> Kept:
+def _kept_samples(objective, coordinates, theta) -> tuple[Kept, Basis]:
+    """Return the kept samples and the directions that do not change their outputs."""
     kept = Kept(coordinates, theta, ())
     for number in range(ROUNDS):
         (root,) = objective.sum_over_parts(_root_of_model, kept)
-        d = Triangle.of(root.R[:, :-1]).solve(root.R[:, -1])
+        triangle = Triangle.of(root.R[:, :-1])
+        d = triangle.solve(root.R[:, -1])
         if not np.isfinite(d).all():
             break
-        rise, values = objective.sum_over_parts(_along, kept, d)
-        if rise.values[0] <= CERTAIN_RISE:
-            return kept
+        maxima, values = objective.sum_over_parts(_along, kept, d)
+        if maxima.values[-1] <= CERTAIN_RISE:
+            basis = _basis(objective, kept, maxima.values[:-1])
+            if basis.N.shape[1] < len(theta) - triangle.rank:
+                break
+            return kept, basis
         t = _steps()[np.argmin(values)]
         split = Split(kept.theta, d, GROWN if number < PATIENT_ROUNDS else -np.inf)
         kept = Kept(coordinates, kept.theta + t * d, (*kept.splits, split))
-    return kept._replace(none=True)
+    kept = kept._replace(none=True)
+    maxima, _ = objective.sum_over_parts(_along, kept, np.zeros(len(theta)))
+    return kept, _basis(objective, kept, maxima.values[:-1])
+
+
+def _basis(objective, kept, largest) -> Basis:
+    unit = np.where(largest > 0, largest, 1.0)
+    (root,) = objective.sum_over_parts(_root_of_rows, kept, unit)
+    return Triangle.of(root.R).null_space().scaled(unit)
 
 
 def _steps() -> Vector:
@@ -290,13 +302,14 @@ def _root_of_model(part: InMemoryObjective, kept: Kept) -> list[Any]:
 
 @np.errstate(all="ignore")
 def _along(part: InMemoryObjective, kept: Kept, d: Vector) -> list[Any]:
-    largest, values = 0.0, np.zeros(HALVINGS + 2)
+    largest, values, columns = 0.0, np.zeros(HALVINGS + 2), np.zeros(len(d))
     for rows, Z in kept.blocks(part):
         y, p = part.y[rows], part.normalised_weight[rows]
         z, dz, side = Z @ kept.theta, Z @ d, _side(y)
         largest = np.max(sigmoid(side * z) * side * dz, initial=largest)
         values += [p @ binary_cross_entropy(y, z + t * dz) for t in _steps()]
-    return [Maxima(np.array([largest])), values]
+        columns = np.maximum(columns, np.max(np.abs(Z), axis=0, initial=0.0))
+    return [Maxima(np.append(columns, largest)), values]
 
 
 class Triangle(NamedTuple):
@@ -326,74 +339,98 @@ class Triangle(NamedTuple):
             d[self.order[:k]] = solve_triangular(self.R[:k, :k], (self.Q.T @ target)[:k])
         return d / self.unit
 
-    def independent(self, N: Matrix) -> Matrix:
+    def independent(self, basis: Basis) -> Basis:
         """Return N without dependent columns, and whitened if the others are ill-conditioned."""
         k = self.rank
+        T = np.zeros((len(self.unit), k))
+        T[self.order[:k], np.arange(k)] = 1 / self.unit[self.order[:k]]
         R = self.R[:k, :k]
-        N = (N / self.unit)[:, self.order[:k]]
         if np.linalg.cond(R) > WELL_CONDITIONED_BASIS:
-            N = solve_triangular(R, N.T, trans="T").T
-        return N
+            T = solve_triangular(R, T.T, trans="T").T
+        return basis.times(T)
 
-    def null_space(self) -> Matrix:
+    def null_space(self) -> Basis:
         size, k = len(self.unit), self.rank
-        N = np.zeros((size, size - k))
-        if k:
-            N[self.order[:k]] = -solve_triangular(self.R[:k, :k], self.R[:k, k:])
+        N, E = np.zeros((2, size, size - k))
         N[self.order[k:], np.arange(size - k)] = 1.0
-        return N / self.unit[:, None]
+        E += N
+        if k:
+            inverse = solve_triangular(self.R[:k, :k], np.eye(k))
+            dependent = -inverse @ self.R[:k, k:]
+            N[self.order[:k]] = dependent
+            total = np.sum(np.abs(dependent), axis=0)
+            error = np.sum(np.abs(inverse), axis=1)[:, None] * (total + np.any(dependent, axis=0))
+            E[self.order[:k]] = error
+        return Basis(N / self.unit[:, None], E / self.unit[:, None])
+
+
+class Basis(NamedTuple):
+    """Directions, and bounds of their rounding errors divided by ROUNDING."""
+
+    N: Matrix
+    E: Matrix
+
+    def times(self, T: Matrix) -> Basis:
+        return Basis(self.N @ T, self.E @ np.abs(T))
+
+    def scaled(self, unit: Vector) -> Basis:
+        basis = Basis(self.N / unit[:, None], self.E / unit[:, None])
+        return basis.times(np.diag(1 / np.max(np.abs(basis.N), axis=0)))
+
+    def combined(self, t: Vector) -> tuple[Vector, Vector]:
+        return self.N @ t, self.E @ np.abs(t)
 
 
 # ----- the linear program -------------------------------------------------------------------------
 
 
-def _separating(objective: Objective, kept: Kept) -> Vector | None:
-    (root,) = objective.sum_over_parts(_root_of_rows, kept)
-    N = Triangle.of(root.R).null_space()
-    candidates = [kept.theta] if N.shape[1] == len(N) else []
-    while N.shape[1]:
-        N = N / np.max(np.abs(N), axis=0)
-        k = N.shape[1]
-        (root,) = objective.sum_over_parts(_root_of_others, kept, N)
+def _separating(objective: Objective, kept: Kept, basis: Basis) -> Vector | None:
+    theta = kept.theta
+    candidates = [(theta, np.abs(theta))] if basis.N.shape[1] == len(theta) else []
+    while basis.N.shape[1]:
+        k = basis.N.shape[1]
+        (root,) = objective.sum_over_parts(_root_of_others, kept, basis)
         triangle = Triangle.of(root.R[:, :k])
         if not triangle.rank:
             return None
-        candidates += [N @ triangle.solve(target) for target in root.R[:, k:].T]
-        N = triangle.independent(N)
-        v, S = _search(objective, kept, N, candidates)
+        candidates += [basis.combined(triangle.solve(target)) for target in root.R[:, k:].T]
+        basis = triangle.independent(basis)
+        v, S = _search(objective, kept, basis, candidates)
         if v is not None or S is None:
             return v
-        N = N @ Triangle.of(_in_basis(S, N)[0]).null_space()
+        basis = basis.times(Triangle.of(_in_basis(S, basis)[0]).null_space().N)
         candidates = []
     return None
 
 
-def _search(objective, kept, N, candidates):
+def _search(objective, kept, basis, candidates):
     """Return v, None, or None, rows forced to 0, or None, None."""
-    n = max(PROGRAM_ROWS, 2 * N.shape[1])
-    S = np.zeros((0, len(N)))
+    size, k = basis.N.shape
+    S = np.zeros((0, size))
     while True:
         from_program = not candidates
-        v = _program(S, N) if from_program else candidates.pop(0)
-        if v is None:
+        found = _program(S, basis) if from_program else candidates.pop(0)
+        if found is None:
             return None, S
-        strict, worst = objective.sum_over_parts(_check, kept, N, v, n)
+        strict, worst = objective.sum_over_parts(_check, kept, basis, *found, max(PROGRAM_ROWS, 2 * k))
         if not np.any(worst.violation > 0) and strict.values[0] > 0:
-            return v, None
+            return found[0], None
         longer = np.unique(np.concatenate([S, worst.rows]), axis=0)
         if from_program and len(longer) == len(S):
-            if DEBUG: print("STUCK", len(S), N.shape, worst.violation[:5])
+            if DEBUG: print("STUCK", len(S), basis.N.shape, worst.violation[:5])
             return None, None
         S = longer
 DEBUG=0
 
+
 @np.errstate(all="ignore")
-def _root_of_rows(part: InMemoryObjective, kept: Kept) -> list[Any]:
+def _root_of_rows(part: InMemoryObjective, kept: Kept, unit: Vector) -> list[Any]:
     def blocks():
         for _, Z in kept.blocks(part):
+            Z /= unit
             yield Z / _largest(Z)
 
-    return [root_of_blocks(blocks(), kept.coordinates.size)]
+    return [root_of_blocks(blocks(), len(unit))]
 
 
 def _largest(A: Matrix) -> Matrix:
@@ -402,48 +439,50 @@ def _largest(A: Matrix) -> Matrix:
     return np.where(largest > 0, largest, 1.0)
 
 
-def _in_basis(rows: Matrix, N: Matrix) -> tuple[Matrix, Matrix]:
+def _in_basis(rows: Matrix, basis: Basis) -> tuple[Matrix, Matrix]:
     """Return rows·N, entries that are rounding set to 0, divided by the largest; and the divisor."""
-    A = rows @ N
-    A[np.abs(A) <= ROUNDING * (np.abs(rows) @ np.abs(N))] = 0.0
+    A = rows @ basis.N
+    A[np.abs(A) <= ROUNDING * (np.abs(rows) @ basis.E)] = 0.0
     largest = _largest(A)
     return A / largest, largest
 
 
 @np.errstate(all="ignore")
-def _root_of_others(part: InMemoryObjective, kept: Kept, N: Matrix) -> list[Any]:
+def _root_of_others(part: InMemoryObjective, kept: Kept, basis: Basis) -> list[Any]:
     """Return the root of [A, margins, 1]."""
 
     def blocks():
         for rows, Z in kept.blocks(part, kept=False):
             side = _side(part.y[rows])[:, None]
-            A, largest = _in_basis(side * Z, N)
+            A, largest = _in_basis(side * Z, basis)
             inside = np.any(A != 0, axis=1)
             margin = side * (Z @ kept.theta)[:, None] / largest
             yield np.column_stack([A, margin, np.ones(len(A))])[inside]
 
-    return [root_of_blocks(blocks(), N.shape[1] + 2)]
+    return [root_of_blocks(blocks(), basis.N.shape[1] + 2)]
 
 
 @np.errstate(all="ignore")
-def _check(part: InMemoryObjective, kept: Kept, N: Matrix, v: Vector, n: int) -> list[Any]:
-    strict, worst = 0.0, worst_rows(np.zeros((0, len(N))), np.zeros(0), n)
+def _check(
+    part: InMemoryObjective, kept: Kept, basis: Basis, v: Vector, size: Vector, n: int
+) -> list[Any]:
+    strict, worst = 0.0, worst_rows(np.zeros((0, len(v))), np.zeros(0), n)
     for rows, Z in kept.blocks(part, kept=False):
         signed = _side(part.y[rows])[:, None] * Z
-        A, largest = _in_basis(signed, N)
+        A, largest = _in_basis(signed, basis)
         inside = np.any(A != 0, axis=1)
         signed, largest = signed[inside], largest[inside, 0]
-        m, tolerance = signed @ v, ROUNDING * (np.abs(signed) @ np.abs(v))
+        m, tolerance = signed @ v, ROUNDING * (np.abs(signed) @ size)
         strict = np.max(m - tolerance, initial=strict)
         # the violation of a row that is on the right side is negative
         worst += worst_rows(signed, (-m - tolerance) / largest, n)
     return [Maxima(np.array([strict])), worst]
 
 
-def _program(S: Matrix, N: Matrix) -> Vector | None:
-    A, largest = _in_basis(S, N)
+def _program(S: Matrix, basis: Basis) -> tuple[Vector, Vector] | None:
+    A, largest = _in_basis(S, basis)
     inside = np.any(A != 0, axis=1)
-    A, S, largest = A[inside], S[inside], largest[inside]
+    A, S, largest = A[inside], S[inside], largest[inside, 0]
     program = linprog(
         -A.sum(axis=0),
         A_ub=np.concatenate([-A, A]),
@@ -454,20 +493,17 @@ def _program(S: Matrix, N: Matrix) -> Vector | None:
     if program.x is None or -program.fun < 0.5:
         return None
     t = program.x
-    tight = A @ t < TIGHT
-    target = np.zeros(len(A))
+    target, tight = np.zeros(len(A)), A @ t < TIGHT
     for _ in range(CORRECTIONS):
-        m = A @ t
         if np.any(tight):
-            t = t + np.linalg.lstsq(A[tight], (target - m)[tight], rcond=None)[0]
-        v = N @ t
+            t = t + np.linalg.lstsq(A[tight], (target - A @ t)[tight], rcond=None)[0]
         m = A @ t
-        violated = m < -ROUNDING * (np.abs(S) @ np.abs(v)) / largest[:, 0]
+        violated = m < -ROUNDING * (np.abs(S) @ basis.combined(t)[1]) / largest
         if not np.any(violated):
             break
         tight |= violated
         target = np.where(violated, target - m, target)
-    return v
+    return basis.combined(t)
 
 
 def _direction_of_steps(objective, w, b):
