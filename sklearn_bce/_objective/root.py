@@ -14,6 +14,8 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
+Matrix = NDArray[np.float64]
+
 
 @dataclass(frozen=True, eq=False)
 class TriangularRoot:
@@ -26,14 +28,14 @@ class TriangularRoot:
         rows are arbitrary.
     """
 
-    R: NDArray[np.float64]
+    R: Matrix
 
     def __add__(self, other: TriangularRoot) -> TriangularRoot:
         """Return the root of the rows of both sets together."""
         return triangular_root(np.concatenate([self.R, other.R]))
 
 
-def triangular_root(rows: NDArray[np.float64]) -> TriangularRoot:
+def triangular_root(rows: Matrix) -> TriangularRoot:
     """Return the root of rows, by Householder reflections of the rows sorted by size.
 
     Large rows first: a small row then keeps digits of its own beside rows that are many orders of
@@ -55,6 +57,6 @@ def triangular_root(rows: NDArray[np.float64]) -> TriangularRoot:
     return TriangularRoot(np.linalg.qr(rows[by_size], mode="r"))
 
 
-def root_of_blocks(blocks: Iterable[NDArray[np.float64]], size: int) -> TriangularRoot:
+def root_of_blocks(blocks: Iterable[Matrix], size: int) -> TriangularRoot:
     """Return the root of the rows of all blocks, each an ndarray of shape (n, size)."""
     return reduce(add, map(triangular_root, blocks), TriangularRoot(np.zeros((0, size))))

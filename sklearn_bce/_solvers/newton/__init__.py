@@ -27,6 +27,9 @@ The modules, each of which imports only those above it:
 - ``loop``: the loop from a start to the minimum.
 - ``row_space``: for more features than samples: as many coordinates as samples.
 - ``starts``: start rules, which choose where the loop starts.
+- ``rank``: least squares and null space of rows, with their rank revealed.
+- ``kept_samples``: samples that are known not to be separated.
+- ``separating_direction``: a direction that separates the other samples, by linear programs.
 - ``separation``: whether the classes are separated, so that F has no minimum.
 - ``diagnosis``: an estimate of F − min F.
 
