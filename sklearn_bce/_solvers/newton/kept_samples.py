@@ -30,8 +30,8 @@ from sklearn_bce.chain_rule import binary_cross_entropy, sigmoid
 CERTAIN_RISE = 0.9
 # Newton steps after which all samples but those with 0 < y < 1 are set aside. [a choice]
 MAX_STEPS = 16
-# Log-odds: the largest margin of a kept sample. The multiplier of a sample with this margin is
-# 2e-9, still above rounding. [a choice]
+# Log-odds: the largest margin of a kept sample, whose multiplier is then 2e-9, above rounding; and
+# the largest margin on the wrong side with which Newton's step is precise. [a choice]
 SATURATED = 20.0
 # Rise of a margin in a Newton step from which on a sample is set aside. Margins of separated
 # samples rise by about 1, or by more; others converge. [a choice]
@@ -44,6 +44,7 @@ PATIENT_STEPS = 6
 # Times that a step may be halved. [a choice]
 HALVINGS = 10
 # Log-odds: |z| at which outputs are cut off, so that the root of σ(z)σ(−z) does not underflow.
+# [a choice]
 LARGEST_OUTPUT = 600.0
 
 
@@ -132,6 +133,19 @@ class Samples(NamedTuple):
             yield rows, Z
 
 
+def is_certain(rise: float, error: float) -> bool:
+    """Return whether samples are not separated, given maxima along Newton's step.
+
+    Parameters
+    ----------
+    rise : float
+        Largest rise of a margin times the probability of the sample's class.
+    error : float
+        Largest margin on the wrong side, −s·zᵀθ.
+    """
+    return bool(rise <= CERTAIN_RISE and error <= SATURATED)
+
+
 def side_of(y: Vector) -> Vector:
     """Return the side s of each sample: 1 for y = 1, −1 for y = 0, and 0 for others."""
     return np.where(y == 1, 1.0, np.where(y == 0, -1.0, 0.0))
@@ -161,8 +175,8 @@ def find_kept_samples(
         if not np.isfinite(d).all():
             break
         maxima, values = objective.sum_over_parts(_along_step, samples, d)
-        *largest, rise = maxima.values
-        if rise <= CERTAIN_RISE:
+        *largest, rise, error = maxima.values
+        if is_certain(rise, error):
             basis = _unchanging(objective, samples, np.array(largest))
             if basis.N.shape[1] < len(theta) - model.rank:
                 break  # the step is not known in all directions
@@ -173,7 +187,7 @@ def find_kept_samples(
         samples = Samples(coordinates, theta, (*samples.steps, step))
     samples = samples._replace(soft_only=True)
     maxima, _ = objective.sum_over_parts(_along_step, samples, np.zeros(len(theta)))
-    return samples, _unchanging(objective, samples, maxima.values[:-1])
+    return samples, _unchanging(objective, samples, maxima.values[:-2])
 
 
 def _unchanging(objective: Objective, samples: Samples, largest: Vector) -> Basis:
@@ -214,15 +228,15 @@ def _root_of_model(part: InMemoryObjective, samples: Samples) -> list[Any]:
 def _along_step(part: InMemoryObjective, samples: Samples, d: Vector) -> list[Any]:
     """Return maxima over the samples kept, and the sums of their losses along a step.
 
-    The maxima are those of each column of |Z|, and of the rise of the margin divided by the
-    probability of the class; the sums are for the step lengths that are tried.
+    The maxima are those of each column of |Z|, and the arguments of `is_certain`; the sums are for
+    the step lengths that are tried.
     """
-    largest, values = np.zeros(len(d) + 1), np.zeros(HALVINGS + 2)
+    largest, values = np.zeros(len(d) + 2), np.zeros(HALVINGS + 2)
     for rows, Z in samples.kept(part):
         y, p = part.y[rows], part.normalised_weight[rows]
         z, dz, side = Z @ samples.theta, Z @ d, side_of(y)
         rise = sigmoid(side * z) * side * dz
-        columns = np.column_stack([np.abs(Z), rise])
+        columns = np.column_stack([np.abs(Z), rise, -side * z])
         largest = np.maximum(largest, np.max(columns, axis=0, initial=0.0))
         values += [p @ binary_cross_entropy(y, z + t * dz) for t in _step_lengths()]
     return [Maxima(largest), values]

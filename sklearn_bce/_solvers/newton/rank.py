@@ -51,7 +51,7 @@ class Basis(NamedTuple):
         return basis.times(np.diag(1 / np.max(np.abs(basis.N), axis=0, initial=0.0)))
 
     def outputs(self, rows: Matrix) -> tuple[Matrix, Vector]:
-        """Return outputs of rows in the directions, each row divided by its largest output.
+        """Return the outputs of rows in the directions, and the size of their rounding errors.
 
         Outputs that may be due to rounding are 0.
 
@@ -63,14 +63,13 @@ class Basis(NamedTuple):
         Returns
         -------
         A : ndarray of shape (n, k)
-            The outputs rows·N, divided.
-        largest : ndarray of shape (n,)
-            The divisors; 1 for a row whose outputs are all 0.
+            The outputs rows·N.
+        error : ndarray of shape (n,)
+            The largest error of the outputs of each row, divided by ``ROUNDING``; above 0.
         """
-        A = rows @ self.N
-        A[np.abs(A) <= ROUNDING * (np.abs(rows) @ self.E)] = 0.0
-        largest = largest_of_rows(A)
-        return A / largest[:, None], largest
+        A, error = rows @ self.N, np.abs(rows) @ self.E
+        A[np.abs(A) <= ROUNDING * error] = 0.0
+        return A, largest_of_rows(error)
 
 
 def largest_of_rows(A: Matrix) -> Vector:
@@ -80,7 +79,7 @@ def largest_of_rows(A: Matrix) -> Vector:
 
 
 class RankRevealing(NamedTuple):
-    """The factorisation A = QRPᵀD, with columns of length 1 in AD⁻¹ and a permutation P.
+    """The factorisation A = QRPᵀD with a permutation P and units D of the columns.
 
     Attributes
     ----------
@@ -91,7 +90,7 @@ class RankRevealing(NamedTuple):
     order : ndarray of shape (size,), int
         The columns of A in the order of R.
     unit : ndarray of shape (size,), float64
-        D, the length of each column of A; 1 for a column of zeros.
+        D.
     rank : int
         Number of independent columns: the first ones of R.
     """
@@ -103,10 +102,15 @@ class RankRevealing(NamedTuple):
     rank: int
 
     @classmethod
-    def of(cls, A: Matrix) -> RankRevealing:
-        """Return the factorisation of A, of shape (n, size)."""
-        unit = np.linalg.norm(A, axis=0)
-        unit = np.where(unit > 0, unit, 1.0)
+    def of(cls, A: Matrix, unit: Vector | None = None) -> RankRevealing:
+        """Return the factorisation of A, of shape (n, size).
+
+        ``unit`` has the size of each column of A whose rounding error is ``ROUNDING``; None means
+        the length of the column.
+        """
+        if unit is None:
+            unit = np.linalg.norm(A, axis=0)
+            unit = np.where(unit > 0, unit, 1.0)
         if not len(A):
             return cls(np.zeros((0, 0)), A, np.arange(A.shape[1]), unit, 0)
         Q, R, order = qr(A / unit, mode="economic", pivoting=True, check_finite=False)
@@ -125,7 +129,7 @@ class RankRevealing(NamedTuple):
         """Return a basis without the directions whose column of A depends on others.
 
         A has the outputs of samples in the directions. If the columns that are left are
-        ill-conditioned, the result has directions with orthonormal outputs instead.
+        ill-conditioned, the result has directions with orthonormal outputs in A instead.
         """
         k = self.rank
         T = np.zeros((len(self.unit), k))

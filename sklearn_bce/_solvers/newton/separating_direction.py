@@ -20,7 +20,7 @@ from sklearn_bce._objective.base import Objective
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.root import Matrix, root_of_blocks
 from sklearn_bce._solvers.newton.kept_samples import Maxima, Samples
-from sklearn_bce._solvers.newton.rank import ROUNDING, Basis, RankRevealing
+from sklearn_bce._solvers.newton.rank import ROUNDING, Basis, RankRevealing, largest_of_rows
 
 # Samples that are added to the linear program at a time, or twice the number of directions if that
 # is more. [a choice]
@@ -61,8 +61,8 @@ class WorstRows:
     rows : ndarray of shape (at most n, size), float64
         Rows.
     excess : ndarray of shape (at most n,), float64
-        By how much a candidate lowers the margin of each row more than rounding may, relative to
-        the largest change of the margin in a direction of the basis; descending.
+        By how much a candidate lowers the margin of each row more than rounding may, divided by the
+        largest absolute output of the row in the basis; descending.
     n : int
         Largest number of rows.
     """
@@ -96,7 +96,7 @@ def find_separating(objective: Objective, samples: Samples, basis: Basis) -> Vec
     while basis.N.shape[1]:
         k = basis.N.shape[1]
         (root,) = objective.sum_over_parts(_root_of_others, samples, basis)
-        outputs = RankRevealing.of(root.R[:, :k])
+        outputs = RankRevealing.of(root.R[:, :k], np.ones(k))
         candidates += [
             Candidate.in_basis(basis, outputs.solve(target)) for target in root.R[:, k:].T
         ]
@@ -106,7 +106,9 @@ def find_separating(objective: Objective, samples: Samples, basis: Basis) -> Vec
         v, rows = _search(objective, samples, basis, candidates)
         if rows is None:
             return v
-        basis = basis.times(RankRevealing.of(basis.outputs(rows)[0]).null_space().N)
+        A, error = basis.outputs(rows)
+        forced = RankRevealing.of(A / error[:, None], np.ones(A.shape[1]))
+        basis = basis.times(forced.null_space().N)
         candidates = []
     return None
 
@@ -141,7 +143,9 @@ def _program(rows: Matrix, basis: Basis) -> Candidate | None:
     The direction maximises the sum of the rises of the margins, each of which is at most 1 for a
     row that is divided by its largest output in the basis.
     """
-    A, largest = basis.outputs(rows)
+    A = basis.outputs(rows)[0]
+    largest = largest_of_rows(A)
+    A /= largest[:, None]
     program = linprog(
         -A.sum(axis=0),
         A_ub=np.concatenate([-A, A]),
@@ -165,17 +169,18 @@ def _program(rows: Matrix, basis: Basis) -> Candidate | None:
 
 @np.errstate(all="ignore")
 def _root_of_others(part: InMemoryObjective, samples: Samples, basis: Basis) -> list[Any]:
-    """Return the root of the rows [A, margin, 1] of the samples set aside.
+    """Return the root of the rows [A, margin, largest] of the samples set aside.
 
-    A has the outputs of the rows sz in the basis, and the margin is divided as they are. Least
-    squares for the last two columns give directions that raise all margins, if any does.
+    A has the outputs of the rows sz in the basis. The rows are divided by the rounding errors of
+    A. Least squares for the last two columns give directions that raise all margins, if any does.
     """
 
     def blocks() -> Iterator[Matrix]:
         for signed, margin in samples.set_aside(part):
-            A, largest = basis.outputs(signed)
+            A, error = basis.outputs(signed)
             changed = np.any(A != 0, axis=1)
-            yield np.column_stack([A, margin / largest, np.ones(len(A))])[changed]
+            rows = np.column_stack([A, margin, largest_of_rows(A)]) / error[:, None]
+            yield rows[changed]
 
     return [root_of_blocks(blocks(), basis.N.shape[1] + 2)]
 
@@ -187,10 +192,10 @@ def _check(
     """Return the largest rise of a margin beyond rounding, and the worst n rows sz."""
     rise, worst = 0.0, WorstRows(np.zeros((0, len(candidate.v))), np.zeros(0), n)
     for signed, _ in samples.set_aside(part):
-        A, largest = basis.outputs(signed)
+        A, _ = basis.outputs(signed)
         changed = np.any(A != 0, axis=1)
-        signed = signed[changed]
+        signed, largest = signed[changed], largest_of_rows(A[changed])
         output, rounding = signed @ candidate.v, candidate.rounding(signed)
         rise = np.max(output - rounding, initial=rise)
-        worst += WorstRows(signed, (-output - rounding) / largest[changed], n)
+        worst += WorstRows(signed, (-output - rounding) / largest, n)
     return [Maxima(np.array([rise])), worst]

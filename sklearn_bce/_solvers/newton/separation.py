@@ -38,9 +38,9 @@ from sklearn_bce._objective.root import Matrix
 from sklearn_bce._objective.rows import row_blocks
 from sklearn_bce._objective.scaling import Coordinates, Moments
 from sklearn_bce._solvers.newton.kept_samples import (
-    CERTAIN_RISE,
     Maxima,
     find_kept_samples,
+    is_certain,
     side_of,
 )
 from sklearn_bce._solvers.newton.proximal import direction_rule
@@ -48,12 +48,6 @@ from sklearn_bce._solvers.newton.rank import ROUNDING
 from sklearn_bce._solvers.newton.separating_direction import find_separating
 from sklearn_bce.chain_rule import sigmoid
 
-# The tests that the comments below name are in tests/test_hard_data.py.
-#
-# Log-odds: an output so far on the right side, in a fit that has come to its end, shows weights
-# that are on their way to infinity, or an outlier. The tests of separation pass with 0 to 5; with
-# 20, test_warning_of_separation_appears_exactly_where_a_linear_program_finds_it does not.
-LARGE_MARGIN = 2.0
 # Coordinates of θ above which step 3 is left out, as it takes too long: the separating direction
 # must then be θ, or one of Newton's steps. [a choice]
 MAX_SIZE = 1000
@@ -67,6 +61,12 @@ WELL_CONDITIONED = 1e-9
 # Mean square of a column, with the curvature as weights, above which outliers dominate it, so that
 # H does not show the other samples. [a choice]
 DOMINATED = 1e6
+# Random samples from which separation is ruled out, for each entry of θ. [a choice]
+ROWS_PER_COORDINATE = 40
+# Least ratio of the number of samples to that of random samples that are tried first. [a choice]
+WORTH_A_SAMPLE = 4
+# Newton steps on random samples from the minimum on all samples. [a choice]
+SAMPLE_STEPS = 5
 # Newton steps in which a direction is looked for if θ has more than MAX_SIZE entries. [a choice]
 MAX_STEPS = 10
 # Share of the largest change of an output by which one of Newton's steps may change an output to
@@ -90,8 +90,8 @@ class SomeRows:
 def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector | None:
     """Return a direction of the weights along which F decreases without end.
 
-    One pass tells that no margin is large; if some are, one or two passes tell for most data that
-    there is no such direction.
+    For many samples, random ones usually tell that there is no such direction; otherwise two or
+    three passes do.
 
     Parameters
     ----------
@@ -108,19 +108,15 @@ def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector
         Direction in units in which the standard deviation of every column is 1; 0 for a constant
         column. None if there is no such direction.
     """
-    theta = objective.coordinates.from_user(w, b)
-    maxima, some = objective.sum_over_parts(_first_look, theta)
-    largest_margin, steepness = maxima.values
-    if not largest_margin > LARGE_MARGIN:
-        return None
-    if len(theta) > MAX_SIZE:
+    if objective.coordinates.size > MAX_SIZE:
         coordinates = objective.standardised().coordinates
         v = _among_steps(objective.in_coordinates(coordinates), coordinates.from_user(w, b))
+    elif _sample_is_certain(objective, w, b):
+        return None
     else:
-        coordinates = _robust_coordinates(some.rows, objective.coordinates.fit_intercept)
-        theta = coordinates.from_user(w, b)
-        problem = objective.in_coordinates(coordinates)
-        if _is_certain(problem, theta, np.exp(-steepness)):
+        coordinates = _robust_coordinates(objective)
+        problem, theta = objective.in_coordinates(coordinates), coordinates.from_user(w, b)
+        if _is_certain(problem, theta, n_steps=1):
             return None
         v = theta
         if not _separates(problem, theta):
@@ -132,30 +128,32 @@ def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector
     return w * moments.deviation
 
 
-@np.errstate(all="ignore")
-def _first_look(part: InMemoryObjective, theta: Vector) -> list[Any]:
-    """Return maxima over the samples of a part, and some of its rows.
+def _sample_is_certain(objective: Objective, w: Vector, b: float) -> bool:
+    """Return whether random samples show that the classes are not separated.
 
-    The maxima are those of the margin at θ, and of −log pa(1−a).
+    If some samples are not separated and their rows span all directions, all are not separated.
+    False if that is not so, or there are too few samples for it to save time.
     """
-    weighted = np.flatnonzero(part.sample_weight > 0)
-    z, p = part.outputs(theta)[weighted], part.normalised_weight[weighted]
-    margin = side_of(part.y[weighted]) * z
-    curvature = p * sigmoid(z) * sigmoid(-z)
-    maxima = np.max([margin, -np.log(curvature)], axis=1, initial=0.0)
-    some = weighted[:: -(-len(weighted) // ROWS_FOR_UNITS) or 1]
-    rows = part.X[some if len(theta) <= MAX_SIZE else some[:0]]
-    rows = rows.toarray() if issparse(rows) else rows
-    return [Maxima(maxima), SomeRows(rows.astype(np.float64))]
+    n_rows = ROWS_PER_COORDINATE * objective.coordinates.size
+    if objective.n_samples < WORTH_A_SAMPLE * n_rows:
+        return False
+    sample = objective.subsample(n_rows, np.random.RandomState(0))
+    if sample is None:
+        return False
+    coordinates = _robust_coordinates(sample)
+    problem, theta = sample.in_coordinates(coordinates), coordinates.from_user(w, b)
+    return _is_certain(problem, theta, SAMPLE_STEPS)
 
 
-def _robust_coordinates(rows: Matrix, fit_intercept: bool) -> Coordinates:
+def _robust_coordinates(objective: Objective) -> Coordinates:
     """Return coordinates with the median of some rows as shift, and units that no outlier decides.
 
     The unit of a column is the third quartile of the distance from the shift, or else the largest
     distance; a power of 2, so that division is exact.
     """
-    n = len(rows)
+    (some,) = objective.sum_over_parts(_some_rows)
+    rows, n = some.rows, len(some.rows)
+    fit_intercept = objective.coordinates.fit_intercept
     shift = np.sort(rows, axis=0)[n // 2] if fit_intercept else np.zeros(rows.shape[1])
     distance = np.sort(np.abs(rows - shift), axis=0)
     unit = np.where(distance[3 * n // 4] > 0, distance[3 * n // 4], distance[-1])
@@ -163,33 +161,51 @@ def _robust_coordinates(rows: Matrix, fit_intercept: bool) -> Coordinates:
     return Coordinates(shift, np.exp2(np.rint(np.log2(unit))), fit_intercept)
 
 
-def _is_certain(problem: Objective, theta: Vector, least_curvature: float) -> bool:
-    """Return whether Newton's step at θ shows that the classes are not separated.
+@np.errstate(all="ignore")
+def _some_rows(part: InMemoryObjective) -> list[Any]:
+    """Return some rows of a part that have a weight, at equal distances."""
+    weighted = np.flatnonzero(part.sample_weight > 0)
+    rows = part.X[weighted[:: -(-len(weighted) // ROWS_FOR_UNITS) or 1]]
+    rows = rows.toarray() if issparse(rows) else rows
+    return [SomeRows(rows.astype(np.float64))]
 
-    False if the step is not precise enough. A change δ of an output, in the step, is part of the
-    squared decrement, which is at least pa(1−a)δ²; ``least_curvature`` is the least pa(1−a).
+
+def _is_certain(problem: Objective, theta: Vector, n_steps: int) -> bool:
+    """Return whether one of Newton's steps from θ on shows that the classes are not separated.
+
+    False if a step is not precise enough.
     """
+    for _ in range(n_steps):
+        d = _precise_step(problem, theta)
+        if d is None:
+            return False
+        (maxima,) = problem.sum_over_parts(_along_step, theta, d)
+        if is_certain(*maxima.values):
+            return True
+        theta = theta + d
+    return False
+
+
+def _precise_step(problem: Objective, theta: Vector) -> Vector | None:
+    """Return Newton's step from θ; None if H is ill-conditioned, or outliers dominate H."""
     point = problem.evaluate(theta, hessian=True)
     diagonal = point.hessian.diagonal()
     if not np.all(diagonal <= DOMINATED * problem.total_curvature(point)):
-        return False
+        return None
     unit = np.sqrt(diagonal)
     factor, failed = dpotrf(point.hessian / np.outer(unit, unit), lower=True)
     if failed or not dpocon(factor, 1.0, uplo="L")[0] > WELL_CONDITIONED:
-        return False
-    d = dpotrs(factor, -point.gradient / unit, lower=True)[0] / unit
-    if -point.gradient @ d <= CERTAIN_RISE**2 * least_curvature:
-        return True
-    (rise,) = problem.sum_over_parts(_largest_rise, theta, d)
-    return bool(rise.values[0] <= CERTAIN_RISE)
+        return None
+    return dpotrs(factor, -point.gradient / unit, lower=True)[0] / unit
 
 
 @np.errstate(all="ignore")
-def _largest_rise(part: InMemoryObjective, theta: Vector, d: Vector) -> list[Any]:
-    """Return the largest rise of a margin along d, times the probability of the class."""
+def _along_step(part: InMemoryObjective, theta: Vector, d: Vector) -> list[Any]:
+    """Return the arguments of `is_certain`, maxima over the samples of a part."""
     side = side_of(part.y) * (part.sample_weight > 0)
-    rise = sigmoid(side * part.outputs(theta)) * side * part.outputs(d)
-    return [Maxima(np.array([np.max(rise, initial=0.0)]))]
+    margin = side * part.outputs(theta)
+    rise = sigmoid(margin) * side * part.outputs(d)
+    return [Maxima(np.max([rise, -margin], axis=1, initial=0.0))]
 
 
 def _separates(problem: Objective, v: Vector, tolerance: float = 0.0) -> bool:
