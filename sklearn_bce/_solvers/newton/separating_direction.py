@@ -100,9 +100,9 @@ def find_separating(objective: Objective, samples: Samples, basis: Basis) -> Vec
         candidates += [
             Candidate.in_basis(basis, outputs.solve(target)) for target in root.R[:, k:].T
         ]
-        basis = outputs.independent(basis)
         if not outputs.rank:
             break
+        basis = outputs.independent(basis)
         v, rows = _search(objective, samples, basis, candidates)
         if rows is None:
             return v
@@ -124,7 +124,8 @@ def _search(
     size, k = basis.N.shape
     rows = np.zeros((0, size))
     while True:
-        candidate = candidates.pop(0) if candidates else _program(rows, basis)
+        is_last = not candidates
+        candidate = _program(rows, basis) if is_last else candidates.pop(0)
         if candidate is None:
             return None, rows
         n = max(PROGRAM_ROWS, 2 * k)
@@ -132,7 +133,7 @@ def _search(
         if rise.values[0] > 0 and not np.any(worst.excess > 0):
             return candidate.v, None
         more = np.unique(np.concatenate([rows, worst.rows]), axis=0)
-        if not candidates and len(more) == len(rows):
+        if is_last and len(more) == len(rows):
             return None, None
         rows = more
 
