@@ -30,8 +30,8 @@ from sklearn_bce.chain_rule import binary_cross_entropy, sigmoid
 CERTAIN_RISE = 0.9
 # Newton steps after which all samples but those with 0 < y < 1 are set aside. [a choice]
 MAX_STEPS = 16
-# Log-odds: the largest margin of a kept sample, whose multiplier is then 2e-9, above rounding; and
-# the largest margin on the wrong side with which Newton's step is precise. [a choice]
+# Log-odds: the largest margin, on either side, of samples that Newton's step shows not to be
+# separated. The multiplier of a sample is then 2e-9 at least, above rounding. [a choice]
 SATURATED = 20.0
 # Rise of a margin in a Newton step from which on a sample is set aside. Margins of separated
 # samples rise by about 1, or by more; others converge. [a choice]
@@ -133,17 +133,17 @@ class Samples(NamedTuple):
             yield rows, Z
 
 
-def is_certain(rise: float, error: float) -> bool:
+def is_certain(rise: float, margin: float) -> bool:
     """Return whether samples are not separated, given maxima along Newton's step.
 
     Parameters
     ----------
     rise : float
         Largest rise of a margin times the probability of the sample's class.
-    error : float
-        Largest margin on the wrong side, −s·zᵀθ.
+    margin : float
+        Largest absolute margin |s·zᵀθ|.
     """
-    return bool(rise <= CERTAIN_RISE and error <= SATURATED)
+    return bool(rise <= CERTAIN_RISE and margin <= SATURATED)
 
 
 def side_of(y: Vector) -> Vector:
@@ -175,8 +175,8 @@ def find_kept_samples(
         if not np.isfinite(d).all():
             break
         maxima, values = objective.sum_over_parts(_along_step, samples, d)
-        *largest, rise, error = maxima.values
-        if is_certain(rise, error):
+        *largest, rise, margin = maxima.values
+        if is_certain(rise, margin):
             basis = _unchanging(objective, samples, np.array(largest))
             if basis.N.shape[1] < len(theta) - model.rank:
                 break  # the step is not known in all directions
@@ -236,7 +236,7 @@ def _along_step(part: InMemoryObjective, samples: Samples, d: Vector) -> list[An
         y, p = part.y[rows], part.normalised_weight[rows]
         z, dz, side = Z @ samples.theta, Z @ d, side_of(y)
         rise = sigmoid(side * z) * side * dz
-        columns = np.column_stack([np.abs(Z), rise, -side * z])
+        columns = np.column_stack([np.abs(Z), rise, np.abs(side * z)])
         largest = np.maximum(largest, np.max(columns, axis=0, initial=0.0))
         values += [p @ binary_cross_entropy(y, z + t * dz) for t in _step_lengths()]
     return [Maxima(largest), values]

@@ -79,8 +79,41 @@ class WorstRows:
         return WorstRows(rows[worst], excess[worst], self.n)
 
 
-def find_separating(objective: Objective, samples: Samples, basis: Basis) -> Vector | None:
-    """Return a direction of θ that separates the classes, of shape (size,); None if there is none.
+class Separating(NamedTuple):
+    """A direction that separates the classes.
+
+    Attributes
+    ----------
+    v : ndarray of shape (size,), float64
+        The direction.
+    idle : ndarray of shape (size, k), float64
+        Directions that change no output at all, since columns of Z depend on each other.
+    """
+
+    v: Vector
+    idle: Matrix
+
+    def simplest(self, weight: Vector) -> Vector:
+        """Return the direction with the same outputs whose norm Σ weight·|v| is least.
+
+        ``weight``, of shape (size,), has 0 for entries that do not count.
+        """
+        size, k = self.idle.shape
+        unit = np.max(np.abs(self.v))
+        if not k or not unit > 0:
+            return self.v
+        below = -np.eye(size)
+        program = linprog(
+            np.append(np.zeros(k), weight),
+            A_ub=np.block([[self.idle, below], [-self.idle, below]]),
+            b_ub=np.append(-self.v, self.v) / unit,
+            bounds=[(None, None)] * k + [(0, None)] * size,
+        )
+        return self.v if program.x is None else self.v + unit * (self.idle @ program.x[:k])
+
+
+def find_separating(objective: Objective, samples: Samples, basis: Basis) -> Separating | None:
+    """Return a direction of θ that separates the classes; None if there is none.
 
     Parameters
     ----------
@@ -93,6 +126,7 @@ def find_separating(objective: Objective, samples: Samples, basis: Basis) -> Vec
     """
     theta = samples.theta
     candidates = [Candidate(theta, np.abs(theta))] if basis.N.shape[1] == len(theta) else []
+    idle = None
     while basis.N.shape[1]:
         k = basis.N.shape[1]
         (root,) = objective.sum_over_parts(_root_of_others, samples, basis)
@@ -102,10 +136,12 @@ def find_separating(objective: Objective, samples: Samples, basis: Basis) -> Vec
         ]
         if not outputs.rank:
             break
+        if idle is None:
+            idle = basis.times(outputs.null_space().N).N
         basis = outputs.independent(basis)
         v, rows = _search(objective, samples, basis, candidates)
         if rows is None:
-            return v
+            return None if v is None else Separating(v, idle)
         A, error = basis.outputs(rows)
         forced = RankRevealing.of(A / error[:, None], np.ones(A.shape[1]))
         basis = basis.times(forced.null_space().N)

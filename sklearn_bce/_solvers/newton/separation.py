@@ -45,7 +45,7 @@ from sklearn_bce._solvers.newton.kept_samples import (
 )
 from sklearn_bce._solvers.newton.proximal import direction_rule
 from sklearn_bce._solvers.newton.rank import ROUNDING
-from sklearn_bce._solvers.newton.separating_direction import find_separating
+from sklearn_bce._solvers.newton.separating_direction import Separating, find_separating
 from sklearn_bce.chain_rule import sigmoid
 
 # Coordinates of θ above which step 3 is left out, as it takes too long: the separating direction
@@ -110,22 +110,29 @@ def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector
     """
     if objective.coordinates.size > MAX_SIZE:
         coordinates = objective.standardised().coordinates
-        v = _among_steps(objective.in_coordinates(coordinates), coordinates.from_user(w, b))
+        found = _among_steps(objective.in_coordinates(coordinates), coordinates.from_user(w, b))
     elif _sample_is_certain(objective, w, b):
         return None
     else:
         coordinates = _robust_coordinates(objective)
-        problem, theta = objective.in_coordinates(coordinates), coordinates.from_user(w, b)
-        if _is_certain(problem, theta, n_steps=1):
-            return None
-        v = theta
-        if not _separates(problem, theta):
-            v = find_separating(objective, *find_kept_samples(objective, coordinates, theta))
-    if v is None:
+        found = _found(objective, coordinates, coordinates.from_user(w, b))
+    if found is None:
         return None
     (moments,) = objective.sum_over_parts(_moments)
-    w, _ = coordinates.to_user(v)
+    varies = np.zeros(coordinates.size)
+    varies[: len(w)] = moments.deviation > 0
+    w, _ = coordinates.to_user(found.simplest(varies))
     return w * moments.deviation
+
+
+def _found(objective: Objective, coordinates: Coordinates, theta: Vector) -> Separating | None:
+    """Return a direction of θ that separates the classes; None if there is none."""
+    problem = objective.in_coordinates(coordinates)
+    if _is_certain(problem, theta, n_steps=1):
+        return None
+    if _separates(problem, theta):
+        return Separating(theta, np.zeros((len(theta), 0)))
+    return find_separating(objective, *find_kept_samples(objective, coordinates, theta))
 
 
 def _sample_is_certain(objective: Objective, w: Vector, b: float) -> bool:
@@ -142,7 +149,10 @@ def _sample_is_certain(objective: Objective, w: Vector, b: float) -> bool:
         return False
     coordinates = _robust_coordinates(sample)
     problem, theta = sample.in_coordinates(coordinates), coordinates.from_user(w, b)
-    return _is_certain(problem, theta, SAMPLE_STEPS)
+    if _is_certain(problem, theta, SAMPLE_STEPS):
+        return True
+    _, basis = find_kept_samples(sample, coordinates, theta)
+    return not basis.N.shape[1]
 
 
 def _robust_coordinates(objective: Objective) -> Coordinates:
@@ -201,11 +211,11 @@ def _precise_step(problem: Objective, theta: Vector) -> Vector | None:
 
 @np.errstate(all="ignore")
 def _along_step(part: InMemoryObjective, theta: Vector, d: Vector) -> list[Any]:
-    """Return the arguments of `is_certain`, maxima over the samples of a part."""
+    """Return the arguments of `is_certain` over the samples of a part."""
     side = side_of(part.y) * (part.sample_weight > 0)
     margin = side * part.outputs(theta)
     rise = sigmoid(margin) * side * part.outputs(d)
-    return [Maxima(np.max([rise, -margin], axis=1, initial=0.0))]
+    return [Maxima(np.max([rise, np.abs(margin)], axis=1, initial=0.0))]
 
 
 def _separates(problem: Objective, v: Vector, tolerance: float = 0.0) -> bool:
@@ -235,15 +245,16 @@ def _changes(part: InMemoryObjective, v: Vector) -> list[Any]:
     return [Maxima(np.max([right[weighted], wrong[weighted]], axis=1, initial=-np.inf))]
 
 
-def _among_steps(problem: Objective, theta: Vector) -> Vector | None:
+def _among_steps(problem: Objective, theta: Vector) -> Separating | None:
     """Return θ or a Newton step from θ on, if it separates the classes; None if none does."""
+    no_directions = np.zeros((len(theta), 0))
     if _separates(problem, theta):
-        return theta
+        return Separating(theta, no_directions)
     direction = direction_rule(problem, tol=0.0)
     for _ in range(MAX_STEPS):
         d = direction.at(problem.evaluate(theta, hessian=direction.wants().hessian))
         if _separates(problem, d.vector, STEP_ROUNDING):
-            return d.vector
+            return Separating(d.vector, no_directions)
         theta = theta + d.vector
     return None
 
