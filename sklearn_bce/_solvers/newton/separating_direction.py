@@ -44,8 +44,12 @@ class Candidate(NamedTuple):
 
     @classmethod
     def in_basis(cls, basis: Basis, t: Vector) -> Candidate:
-        """Return the direction N·t."""
-        return cls(basis.N @ t, basis.E @ np.abs(t))
+        """Return the direction N·t.
+
+        An entry that is ε² of the largest one in size may be an error of subtraction in t.
+        """
+        error = basis.E @ np.abs(t)
+        return cls(basis.N @ t, np.maximum(error, ROUNDING**2 * np.max(error)))
 
     def rounding(self, rows: Matrix) -> Vector:
         """Return a bound of the rounding error of the output of each row."""
@@ -177,10 +181,12 @@ def _search(
 def _program(rows: Matrix, basis: Basis) -> Candidate | None:
     """Return a direction that separates the rows sz; None if there is none.
 
-    The direction maximises the sum of the rises of the margins, each of which is at most 1 for a
-    row that is divided by its largest output in the basis.
+    The direction maximises the sum of the rises of the margins, each of which is at most 1, of rows
+    whose outputs in the basis are divided by the largest of a column, and then by that of the row.
     """
     A = basis.outputs(rows)[0]
+    unit = largest_of_rows(A.T)  # of columns: a code in few rows must not decide their size
+    A /= unit
     largest = largest_of_rows(A)
     A /= largest[:, None]
     program = linprog(
@@ -197,7 +203,7 @@ def _program(rows: Matrix, basis: Basis) -> Candidate | None:
     for _ in range(CORRECTIONS):
         if np.any(fixed):
             t = t + np.linalg.lstsq(A[fixed], (target - A @ t)[fixed], rcond=None)[0]
-        candidate = Candidate.in_basis(basis, t)
+        candidate = Candidate.in_basis(basis, t / unit)
         wrong = A @ t < -candidate.rounding(rows) / largest
         fixed |= wrong
         target = np.where(wrong, target - A @ t, target)
