@@ -9,6 +9,7 @@ from sklearn_bce._objective.base import Objective
 from sklearn_bce._solvers.newton.proximal import direction_rule
 
 
+@np.errstate(all="ignore")
 def distance_from_minimum(objective: Objective, w: Vector, b: float) -> float | None:
     """Return an estimate of F(w, b) − min F, in nats, from the quadratic model at (w, b).
 

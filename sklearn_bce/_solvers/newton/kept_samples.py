@@ -25,9 +25,10 @@ from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce._solvers.newton.rank import Basis, RankRevealing, largest_of_rows
 from sklearn_bce.chain_rule import binary_cross_entropy, sigmoid
 
-# Largest rise of a margin in Newton's step, divided by the probability of the sample's class, with
-# which samples are not separated. The limit is 1 in exact arithmetic. [a choice]
-CERTAIN_RISE = 0.9
+# Largest rise of a margin in Newton's step, times the probability of the sample's class, with which
+# samples are not separated. The limit is 1 in exact arithmetic, and rises are near 0 at a minimum.
+# [a choice]
+CERTAIN_RISE = 0.5
 # Newton steps after which all samples but those with 0 < y < 1 are set aside. [a choice]
 MAX_STEPS = 16
 # Log-odds: the largest margin, on either side, of samples that Newton's step shows not to be
@@ -41,8 +42,8 @@ GROWING = 0.5
 GROWN = 4.0
 # Newton steps in which GROWN counts. [a choice]
 PATIENT_STEPS = 6
-# Times that a step may be halved. [a choice]
-HALVINGS = 10
+# Step lengths that are tried, before 0. [a choice]
+STEP_LENGTHS = 0.25 ** np.arange(6.0)
 # Log-odds: |z| at which outputs are cut off, so that the root of σ(z)σ(−z) does not underflow.
 # [a choice]
 LARGEST_OUTPUT = 600.0
@@ -183,7 +184,7 @@ def find_kept_samples(
             return samples, basis
         theta = samples.theta
         step = Step(theta, d, GROWN if number < PATIENT_STEPS else -np.inf)
-        theta = theta + _step_lengths()[np.argmin(values)] * d
+        theta = theta + np.append(STEP_LENGTHS, 0.0)[np.argmin(values)] * d
         samples = Samples(coordinates, theta, (*samples.steps, step))
     samples = samples._replace(soft_only=True)
     maxima, _ = objective.sum_over_parts(_along_step, samples, np.zeros(len(theta)))
@@ -198,11 +199,6 @@ def _unchanging(objective: Objective, samples: Samples, largest: Vector) -> Basi
     unit = np.where(largest > 0, largest, 1.0)
     (root,) = objective.sum_over_parts(_root_of_rows, samples, unit)
     return RankRevealing.of(root.R).null_space().in_units(unit)
-
-
-def _step_lengths() -> Vector:
-    """Return the step lengths that are tried: 1, 1/2, 1/4 and so on, and 0."""
-    return np.append(np.exp2(-np.arange(HALVINGS + 1.0)), 0.0)
 
 
 @np.errstate(all="ignore")
@@ -229,16 +225,16 @@ def _along_step(part: InMemoryObjective, samples: Samples, d: Vector) -> list[An
     """Return maxima over the samples kept, and the sums of their losses along a step.
 
     The maxima are those of each column of |Z|, and the arguments of `is_certain`; the sums are for
-    the step lengths that are tried.
+    the step lengths that are tried, and for 0.
     """
-    largest, values = np.zeros(len(d) + 2), np.zeros(HALVINGS + 2)
+    largest, values = np.zeros(len(d) + 2), np.zeros(len(STEP_LENGTHS) + 1)
     for rows, Z in samples.kept(part):
         y, p = part.y[rows], part.normalised_weight[rows]
         z, dz, side = Z @ samples.theta, Z @ d, side_of(y)
         rise = sigmoid(side * z) * side * dz
         columns = np.column_stack([np.abs(Z), rise, np.abs(side * z)])
         largest = np.maximum(largest, np.max(columns, axis=0, initial=0.0))
-        values += [p @ binary_cross_entropy(y, z + t * dz) for t in _step_lengths()]
+        values += [p @ binary_cross_entropy(y, z + t * dz) for t in (*STEP_LENGTHS, 0.0)]
     return [Maxima(largest), values]
 
 
