@@ -482,33 +482,6 @@ class InMemoryObjective(BaseObjective):
         owed = self.normalised_weight[leaving] * a * (1 - a) @ np.square(change[leaving])
         return bool(owed > NEGLIGIBLE_DECREMENT * decrement)
 
-    def largest_margin(self, z: Vector) -> float:
-        """Return the largest margin of a sample: z if y = 1, −z if y = 0.
-
-        The margin of a sample with a target in (0, 1), or with the weight 0, counts as 0.
-        """
-        side = np.where(self.y == 1, z, np.where(self.y == 0, -z, 0.0))
-        return float(np.max(np.where(self.sample_weight > 0, side, 0.0)))
-
-    def separates(self, z_direction: Vector, rounding: float) -> bool:
-        """Return whether a direction separates the classes: F falls along it without end.
-
-        The outputs of samples with y = 1 must not fall in the direction, the outputs of samples
-        with y = 0 must not rise, and those of samples with y in (0, 1) must not change. Samples of
-        weight 0 are left out.
-
-        Parameters
-        ----------
-        z_direction : ndarray of shape (n_samples,), float64
-            Change of the outputs in the direction.
-        rounding : float
-            Fraction of the largest change by which an output may violate these conditions.
-        """
-        weighted = self.sample_weight > 0
-        y, change = self.y[weighted], z_direction[weighted]
-        wrong = np.maximum(np.where(y > 0, -change, 0), np.where(y < 1, change, 0))
-        return bool(np.max(wrong) <= rounding * np.max(np.abs(change)))
-
     def evaluate(
         self,
         theta: Vector,

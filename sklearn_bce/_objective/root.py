@@ -1,64 +1,78 @@
-"""The triangular factor of samples, by Householder reflections, and samples as dense blocks of Z.
+"""A triangular root of the matrix AᵀA: the factor R of A = QR, from the rows of A by blocks.
 
-- `TriangularRoot`: R with RᵀR = AᵀA of a matrix A whose rows come in blocks or in parts.
-- `row_matrix`: the blocks of Z = [(X − μ)/σ, 1], in float64.
+R has the singular values of A. They are lost in AᵀA itself where their ratio to the largest one is
+below 1e-8, the root of the rounding error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dgeqrf
 from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.rows import BLOCK_ELEMENTS
 from sklearn_bce._objective.scaling import Coordinates
 
+Matrix = NDArray[np.float64]
+
 # Rows of a block, for each column: a block of 4p rows is factorised together with the p rows of the
 # factor so far, in 5/4 of the operations of one large matrix. [a choice]
 ROWS_PER_COLUMN = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TriangularRoot:
-    """Upper triangular R with RᵀR = AᵀA; the roots of two sets of rows can be added.
-
-    R has the condition of A, where the matrix AᵀA has its square. Before each factorisation the
-    rows are sorted by size, so that small rows keep their precision beside large ones.
+    """A matrix R with RᵀR = AᵀA; the roots of two sets of rows can be added.
 
     Attributes
     ----------
-    matrix : ndarray of shape (n, size), float64
-        R, with n <= size rows.
+    R : ndarray of shape (n, size), float64, n <= size
+        The upper triangular, or trapezoidal, factor of the QR factorisation of A. The signs of its
+        rows are arbitrary.
+    """
+
+    R: Matrix
+
+    def __add__(self, other: TriangularRoot) -> TriangularRoot:
+        """Return the root of the rows of both sets together."""
+        return triangular_root(np.concatenate([self.R, other.R]))
+
+
+def triangular_root(rows: Matrix) -> TriangularRoot:
+    """Return the root of rows, by Householder reflections of the rows sorted by size.
+
+    Large rows first: a small row then keeps digits of its own beside rows that are many orders of
+    magnitude larger.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, size), float64
+        Rows, which are finite.
 
     References
     ----------
-    A. J. Cox and N. J. Higham, "Stability of Householder QR Factorization for Weighted Least
-    Squares Problems", Numerical Analysis 1997.
+    N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, 2002, section 19.4.
     """
-
-    matrix: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, rows: NDArray[np.float64]) -> TriangularRoot:
-        """Return the root of a matrix A of shape (n_rows, size), which must be finite."""
-        norm = np.linalg.norm(rows, axis=0)
-        size = np.max(np.abs(rows) / np.where(norm > 0, norm, 1.0), axis=1, initial=0.0)
-        rows = np.asfortranarray(rows[np.argsort(-size, kind="stable")])
-        factor = dgeqrf(rows, overwrite_a=1)[0]
-        return cls(np.triu(factor[: rows.shape[1]]))
-
-    def __add__(self, other: TriangularRoot) -> TriangularRoot:
-        """Return the root of the rows of both together."""
-        return TriangularRoot.of(np.vstack([self.matrix, other.matrix]))
+    n, size = rows.shape
+    if not n:
+        return TriangularRoot(np.zeros((0, size)))
+    by_size = np.argsort(-np.max(np.abs(rows), axis=1), kind="stable")
+    return TriangularRoot(np.linalg.qr(rows[by_size], mode="r"))
 
 
-def row_matrix(X: Any, coordinates: Coordinates) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+def root_of_blocks(blocks: Iterable[Matrix], size: int) -> TriangularRoot:
+    """Return the root of the rows of all blocks, each an ndarray of shape (n, size)."""
+    return reduce(add, map(triangular_root, blocks), TriangularRoot(np.zeros((0, size))))
+
+
+def row_matrix(X: Any, coordinates: Coordinates) -> Iterator[tuple[slice, Matrix]]:
     """Yield blocks of rows of Z = [(X − μ)/σ, 1]: a slice and an array of shape (n, size).
 
     The arrays are new, in float64, whatever X is. Without an intercept there is no column of ones.
@@ -90,8 +104,8 @@ def curvature_root(part: Any, theta: Vector) -> list[TriangularRoot]:
     theta : ndarray of shape (size,), float64
         θ.
     """
-    total = TriangularRoot(np.zeros((0, len(theta))))
-    for rows, Z in row_matrix(part.X, part.coordinates):
-        h = part.curvature_of_outputs(Z @ theta, rows)
-        total += TriangularRoot.of(np.sqrt(h)[:, None] * Z)
-    return [total]
+    weighted = (
+        np.sqrt(part.curvature_of_outputs(Z @ theta, rows))[:, None] * Z
+        for rows, Z in row_matrix(part.X, part.coordinates)
+    )
+    return [root_of_blocks(weighted, len(theta))]

@@ -24,8 +24,9 @@ from sklearn_bce._solvers.base import (
     StopReason,
     Weights,
 )
-from sklearn_bce._solvers.newton.diagnosis import direction_of_separation, distance_from_minimum
+from sklearn_bce._solvers.newton.diagnosis import distance_from_minimum
 from sklearn_bce._solvers.newton.safeguards import rounding_floor
+from sklearn_bce._solvers.newton.separation import direction_of_separation
 from sklearn_bce._solvers.stream import StreamSteps
 
 __all__ = [

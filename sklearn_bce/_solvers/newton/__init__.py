@@ -31,7 +31,11 @@ The modules, each of which imports only those above it:
 - ``starts``: start rules, which choose where the loop starts.
 - ``whitening``: a start in a basis in which no curvature is lost in rounding.
 - ``solver``: the solver: start rule, loop, and confirmation where curvature was lost.
-- ``diagnosis``: an estimate of F − min F, and a test of whether the classes are separated.
+- ``rank``: least squares and null space of rows, with their rank revealed.
+- ``kept_samples``: samples that are known not to be separated.
+- ``separating_direction``: a direction that separates the other samples, by linear programs.
+- ``separation``: whether the classes are separated, so that F has no minimum.
+- ``diagnosis``: the distance of F from its minimum.
 
 References
 ----------

@@ -99,11 +99,9 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Whitened | 
     problem = objective.in_coordinates(coordinates)
     theta = coordinates.from_user(w, b)
     (root,) = problem.sum_over_parts(curvature_root, theta)
-    if not np.isfinite(root.matrix).all():
+    if not np.isfinite(root.R).all():
         return None
-    basis = Basis.of(
-        coordinates, root.matrix, problem.penalty.curvature_diagonal(problem.n_features)
-    )
+    basis = Basis.of(coordinates, root.R, problem.penalty.curvature_diagonal(problem.n_features))
     v, problem = basis.from_theta(theta), objective.in_basis(basis)
     point = problem.evaluate(v)
     radius = float(np.linalg.norm(point.gradient))
