@@ -38,7 +38,8 @@ from sklearn_bce._objective.base import (
 from sklearn_bce._objective.basis import Basis
 from sklearn_bce._objective.design import Design, design_of
 from sklearn_bce._objective.penalty import NO_PENALTY, ElasticNet, Penalty
-from sklearn_bce._objective.ray import OutputRay
+from sklearn_bce._objective.ray import NEGLIGIBLE_LOSS_OUTPUT, OutputRay
+from sklearn_bce._objective.root import row_matrix
 from sklearn_bce._objective.rows import Rows, raise_unless_finite, row_blocks, squared
 from sklearn_bce._objective.scaling import Coordinates, standard_coordinates
 from sklearn_bce.chain_rule import binary_cross_entropy, da_dz, sigmoid
@@ -259,6 +260,66 @@ class InMemoryObjective(BaseObjective):
             self.total_weight,
             self.passes,
         )
+
+    def least_curvature(self, z: Vector) -> float:
+        """Return a lower bound of p a(1−a) over the samples with weight, given the outputs z."""
+        largest = max(float(np.max(z)), -float(np.min(z)))
+        return self._least_weight * float(da_dz(largest))
+
+    @cached_property
+    def _least_weight(self) -> float:
+        """The least p > 0 of a sample."""
+        p = self.normalised_weight
+        return float(p[0]) if p.strides == (0,) else float(np.min(p[p > 0]))
+
+    def samples_beyond_model(
+        self,
+        z: Vector,
+        radius: float,
+        norms_of: Callable[[Any], Vector],
+        curvature_of_norms: Vector | None = None,
+    ) -> NDArray[np.intp]:
+        """Return the samples whose curvature may change much within a radius of the present point.
+
+        The radius is in units in which the curvature of F is the identity. The output of sample i
+        changes by at most radius·‖vᵢ‖, where ‖vᵢ‖² = zᵢᵀH⁻¹zᵢ is at most 1/(pa(1−a)). A sample is
+        beyond the model if that is 1 or more, unless its loss is negligible all the same.
+
+        Parameters
+        ----------
+        z : ndarray of shape (n_samples,), float64
+            Outputs at the present point.
+        radius : float
+            Radius.
+        norms_of : callable (Z) -> ndarray of shape (n,)
+            Returns ‖v‖ of n rows of the samples, in the coordinates of θ.
+        curvature_of_norms : ndarray of shape (n_samples,) or None, default=None
+            Curvature p a(1−a) in the H of ``norms_of``. Where it was larger than at the present
+            point, ‖v‖² has grown by at most the ratio. None means that it was the same.
+        """
+        curvature = self.curvature_of_outputs(z)
+        is_flat = (curvature <= radius**2) & (self.sample_weight > 0)
+        margin = np.where(self.y == 1, z, np.where(self.y == 0, -z, -np.inf))
+        flat = np.flatnonzero(is_flat)
+        beyond = []
+        for rows, Z in row_matrix(self.X[flat], self.coordinates):
+            change = radius * norms_of(Z)
+            if curvature_of_norms is not None:
+                here, there = curvature[flat[rows]], curvature_of_norms[flat[rows]]
+                with np.errstate(divide="ignore"):
+                    change *= np.sqrt(np.maximum(there / here, 1.0))
+            is_beyond = (change >= 1) & (margin[flat[rows]] - change < NEGLIGIBLE_LOSS_OUTPUT)
+            beyond.append(flat[rows][is_beyond])
+        return np.concatenate([np.zeros(0, dtype=np.intp), *beyond])
+
+    def without(self, samples: NDArray[np.intp]) -> InMemoryObjective:
+        """Return F without the losses of some samples; S, the divisor, remains what it is."""
+        other = copy(self)
+        other.sample_weight = self.sample_weight.copy()
+        other.sample_weight[samples] = 0.0
+        other.normalised_weight = other.sample_weight / self.total_weight
+        vars(other).pop("_least_weight", None)
+        return other
 
     def curvature_of_outputs(self, z: Vector, rows: slice = slice(None)) -> Vector:
         """Return p a(1−a) of some rows, given their linear outputs z."""

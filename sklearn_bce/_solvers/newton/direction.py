@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 from scipy.linalg.blas import daxpy
 from scipy.linalg.lapack import dpotrf, dpotrs
 
@@ -59,6 +60,9 @@ EPSILON = float(np.finfo(np.float64).eps)
 # then at most a hundredth. The rounding error of a pivot is at most the number of columns times
 # that of an entry. [a choice]
 TRUSTED_PIVOT = 100.0
+# Radius, in Newton decrements λ, of a ball around a point that contains the minimum of F if the
+# curvature in the ball is at least a half of that at the point. [a choice]
+RADIUS_MARGIN = 2.0
 # Factor by which the multiple of the diagonal that is added to a singular matrix grows in each
 # attempt: from 4ε to 1 there are at most eight factorisations. [a choice]
 REGULARISATION_GROWTH = 100
@@ -141,9 +145,13 @@ class Direction(ABC):
     penalty_dominates : bool
         Whether the curvature of the penalty is at least that of the loss in every coordinate, so
         that H is nearly the same at every θ.
+    curvature_of_factor : ndarray of shape (n_samples,) or None
+        Curvature p a(1−a) of the samples in ``factor``; None if it is not known, because the factor
+        is that of a sample of the rows.
     """
 
     penalty_dominates = False
+    curvature_of_factor: Vector | None = None
 
     def __init__(self, problem: Objective, tol: float) -> None:
         self.problem, self.tol = problem, tol
@@ -187,6 +195,38 @@ class Direction(ABC):
 
         If the step is expected to be the last one, the matrix H is not needed.
         """
+
+    def model_holds(self, point: Evaluation, decrement: float) -> bool:
+        """Return whether the curvature at a point holds up to the minimum.
+
+        The bound F − min F <= κλ²/2 with κ <= 2 is proven if no output changes by 1 or more within
+        ``RADIUS_MARGIN`` decrements λ; see `whitening`. That is tested for the samples of which it
+        does not follow from λ² < p a(1−a). It is taken for granted if the objective does not keep
+        outputs in memory, or the rule has no factor of the curvature. Takes no pass if λ² is less
+        than each p a(1−a).
+
+        Parameters
+        ----------
+        point : Evaluation
+            A point near the minimum.
+        decrement : float
+            Squared Newton decrement λ² at the point, in nats.
+        """
+        factor = self.factor
+        if point.z is None or factor is None:
+            return True
+        radius = RADIUS_MARGIN * np.sqrt(max(decrement, 0.0))
+        if radius**2 <= self.problem.least_curvature(point.z):
+            return True
+        beyond = self.problem.samples_beyond_model(
+            point.z, radius, factor.norms, self.curvature_of_factor
+        )
+        return not len(beyond)
+
+    @property
+    def factor(self) -> CholeskyFactor | None:
+        """Factorisation of H at an earlier point; None if there is none."""
+        return None
 
     def path_state(self, point: Evaluation) -> Any:
         """Return the state from which a fit with another penalty can start; None if there is none.
@@ -246,6 +286,12 @@ class NewtonDirection(Direction):
         self._costs = CostModel.of(problem)
         self._spent, self._expected = 0.0, float(TYPICAL_PRODUCTS)
 
+    @property
+    def factor(self) -> CholeskyFactor | None:
+        """Factorisation of H at an earlier point; None if there is none."""
+        factor = None if self.inverse is None else self.inverse.inverse
+        return factor if isinstance(factor, CholeskyFactor) else None
+
     def wants(self, is_last_step: bool = False) -> Derivatives:
         """Return which second derivatives the next evaluation is to form; see `Direction.wants`."""
         is_cheaper = self._spent + self._expected >= self._costs.products
@@ -291,6 +337,7 @@ class NewtonDirection(Direction):
         hessian = point.take_hessian()
         if hessian is not None:
             self.set_curvature(hessian)
+            self.curvature_of_factor = point.curvature
             return self.from_stale_curvature(point)._replace(n_products=np.inf)
         if self.penalty_dominates and self.inverse is None:
             preconditioner = 1 / self.problem.diagonal_preconditioner(point)
@@ -411,6 +458,12 @@ class CholeskyFactor:
         if self._factor is None:
             return vector / self._diagonal
         return dpotrs(self._factor, vector, lower=1)[0]
+
+    def norms(self, rows: NDArray[np.float64]) -> Vector:
+        """Return √(zᵀ·inverse·z) of each row z of an array of shape (n, size)."""
+        if self._factor is None:
+            return np.full(len(rows), np.inf)
+        return np.linalg.norm(solve_triangular(self._factor, rows.T, lower=True), axis=0)
 
 
 class _ConjugateGradients:

@@ -93,7 +93,8 @@ class NewtonResult:
     direction : Direction
         The rule that found the search directions, with its approximation of the curvature.
     is_certain : bool
-        Whether the decrement at the end is that of the curvature; see `SearchDirection`.
+        Whether the curvature from which the run knows that it is at the minimum is that of F, see
+        `SearchDirection`, and holds up to the minimum, see `Direction.model_holds`.
     """
 
     point: Evaluation
@@ -114,9 +115,8 @@ def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (a
     while run.n_iter < settings.max_iter and not stop.is_proven(run.point):
         settings.monitor.begin()
         d = direction.at(run.point)  # 1. search direction
-        run.is_certain = d.is_certain
         if guard.accept_start(run.may_be_minimum, d):
-            return run.finish(StopReason.CONVERGED)
+            return run.finish(StopReason.CONVERGED, d, d.decrement)
         verdict = stop.predict(d, run.previous_decrement)
         region = search.region(run.point, d)
         if region is Region.FAR:
@@ -133,12 +133,13 @@ def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (a
         if new and verdict is Verdict.LAST:  # 4. stop, unless an outlier hides the rest
             probe = guard.outlier_probe(run.before, run.point, d, run.is_slow)
             if probe is None:
-                return run.finish(StopReason.CONVERGED)
+                left = stop.expected_decrement(d, run.decrement_before)
+                return run.finish(StopReason.CONVERGED, d, left)
             run.await_confirmation(probe)
         elif not new and guard.restart_at_zero(run.point, d):
             run.restart(initial_evaluation(start.at_zero(), direction))
         elif not new and tol > 0:
-            return run.finish(guard.rounding_floor(run.point, d, verdict))
+            return run.finish(guard.rounding_floor(run.point, d, verdict), d, d.decrement)
     is_proven = stop.is_proven(run.point)
     return run.finish(StopReason.CONVERGED if is_proven else StopReason.MAX_ITER)
 
@@ -158,8 +159,8 @@ class Run:
         F after each step, in nats.
     previous_decrement : float
         Squared Newton decrement of the last step, in nats; 0 before the first step.
-    is_certain : bool
-        Whether the last decrement is that of the curvature; see `SearchDirection`.
+    decrement_before : float
+        Squared Newton decrement of the step before the last one, in nats; 0 if there was none.
     is_slow : bool
         Whether the decrement of the last step was more than the fraction ``SLOW_DECREMENT_RATIO``
         of that of the step before.
@@ -173,7 +174,7 @@ class Run:
         self.point = self.before = point
         self.starts_at_zero = not np.any(self.point.theta)
         self.loss_curve: list[float] = []
-        self.previous_decrement, self.is_slow, self.is_certain = 0.0, False, True
+        self.previous_decrement, self.decrement_before, self.is_slow = 0.0, 0.0, False
         # The point before a probe, which is the minimum unless the run goes on from the probe.
         self._awaiting: Evaluation | None = None
         self._before_restart: Evaluation | None = None
@@ -196,7 +197,8 @@ class Run:
         self.before, self.point = self.point, new or self.point
         self.loss_curve.append(self.point.value)
         self.is_slow = 0 < SLOW_DECREMENT_RATIO * self.previous_decrement < d.decrement
-        self.previous_decrement, self._awaiting = d.decrement, None
+        self.decrement_before, self.previous_decrement = self.previous_decrement, d.decrement
+        self._awaiting = None
 
     def notify_monitor(self) -> bool:
         """Call `Monitor.end` for the last step, and return whether the run must stop."""
@@ -215,11 +217,23 @@ class Run:
         """
         self._before_restart, self.point = self.point, point
 
-    def finish(self, reason: StopReason) -> NewtonResult:
+    def finish(
+        self, reason: StopReason, d: SearchDirection | None = None, decrement: float = 0.0
+    ) -> NewtonResult:
         """Return the result of the run, which stops for the given reason; changes self.
 
         The end is the present point, the point before an unconfirmed probe, or the point before a
         restart if F is lower there. A run without a step calls the monitor once.
+
+        Parameters
+        ----------
+        reason : StopReason
+            Why the run stops.
+        d : SearchDirection or None, default=None
+            The direction by which the run has found that it is at the minimum; None if the reason
+            does not depend on a direction.
+        decrement : float, default=0.0
+            Expected squared decrement at the end, in nats.
         """
         point = self._awaiting or self.point
         if self._before_restart is not None and self._before_restart.value < point.value:
@@ -228,7 +242,8 @@ class Run:
         if not self.loss_curve:
             self.loss_curve.append(point.value)
             self.notify_monitor()
-        return NewtonResult(point, reason, self.loss_curve, self._direction, self.is_certain)
+        is_certain = d is None or (d.is_certain and self._direction.model_holds(point, decrement))
+        return NewtonResult(point, reason, self.loss_curve, self._direction, is_certain)
 
 
 def initial_evaluation(start: Start, direction: Direction) -> Evaluation:

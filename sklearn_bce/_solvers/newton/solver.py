@@ -11,15 +11,18 @@ from dataclasses import replace
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
+from sklearn_bce._objective.ray import MAX_HALVINGS
 from sklearn_bce._solvers.base import Result, Settings, StopReason
 from sklearn_bce._solvers.newton.loop import Start, minimise
 from sklearn_bce._solvers.newton.starts import START_RULES
-from sklearn_bce._solvers.newton.whitening import whiten
+from sklearn_bce._solvers.newton.whitening import Whitened, exact_to_user, whiten
 
 # Reasons for which a run stops that are doubtful if its decrement is not certain.
 DOUBTFUL = {StopReason.CONVERGED, StopReason.ROUNDING, StopReason.NO_DESCENT}
 # Most bases in which a run is continued. [a choice]
-MAX_BASES = 10
+MAX_BASES = 20
+# Ratio of the tolerances of runs in two successive bases. [a choice]
+TOL_RATIO = 0.1
 
 
 def solve(objective: Objective, w: Vector, b: float, settings: Settings) -> Result:
@@ -58,23 +61,83 @@ def run(start: Start, settings: Settings) -> Result:
 
 
 def confirmed(objective: Objective, result: Result, settings: Settings) -> Result:
-    """Return the result of a run whose decrement is not certain, confirmed or continued.
+    """Return a doubtful result, confirmed or continued in a basis in which no curvature is lost.
 
-    The run is continued in a basis in which no curvature is lost; see `whitening`.
+    Where certain samples hide the curvature of the others, the run goes on without them; see
+    `past_certain_samples`. The tolerance falls from one basis to the next.
     """
+    tol = settings.tol
     for _ in range(MAX_BASES):
         whitened = whiten(objective, result.w, result.b, settings.tol)
         if whitened is None:
             break
-        if whitened.is_minimum:
-            w, b = whitened.start.to_user_weights(whitened.start.theta)
-            reason = StopReason.CONVERGED if whitened.is_resolved else StopReason.PRECISION
-            return replace(result, w=w, b=b, stop_reason=reason, n_passes=objective.n_passes)
-        if result.n_iter >= settings.max_iter:
-            reason = StopReason.MAX_ITER
-            return replace(result, stop_reason=reason, n_passes=objective.n_passes)
+        result = replace(result, n_passes=objective.n_passes)
+        tol *= TOL_RATIO
         start = whitened.start._replace(loss_curve=tuple(result.loss_curve))
-        result = run(start, settings)
-        if result.stop_reason not in DOUBTFUL:
-            return result
+        if whitened.is_minimum:
+            w, b = start.to_user_weights(start.theta)
+            reason = StopReason.CONVERGED if whitened.is_resolved else StopReason.PRECISION
+            return replace(result, w=w, b=b, stop_reason=reason)
+        if result.n_iter >= settings.max_iter:
+            return replace(result, stop_reason=StopReason.MAX_ITER)
+        if whitened.is_small and whitened.beyond is not None:
+            result = past_certain_samples(objective, result, whitened, replace(settings, tol=tol))
+            if result.is_certain:
+                return result
+        else:
+            result = run(start, replace(settings, tol=tol))
+            if result.stop_reason not in DOUBTFUL or result.is_certain:
+                return result
     return replace(result, stop_reason=StopReason.PRECISION, n_passes=objective.n_passes)
+
+
+def past_certain_samples(
+    objective: Objective, result: Result, whitened: Whitened, settings: Settings
+) -> Result:
+    """Return the result of a step towards the minimum of F without some samples.
+
+    A sample whose class is nearly certain, and whose features are large, has so much curvature that
+    Newton's steps are small, although its loss is hardly anything and would stay so. The minimum of
+    F without such samples is at most their loss above that of F. If the weights are at that minimum
+    and their loss is at most half of ``tol``, the result is confirmed. Otherwise the step goes to
+    the minimum of F on the segment to that minimum.
+
+    Parameters
+    ----------
+    objective : Objective
+        F in the user's units, over samples in memory.
+    result : Result
+        The result to go on from.
+    whitened : Whitened
+        The result in a basis, and the samples to leave out.
+    settings : Settings
+        Settings; ``tol`` is that of the run without the samples.
+
+    Returns
+    -------
+    result : Result
+        It is certain if it is confirmed.
+    """
+    others = objective.without(whitened.beyond)
+    rest = whiten(others, result.w, result.b, settings.tol)
+    if rest is None:
+        return replace(result, is_certain=False)
+    lost = whitened.value - rest.value
+    if rest.is_minimum and rest.is_resolved and lost <= settings.tol:
+        return replace(result, stop_reason=StopReason.CONVERGED, is_certain=True)
+    end = run(rest.start, settings)
+    coordinates = rest.start.columns
+    problem = objective.in_coordinates(coordinates)
+    here = problem.evaluate(coordinates.from_user(result.w, result.b))
+    there = coordinates.from_user(end.w, end.b)
+    ray = problem.ray(here, there - here.theta)
+    t = 1.0
+    for _ in range(MAX_HALVINGS):
+        if ray.value(t) < here.value:
+            break
+        t = min(t / 2, ray.exact_step_length())
+    else:
+        return replace(result, is_certain=False)
+    w, b = exact_to_user(coordinates, here.theta + t * (there - here.theta))
+    curve = [*result.loss_curve, ray.value(t)]
+    return replace(result, w=w, b=b, loss_curve=curve, is_certain=False, coordinates=coordinates)

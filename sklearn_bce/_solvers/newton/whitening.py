@@ -34,18 +34,15 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
 from sklearn_bce._objective.basis import Basis
 from sklearn_bce._objective.dependence import depend_exactly
-from sklearn_bce._objective.ray import NEGLIGIBLE_LOSS_OUTPUT
 from sklearn_bce._objective.root import curvature_root, row_matrix
 from sklearn_bce._objective.scaling import ROWS_FOR_MEDIANS, Coordinates, FewRows
+from sklearn_bce._solvers.newton.direction import RADIUS_MARGIN
 from sklearn_bce._solvers.newton.loop import Start
 from sklearn_bce._solvers.newton.stopping import MARGIN
 from sklearn_bce.chain_rule import binary_cross_entropy
 
 # Most elements of the samples in a basis, which are a copy: 2²⁷ float64 take 1 GB. [a choice]
 MAX_BASIS_ELEMENTS = 2**27
-# Radius, in Newton decrements ‖g‖, within which the minimum of F lies if the curvature falls to no
-# less than a half of that at the start. [a choice]
-RADIUS_MARGIN = 2.0
 # Multiple of ε/√tol below which a pivot of the basis does not resolve ``tol``: the gradient in the
 # direction of the pivot has an error of some ε divided by the pivot. [a choice]
 RESOLUTION = 4.0
@@ -61,15 +58,30 @@ class Whitened(NamedTuple):
     ----------
     start : Start
         The end of the run, as the start of another run.
-    is_minimum : bool
-        Whether F is within ``tol`` of its minimum, as far as the basis resolves.
+    value : float
+        F at the end of the run, in nats.
+    is_small : bool
+        Whether the squared decrement is so small that F is within ``tol`` of its minimum, if the
+        curvature holds up to the minimum.
+    n_beyond : int
+        Number of samples whose curvature may not hold; see `samples_beyond_model`.
+    beyond : ndarray of shape (n_beyond,), intp, or None
+        These samples; None for samples in parts.
     is_resolved : bool
         Whether columns that are left out of the basis can lower F by ``tol`` at most.
     """
 
     start: Start
-    is_minimum: bool
+    value: float
+    is_small: bool
+    n_beyond: int
+    beyond: NDArray[np.intp] | None
     is_resolved: bool
+
+    @property
+    def is_minimum(self) -> bool:
+        """Whether F is within ``tol`` of its minimum, as far as the basis resolves."""
+        return self.is_small and not self.n_beyond
 
 
 def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Whitened | None:
@@ -93,9 +105,8 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Whitened | 
     """
     if objective.n_samples * objective.n_features > MAX_BASIS_ELEMENTS:
         return None
-    fit_intercept = objective.coordinates.fit_intercept
     (few,) = objective.sum_over_parts(few_rows, np.append(w, b))
-    coordinates = few.robust_coordinates(fit_intercept)
+    coordinates = few.robust_coordinates(objective.coordinates.fit_intercept)
     problem = objective.in_coordinates(coordinates)
     theta = coordinates.from_user(w, b)
     (root,) = problem.sum_over_parts(curvature_root, theta)
@@ -105,10 +116,13 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Whitened | 
     v, problem = basis.from_theta(theta), objective.in_basis(basis)
     point = problem.evaluate(v)
     radius = float(np.linalg.norm(point.gradient))
-    is_minimum = MARGIN * radius**2 / 2 <= tol
-    if is_minimum:
-        (n_beyond,) = problem.sum_over_parts(count_beyond_model, v, RADIUS_MARGIN * radius)
-        is_minimum = not n_beyond
+    is_small, is_resolved = MARGIN * radius**2 / 2 <= tol, True
+    n_beyond, beyond = 0, [np.zeros(0, dtype=np.intp)]
+    if is_small:
+        n_beyond, beyond = problem.sum_over_parts(find_beyond, v, RADIUS_MARGIN * radius)
+    if is_small and not n_beyond:
+        is_resolved = RESOLUTION * np.finfo(np.float64).eps <= np.sqrt(tol) * basis.least_pivot
+        is_resolved &= kernel_gains_nothing(objective.in_coordinates(coordinates), basis, v, tol)
     start = Start(
         problem,
         v,
@@ -117,11 +131,23 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Whitened | 
         to_user=lambda v: exact_to_user(coordinates, basis.to_theta(v)),
         columns=coordinates,
     )
-    is_resolved = True
-    if is_minimum:
-        is_resolved = RESOLUTION * np.finfo(np.float64).eps <= np.sqrt(tol) * basis.least_pivot
-        is_resolved &= kernel_gains_nothing(objective.in_coordinates(coordinates), basis, v, tol)
-    return Whitened(start, is_minimum, bool(is_resolved))
+    beyond = beyond[0] if objective.samples_reference() is not None else None
+    return Whitened(start, point.value, is_small, n_beyond, beyond, bool(is_resolved))
+
+
+def find_beyond(part: Any, v: Vector, radius: float) -> list[Any]:
+    """Return the number of samples of a part that are beyond the model, and a list of their rows.
+
+    See `InMemoryObjective.samples_beyond_model`; the part is in the coordinates v of a basis, in
+    which the curvature of F is the identity.
+    """
+    rows = part.samples_beyond_model(part.outputs(v), radius, row_norms)
+    return [len(rows), [rows]]
+
+
+def row_norms(rows: NDArray[np.float64]) -> Vector:
+    """Return the norm of each row."""
+    return np.linalg.norm(rows, axis=1)
 
 
 def kernel_gains_nothing(problem: Objective, basis: Basis, v: Vector, tol: float) -> bool:
@@ -191,28 +217,6 @@ def rows_of_kernel(
     rows = np.flatnonzero(is_kept)
     X = part.X[rows[:: max(1, len(rows) // ROWS_FOR_MEDIANS)]]
     return [loss, FewRows.of(X, np.ones(X.shape[0]))]
-
-
-def count_beyond_model(part: Any, v: Vector, radius: float) -> list[int]:
-    """Return the number of samples whose curvature may change much within a radius of v.
-
-    These are the samples whose output changes by 1 or more somewhere in the ball of the radius
-    around v, unless their loss is negligible in the whole ball.
-
-    Parameters
-    ----------
-    part : InMemoryObjective
-        Objective in the coordinates of a basis.
-    v : ndarray of shape (rank,), float64
-        Coordinates of the weights.
-    radius : float
-        Radius of the ball.
-    """
-    change = radius * np.linalg.norm(part.X, axis=1)
-    z = part.outputs(v)
-    margin = np.where(part.y == 1, z, np.where(part.y == 0, -z, -np.inf))
-    counts = (part.sample_weight > 0) & (change >= 1)
-    return [int(np.count_nonzero(counts & (margin - change < NEGLIGIBLE_LOSS_OUTPUT)))]
 
 
 def few_rows(part: Any, theta: Vector) -> list[FewRows]:
