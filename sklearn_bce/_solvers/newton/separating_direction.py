@@ -162,10 +162,10 @@ def _search(
     None and None, if that is a matter of rounding.
     """
     size, k = basis.N.shape
-    rows = np.zeros((0, size))
+    rows, scales_columns = np.zeros((0, size)), True
     while True:
         is_last = not candidates
-        candidate = _program(rows, basis) if is_last else candidates.pop(0)
+        candidate = _program(rows, basis, scales_columns) if is_last else candidates.pop(0)
         if candidate is None:
             return None, rows
         n = max(PROGRAM_ROWS, 2 * k)
@@ -174,18 +174,21 @@ def _search(
             return candidate.v, None
         more = np.unique(np.concatenate([rows, worst.rows]), axis=0)
         if is_last and len(more) == len(rows):
-            return None, None
+            if not scales_columns:
+                return None, None
+            scales_columns = False
         rows = more
 
 
-def _program(rows: Matrix, basis: Basis) -> Candidate | None:
+def _program(rows: Matrix, basis: Basis, scales_columns: bool) -> Candidate | None:
     """Return a direction that separates the rows sz; None if there is none.
 
     The direction maximises the sum of the rises of the margins, each of which is at most 1, of rows
-    whose outputs in the basis are divided by the largest of a column, and then by that of the row.
+    whose outputs in the basis are divided by the largest of each column if ``scales_columns``, and
+    then by that of the row. With codes in some columns the one loses digits, or else the other.
     """
     A = basis.outputs(rows)[0]
-    unit = largest_of_rows(A.T)  # of columns: a code in few rows must not decide their size
+    unit = largest_of_rows(A.T) if scales_columns else np.ones(A.shape[1])
     A /= unit
     largest = largest_of_rows(A)
     A /= largest[:, None]

@@ -8,7 +8,9 @@ only if there are multipliers μᵢ > 0 with Σ μᵢsᵢzᵢ = 0. At a minimum 
 μᵢ = pᵢ|aᵢ − yᵢ|. Near it, Newton's step d with Hd = −g gives μᵢ = pᵢ|aᵢ − yᵢ|(1 − qᵢsᵢzᵢᵀd), with
 the probability qᵢ of the class of the sample. So the question is answered in three steps:
 
-1. If no qᵢsᵢzᵢᵀd is 1 or more, the classes are not separated. That is the end for most fits.
+1. If no qᵢsᵢzᵢᵀd is 1 or more, the classes are not separated. That is the end for most fits. Random
+   samples are enough if their rows span all directions: a separating direction changes no output
+   of samples that are not separated.
 2. Newton's steps find samples that are not separated among themselves, see `kept_samples`. A
    separating direction changes none of their outputs.
 3. In the directions that change none of their outputs, a linear program finds one that separates
