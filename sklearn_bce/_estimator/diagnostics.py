@@ -15,12 +15,15 @@ from sklearn_bce._estimator.parameters import Parameters
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import BaseObjective
 from sklearn_bce._solvers import (
+    NEGLIGIBLE,
     SOLVERS,
     Result,
     StopReason,
     direction_of_separation,
     distance_from_minimum,
+    rise_by_rounding,
     rounding_floor,
+    solver_name,
 )
 
 # Fraction of the largest entry of the separating direction from which on the feature of an entry is
@@ -185,11 +188,13 @@ def diagnose(result: Result, objective: BaseObjective, parameters: Parameters) -
             return Diagnosis(replace(result, has_minimum=False), separation=separation)
     if parameters.early_stopping:
         return Diagnosis(result)
-    if result.converged and result.loss_by_rounding(np.dtype(np.float64)) > parameters.tol:
-        result = replace(result, stop_reason=StopReason.PRECISION)
+    before, float64 = objective.n_passes, np.dtype(np.float64)
+    if result.converged and solver_name(parameters.solver) == "newton":
+        rise = rise_by_rounding(objective, result, float64, limit=NEGLIGIBLE * parameters.tol)
+        if rise > max(parameters.tol, rounding_floor(result.loss_curve[-1])):
+            result = replace(result, stop_reason=StopReason.PRECISION)
     if result.converged:
         return Diagnosis(result)
-    before = objective.n_passes
     distance = distance_from_minimum(objective, w, b)
     result = replace(result, n_passes=result.n_passes + objective.n_passes - before)
     return Diagnosis(result, distance)

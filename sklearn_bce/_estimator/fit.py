@@ -222,7 +222,9 @@ def run_fit(
             name = type(estimator).__name__
             assert_all_finite(task.given.X, estimator_name=name, input_name="X")
         raise
-    dtype = stored_dtype(result, task.dtype, task.parameters.tol)
+    dtype = task.dtype
+    if solver == "newton":
+        dtype = stored_dtype(task.objective, result, dtype, task.parameters.tol)
     fitted = weight_attributes(task.classes, dtype, result.w, result.b)
     fitted |= result_attributes(solver, result)
     fitted |= monitor.validation_attributes()
@@ -237,11 +239,15 @@ def run_fit(
     return interrupt
 
 
-def stored_dtype(result: Result, dtype: np.dtype[Any], tol: float) -> np.dtype[Any]:
+def stored_dtype(
+    objective: BaseObjective, result: Result, dtype: np.dtype[Any], tol: float
+) -> np.dtype[Any]:
     """Return the dtype of ``coef_``: that of X, or float64 if float32 would lose the minimum.
 
     Parameters
     ----------
+    objective : BaseObjective
+        F in the user's units.
     result : Result
         Result of the fit.
     dtype : dtype
@@ -249,8 +255,10 @@ def stored_dtype(result: Result, dtype: np.dtype[Any], tol: float) -> np.dtype[A
     tol : float
         Tolerance of the fit in nats, of which rounding may take the fraction ``NEGLIGIBLE``.
     """
-    if result.converged and result.loss_by_rounding(dtype) > max(NEGLIGIBLE * tol, FLOAT32_LOSS):
-        return np.dtype(np.float64)
+    if result.converged and dtype == np.float32:
+        limit = max(NEGLIGIBLE * tol, FLOAT32_LOSS)
+        if rise_by_rounding(objective, result, dtype, limit) > limit:
+            return np.dtype(np.float64)
     return dtype
 
 

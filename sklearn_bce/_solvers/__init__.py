@@ -24,7 +24,7 @@ from sklearn_bce._solvers.base import (
     StopReason,
     Weights,
 )
-from sklearn_bce._solvers.newton.diagnosis import distance_from_minimum
+from sklearn_bce._solvers.newton.diagnosis import distance_from_minimum, rise_by_rounding
 from sklearn_bce._solvers.newton.safeguards import rounding_floor
 from sklearn_bce._solvers.newton.separation import direction_of_separation
 from sklearn_bce._solvers.stream import StreamSteps
@@ -42,6 +42,7 @@ __all__ = [
     "Weights",
     "direction_of_separation",
     "distance_from_minimum",
+    "rise_by_rounding",
     "rounding_floor",
     "solver_name",
 ]

@@ -163,7 +163,7 @@ class Result:
         False if the reason for stopping is doubtful, because the curvature of F may be too small to
         be seen in the direction in which F falls.
     coordinates : Coordinates or None, default=None
-        Shift and scale of the columns of X; None if the solver does not know them.
+        Mean and deviation of the columns of X; None if the solver does not know them.
     """
 
     w: Vector
@@ -190,11 +190,11 @@ class Result:
         """Return a bound of the rise of F if weights and intercept are rounded to a dtype, in nats.
 
         An output changes by Σ|δw|σ + |δb + Σ μδw| in the mean, with the rounding errors δw and δb,
-        and F rises by at most an eighth of the square at its minimum. 0 if the units of the columns
-        are not known.
+        and F rises by at most an eighth of the square at its minimum. Infinite if mean and
+        deviation of the columns are not known.
         """
         if self.coordinates is None:
-            return 0.0
+            return np.inf
         eps = float(np.finfo(np.float64).eps) / 2
         w, shift, scale = self.w, self.coordinates.shift, self.coordinates.divisor
         scale = np.where(np.isfinite(scale), scale, 0.0)

@@ -1,13 +1,16 @@
-"""The distance of F from its minimum, at the end of a fit."""
+"""The distance of F from its minimum at the end of a fit, and what rounding adds to it."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
-from sklearn_bce._solvers.base import Settings
+from sklearn_bce._solvers.base import Result, Settings
 from sklearn_bce._solvers.newton.solver import solve
+from sklearn_bce._solvers.newton.whitening import exact_from_user, robust_coordinates
 
 # Newton steps, at most, for the distance from the minimum; a fit that is near it needs two to four.
 # [a choice]
@@ -35,3 +38,30 @@ def distance_from_minimum(objective: Objective, w: Vector, b: float) -> float:
         max_iter=DISTANCE_STEPS, tol=DISTANCE_TOL, random_state=np.random.RandomState(0)
     )
     return max(here - solve(objective, w, b, settings).loss_curve[-1], 0.0)
+
+
+def rise_by_rounding(objective: Objective, result: Result, dtype: Any, limit: float) -> float:
+    """Return by how much F rises if weights and intercept are rounded to a dtype, in nats.
+
+    Parameters
+    ----------
+    objective : Objective
+        F, in the user's units.
+    result : Result
+        Result of a solver.
+    dtype : dtype
+        float32 or float64.
+    limit : float
+        If `Result.loss_by_rounding` is at most this limit, in nats, this bound is the result;
+        otherwise F is computed, in two passes or three.
+    """
+    bound = result.loss_by_rounding(dtype)
+    if bound <= limit:
+        return bound
+    coordinates = robust_coordinates(objective, result.w, result.b)
+    problem = objective.in_coordinates(coordinates)
+    stored_w, stored_b = result.w.astype(dtype).astype(np.float64), float(dtype.type(result.b))
+    if not (np.isfinite(stored_w).all() and np.isfinite(stored_b)):
+        return np.inf
+    stored = problem.value_at(exact_from_user(coordinates, stored_w, stored_b))
+    return max(stored - result.loss_curve[-1], 0.0)

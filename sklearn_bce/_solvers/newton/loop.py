@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Evaluation, Objective
-from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce._solvers.base import Monitor, Settings, StopReason
 from sklearn_bce._solvers.newton.direction import Direction, SearchDirection
 from sklearn_bce._solvers.newton.line_search import LineSearch, Region
@@ -51,8 +50,6 @@ class Start(NamedTuple):
         Converts θ to the user's weights and intercept; None means ``problem.coordinates.to_user``.
     loss_curve : tuple of float, default=()
         F in nats after each iteration that led to the start.
-    columns : Coordinates or None, default=None
-        Shift and scale of the columns of X; None means those of the problem.
     """
 
     problem: Objective
@@ -62,12 +59,6 @@ class Start(NamedTuple):
     is_expected_minimum: bool = False
     to_user: Callable[[Vector], tuple[Vector, float]] | None = None
     loss_curve: tuple[float, ...] = ()
-    columns: Coordinates | None = None
-
-    @property
-    def coordinates(self) -> Coordinates:
-        """Shift and scale of the columns of X."""
-        return self.columns or self.problem.coordinates
 
     def to_user_weights(self, theta: Vector) -> tuple[Vector, float]:
         """Return the user's weights and intercept of θ."""
@@ -133,6 +124,7 @@ def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (a
         if new and verdict is Verdict.LAST:  # 4. stop, unless an outlier hides the rest
             probe = guard.outlier_probe(run.before, run.point, d, run.is_slow)
             if probe is None:
+                d = d._replace(is_certain=d.is_certain and not guard.outlier_probe.has_doubt)
                 left = stop.expected_decrement(d, run.decrement_before)
                 return run.finish(StopReason.CONVERGED, d, left)
             run.await_confirmation(probe)

@@ -109,10 +109,16 @@ class OutlierProbe:
         F, in the coordinates of the run.
     direction : Direction
         The direction rule of the run; its curvature is invalidated by a probe.
+
+    Attributes
+    ----------
+    has_doubt : bool
+        Whether an outlier may have dominated the last step that was looked at.
     """
 
     def __init__(self, problem: Objective, direction: Direction) -> None:
         self._problem, self._direction = problem, direction
+        self.has_doubt = False
 
     def __call__(
         self, before: Evaluation, point: Evaluation, d: SearchDirection, is_slow: bool
@@ -135,7 +141,8 @@ class OutlierProbe:
             None if no outlier dominated the step, or F is larger at the probe than at ``point``.
         """
         leaves = self._problem.leaves_model_region(before, point, d.decrement)
-        if not (is_slow if leaves is None else leaves):
+        self.has_doubt = is_slow if leaves is None else leaves
+        if not self.has_doubt:
             return None
         self._direction.invalidate_curvature()
         ray = self._problem.ray_through(before, point)

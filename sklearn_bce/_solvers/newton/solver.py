@@ -15,7 +15,13 @@ from sklearn_bce._objective.ray import MAX_HALVINGS
 from sklearn_bce._solvers.base import Result, Settings, StopReason
 from sklearn_bce._solvers.newton.loop import Start, minimise
 from sklearn_bce._solvers.newton.starts import START_RULES
-from sklearn_bce._solvers.newton.whitening import Whitened, exact_to_user, whiten
+from sklearn_bce._solvers.newton.whitening import (
+    Whitened,
+    exact_from_user,
+    exact_to_user,
+    robust_coordinates,
+    whiten,
+)
 
 # Reasons for which a run stops that are doubtful if its decrement is not certain.
 DOUBTFUL = {StopReason.CONVERGED, StopReason.ROUNDING, StopReason.NO_DESCENT}
@@ -56,7 +62,7 @@ def run(start: Start, settings: Settings) -> Result:
         is_certain=end.is_certain
         or end.stop_reason not in DOUBTFUL
         or end.point.value <= settings.tol,
-        coordinates=start.coordinates,
+        coordinates=start.problem.coordinates if start.to_user is None else None,
     )
 
 
@@ -77,7 +83,7 @@ def confirmed(objective: Objective, result: Result, settings: Settings) -> Resul
         if whitened.is_minimum:
             w, b = start.to_user_weights(start.theta)
             reason = StopReason.CONVERGED if whitened.is_resolved else StopReason.PRECISION
-            return replace(result, w=w, b=b, stop_reason=reason)
+            return replace(result, w=w, b=b, stop_reason=reason, coordinates=None)
         if result.n_iter >= settings.max_iter:
             return replace(result, stop_reason=StopReason.MAX_ITER)
         if whitened.is_small and whitened.beyond is not None:
@@ -126,10 +132,10 @@ def past_certain_samples(
     if rest.is_minimum and rest.is_resolved and lost <= settings.tol:
         return replace(result, stop_reason=StopReason.CONVERGED, is_certain=True)
     end = run(rest.start, settings)
-    coordinates = rest.start.columns
+    coordinates = robust_coordinates(objective, end.w, end.b)
     problem = objective.in_coordinates(coordinates)
-    here = problem.evaluate(coordinates.from_user(result.w, result.b))
-    there = coordinates.from_user(end.w, end.b)
+    here = problem.evaluate(exact_from_user(coordinates, result.w, result.b))
+    there = exact_from_user(coordinates, end.w, end.b)
     ray = problem.ray(here, there - here.theta)
     t = 1.0
     for _ in range(MAX_HALVINGS):
@@ -140,4 +146,4 @@ def past_certain_samples(
         return replace(result, is_certain=False)
     w, b = exact_to_user(coordinates, here.theta + t * (there - here.theta))
     curve = [*result.loss_curve, ray.value(t)]
-    return replace(result, w=w, b=b, loss_curve=curve, is_certain=False, coordinates=coordinates)
+    return replace(result, w=w, b=b, loss_curve=curve, is_certain=False, coordinates=None)

@@ -105,10 +105,9 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Whitened | 
     """
     if objective.n_samples * objective.n_features > MAX_BASIS_ELEMENTS:
         return None
-    (few,) = objective.sum_over_parts(few_rows, np.append(w, b))
-    coordinates = few.robust_coordinates(objective.coordinates.fit_intercept)
+    coordinates = robust_coordinates(objective, w, b)
     problem = objective.in_coordinates(coordinates)
-    theta = coordinates.from_user(w, b)
+    theta = exact_from_user(coordinates, w, b)
     (root,) = problem.sum_over_parts(curvature_root, theta)
     if not np.isfinite(root.R).all():
         return None
@@ -129,7 +128,6 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Whitened | 
         np.eye(basis.rank),
         diagonal_is_reliable=True,
         to_user=lambda v: exact_to_user(coordinates, basis.to_theta(v)),
-        columns=coordinates,
     )
     beyond = beyond[0] if objective.samples_reference() is not None else None
     return Whitened(start, point.value, is_small, n_beyond, beyond, bool(is_resolved))
@@ -219,6 +217,12 @@ def rows_of_kernel(
     return [loss, FewRows.of(X, np.ones(X.shape[0]))]
 
 
+def robust_coordinates(objective: Objective, w: Vector, b: float) -> Coordinates:
+    """Return coordinates by the samples whose class is not certain at (w, b), in one pass."""
+    (few,) = objective.sum_over_parts(few_rows, np.append(w, b))
+    return few.robust_coordinates(objective.coordinates.fit_intercept)
+
+
 def few_rows(part: Any, theta: Vector) -> list[FewRows]:
     """Return a few rows of a part, with their curvature p a(1−a) at the user's weights θ."""
     z = part.outputs(theta[: part.coordinates.size])
@@ -233,5 +237,17 @@ def exact_to_user(coordinates: Coordinates, theta: Vector) -> tuple[Vector, floa
     w = theta[: len(coordinates.scale)] / coordinates.scale
     if not coordinates.fit_intercept or not np.isfinite(theta).all():
         return coordinates.to_user(theta)
-    shifted = sum(Fraction(m) * Fraction(v) for m, v in zip(coordinates.shift, w, strict=True))
-    return w, float(Fraction(theta[-1]) - shifted)
+    return w, float(Fraction(theta[-1]) - _exact_product(coordinates.shift, w))
+
+
+def exact_from_user(coordinates: Coordinates, w: Vector, b: float) -> Vector:
+    """Return θ of the weights and the intercept (w, b), c = b + Σ wμ with one rounding."""
+    theta = coordinates.from_user(w, b)
+    if coordinates.fit_intercept and np.isfinite(theta).all():
+        theta[-1] = float(Fraction(b) + _exact_product(coordinates.shift, w))
+    return theta
+
+
+def _exact_product(shift: Vector, w: Vector) -> Fraction:
+    """Return Σ wμ without rounding."""
+    return sum((Fraction(m) * Fraction(v) for m, v in zip(shift, w, strict=True)), Fraction(0))
