@@ -100,6 +100,7 @@ WIDE_L1 = [
     for multiple in (1e3, 1e5)
     for problem in (
         generated(f"wide, L1 {1 / multiple:g}", gaussian, 300, 2_000),
+        generated(f"500×400, L1 {1 / multiple:g}", gaussian, 500, 400),
         generated(f"wide, correlated, L1 {1 / multiple:g}", correlated, 200, 1_000, condition=100),
     )
 ]
@@ -250,6 +251,7 @@ CONSTANTS: list[Measured | Tried] = [
     Tried(CONTINUATION, "STRENGTH_RATIO", (5.0, 20.0, 100.0, 1e9), WIDE_L1),
     Tried(CONTINUATION, "FIRST_RATIO", (1.0, 3.0, 10.0), WIDE_L1),
     Tried(CONTINUATION, "STAGE_TOLERANCE", (0.01, 0.05, 0.2, 1.0), WIDE_L1),
+    Tried(CONTINUATION, "SAMPLES_PER_FEATURE", (0.0, 1.0, 2.0, 4.0), WIDE_L1),
     Tried(CONTINUATION, "WIDE_DENSITY", (0.0, 0.5, 2.0), WIDE_L1 + SPARSE_L1),
     Tried(PROXIMAL, "MAX_COPIED_FRACTION", (0.05, 0.25, 1.0), SPARSE_L1),
     Tried(PROXIMAL, "MAX_PATH_FEATURES", (0, 500), PATHS, fit=along_path),
@@ -258,8 +260,8 @@ CONSTANTS: list[Measured | Tried] = [
     Tried(QUADRATIC, "MAX_INNER_FRACTION", (0.01, 0.1, 0.5), SPARSE_L1),
     Tried(QUADRATIC, "INNER_ROOT_OF_GRAM", (1, 2, 4), DENSE_L1),
     Tried(QUADRATIC, "INNER_ROOT_OF_COLUMNS", (2, 4, 8), SPARSE_L1),
-    Tried(QUADRATIC, "SWEEPS", (3, 10, 30), DENSE_L1),
-    Tried(QUADRATIC, "NOT_LAST_FACTOR", (1.0, 10.0, 100.0), DENSE_L1),
+    Tried(QUADRATIC, "SWEEPS", (3, 10, 30, 100), DENSE_L1 + WIDE_L1),
+    Tried(QUADRATIC, "NOT_LAST_FACTOR", (1.0, 10.0, 100.0), DENSE_L1 + WIDE_L1),
     Tried(QUADRATIC, "ROUNDS_BEFORE_LAST", (1, 3, 10), DENSE_L1),
     Tried(QUADRATIC, "SIGN_SETS_BEFORE_LAST", (1, 4, 16), DENSE_L1),
     Tried(QUADRATIC, "MAX_ROUNDS", (10, 100, 1000), DENSE_L1),

@@ -1,4 +1,4 @@
-"""Continuation from stronger penalties: more features than samples, and a weak L1 norm."""
+"""Continuation from stronger penalties: few samples for each feature, and a weak L1 norm."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_no_penalty_has_no_stronger_ones():
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.9])
 @pytest.mark.parametrize("correlated", [False, True])
 def test_weak_penalties_of_wide_data_take_few_faces(correlated, l1_ratio, container, monkeypatch):
-    """Without continuation these fits take up to 1500 faces, each of which is factorised."""
+    """Without continuation these fits take up to 1000 faces, each of which is factorised."""
     n_faces = 0
     search = quadratic._Face.search
 
@@ -83,9 +83,15 @@ def test_start_far_from_the_minimum_leads_there(start):
 
 @pytest.mark.parametrize(
     ("shape", "density", "expected"),
-    [((20, 30), 1.0, True), ((30, 30), 1.0, False), ((20, 30), 0.2, False), ((20, 30), 0.8, True)],
+    [
+        ((20, 30), 1.0, True),
+        ((59, 30), 1.0, True),
+        ((60, 30), 1.0, False),
+        ((20, 30), 0.2, False),
+        ((20, 30), 0.8, True),
+    ],
 )
-def test_wide_data_have_more_features_than_samples_and_few_zeros(shape, density, expected):
+def test_wide_data_have_few_samples_for_each_feature_and_few_zeros(shape, density, expected):
     X = sp.csr_array(np.random.default_rng(0).random(shape) * np.ones(shape))
     X = X if density == 1 else sp.random_array(shape, density=density, format="csr")
     assert is_wide(problem_of(X, np.arange(shape[0]) % 2.0, 1.0)) is expected

@@ -114,7 +114,7 @@ def test_end_of_a_fit_is_within_tol_by_the_gap(C):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 200))
     y = (X[:, :3].sum(axis=1) + rng.logistic(size=60) > 0).astype(float)
-    model = BCENeuronClassifier(C=C, l1_ratio=1, tol=1e-12).fit(X, y)
+    model = BCENeuronClassifier(C=C, l1_ratio=1, tol=1e-16).fit(X, y)
     objective = InMemoryObjective.in_user_units(X, y, np.ones(60), C, 1.0, True).standardised()
     theta = objective.coordinates.from_user(model.coef_[0], model.intercept_[0])
     assert duality_gap(objective, objective.evaluate(theta)) <= 1e-9

@@ -15,7 +15,7 @@ method repeats:
 The modules, each of which imports only those above it:
 
 - ``cost``: a model of what passes, curvature matrices and factorisations cost.
-- ``continuation``: the sequence of penalties before a weak one, for more features than samples.
+- ``continuation``: the sequence of penalties before a weak one, for few samples.
 - ``direction``: search directions for a smooth F, by a factorisation, by curvature from an earlier
   point or by conjugate gradients.
 - ``quadratic``: the quadratic model with an L1 norm, and its minimum.

@@ -1,6 +1,6 @@
 """Continuation: minima for stronger penalties, from which the minimum for a weak penalty is near.
 
-With more features than samples the loss can be made as small as one likes. If the penalty is weak,
+With few samples for each feature, the loss can be made as small as one likes. With a weak penalty,
 F at its minimum is then nearly 0, and so is the curvature of most samples. From 0, Newton's models
 are far from F, they have more weights that are not 0 than there are samples, and their matrices are
 singular. The minima for a sequence of penalties, each a fraction of the one before, have few
@@ -31,6 +31,10 @@ STAGE_TOLERANCE = 0.05
 STEPS_IN_STAGE = 100
 
 
+# Most samples for each feature in a wide X. Labels that do not depend on X are separable up to two
+# (T. Cover, "Geometrical and Statistical Properties of Systems of Linear Inequalities", IEEE
+# Transactions on Electronic Computers 14 (1965)): python -m benchmarks.tuning SAMPLES_PER_FEATURE
+SAMPLES_PER_FEATURE = 2.0
 # Fraction of the elements of X that are stored, from which on X counts as dense. The columns of a
 # sparser X are hardly correlated: sweeps over columns converge fast, and more passes do not pay:
 # python -m benchmarks.tuning WIDE_DENSITY
@@ -38,9 +42,12 @@ WIDE_DENSITY = 0.5
 
 
 def is_wide(problem: Objective) -> bool:
-    """Return whether X has more features than samples, and at least ``WIDE_DENSITY`` stored."""
+    """Return whether X has few samples for each feature, and few zeros.
+
+    That is fewer than ``SAMPLES_PER_FEATURE``, and at least the fraction ``WIDE_DENSITY`` stored.
+    """
     n, p = problem.n_samples, problem.n_features
-    return n < p and problem.data_size.n_stored >= WIDE_DENSITY * n * p
+    return n < SAMPLES_PER_FEATURE * p and problem.data_size.n_stored >= WIDE_DENSITY * n * p
 
 
 def is_worthwhile(objective: Objective) -> bool:

@@ -30,6 +30,9 @@ from sklearn_bce._objective.base import Evaluation, Objective
 def duality_gap(objective: Objective, point: Evaluation) -> float | None:
     """Return an upper bound on F(θ) − min F, in nats; it holds but for the rounding of sums.
 
+    Near the minimum the bound is of second order in the distance if λ > 0, and of first order if
+    slopes are shrunk: it is then larger than F(θ) − min F.
+
     The bound takes one pass if there is an intercept whose gradient is not 0, and none otherwise.
 
     Parameters
