@@ -32,7 +32,14 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import BaseObjective
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.rows import NotFiniteError
-from sklearn_bce._solvers import NEGLIGIBLE, SOLVERS, Result, StopReason, solver_name
+from sklearn_bce._solvers import (
+    NEGLIGIBLE,
+    SOLVERS,
+    Result,
+    StopReason,
+    rise_by_rounding,
+    solver_name,
+)
 
 # Seed of the rows that newton draws if random_state is None: fits are repeatable. [a choice]
 NEWTON_SEED = 0
@@ -222,9 +229,7 @@ def run_fit(
             name = type(estimator).__name__
             assert_all_finite(task.given.X, estimator_name=name, input_name="X")
         raise
-    dtype = task.dtype
-    if solver == "newton":
-        dtype = stored_dtype(task.objective, result, dtype, task.parameters.tol)
+    dtype = stored_dtype(task, result)
     fitted = weight_attributes(task.classes, dtype, result.w, result.b)
     fitted |= result_attributes(solver, result)
     fitted |= monitor.validation_attributes()
@@ -239,27 +244,24 @@ def run_fit(
     return interrupt
 
 
-def stored_dtype(
-    objective: BaseObjective, result: Result, dtype: np.dtype[Any], tol: float
-) -> np.dtype[Any]:
-    """Return the dtype of ``coef_``: that of X, or float64 if float32 would lose the minimum.
+def stored_dtype(task: Task, result: Result) -> np.dtype[Any]:
+    """Return the dtype of ``coef_``: that of X, or float64 if float32 would lose newton's minimum.
+
+    Rounding may take the fraction ``NEGLIGIBLE`` of ``tol``.
 
     Parameters
     ----------
-    objective : BaseObjective
-        F in the user's units.
+    task : Task
+        The task of the solver.
     result : Result
-        Result of the fit.
-    dtype : dtype
-        Type of X, float32 or float64.
-    tol : float
-        Tolerance of the fit in nats, of which rounding may take the fraction ``NEGLIGIBLE``.
+        Result of the solver.
     """
-    if result.converged and dtype == np.float32:
-        limit = max(NEGLIGIBLE * tol, FLOAT32_LOSS)
-        if rise_by_rounding(objective, result, dtype, limit) > limit:
+    is_newton = solver_name(task.parameters.solver) == "newton"
+    if result.converged and is_newton and task.dtype == np.float32:
+        limit = max(NEGLIGIBLE * task.parameters.tol, FLOAT32_LOSS)
+        if rise_by_rounding(task.objective, result, task.dtype, limit) > limit:
             return np.dtype(np.float64)
-    return dtype
+    return task.dtype
 
 
 def run_solver(solver: str, task: Task, monitor: FitMonitor) -> Result:

@@ -234,7 +234,11 @@ class Run:
         if not self.loss_curve:
             self.loss_curve.append(point.value)
             self.notify_monitor()
-        is_certain = d is None or (d.is_certain and self._direction.model_holds(point, decrement))
+        is_certain = d is None or (
+            d.is_certain
+            and self._awaiting is None
+            and self._direction.model_holds(point, decrement)
+        )
         return NewtonResult(point, reason, self.loss_curve, self._direction, is_certain)
 
 
