@@ -69,6 +69,9 @@ MODEL_REGION = 0.9
 # |z| below which tanh(z/2)/z is computed at this z instead, because the quotient is 0/0 at z = 0.
 # The relative difference from the limit 1/2 is z²/12 = 8e-14.
 SMALL_OUTPUT = 1e-6
+# Sum of the leverages p a(1−a)‖v‖² of samples up to which the curvature of the others is at least
+# half of H in every direction.
+FLAT_SHARE = 0.5
 # Share of the squared Newton decrement up to which the samples that leave the model region do not
 # count: their losses have been negligible before the step. With 1e-14 and with 1e-4 fits to samples
 # with an outlier take as many passes:
@@ -295,22 +298,21 @@ class InMemoryObjective(BaseObjective):
             Returns ‖v‖ of n rows of the samples, in the coordinates of θ.
         curvature_of_norms : ndarray of shape (n_samples,) or None, default=None
             Curvature p a(1−a) in the H of ``norms_of``. Where it was larger than at the present
-            point, ‖v‖² has grown by at most the ratio. None means that it was the same.
+            point, ‖v‖² has grown by at most the ratio. None means the present curvature.
         """
         curvature = self.curvature_of_outputs(z)
-        is_flat = (curvature <= radius**2) & (self.sample_weight > 0)
+        of_norms = curvature if curvature_of_norms is None else curvature_of_norms
         margin = np.where(self.y == 1, z, np.where(self.y == 0, -z, -np.inf))
-        flat = np.flatnonzero(is_flat)
-        beyond = []
+        flat = np.flatnonzero((curvature <= radius**2) & (self.sample_weight > 0))
+        norms = np.empty(len(flat))
         for rows, Z in row_matrix(self.X[flat], self.coordinates):
-            change = radius * norms_of(Z)
-            if curvature_of_norms is not None:
-                here, there = curvature[flat[rows]], curvature_of_norms[flat[rows]]
-                with np.errstate(divide="ignore"):
-                    change *= np.sqrt(np.maximum(there / here, 1.0))
-            is_beyond = (change >= 1) & (margin[flat[rows]] - change < NEGLIGIBLE_LOSS_OUTPUT)
-            beyond.append(flat[rows][is_beyond])
-        return np.concatenate([np.zeros(0, dtype=np.intp), *beyond])
+            norms[rows] = norms_of(Z)
+        if of_norms[flat] @ np.square(norms) > FLAT_SHARE:
+            # Together these samples have made up a direction of H: ‖v‖² grows as they become flat.
+            here, there = curvature[flat], of_norms[flat]
+            norms *= np.sqrt(np.divide(there, here, out=np.ones_like(here), where=there > here))
+        change = radius * norms
+        return flat[(change >= 1) & (margin[flat] - change < NEGLIGIBLE_LOSS_OUTPUT)]
 
     def without(self, samples: NDArray[np.intp]) -> InMemoryObjective:
         """Return F without the losses of some samples; S, the divisor, remains what it is."""

@@ -202,8 +202,8 @@ class Direction(ABC):
         The bound F − min F <= κλ²/2 with κ <= 2 is proven if no output changes by 1 or more within
         ``RADIUS_MARGIN`` decrements λ; see `whitening`. That is tested for the samples of which it
         does not follow from λ² < p a(1−a). It is taken for granted if the objective does not keep
-        outputs in memory, or the rule has no factor of the curvature. Takes no pass if λ² is less
-        than each p a(1−a).
+        outputs in memory, or the rule has no factor of the curvature. Takes a pass, for the
+        curvature at the point, if the factor that the rule has leaves doubt.
 
         Parameters
         ----------
@@ -218,10 +218,17 @@ class Direction(ABC):
         radius = RADIUS_MARGIN * np.sqrt(max(decrement, 0.0))
         if radius**2 <= self.problem.least_curvature(point.z):
             return True
-        beyond = self.problem.samples_beyond_model(
-            point.z, radius, factor.norms, self.curvature_of_factor
+        problem, at_factor = self.problem, self.curvature_of_factor
+        if not len(problem.samples_beyond_model(point.z, radius, factor.norms, at_factor)):
+            return True
+        if at_factor is point.curvature:
+            return False
+        point = problem.evaluate(point.theta, point.z, hessian=True)
+        factor = CholeskyFactor(point.take_hessian(), problem.curvature_rounding)
+        radius = RADIUS_MARGIN * np.sqrt(float(point.gradient @ factor(point.gradient)))
+        return factor.is_trusted and not len(
+            problem.samples_beyond_model(point.z, radius, factor.norms)
         )
-        return not len(beyond)
 
     @property
     def factor(self) -> CholeskyFactor | None:

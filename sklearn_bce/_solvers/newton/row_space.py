@@ -30,6 +30,7 @@ from sklearn_bce._kernels.threads import sum_in_threads, thread_ranges
 from sklearn_bce._objective.base import Evaluation, Objective
 from sklearn_bce._objective.in_memory import LARGE_ELEMENTS, InMemoryObjective
 from sklearn_bce._objective.rows import BLOCK_ELEMENTS, raise_unless_finite
+from sklearn_bce._objective.scaling import Coordinates
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,17 @@ class RowSpace:
         in_order = np.empty((n_samples, rank))
         in_order[pivots] = np.triu(factor)[:rank].T
         return cls(X, mean, in_order, pivots[:rank])
+
+    def column_bounds(self, objective: InMemoryObjective) -> Coordinates:
+        """Return the means of the columns, and an upper bound of their deviations.
+
+        The bound is the root of the mean squared norm of the centred samples, which are the rows of
+        L in other coordinates.
+        """
+        squares = np.einsum("ij,ij->i", self.factor, self.factor)
+        bound = np.sqrt(float(objective.normalised_weight @ squares))
+        scale = np.full(len(self.mean), bound or 1.0)
+        return Coordinates(self.mean, scale, objective.coordinates.fit_intercept)
 
     def problem(self, objective: InMemoryObjective) -> InMemoryObjective:
         """Return F as a function of (v, b): the objective with the rows of L as samples."""

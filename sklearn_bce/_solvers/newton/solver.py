@@ -69,11 +69,11 @@ def run(start: Start, settings: Settings) -> Result:
 def confirmed(objective: Objective, result: Result, settings: Settings) -> Result:
     """Return a doubtful result, confirmed or continued in a basis in which no curvature is lost.
 
-    Where certain samples hide the curvature of the others, the run goes on without them; see
-    `past_certain_samples`. The tolerance falls from one basis to the next.
+    Where certain samples hide the curvature of the others, the run goes on without them in every
+    other basis; see `past_certain_samples`. The tolerance falls from one basis to the next.
     """
     tol = settings.tol
-    for _ in range(MAX_BASES):
+    for k in range(MAX_BASES):
         whitened = whiten(objective, result.w, result.b, settings.tol)
         if whitened is None:
             break
@@ -86,7 +86,7 @@ def confirmed(objective: Objective, result: Result, settings: Settings) -> Resul
             return replace(result, w=w, b=b, stop_reason=reason, coordinates=None)
         if result.n_iter >= settings.max_iter:
             return replace(result, stop_reason=StopReason.MAX_ITER)
-        if whitened.is_small and whitened.beyond is not None:
+        if whitened.is_small and whitened.beyond is not None and not k % 2:
             result = past_certain_samples(objective, result, whitened, replace(settings, tol=tol))
             if result.is_certain:
                 return result

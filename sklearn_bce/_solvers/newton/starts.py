@@ -96,7 +96,9 @@ def in_row_space(
         reason = StopReason.MAX_ITER
     is_final = reason.is_convergence or reason is StopReason.STOPPED
     if is_final or len(curve) == settings.max_iter:
-        return Result(w, b, reason, curve, objective.n_passes)
+        return Result(
+            w, b, reason, curve, objective.n_passes, coordinates=space.column_bounds(objective)
+        )
     problem = objective.standardised()
     return Start(problem, problem.coordinates.from_user(w, b), loss_curve=tuple(curve))
 
