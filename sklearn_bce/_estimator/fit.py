@@ -290,7 +290,7 @@ def run_solver(solver: str, task: Task, monitor: FitMonitor) -> Result:
     settings = parameters.settings(random_state, monitor, task.path_state)
     judge = partial(judge_plateau, task.objective, parameters.tol)
     settings = replace(settings, judge=judge)
-    with np.errstate(over="ignore", invalid="ignore"):  # `raise_for_overflow` looks at the result
+    with np.errstate(all="ignore"):  # `raise_for_overflow` looks at the result
         result = SOLVERS[solver].solve(task.objective, task.w, task.b, settings)
     raise_for_overflow(solver, result, parameters)
     result = monitor.with_best_weights(result)

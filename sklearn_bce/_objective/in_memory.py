@@ -309,8 +309,8 @@ class InMemoryObjective(BaseObjective):
             norms[rows] = norms_of(Z)
         if of_norms[flat] @ np.square(norms) > FLAT_SHARE:
             # Together these samples have made up a direction of H: ‖v‖² grows as they become flat.
-            here, there = curvature[flat], of_norms[flat]
-            norms *= np.sqrt(np.divide(there, here, out=np.ones_like(here), where=there > here))
+            here = np.maximum(curvature[flat], np.finfo(np.float64).tiny)
+            norms *= np.sqrt(np.maximum(of_norms[flat] / here, 1.0))
         change = radius * norms
         return flat[(change >= 1) & (margin[flat] - change < NEGLIGIBLE_LOSS_OUTPUT)]
 
