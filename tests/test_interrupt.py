@@ -200,7 +200,7 @@ def test_interrupt_in_the_first_pass_changes_nothing(key, container, fitted_befo
         ({"solver": "gd"}, (InMemoryObjective, "evaluate"), 1),
         ({"solver": "gd"}, (InMemoryObjective, "curvature_product"), 2),  # its step, by Lanczos
         ({"solver": "sgd"}, (InMemoryObjective, "raise_unless_finite"), 1),
-        ({"solver": "sgd"}, (sgd, "sample_lipschitz_constant"), 1),
+        ({"solver": "sgd"}, (sgd, "sample_lipschitz_constants"), 1),
     ],
 )
 def test_interrupt_before_the_first_pass_changes_nothing(parameters, where, k, monkeypatch):

@@ -849,7 +849,7 @@ def test_more_constant_columns_than_samples_get_no_weight(value, fit_intercept):
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_weights_that_overflow_float32_are_an_error(method):
     X32 = X.astype(np.float32)
-    model = BCENeuronClassifier(C=np.inf, solver="sgd", learning_rate=0.1, random_state=0)
+    model = BCENeuronClassifier(C=np.inf, solver="sgd", learning_rate=0.1, tol=0, random_state=0)
     model.partial_fit(X32, Y, classes=[0, 1]).set_params(learning_rate=1e60)
     raises_and_changes_nothing(model, ValueError, r"overflowed float32", method, X32, Y)
 

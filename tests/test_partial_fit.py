@@ -276,8 +276,8 @@ def test_stream_of_batches_ends_near_the_minimum(batch_size):
 
 @pytest.mark.parametrize("size", [1, 7, 100, 20_000])
 def test_size_of_the_chunks_does_not_matter(size):
-    samples, y = gaussian_stream(20_000 if size >= 100 else 4000)
-    assert gap(learnt(samples, y, size), samples, y) < 0.01
+    samples, y = gaussian_stream(20_000 if size >= 100 else 2000)
+    assert gap(learnt(samples, y, size), samples, y) < 0.025
 
 
 @each_value(
@@ -293,10 +293,10 @@ def test_outliers_do_not_stop_a_stream(rows, batch_size):
 
 
 def test_outlier_alone_in_the_first_chunk_does_not_stop_a_stream():
-    samples, y = gaussian_stream(3000)
+    samples, y = gaussian_stream(1000)
     spoilt = samples.copy()
     spoilt[0] = 1e9
-    assert gap(learnt(spoilt, y, size=1), samples, y) < 0.02
+    assert gap(learnt(spoilt, y, size=1), samples, y) < 0.05
 
 
 def test_stream_follows_the_norms_of_its_samples():
@@ -377,7 +377,7 @@ def test_stream_after_a_fit_goes_on_with_small_steps():
     literal.learn(samples[19_000:], y[19_000:], np.ones(1000), steps)
     model.set_params(shuffle=False).partial_fit(samples[19_000:], y[19_000:])
     assert_allclose(model.coef_[0], literal.w, rtol=1e-9)
-    assert gap(model, samples, y) < 0.002
+    assert gap(model, samples, y) < 0.01  # 0.05 with the steps of a new stream
 
 
 @pytest.mark.parametrize("batch_size", [1, 16, 1000])

@@ -486,11 +486,27 @@ def test_stream_of_another_version_goes_on_without_what_it_kept():
     """The state between chunks may differ between versions, and is dropped."""
     model = stream()
     kept = copy.copy(model._stream)
-    del kept.smoothness  # as if it were newer
+    del kept.levels  # as if it were newer
     loaded, [_] = loads(as_saved_by("0.0.7", model, pickle.dumps, _stream=kept))
     assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
     loaded.partial_fit(X[300:].astype(np.float32), Y[300:])
     assert loaded.n_iter_ == model.n_iter_ + 1
+
+
+def test_stream_without_the_fields_of_the_automatic_step_goes_on():
+    """A pickle of 0.1.0 has another field instead; its samples count by their weight."""
+    model = stream()
+    saved = model.__getstate__()
+    of_stream = saved["_stream"]
+    total = of_stream["total_weight"]
+    del of_stream["n_samples"], of_stream["levels"]
+    loaded = BCENeuronClassifier.__new__(BCENeuronClassifier)
+    loaded.__setstate__(saved | {"_stream": of_stream | {"smoothness": 1e18}})
+    assert loaded._stream.n_samples == total
+    assert_array_equal(loaded._stream.levels, np.empty((2, 0)))
+    before = loaded.coef_.copy()
+    loaded.partial_fit(X[300:].astype(np.float32), Y[300:])
+    assert np.abs(loaded.coef_ - before).max() > 1e-4
 
 
 # What version 0.1.0 has pickled, compressed and as base64: an estimator after fit(), and one after

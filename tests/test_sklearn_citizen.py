@@ -337,7 +337,7 @@ def test_log_probability_is_accurate_in_the_tails(z):
 )
 def test_loss_curve_falls_to_the_objective(solver, fit_intercept, sample_weight):
     model = BCENeuronClassifier(C=0.3, fit_intercept=fit_intercept, solver=solver, tol=1e-4)
-    model.set_params(max_iter=1000)
+    model.set_params(max_iter=3000)
     model.fit(X, Y, sample_weight)
     assert model.converged_ is True
     assert model.solver_ == solver

@@ -211,6 +211,10 @@ EXCLUDED_BECAUSE = {
     "it is of the hinge loss: with the log-loss SGDClassifier itself fails it": """
         sgd_class_weights sgd_sample_weights sgd_equal_class_weight""",
     "tol=0 ends theirs by the noise of its steps; ours runs to the end": "sgd_tol_parameter",
+    "sgd goes on as long as F falls and is not within tol of its minimum": "sgd_early_stopping",
+    "the automatic step of a stream falls, that of a fit does not": """
+        sgd_partial_fit_equal_fit_classif:optimal sgd_partial_fit_equal_fit_classif:invscaling
+        sgd_partial_fit_equal_fit_classif:adaptive""",
     "it counts on steps so large that two orders are 1 apart": "sgd_sgd_random_state",
     "three classes, in another process": "sgd_multi_core_gridsearch_and_early_stopping",
 }

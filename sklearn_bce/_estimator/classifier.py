@@ -76,7 +76,7 @@ class BCENeuronClassifier(
         Constant step η of "gd" and "sgd"; "newton" ignores it. "auto" computes a safe step from the
         data: from the largest curvature for "gd", and from the norms of the samples for "sgd".
         With "auto", "sgd" also enlarges its mini-batches whenever the loss stops falling, so that
-        it converges to the minimum.
+        it converges to the minimum; in `partial_fit` the step falls with the number of samples.
     batch_size : int, default=1
         Number of samples in a mini-batch of "sgd". 1 updates the weights after each sample.
     shuffle : bool, default=True
@@ -86,9 +86,12 @@ class BCENeuronClassifier(
         Largest number of iterations: steps of "newton", passes over X of "gd" and "sgd".
     tol : float, default=1e-6
         Tolerance of the stopping test, in nats. "newton" stops when F is estimated to be within
-        ``tol`` of its minimum, by half the squared Newton decrement. "gd" and "sgd" stop when
-        ``n_iter_no_change`` passes have not lowered ``loss_curve_`` by more than ``tol``. With 0
-        the fit does all ``max_iter`` iterations, and does not warn.
+        ``tol`` of its minimum, by half the squared Newton decrement, which does not depend on the
+        units of the features. "gd" and "sgd" compute that estimate when ``n_iter_no_change`` passes
+        in a row have not lowered ``loss_curve_`` by more than ``tol``. They stop if F is within
+        ``tol`` of its minimum, or if ``loss_curve_`` has not fallen at all in these passes; else
+        they go on, and compute the estimate again after twice as many passes. With 0 the fit does
+        all ``max_iter`` iterations, and does not warn.
     early_stopping : bool, default=False
         Whether to end the fit when the mean loss on samples held out has not improved by more than
         ``tol`` for ``n_iter_no_change`` iterations. The fitted weights are those with the least
@@ -98,8 +101,8 @@ class BCENeuronClassifier(
         without ``X_val`` and ``y_val``. They are drawn with ``random_state``, with both classes in
         the proportion that they have in y, and are not used for learning.
     n_iter_no_change : int, default=5
-        Number of iterations without an improvement after which "gd", "sgd" and, for each solver,
-        ``early_stopping`` end the fit.
+        Number of iterations without an improvement after which "gd" and "sgd" test for the minimum,
+        see ``tol``, and after which ``early_stopping`` ends the fit of any solver.
     soft_targets : bool, default=False
         Whether y contains numbers in [0, 1] instead of labels: probabilities of class 1 (from
         experts or another model), smoothed labels, or fractions of successes, with the number of
@@ -305,7 +308,9 @@ class BCENeuronClassifier(
         ------
         ValueError, TypeError
             If a parameter is out of range, an argument is malformed, y does not have two classes,
-            or the loss overflows. The estimator then keeps the attributes that it had before.
+            or the loss overflows; also if ``learning_rate`` is a number and F is larger at the end
+            than at the start and at weights of 0, unless ``tol`` is 0, ``early_stopping`` is set or
+            a callback ended the fit. The estimator then keeps the attributes that it had before.
         KeyboardInterrupt
             If Ctrl-C is pressed. The estimator is then fitted with the weights after the last
             iteration that has ended; if none has ended, it keeps the attributes that it had before.
@@ -347,6 +352,11 @@ class BCENeuronClassifier(
         Available if ``solver`` is "auto" or "sgd". The strength of the penalty follows from the sum
         of the sample weights of all chunks so far; samples that are passed again count again.
 
+        With ``learning_rate="auto"`` the step falls like the root of 1/(number of samples so far),
+        the samples of a previous `fit` included, so that the weights come to rest at the minimum.
+        An outlier has a smaller step of its own. A number is a constant step, with which the
+        weights follow a minimum that moves.
+
         With ``shuffle=False`` and a number as ``learning_rate``, calls with all chunks of a data
         set in turn give what one call of `fit` with ``solver="sgd"`` and ``max_iter=1`` gives; the
         results are equal bit for bit with ``C=np.inf`` and float64.
@@ -381,6 +391,11 @@ class BCENeuronClassifier(
 
         Warns
         -----
+        ConvergenceWarning
+            If ``learning_rate`` is "auto" and the weights of some features are not learnt, because
+            the squares of other features are much larger; the message names the features. Such
+            features are looked for each time that the number of samples has doubled, in chunks of
+            100 samples or more.
         UserWarning
             If ``l1_ratio`` is above 0 and C is infinite: there is then no penalty.
         """

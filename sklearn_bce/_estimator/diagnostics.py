@@ -146,25 +146,30 @@ def _value(objective: BaseObjective, w: Vector, b: float) -> float:
     return objective.value_at(objective.coordinates.from_user(w, b))
 
 
-def judge_plateau(objective: BaseObjective, tol: float, w: Vector, b: float) -> StopReason:
+def judge_plateau(
+    objective: BaseObjective, parameters: Parameters, w: Vector, b: float
+) -> StopReason:
     """Return what a plateau of the loss curve of gd or sgd is: the minimum of F, or stalling.
+
+    With early stopping a fit above the minimum goes on, until the samples held out end it.
 
     Parameters
     ----------
     objective : BaseObjective
         F in the user's units.
-    tol : float
-        Largest distance of F from its minimum, in nats.
+    parameters : Parameters
+        Parameters of the estimator.
     w : ndarray of shape (n_features,), float64
         Weights on the plateau.
     b : float
         Intercept on the plateau.
     """
     distance = distance_from_minimum(objective, w, b)
-    if distance <= tol:
+    if distance <= parameters.tol:
         return StopReason.CONVERGED
-    rounding = rounding_floor(_value(objective, w, b))
-    return StopReason.ROUNDING if distance <= rounding else StopReason.STALLED
+    if distance <= rounding_floor(_value(objective, w, b)):
+        return StopReason.ROUNDING
+    return StopReason.MAX_ITER if parameters.early_stopping else StopReason.STALLED
 
 
 def diagnose(result: Result, objective: BaseObjective, parameters: Parameters) -> Diagnosis:

@@ -288,7 +288,7 @@ def run_solver(solver: str, task: Task, monitor: FitMonitor) -> Result:
     parameters = task.parameters
     random_state = solver_random_state(parameters, task.random_state)
     settings = parameters.settings(random_state, monitor, task.path_state)
-    judge = partial(judge_plateau, task.objective, parameters.tol)
+    judge = partial(judge_plateau, task.objective, parameters)
     settings = replace(settings, judge=judge)
     with np.errstate(all="ignore"):  # `raise_for_overflow` looks at the result
         result = SOLVERS[solver].solve(task.objective, task.w, task.b, settings)

@@ -118,8 +118,8 @@ class Settings:
         Receives the progress of the solver; the default ignores it.
     judge : callable (w, b) -> StopReason
         What a plateau of the loss curve of gd or sgd is, given the weights there, in the user's
-        units, and the intercept: CONVERGED, ROUNDING or STALLED. The default takes each plateau for
-        the minimum.
+        units, and the intercept: CONVERGED, ROUNDING or STALLED; MAX_ITER asks to go on. The
+        default takes each plateau for the minimum.
     """
 
     max_iter: int = 100
@@ -274,8 +274,8 @@ class Plateau:
         weights : callable () -> (ndarray of shape (n_features,), float)
             Returns the weights on the plateau, in the user's units, and the intercept.
         """
-        reason = judge(*weights())
-        if reason.is_convergence or self.best >= self._best_before:
+        reason, has_fallen = judge(*weights()), self.best < self._best_before
+        if reason.is_convergence or (reason is StopReason.STALLED and not has_fallen):
             return reason
         self.patience, self.n_without_improvement = 2 * self.patience, 0
         self._best_before = self.best

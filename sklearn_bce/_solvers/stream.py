@@ -31,7 +31,7 @@ from sklearn_bce._solvers.step_size import (
 # The tests that the comments below name are in tests/test_partial_fit.py.
 #
 # Number of updates from which on the steps fall. Of 100, 300, 1000 and 3000, smaller numbers come
-# nearer to the minimum on independent columns, larger ones on dependent or rare columns. With 10 or
+# nearer to the minimum on independent columns, larger ones on dependent or rare columns. With
 # 10 000, test_stream_of_100_chunks_ends_near_the_minimum fails.
 FULL_STEPS = 300
 # Share of the sample weights whose Lipschitz constant is at most L: so many outliers do not slow
@@ -40,8 +40,8 @@ QUANTILE = 0.95
 # Number of samples after which the share of earlier samples in L has fallen to 1/e. With 10⁶,
 # test_stream_follows_the_norms_of_its_samples fails.
 MEMORY = 2000
-# Numbers of updates 2ᵏ times this are followed by a search for features that cannot be learnt. With
-# 1, test_stream_that_learns_does_not_warn fails.
+# Numbers of updates 2ᵏ times this are followed by a search for features that cannot be learnt: so
+# many that the weights of other features have come near to their best values. [a choice]
 FIRST_CHECK = 2000
 # Fewest samples of a chunk in which such features are looked for. [a choice]
 SAMPLES_OF_CHECK = 100
