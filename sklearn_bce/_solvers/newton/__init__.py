@@ -18,11 +18,12 @@ The modules, each of which imports only those above it:
 - ``continuation``: the sequence of penalties before a weak one, for few samples.
 - ``direction``: search directions for a smooth F, by a factorisation, by curvature from an earlier
   point or by conjugate gradients.
+- ``duality``: an upper bound on F − min F.
 - ``quadratic``: the quadratic model with an L1 norm, and its minimum.
 - ``path``: the state of a fit from which the next fit along a path of C can start.
 - ``proximal``: search directions with an L1 norm, and the choice of the direction rule.
+- ``root_proximal``: the same from a root of H, where H loses curvature in rounding.
 - ``stopping``: tests of whether F is within ``tol`` of its minimum.
-- ``duality``: an upper bound on F − min F.
 - ``line_search``: the step length along a direction.
 - ``safeguards``: checks for the situations in which the stopping test or a step may be wrong.
 - ``subsample``: the number of rows to sample, and the use of their curvature on all rows.

@@ -215,20 +215,38 @@ class Direction(ABC):
         factor = self.factor
         if point.z is None or factor is None:
             return True
+        if self.curvature_holds(point, decrement, factor.norms, self.curvature_of_factor):
+            return True
+        if self.curvature_of_factor is point.curvature:
+            return False
+        point = self.problem.evaluate(point.theta, point.z, hessian=True)
+        factor = CholeskyFactor(point.take_hessian(), self.problem.curvature_rounding)
+        decrement = float(point.gradient @ factor(point.gradient))
+        return factor.is_trusted and self.curvature_holds(point, decrement, factor.norms)
+
+    def curvature_holds(
+        self,
+        point: Evaluation,
+        decrement: float,
+        norms_of: Callable[[NDArray[np.float64]], Vector],
+        curvature_of_norms: Vector | None = None,
+    ) -> bool:
+        """Return whether no sample is beyond the model within some decrements of a point.
+
+        Parameters
+        ----------
+        point : Evaluation
+            The point, with outputs.
+        decrement : float
+            Squared Newton decrement at the point, in nats.
+        norms_of, curvature_of_norms
+            See `InMemoryObjective.samples_beyond_model`.
+        """
         radius = RADIUS_MARGIN * np.sqrt(max(decrement, 0.0))
         if radius**2 <= self.problem.least_curvature(point.z):
             return True
-        problem, at_factor = self.problem, self.curvature_of_factor
-        if not len(problem.samples_beyond_model(point.z, radius, factor.norms, at_factor)):
-            return True
-        if at_factor is point.curvature:
-            return False
-        point = problem.evaluate(point.theta, point.z, hessian=True)
-        factor = CholeskyFactor(point.take_hessian(), problem.curvature_rounding)
-        radius = RADIUS_MARGIN * np.sqrt(float(point.gradient @ factor(point.gradient)))
-        return factor.is_trusted and not len(
-            problem.samples_beyond_model(point.z, radius, factor.norms)
-        )
+        beyond = self.problem.samples_beyond_model(point.z, radius, norms_of, curvature_of_norms)
+        return not len(beyond)
 
     @property
     def factor(self) -> CholeskyFactor | None:

@@ -23,11 +23,13 @@ from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation, Objective
 from sklearn_bce._solvers.newton.continuation import is_wide
 from sklearn_bce._solvers.newton.cost import columns_are_less_work
 from sklearn_bce._solvers.newton.direction import (
+    CholeskyFactor,
     Derivatives,
     Direction,
     NewtonDirection,
     SearchDirection,
 )
+from sklearn_bce._solvers.newton.duality import duality_gap
 from sklearn_bce._solvers.newton.path import PathState
 from sklearn_bce._solvers.newton.quadratic import ColumnQuadratic, GramQuadratic
 
@@ -163,6 +165,31 @@ class ProximalNewtonDirection(Direction):
         """Correct the model by the change of the gradient along a step; changes self."""
         if self.model is not None:
             self.model.add_secant_pair(after.theta - before.theta, after.gradient - before.gradient)
+
+    def model_holds(self, point: Evaluation, decrement: float) -> bool:
+        """Return whether the model is good up to the minimum of F; see `Direction.model_holds`.
+
+        That is so if no pivot of H is lost in the weights that are not 0, and no sample is beyond
+        the model; or if the duality gap is at most ``tol``, which may take a pass. The model of
+        columns, which has no matrix, is taken for good.
+        """
+        support = self._support(point.theta)
+        if point.z is None or not len(support) or not self._knows(support):
+            return True
+        at = np.searchsorted(self.model.subset, support)
+        matrix = self.model.matrix[np.ix_(at, at)]
+        factor = CholeskyFactor(np.ascontiguousarray(matrix), self.problem.curvature_rounding)
+        if factor.is_trusted and self.curvature_holds(
+            point, decrement, lambda Z: factor.norms(Z[:, support])
+        ):
+            return True
+        if point.gradient is None:
+            point = self.problem.evaluate(point.theta, point.z)
+        return bool(duality_gap(self.problem, point) <= self.tol)
+
+    def _support(self, theta: Vector) -> NDArray[np.intp]:
+        """Return the indices of the weights that are not 0, and of the intercept."""
+        return np.flatnonzero((theta != 0) | (self._l1 == 0))
 
     def path_state(self, point: Evaluation) -> PathState | None:
         """Return the state from which a fit with another penalty can start.

@@ -8,14 +8,18 @@ lost, see `whitening`.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
 from sklearn_bce._objective.ray import MAX_HALVINGS
 from sklearn_bce._solvers.base import Result, Settings, StopReason
+from sklearn_bce._solvers.newton.duality import duality_gap
 from sklearn_bce._solvers.newton.loop import Start, minimise
+from sklearn_bce._solvers.newton.root_proximal import RootProximalDirection
 from sklearn_bce._solvers.newton.starts import START_RULES
 from sklearn_bce._solvers.newton.whitening import (
+    MAX_BASIS_ELEMENTS,
     Whitened,
     exact_from_user,
     exact_to_user,
@@ -27,6 +31,8 @@ from sklearn_bce._solvers.newton.whitening import (
 DOUBTFUL = {StopReason.CONVERGED, StopReason.ROUNDING, StopReason.NO_DESCENT}
 # Most bases in which a run is continued. [a choice]
 MAX_BASES = 20
+# Least tolerance of a run, as a fraction of ``tol``. [a choice]
+TIGHTEST = 1e-6
 # Ratio of the tolerances of runs in two successive bases. [a choice]
 TOL_RATIO = 0.1
 
@@ -46,7 +52,10 @@ def solve(objective: Objective, w: Vector, b: float, settings: Settings) -> Resu
     if isinstance(start, Result):
         return start
     result = run(start, settings)
-    return result if result.is_certain else confirmed(objective, result, settings)
+    if result.is_certain:
+        return result
+    go_on = confirmed if objective.penalty.is_smooth else confirmed_with_l1_norm
+    return go_on(objective, result, settings)
 
 
 def run(start: Start, settings: Settings) -> Result:
@@ -147,3 +156,34 @@ def past_certain_samples(
     w, b = exact_to_user(coordinates, here.theta + t * (there - here.theta))
     curve = [*result.loss_curve, ray.value(t)]
     return replace(result, w=w, b=b, loss_curve=curve, is_certain=False, coordinates=None)
+
+
+def confirmed_with_l1_norm(objective: Objective, result: Result, settings: Settings) -> Result:
+    """Return a doubtful result for an F with an L1 norm, confirmed or continued.
+
+    The run is continued with `RootProximalDirection`, in coordinates by the samples whose class is
+    not certain. It is confirmed by the model at its end, or by a duality gap of at most ``tol``.
+    """
+    tol = settings.tol
+    if objective.n_samples * objective.n_features > MAX_BASIS_ELEMENTS:
+        return replace(result, stop_reason=StopReason.PRECISION)
+    while result.n_iter < settings.max_iter and tol > TIGHTEST * settings.tol:
+        tol *= TOL_RATIO
+        coordinates = robust_coordinates(objective, result.w, result.b)
+        problem = objective.in_coordinates(coordinates)
+        start = Start(
+            problem,
+            exact_from_user(coordinates, result.w, result.b),
+            to_user=partial(exact_to_user, coordinates),
+            loss_curve=tuple(result.loss_curve),
+            rule=RootProximalDirection(problem, tol),
+        )
+        result = run(start, replace(settings, tol=tol))
+        if result.is_certain:
+            return result
+        point = problem.evaluate(exact_from_user(coordinates, result.w, result.b))
+        gap = duality_gap(problem, point)
+        if gap is not None and gap <= settings.tol:
+            return replace(result, is_certain=True, n_passes=objective.n_passes)
+    reason = StopReason.PRECISION if result.n_iter < settings.max_iter else StopReason.MAX_ITER
+    return replace(result, stop_reason=reason, n_passes=objective.n_passes)

@@ -101,7 +101,8 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Whitened | 
     Returns
     -------
     whitened : Whitened or None
-        None if the samples in a basis would need too much memory, or overflow.
+        None if the samples in a basis would need too much memory, or overflow, or no sample has any
+        curvature.
     """
     if objective.n_samples * objective.n_features > MAX_BASIS_ELEMENTS:
         return None
@@ -112,6 +113,8 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Whitened | 
     if not np.isfinite(root.R).all():
         return None
     basis = Basis.of(coordinates, root.R, problem.penalty.curvature_diagonal(problem.n_features))
+    if not basis.rank:
+        return None
     v, problem = basis.from_theta(theta), objective.in_basis(basis)
     point = problem.evaluate(v)
     radius = float(np.linalg.norm(point.gradient))
