@@ -72,6 +72,13 @@ SMALL_OUTPUT = 1e-6
 # Sum of the leverages p a(1−a)‖v‖² of samples up to which the curvature of the others is at least
 # half of H in every direction.
 FLAT_SHARE = 0.5
+# Leverage p a(1−a)‖v‖² from which on a sample counts as one that makes up a direction of H: the
+# others have at most three times as much curvature there. [a choice]
+DOMINANT_LEVERAGE = 0.25
+# Most by which a leverage may grow, as it is at most 1 in a group of a hundred. [a choice]
+MAX_GROWTH = 100.0
+# Multiplications by which samples with little curvature are looked at, 10 ms at most. [a choice]
+WORK_ON_FLAT = 1e7
 # Share of the squared Newton decrement up to which the samples that leave the model region do not
 # count: their losses have been negligible before the step. With 1e-14 and with 1e-4 fits to samples
 # with an outlier take as many passes:
@@ -276,11 +283,7 @@ class InMemoryObjective(BaseObjective):
         return float(p[0]) if p.strides == (0,) else float(np.min(p[p > 0]))
 
     def samples_beyond_model(
-        self,
-        z: Vector,
-        radius: float,
-        norms_of: Callable[[Any], Vector],
-        curvature_of_norms: Vector | None = None,
+        self, z: Vector, radius: float, norms_of: Callable[[Any], Vector]
     ) -> NDArray[np.intp]:
         """Return the samples whose curvature may change much within a radius of the present point.
 
@@ -296,23 +299,61 @@ class InMemoryObjective(BaseObjective):
             Radius.
         norms_of : callable (Z) -> ndarray of shape (n,)
             Returns ‖v‖ of n rows of the samples, in the coordinates of θ.
-        curvature_of_norms : ndarray of shape (n_samples,) or None, default=None
-            Curvature p a(1−a) in the H of ``norms_of``. Where it was larger than at the present
-            point, ‖v‖² has grown by at most the ratio. None means the present curvature.
         """
-        curvature = self.curvature_of_outputs(z)
-        of_norms = curvature if curvature_of_norms is None else curvature_of_norms
-        margin = np.where(self.y == 1, z, np.where(self.y == 0, -z, -np.inf))
-        flat = np.flatnonzero((curvature <= radius**2) & (self.sample_weight > 0))
-        norms = np.empty(len(flat))
-        for rows, Z in row_matrix(self.X[flat], self.coordinates):
-            norms[rows] = norms_of(Z)
-        if of_norms[flat] @ np.square(norms) > FLAT_SHARE:
-            # Together these samples have made up a direction of H: ‖v‖² grows as they become flat.
-            here = np.maximum(curvature[flat], np.finfo(np.float64).tiny)
-            norms *= np.sqrt(np.maximum(of_norms[flat] / here, 1.0))
-        change = radius * norms
-        return flat[(change >= 1) & (margin[flat] - change < NEGLIGIBLE_LOSS_OUTPUT)]
+        flat = np.flatnonzero((self.curvature_of_outputs(z) <= radius**2) & self._has_weight)
+        change = radius * self._norms(flat, norms_of)
+        y, z = self.y[flat], z[flat]
+        margin = np.where(y == 1, z, np.where(y == 0, -z, -np.inf))
+        return flat[(change >= 1) & (margin - change < NEGLIGIBLE_LOSS_OUTPUT)]
+
+    def samples_that_dominate(
+        self,
+        z: Vector,
+        decrement: float,
+        norms_of: Callable[[Any], Vector],
+        curvature_of_norms: Vector,
+    ) -> NDArray[np.intp]:
+        """Return samples that alone, or together, may make up a direction of the curvature.
+
+        Newton's steps change the output of such a sample by about 1, although F may be far from its
+        minimum in the direction. Its loss is then at most the squared decrement. Samples with a
+        larger p a(1−a) are left out, as are all but some if there are many.
+
+        Parameters
+        ----------
+        z : ndarray of shape (n_samples,), float64
+            Outputs at the present point.
+        decrement : float
+            Squared Newton decrement, in nats.
+        norms_of : callable (Z) -> ndarray of shape (n,)
+            Returns ‖v‖ of n rows of the samples, in the coordinates of θ, at an earlier point.
+        curvature_of_norms : ndarray of shape (n_samples,)
+            Curvature p a(1−a) at that point.
+        """
+        here = self.curvature_of_outputs(z)
+        flat = np.flatnonzero((here <= decrement) & self._has_weight)
+        most = max(1, int(WORK_ON_FLAT / self.coordinates.size**2))
+        if len(flat) > most:
+            flat = flat[np.argpartition(here[flat], most)[:most]]
+        leverage = curvature_of_norms[flat] * np.square(self._norms(flat, norms_of))
+        if np.sum(leverage) <= FLAT_SHARE:
+            return flat[:0]
+        # Together these samples have made up a direction of H: ‖v‖² grows as they become flat.
+        growth = curvature_of_norms[flat] / np.maximum(here[flat], np.finfo(np.float64).tiny)
+        leverage *= np.clip(growth, 1.0, MAX_GROWTH)
+        return flat[leverage > DOMINANT_LEVERAGE]
+
+    def _norms(self, rows: NDArray[np.intp], norms_of: Callable[[Any], Vector]) -> Vector:
+        """Return the norms of some rows of Z by ``norms_of``."""
+        norms = np.empty(len(rows))
+        for block, Z in row_matrix(self.X[rows], self.coordinates):
+            norms[block] = norms_of(Z)
+        return norms
+
+    @cached_property
+    def _has_weight(self) -> NDArray[np.bool_]:
+        """Which samples have a weight above 0."""
+        return self.sample_weight > 0
 
     def without(self, samples: NDArray[np.intp]) -> InMemoryObjective:
         """Return F without the losses of some samples; S, the divisor, remains what it is."""
@@ -320,7 +361,8 @@ class InMemoryObjective(BaseObjective):
         other.sample_weight = self.sample_weight.copy()
         other.sample_weight[samples] = 0.0
         other.normalised_weight = other.sample_weight / self.total_weight
-        vars(other).pop("_least_weight", None)
+        for cached in ("_least_weight", "_has_weight"):
+            vars(other).pop(cached, None)
         return other
 
     def curvature_of_outputs(self, z: Vector, rows: slice = slice(None)) -> Vector:

@@ -196,57 +196,35 @@ class Direction(ABC):
         If the step is expected to be the last one, the matrix H is not needed.
         """
 
-    def model_holds(self, point: Evaluation, decrement: float) -> bool:
-        """Return whether the curvature at a point holds up to the minimum.
+    def model_holds(self, point: Evaluation, d: SearchDirection) -> bool:
+        """Return whether the curvature that the rule knows holds up to the minimum of F.
 
-        The bound F − min F <= κλ²/2 with κ <= 2 is proven if no output changes by 1 or more within
-        ``RADIUS_MARGIN`` decrements λ; see `whitening`. That is tested for the samples of which it
-        does not follow from λ² < p a(1−a). It is taken for granted if the objective does not keep
-        outputs in memory, or the rule has no factor of the curvature. Takes a pass, for the
-        curvature at the point, if the factor that the rule has leaves doubt.
-
-        Parameters
-        ----------
-        point : Evaluation
-            A point near the minimum.
-        decrement : float
-            Squared Newton decrement λ² at the point, in nats.
-        """
-        factor = self.factor
-        if point.z is None or factor is None:
-            return True
-        if self.curvature_holds(point, decrement, factor.norms, self.curvature_of_factor):
-            return True
-        if self.curvature_of_factor is point.curvature:
-            return False
-        point = self.problem.evaluate(point.theta, point.z, hessian=True)
-        factor = CholeskyFactor(point.take_hessian(), self.problem.curvature_rounding)
-        decrement = float(point.gradient @ factor(point.gradient))
-        return factor.is_trusted and self.curvature_holds(point, decrement, factor.norms)
-
-    def curvature_holds(
-        self,
-        point: Evaluation,
-        decrement: float,
-        norms_of: Callable[[NDArray[np.float64]], Vector],
-        curvature_of_norms: Vector | None = None,
-    ) -> bool:
-        """Return whether no sample is beyond the model within some decrements of a point.
+        It does not if samples whose class is nearly certain make up a direction of the curvature.
+        If samples may do so, the curvature at the point is formed, in a pass, and it is tested
+        whether their outputs change by less than 1 within ``RADIUS_MARGIN`` decrements: that proves
+        F − min F <= λ², see `whitening`. The curvature is taken for good if the objective does not
+        keep outputs in memory, or the rule has no factor of the curvature of all samples.
 
         Parameters
         ----------
         point : Evaluation
-            The point, with outputs.
-        decrement : float
-            Squared Newton decrement at the point, in nats.
-        norms_of, curvature_of_norms
-            See `InMemoryObjective.samples_beyond_model`.
+            The end of a run.
+        d : SearchDirection
+            The last direction.
         """
-        radius = RADIUS_MARGIN * np.sqrt(max(decrement, 0.0))
-        if radius**2 <= self.problem.least_curvature(point.z):
+        factor, at_factor, problem = self.factor, self.curvature_of_factor, self.problem
+        if point.z is None or factor is None or at_factor is None:
             return True
-        beyond = self.problem.samples_beyond_model(point.z, radius, norms_of, curvature_of_norms)
-        return not len(beyond)
+        if d.decrement <= problem.least_curvature(point.z) or not len(
+            problem.samples_that_dominate(point.z, d.decrement, factor.norms, at_factor)
+        ):
+            return True
+        point = problem.evaluate(point.theta, point.z, hessian=True)
+        factor = CholeskyFactor(point.take_hessian(), problem.curvature_rounding)
+        radius = RADIUS_MARGIN * np.sqrt(float(point.gradient @ factor(point.gradient)))
+        is_small = radius**2 / RADIUS_MARGIN**2 <= self.tol
+        beyond = problem.samples_beyond_model(point.z, radius, factor.norms)
+        return factor.is_trusted and is_small and not len(beyond)
 
     @property
     def factor(self) -> CholeskyFactor | None:

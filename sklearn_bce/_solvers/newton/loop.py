@@ -110,7 +110,7 @@ def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (a
         settings.monitor.begin()
         d = direction.at(run.point)  # 1. search direction
         if guard.accept_start(run.may_be_minimum, d):
-            return run.finish(StopReason.CONVERGED, d, d.decrement)
+            return run.finish(StopReason.CONVERGED, d)
         verdict = stop.predict(d, run.previous_decrement)
         region = search.region(run.point, d)
         if region is Region.FAR:
@@ -128,13 +128,12 @@ def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (a
             probe = guard.outlier_probe(run.before, run.point, d, run.is_slow)
             if probe is None:
                 d = d._replace(is_certain=d.is_certain and not guard.outlier_probe.has_doubt)
-                left = stop.expected_decrement(d, run.decrement_before)
-                return run.finish(StopReason.CONVERGED, d, left)
+                return run.finish(StopReason.CONVERGED, d)
             run.await_confirmation(probe)
         elif not new and guard.restart_at_zero(run.point, d):
             run.restart(initial_evaluation(start.at_zero(), direction))
         elif not new and tol > 0:
-            return run.finish(guard.rounding_floor(run.point, d, verdict), d, d.decrement)
+            return run.finish(guard.rounding_floor(run.point, d, verdict), d)
     is_proven = stop.is_proven(run.point)
     return run.finish(StopReason.CONVERGED if is_proven else StopReason.MAX_ITER)
 
@@ -154,8 +153,6 @@ class Run:
         F after each step, in nats.
     previous_decrement : float
         Squared Newton decrement of the last step, in nats; 0 before the first step.
-    decrement_before : float
-        Squared Newton decrement of the step before the last one, in nats; 0 if there was none.
     is_slow : bool
         Whether the decrement of the last step was more than the fraction ``SLOW_DECREMENT_RATIO``
         of that of the step before.
@@ -169,7 +166,7 @@ class Run:
         self.point = self.before = point
         self.starts_at_zero = not np.any(self.point.theta)
         self.loss_curve: list[float] = []
-        self.previous_decrement, self.decrement_before, self.is_slow = 0.0, 0.0, False
+        self.previous_decrement, self.is_slow = 0.0, False
         # The point before a probe, which is the minimum unless the run goes on from the probe.
         self._awaiting: Evaluation | None = None
         self._before_restart: Evaluation | None = None
@@ -192,8 +189,7 @@ class Run:
         self.before, self.point = self.point, new or self.point
         self.loss_curve.append(self.point.value)
         self.is_slow = 0 < SLOW_DECREMENT_RATIO * self.previous_decrement < d.decrement
-        self.decrement_before, self.previous_decrement = self.previous_decrement, d.decrement
-        self._awaiting = None
+        self.previous_decrement, self._awaiting = d.decrement, None
 
     def notify_monitor(self) -> bool:
         """Call `Monitor.end` for the last step, and return whether the run must stop."""
@@ -212,9 +208,7 @@ class Run:
         """
         self._before_restart, self.point = self.point, point
 
-    def finish(
-        self, reason: StopReason, d: SearchDirection | None = None, decrement: float = 0.0
-    ) -> NewtonResult:
+    def finish(self, reason: StopReason, d: SearchDirection | None = None) -> NewtonResult:
         """Return the result of the run, which stops for the given reason; changes self.
 
         The end is the present point, the point before an unconfirmed probe, or the point before a
@@ -227,8 +221,6 @@ class Run:
         d : SearchDirection or None, default=None
             The direction by which the run has found that it is at the minimum; None if the reason
             does not depend on a direction.
-        decrement : float, default=0.0
-            Expected squared decrement at the end, in nats.
         """
         point = self._awaiting or self.point
         if self._before_restart is not None and self._before_restart.value < point.value:
@@ -238,9 +230,7 @@ class Run:
             self.loss_curve.append(point.value)
             self.notify_monitor()
         is_certain = d is None or (
-            d.is_certain
-            and self._awaiting is None
-            and self._direction.model_holds(point, decrement)
+            d.is_certain and self._awaiting is None and self._direction.model_holds(point, d)
         )
         return NewtonResult(point, reason, self.loss_curve, self._direction, is_certain)
 

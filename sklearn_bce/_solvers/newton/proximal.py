@@ -166,26 +166,31 @@ class ProximalNewtonDirection(Direction):
         if self.model is not None:
             self.model.add_secant_pair(after.theta - before.theta, after.gradient - before.gradient)
 
-    def model_holds(self, point: Evaluation, decrement: float) -> bool:
+    def model_holds(self, point: Evaluation, d: SearchDirection) -> bool:
         """Return whether the model is good up to the minimum of F; see `Direction.model_holds`.
 
-        That is so if no pivot of H is lost in the weights that are not 0, and no sample is beyond
-        the model; or if the duality gap is at most ``tol``, which may take a pass. The model of
-        columns, which has no matrix, is taken for good.
+        That is so if no pivot of H is lost in the weights that are not 0, and no sample makes up a
+        direction of H; or if the duality gap is at most ``tol``, which may take two passes. The
+        model of columns, which has no matrix, is taken for good.
         """
-        support = self._support(point.theta)
+        problem, support = self.problem, self._support(point.theta)
         if point.z is None or not len(support) or not self._knows(support):
             return True
         at = np.searchsorted(self.model.subset, support)
-        matrix = self.model.matrix[np.ix_(at, at)]
-        factor = CholeskyFactor(np.ascontiguousarray(matrix), self.problem.curvature_rounding)
-        if factor.is_trusted and self.curvature_holds(
-            point, decrement, lambda Z: factor.norms(Z[:, support])
+        matrix = np.ascontiguousarray(self.model.matrix[np.ix_(at, at)])
+        factor = CholeskyFactor(matrix, problem.curvature_rounding)
+
+        def norms_of(Z: NDArray[np.float64]) -> Vector:
+            return factor.norms(Z[:, support])
+
+        here = problem.curvature_of_outputs(point.z)
+        if factor.is_trusted and not len(
+            problem.samples_that_dominate(point.z, d.decrement, norms_of, here)
         ):
             return True
         if point.gradient is None:
-            point = self.problem.evaluate(point.theta, point.z)
-        return bool(duality_gap(self.problem, point) <= self.tol)
+            point = problem.evaluate(point.theta, point.z)
+        return bool(duality_gap(problem, point) <= self.tol)
 
     def _support(self, theta: Vector) -> NDArray[np.intp]:
         """Return the indices of the weights that are not 0, and of the intercept."""

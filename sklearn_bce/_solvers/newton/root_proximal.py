@@ -21,6 +21,7 @@ from sklearn_bce._objective.root import curvature_root
 from sklearn_bce._solvers.base import NEGLIGIBLE
 from sklearn_bce._solvers.newton.direction import (
     NO_DERIVATIVES,
+    RADIUS_MARGIN,
     Derivatives,
     Direction,
     SearchDirection,
@@ -105,15 +106,25 @@ class RootProximalDirection(Direction):
         model.minimise()
         return SearchDirection(model.d, 2 * model.gained, n_products=np.inf)
 
-    def model_holds(self, point: Evaluation, decrement: float) -> bool:
-        """Return whether the curvature at a point holds up to the minimum; see `Direction`."""
-        if point.z is None:
-            return True
+    def model_holds(self, point: Evaluation, d: SearchDirection) -> bool:
+        """Return whether F is within ``tol`` of its minimum; see `Direction.model_holds`.
+
+        That is tested with the root of H at the point, for the weights that are not 0.
+        """
         support = np.flatnonzero((point.theta != 0) | (self._l1 == 0))
-        if not len(support):
+        if point.z is None or not len(support):
             return True
+        if point.gradient is None:
+            point = self.problem.evaluate(point.theta, point.z)
         factor = RootFactor.of(self._root(point)[:, support])
-        return self.curvature_holds(point, decrement, lambda Z: factor.norms(Z[:, support]))
+        slope = (point.gradient + self._l1 * np.sign(point.theta))[support]
+        decrement = float(slope @ factor(slope))
+        beyond = self.problem.samples_beyond_model(
+            point.z,
+            RADIUS_MARGIN * np.sqrt(max(decrement, 0.0)),
+            lambda Z: factor.norms(Z[:, support]),
+        )
+        return decrement <= self.tol and not len(beyond)
 
     def _root(self, point: Evaluation) -> NDArray[np.float64]:
         """Return R with RᵀR = H at a point, the penalty included, in one pass."""

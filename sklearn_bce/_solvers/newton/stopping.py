@@ -71,20 +71,14 @@ class StoppingTest:
         previous_decrement : float
             Squared decrement of the previous step, in nats; 0 if there is none.
         """
-        left = self.expected_decrement(d, previous_decrement) / 2
+        share = 1.0
+        if 0 <= d.decrement < previous_decrement:
+            share = d.decrement / previous_decrement
+        left = share * d.decrement / 2
         allowed = (STALE_STEP_FRACTION if d.is_stale else np.inf) * self.tol
         if d.complete and d.decrement / 2 <= self.tol > 0 and left <= allowed:
             return Verdict.LAST
         return Verdict.NEXT_IS_LAST if d.complete and left <= self.tol else Verdict.CONTINUE
-
-    def expected_decrement(self, d: SearchDirection, previous_decrement: float) -> float:
-        """Return the expected squared decrement after a step along a direction, in nats.
-
-        The arguments are those of `predict`.
-        """
-        if 0 <= d.decrement < previous_decrement:
-            return d.decrement / previous_decrement * d.decrement
-        return d.decrement
 
     def stale_step_suffices(self, d: SearchDirection, previous_decrement: float) -> bool:
         """Return whether F is at its minimum, but for rounding, after a step with stale curvature.
