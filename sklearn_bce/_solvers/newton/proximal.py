@@ -170,11 +170,12 @@ class ProximalNewtonDirection(Direction):
         """Return whether the model is good up to the minimum of F; see `Direction.model_holds`.
 
         That is so if no pivot of H is lost in the weights that are not 0, and no sample makes up a
-        direction of H; or if the duality gap is at most ``tol``, which may take two passes. The
-        model of columns, which has no matrix, is taken for good.
+        direction of H; or if the duality gap is at most ``tol``, which may take two passes. Only
+        the pivots are looked at if the objective does not keep outputs in memory. The model of
+        columns, which has no matrix, is taken for good.
         """
         problem, support = self.problem, self._support(point.theta)
-        if point.z is None or not len(support) or not self._knows(support):
+        if not len(support) or not self._knows(support):
             return True
         at = np.searchsorted(self.model.subset, support)
         matrix = np.ascontiguousarray(self.model.matrix[np.ix_(at, at)])
@@ -183,6 +184,8 @@ class ProximalNewtonDirection(Direction):
         def norms_of(Z: NDArray[np.float64]) -> Vector:
             return factor.norms(Z[:, support])
 
+        if point.z is None:
+            return factor.is_trusted
         here = problem.curvature_of_outputs(point.z)
         if factor.is_trusted and not len(
             problem.samples_that_dominate(point.z, d.decrement, norms_of, here)

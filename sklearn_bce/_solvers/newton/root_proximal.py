@@ -8,7 +8,7 @@ RᵀR = H; coordinates at 0 are added one by one.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,24 +112,38 @@ class RootProximalDirection(Direction):
         That is tested with the root of H at the point, for the weights that are not 0.
         """
         support = np.flatnonzero((point.theta != 0) | (self._l1 == 0))
-        if point.z is None or not len(support):
+        if not len(support):
             return True
         if point.gradient is None:
             point = self.problem.evaluate(point.theta, point.z)
         factor = RootFactor.of(self._root(point)[:, support])
         slope = (point.gradient + self._l1 * np.sign(point.theta))[support]
         decrement = float(slope @ factor(slope))
-        beyond = self.problem.samples_beyond_model(
-            point.z,
-            RADIUS_MARGIN * np.sqrt(max(decrement, 0.0)),
-            lambda Z: factor.norms(Z[:, support]),
+        if decrement > self.tol:
+            return False
+        radius = RADIUS_MARGIN * np.sqrt(max(decrement, 0.0))
+        (n_beyond,) = self.problem.sum_over_parts(
+            count_beyond_model, point.theta, radius, support, factor
         )
-        return decrement <= self.tol and not len(beyond)
+        return not n_beyond
 
     def _root(self, point: Evaluation) -> NDArray[np.float64]:
         """Return R with RᵀR = H at a point, the penalty included, in one pass."""
         (root,) = self.problem.sum_over_parts(curvature_root, point.theta)
         return np.vstack([root.R, np.diag(np.sqrt(self._l2))])
+
+
+def count_beyond_model(
+    part: Any, theta: Vector, radius: float, support: NDArray[np.intp], factor: RootFactor
+) -> list[int]:
+    """Return the number of samples of a part that are beyond the model.
+
+    See `InMemoryObjective.samples_beyond_model`; ``factor`` is that of the columns of the support.
+    """
+    rows = part.samples_beyond_model(
+        part.outputs(theta), radius, lambda Z: factor.norms(Z[:, support])
+    )
+    return [len(rows)]
 
 
 class RootModel:
