@@ -189,6 +189,9 @@ def diagnose(result: Result, objective: BaseObjective, parameters: Parameters) -
     w, b = result.w, result.b
     if np.isinf(parameters.C) and not parameters.early_stopping:
         separation = direction_of_separation(objective, w, b)
+        if separation is None and result.coordinates is None:
+            # Weights so large that their rounding hides which samples lie on a boundary.
+            separation = direction_of_separation(objective, np.zeros_like(w), 0.0)
         if separation is not None:
             return Diagnosis(replace(result, has_minimum=False), separation=separation)
     if parameters.early_stopping:

@@ -237,12 +237,13 @@ def _moments(
         lost &= np.bincount(X.indices, minlength=X.shape[1]) > 0
     unit = np.ones(X.shape[1])
     if np.any(lost):
-        part = X[:, lost]
+        weighted = np.flatnonzero(normalised_weight > 0)
+        part, weight = X[weighted][:, lost], normalised_weight[weighted]
         peak = abs(part).max(axis=0)
         peak = peak.toarray().ravel() if issparse(part) else peak
         unit[lost] = np.where(peak > 0, peak, 1.0)
         part = divided_by(part, unit[lost]) if issparse(part) else part / unit[lost]
-        mean[lost], mean_square[lost] = _sums(part, normalised_weight, origin[lost] / unit[lost])
+        mean[lost], mean_square[lost] = _sums(part, weight, origin[lost] / unit[lost])
     if not centre:
         return np.zeros(X.shape[1]), np.sqrt(mean_square) * unit
     return mean * unit, np.sqrt(np.maximum(mean_square - np.square(mean), 0)) * unit

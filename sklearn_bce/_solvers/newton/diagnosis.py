@@ -9,6 +9,7 @@ import numpy as np
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
 from sklearn_bce._solvers.base import Result, Settings
+from sklearn_bce._solvers.newton.safeguards import rounding_floor
 from sklearn_bce._solvers.newton.solver import solve
 from sklearn_bce._solvers.newton.whitening import exact_from_user, robust_coordinates
 
@@ -52,11 +53,11 @@ def rise_by_rounding(objective: Objective, result: Result, dtype: Any, limit: fl
     dtype : dtype
         float32 or float64.
     limit : float
-        If `Result.loss_by_rounding` is at most this limit, in nats, this bound is the result;
-        otherwise F is computed, in two passes or three.
+        If `Result.loss_by_rounding` is at most this limit, in nats, or the rounding of F, this
+        bound is the result; otherwise F is computed, in two passes.
     """
     bound = result.loss_by_rounding(dtype)
-    if bound <= limit:
+    if bound <= max(limit, rounding_floor(result.loss_curve[-1])):
         return bound
     coordinates = robust_coordinates(objective, result.w, result.b)
     problem = objective.in_coordinates(coordinates)
@@ -64,4 +65,4 @@ def rise_by_rounding(objective: Objective, result: Result, dtype: Any, limit: fl
     if not (np.isfinite(stored_w).all() and np.isfinite(stored_b)):
         return np.inf
     stored = problem.value_at(exact_from_user(coordinates, stored_w, stored_b))
-    return max(stored - result.loss_curve[-1], 0.0)
+    return min(max(stored - result.loss_curve[-1], 0.0), bound)

@@ -89,8 +89,8 @@ class SearchDirection(NamedTuple):
         Whether the model was minimised to the wanted accuracy.
     is_certain : bool, default=True
         Whether the decrement is known to be that of the curvature. False if a factorisation of the
-        curvature has lost pivots in rounding, or conjugate gradients ended without a bound: the
-        decrement may then be too small.
+        curvature has lost pivots in rounding, or conjugate gradients ended without a bound although
+        the curvature could be factorised: the decrement may then be too small.
     """
 
     vector: Vector
@@ -351,7 +351,9 @@ class NewtonDirection(Direction):
                 return d
         most = max(1.0, self._costs.products - self._spent)
         d = truncated_newton_cg(self.problem, point, self.tol, self.inverse, most)
-        d = d._replace(is_certain=d.is_certain and self._is_certain)
+        can_be_known = np.isfinite(self._costs.factor)
+        is_certain = (d.is_certain or not can_be_known) and self._is_certain
+        d = d._replace(is_certain=is_certain)
         self._spent += d.n_products
         self._expected = d.n_products
         return d
@@ -429,7 +431,8 @@ class CholeskyFactor:
     ) -> None:
         size = len(matrix)
         given = matrix.ravel()[:: size + 1]
-        given[given == 0] = 1.0  # the row is 0, and so is the solution there
+        if not may_be_singular:
+            given[given == 0] = 1.0  # the row is 0: the column is constant, and has no effect
         given = given.copy()
         self._diagonal = np.where(given > 0, given, 1.0)
         # A matrix is singular if a pivot is below this fraction of the diagonal entry of the

@@ -39,6 +39,7 @@ from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.root import Matrix
 from sklearn_bce._objective.rows import row_blocks
 from sklearn_bce._objective.scaling import Coordinates, Moments
+from sklearn_bce._solvers.newton.cost import CostModel
 from sklearn_bce._solvers.newton.kept_samples import (
     Maxima,
     find_kept_samples,
@@ -110,7 +111,8 @@ def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector
         Direction in units in which the standard deviation of every column is 1; 0 for a constant
         column. None if there is no such direction.
     """
-    if objective.coordinates.size > MAX_SIZE:
+    size = objective.coordinates.size
+    if size > MAX_SIZE or not np.isfinite(CostModel.of(objective).factor):
         coordinates = objective.standardised().coordinates
         found = _among_steps(objective.in_coordinates(coordinates), coordinates.from_user(w, b))
     elif _sample_is_certain(objective, w, b):

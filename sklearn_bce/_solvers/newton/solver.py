@@ -17,6 +17,7 @@ from sklearn_bce._solvers.base import Result, Settings, StopReason
 from sklearn_bce._solvers.newton.duality import duality_gap
 from sklearn_bce._solvers.newton.loop import Start, minimise
 from sklearn_bce._solvers.newton.root_proximal import RootProximalDirection
+from sklearn_bce._solvers.newton.safeguards import rounding_floor
 from sklearn_bce._solvers.newton.starts import START_RULES
 from sklearn_bce._solvers.newton.whitening import (
     MAX_BASIS_ELEMENTS,
@@ -81,9 +82,9 @@ def confirmed(objective: Objective, result: Result, settings: Settings) -> Resul
     Where certain samples hide the curvature of the others, the run goes on without them in every
     other basis; see `past_certain_samples`. The tolerance falls from one basis to the next.
     """
-    tol = settings.tol
+    wanted = tol = wanted_tol(result, settings)
     for k in range(MAX_BASES):
-        whitened = whiten(objective, result.w, result.b, settings.tol)
+        whitened = whiten(objective, result.w, result.b, wanted)
         if whitened is None:
             break
         result = replace(result, n_passes=objective.n_passes)
@@ -104,6 +105,11 @@ def confirmed(objective: Objective, result: Result, settings: Settings) -> Resul
             if result.stop_reason not in DOUBTFUL or result.is_certain:
                 return result
     return replace(result, stop_reason=StopReason.PRECISION, n_passes=objective.n_passes)
+
+
+def wanted_tol(result: Result, settings: Settings) -> float:
+    """Return ``tol``, or the rounding of F where that is more, in nats."""
+    return max(settings.tol, rounding_floor(result.loss_curve[-1]))
 
 
 def past_certain_samples(
@@ -164,10 +170,10 @@ def confirmed_with_l1_norm(objective: Objective, result: Result, settings: Setti
     The run is continued with `RootProximalDirection`, in coordinates by the samples whose class is
     not certain. It is confirmed by the model at its end, or by a duality gap of at most ``tol``.
     """
-    tol = settings.tol
+    wanted = tol = wanted_tol(result, settings)
     if objective.n_samples * objective.n_features > MAX_BASIS_ELEMENTS:
         return replace(result, stop_reason=StopReason.PRECISION)
-    while result.n_iter < settings.max_iter and tol > TIGHTEST * settings.tol:
+    while result.n_iter < settings.max_iter and tol > TIGHTEST * wanted:
         tol *= TOL_RATIO
         coordinates = robust_coordinates(objective, result.w, result.b)
         problem = objective.in_coordinates(coordinates)
@@ -183,7 +189,7 @@ def confirmed_with_l1_norm(objective: Objective, result: Result, settings: Setti
             return result
         point = problem.evaluate(exact_from_user(coordinates, result.w, result.b))
         gap = duality_gap(problem, point)
-        if gap is not None and gap <= settings.tol:
+        if gap is not None and gap <= wanted:
             return replace(result, is_certain=True, n_passes=objective.n_passes)
     reason = StopReason.PRECISION if result.n_iter < settings.max_iter else StopReason.MAX_ITER
     return replace(result, stop_reason=reason, n_passes=objective.n_passes)
