@@ -221,7 +221,7 @@ CONSTANTS: list[Measured | Tried] = [
     Measured(COST, "TYPICAL_PRODUCTS", unit_costs.typical_products, unit=""),
     Measured(COST, "TYPICAL_SWEEPS", unit_costs.typical_sweeps, unit=""),
     Measured(COST, "STEPS_FROM_ZERO", unit_costs.steps_from_zero, unit=""),
-    Measured(SAFEGUARDS, "ROUNDING_FLOOR", unit_costs.rounding_of_value, unit=""),
+    Measured("_solvers.base", "ROUNDING_FLOOR", unit_costs.rounding_of_value, unit=""),
     Tried("_solvers.base", "NEGLIGIBLE", (0.001, 0.01, 0.1), PRODUCTS),
     Tried(SUBSAMPLE, "MIN_ROWS_PER_COORDINATE", (3, 10, 30), SAMPLED),
     Tried(SUBSAMPLE, "MAX_SAMPLE_FRACTION", (0.05, 0.25, 0.5), SAMPLED),

@@ -23,9 +23,9 @@ from sklearn_bce._solvers.base import (
     Solver,
     StopReason,
     Weights,
+    rounding_floor,
 )
 from sklearn_bce._solvers.newton.diagnosis import distance_from_minimum, rise_by_rounding
-from sklearn_bce._solvers.newton.safeguards import rounding_floor
 from sklearn_bce._solvers.newton.separation import direction_of_separation
 from sklearn_bce._solvers.stream import StreamSteps
 

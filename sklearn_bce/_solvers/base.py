@@ -20,6 +20,15 @@ Weights = Callable[[], tuple[Vector, float]]
 # of dozens of steps stay below ``tol``. python -m benchmarks.tuning NEGLIGIBLE
 NEGLIGIBLE = 0.01
 
+# Share of F below which F cannot tell two points apart, as its losses and their sum are rounded:
+# python -m benchmarks.tuning ROUNDING_FLOOR
+ROUNDING_FLOOR = 4 * np.finfo(np.float64).eps
+
+
+def rounding_floor(value: float) -> float:
+    """Return the difference up to which two values of F near ``value`` may differ by rounding."""
+    return ROUNDING_FLOOR * value
+
 
 class StopReason(Enum):
     """Why a fit stopped. The value is what the fitted attribute ``stop_reason_`` shows.

@@ -16,9 +16,6 @@ untold      within ``tol`` of an infimum that is no minimum, without a warning o
 warned      not within ``tol`` or without a minimum, and a ConvergenceWarning or ValueError says so
 wrong       a warning of no minimum although there is one, or an exception of another kind
 silent      not within ``tol`` and not a word; not finite; or a RuntimeWarning of NumPy
-stalled     gd or sgd, not within ``tol`` and not a word, where the documented test has held (no
-            pass has gained more than ``tol``), and more than a hundredth of what zero weights leave
-            to gain has been gained
 rounding    not within ``tol`` and not a word, where float64 arithmetic does not resolve the minimum
 undecided   the referee is not sure, or only rounding of the weights keeps the fit from ``tol``
 skipped     the fit or the referee would take, or took, too long
@@ -70,16 +67,12 @@ ENDS = [
     "cautious",
     "untold",
     "warned",
-    "stalled",
     "rounding",
     "undecided",
     "skipped",
     "wrong",
     "silent",
 ]
-# F at zero weights and intercept, where gd and sgd start, and the part of what there is to gain
-# below which they have learnt nothing.
-AT_ZERO, NOTHING_LEARNT = np.log(2), 0.01
 
 
 def one_of(rng, values):
@@ -565,10 +558,6 @@ def judge(case, fitted, minimum, tol=1e-6):
     if gap < -1e-7 - error:
         return Verdict("undecided", "the referee is above the fit", gap)
     if far:
-        if case.kind in {"gd", "sgd"}:
-            if AT_ZERO - at < NOTHING_LEARNT * (AT_ZERO - minimum.value):
-                return Verdict("silent", "nothing learnt, or F has risen", gap)
-            return Verdict("stalled", "", gap)
         return far_and_silent(case, problem, minimum, at - error - tol, gap)
     if gap > tol - minimum.uncertainty - error and not (gap <= tol and error < 0.1 * tol):
         return Verdict("undecided", "close to tol", gap)
@@ -697,7 +686,7 @@ def known_minimum(record, case):
 
 def hardness(outcome):
     """Return the numbers by which cases of a kind are sorted, the hardest last."""
-    order = {"silent": 5, "wrong": 5, "untold": 3, "stalled": 2, "warned": 2, "cautious": 2}
+    order = {"silent": 5, "wrong": 5, "untold": 3, "warned": 2, "cautious": 2}
     easy = {"plain", "constant", "counts", "many", "two_by_two", "rare"}
     n_hard = len(set(outcome.case.blocks) - easy)
     return [order.get(outcome.verdict.end, 1), n_hard + bool(outcome.verdict.gap > 1e-8)]

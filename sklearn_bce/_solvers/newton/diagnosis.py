@@ -8,8 +8,7 @@ import numpy as np
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
-from sklearn_bce._solvers.base import Result, Settings
-from sklearn_bce._solvers.newton.safeguards import rounding_floor
+from sklearn_bce._solvers.base import Result, Settings, rounding_floor
 from sklearn_bce._solvers.newton.solver import solve
 from sklearn_bce._solvers.newton.whitening import exact_from_user, robust_coordinates
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation, Objective
+from sklearn_bce._solvers.base import rounding_floor
 from sklearn_bce._solvers.newton.continuation import is_wide
 from sklearn_bce._solvers.newton.cost import columns_are_less_work
 from sklearn_bce._solvers.newton.direction import (
@@ -169,31 +170,56 @@ class ProximalNewtonDirection(Direction):
     def model_holds(self, point: Evaluation, d: SearchDirection) -> bool:
         """Return whether the model is good up to the minimum of F; see `Direction.model_holds`.
 
-        That is so if no pivot of H is lost in the weights that are not 0, and no sample makes up a
-        direction of H; or if the duality gap is at most ``tol``, which may take two passes. Only
-        the pivots are looked at if the objective does not keep outputs in memory. The model of
-        columns, which has no matrix, is taken for good.
+        That is so if no pivot of H is lost in the weights that are not 0, the gradient at the point
+        agrees with the minimum of the model, and no sample makes up a direction of H; or if the
+        duality gap is at most ``tol``, which may take two passes. The model of columns, which has
+        no matrix, is taken for good. Samples are not looked at if the objective does not keep
+        outputs in memory.
         """
         problem, support = self.problem, self._support(point.theta)
         if not len(support) or not self._knows(support):
             return True
+        if point.gradient is None:
+            point = problem.evaluate(point.theta, point.z)
         at = np.searchsorted(self.model.subset, support)
         matrix = np.ascontiguousarray(self.model.matrix[np.ix_(at, at)])
         factor = CholeskyFactor(matrix, problem.curvature_rounding)
-
-        def norms_of(Z: NDArray[np.float64]) -> Vector:
-            return factor.norms(Z[:, support])
-
+        holds = factor.is_trusted and self._is_minimum(point, support, factor)
         if point.z is None:
-            return factor.is_trusted
-        here = problem.curvature_of_outputs(point.z)
-        if factor.is_trusted and not len(
-            problem.samples_that_dominate(point.z, d.decrement, norms_of, here)
+            return holds
+        if holds and not len(
+            problem.samples_that_dominate(
+                point.z,
+                d.decrement,
+                lambda Z: factor.norms(Z[:, support]),
+                problem.curvature_of_outputs(point.z),
+            )
         ):
             return True
-        if point.gradient is None:
-            point = problem.evaluate(point.theta, point.z)
         return bool(duality_gap(problem, point) <= self.tol)
+
+    def _is_minimum(
+        self, point: Evaluation, support: NDArray[np.intp], factor: CholeskyFactor
+    ) -> bool:
+        """Return whether F is within ``tol`` of its minimum, by the curvature of the model.
+
+        Parameters
+        ----------
+        point : Evaluation
+            The point, with its gradient.
+        support : ndarray of shape (n,), intp
+            Indices of the weights that are not 0, and of the intercept.
+        factor : CholeskyFactor
+            Factor of H in the support.
+        """
+        p = self.problem.n_features
+        slope = (point.gradient + self._l1 * np.sign(point.theta))[support]
+        gain = float(slope @ factor(slope)) / 2
+        u = point.theta[:p]
+        excess = self.problem.penalty.subgradient_excess(u, point.gradient[:p])[u == 0]
+        curvature = self.problem.total_curvature(point)  # that of a column of mean square 1
+        gain += float(excess @ excess) / (2 * curvature) if curvature > 0 else 0.0
+        return gain <= max(self.tol, rounding_floor(point.value))
 
     def _support(self, theta: Vector) -> NDArray[np.intp]:
         """Return the indices of the weights that are not 0, and of the intercept."""

@@ -11,10 +11,8 @@ There is one class for each situation:
 
 from __future__ import annotations
 
-import numpy as np
-
 from sklearn_bce._objective.base import Evaluation, Objective
-from sklearn_bce._solvers.base import StopReason
+from sklearn_bce._solvers.base import StopReason, rounding_floor
 from sklearn_bce._solvers.newton.direction import NO_DERIVATIVES, Direction, SearchDirection
 from sklearn_bce._solvers.newton.line_search import LineSearch, Region
 from sklearn_bce._solvers.newton.stopping import StoppingTest, Verdict
@@ -25,14 +23,6 @@ from sklearn_bce._solvers.newton.stopping import StoppingTest, Verdict
 # in parts with an outlier at 1e7 ends at F = 0.69 instead of 0.51:
 # python -m benchmarks.tuning SLOW_DECREMENT_RATIO
 SLOW_DECREMENT_RATIO = 0.2
-# Share of F below which F cannot tell two points apart, as its losses and their sum are rounded:
-# python -m benchmarks.tuning ROUNDING_FLOOR
-ROUNDING_FLOOR = 4 * np.finfo(np.float64).eps
-
-
-def rounding_floor(value: float) -> float:
-    """Return the difference up to which two values of F near ``value`` may differ by rounding."""
-    return ROUNDING_FLOOR * value
 
 
 class AcceptStart:

@@ -13,11 +13,10 @@ from functools import partial
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
 from sklearn_bce._objective.ray import MAX_HALVINGS
-from sklearn_bce._solvers.base import Result, Settings, StopReason
+from sklearn_bce._solvers.base import Result, Settings, StopReason, rounding_floor
 from sklearn_bce._solvers.newton.duality import duality_gap
 from sklearn_bce._solvers.newton.loop import Start, minimise
 from sklearn_bce._solvers.newton.root_proximal import RootProximalDirection
-from sklearn_bce._solvers.newton.safeguards import rounding_floor
 from sklearn_bce._solvers.newton.starts import START_RULES
 from sklearn_bce._solvers.newton.whitening import (
     MAX_BASIS_ELEMENTS,
