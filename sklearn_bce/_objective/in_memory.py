@@ -316,8 +316,9 @@ class InMemoryObjective(BaseObjective):
         """Return samples that alone, or together, may make up a direction of the curvature.
 
         Newton's steps change the output of such a sample by about 1, although F may be far from its
-        minimum in the direction. Its loss is then at most the squared decrement. Samples with a
-        larger p a(1−a) are left out, as are all but some if there are many.
+        minimum in the direction. Its p a(1−a) is then at most the squared decrement, or has fallen
+        since the decrement was computed, to a half or less. Other samples are not looked at, nor
+        are all if there are many.
 
         Parameters
         ----------
@@ -331,7 +332,8 @@ class InMemoryObjective(BaseObjective):
             Curvature p a(1−a) at that point.
         """
         here = self.curvature_of_outputs(z)
-        flat = np.flatnonzero((here <= decrement) & self._has_weight)
+        is_flat = (here <= decrement) | (2 * here <= curvature_of_norms)
+        flat = np.flatnonzero(is_flat & self._has_weight)
         most = max(1, int(WORK_ON_FLAT / self.coordinates.size**2))
         if len(flat) > most:
             flat = flat[np.argpartition(here[flat], most)[:most]]

@@ -192,7 +192,9 @@ class ProximalNewtonDirection(Direction):
                 point.z,
                 d.decrement,
                 lambda Z: factor.norms(Z[:, support]),
-                problem.curvature_of_outputs(point.z),
+                problem.curvature_of_outputs(point.z)
+                if self.curvature_of_factor is None
+                else self.curvature_of_factor,
             )
         ):
             return True
@@ -277,6 +279,7 @@ class ProximalNewtonDirection(Direction):
         hessian = point.take_hessian()
         if hessian is not None:
             self.set_curvature(hessian)
+            self.curvature_of_factor = None if point.z is None else point.curvature
             model = self.model
         else:
             if self._is_trusted and self._knows(working.subset):
@@ -309,6 +312,7 @@ class ProximalNewtonDirection(Direction):
                 return self._column_model(point, self._take_columns(features, n_stored))
         matrix = problem.curvature_matrix(point, subset)
         self._set_model(GramQuadratic(matrix, subset, self.tol))
+        self.curvature_of_factor = None if point.z is None else point.curvature
         return self.model
 
     def _column_model(self, point: Evaluation, places: NDArray[np.intp]) -> ColumnQuadratic:

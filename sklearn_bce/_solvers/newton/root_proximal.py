@@ -18,7 +18,6 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Evaluation, Objective
 from sklearn_bce._objective.basis import LOST_PIVOT
 from sklearn_bce._objective.root import curvature_root
-from sklearn_bce._solvers.base import NEGLIGIBLE
 from sklearn_bce._solvers.newton.direction import (
     NO_DERIVATIVES,
     RADIUS_MARGIN,
@@ -29,9 +28,16 @@ from sklearn_bce._solvers.newton.direction import (
 
 # Most sets of signs in the search for the minimum of the model. [a choice]
 MAX_SETS = 500
-# Decrease of the model, as a fraction of the decrease so far, up to which the decrease that one
-# more coordinate promises is neglected. [a choice]
-NEGLIGIBLE_PROMISE = 1e-10
+# Excess of a derivative over κ, as a fraction of κ, up to which a coordinate remains at 0.
+# [a choice]
+EXCESS_TOL = 1e-6
+# Excess, as a fraction of κ, up to which F counts as stationary at the end of a run. [a choice]
+KKT_TOL = 0.01
+# Ratio of κ and the rounding error of a derivative up to which the two are not told apart.
+# [a choice]
+VISIBLE = 10.0
+# Rounding error of a derivative, in units of the norm of its column of R. [a choice]
+DERIVATIVE_ROUNDING = 1e-15
 
 
 class RootFactor(NamedTuple):
@@ -102,24 +108,27 @@ class RootProximalDirection(Direction):
 
     def find(self, point: Evaluation) -> SearchDirection:
         """Return the search direction from a point, in one pass."""
-        model = RootModel(self._root(point), point, self._l1, self.tol)
+        model = RootModel(self._root(point), point, self._l1)
         model.minimise()
         return SearchDirection(model.d, 2 * model.gained, n_products=np.inf)
 
     def model_holds(self, point: Evaluation, d: SearchDirection) -> bool:
         """Return whether F is within ``tol`` of its minimum; see `Direction.model_holds`.
 
-        That is tested with the root of H at the point, for the weights that are not 0.
+        That is tested with the root of H at the point. Where samples with large features have most
+        of the curvature, a small decrement does not say that the derivatives are small; these are
+        tested on their own.
         """
         support = np.flatnonzero((point.theta != 0) | (self._l1 == 0))
         if not len(support):
             return True
         if point.gradient is None:
             point = self.problem.evaluate(point.theta, point.z)
-        factor = RootFactor.of(self._root(point)[:, support])
-        slope = (point.gradient + self._l1 * np.sign(point.theta))[support]
-        decrement = float(slope @ factor(slope))
-        if decrement > self.tol:
+        root = self._root(point)
+        model = RootModel(root, point, self._l1)
+        model.minimise()
+        decrement, factor = 2 * model.gained, RootFactor.of(root[:, support])
+        if decrement > self.tol or not model.is_stationary(KKT_TOL):
             return False
         radius = RADIUS_MARGIN * np.sqrt(max(decrement, 0.0))
         (n_beyond,) = self.problem.sum_over_parts(
@@ -161,8 +170,6 @@ class RootModel:
         θ and the gradient g of the smooth part of F.
     l1 : ndarray of shape (size,), float64
         κ; 0 for the intercept.
-    tol : float
-        Tolerance of the run, in nats.
 
     Attributes
     ----------
@@ -172,32 +179,39 @@ class RootModel:
         Decrease of the model so far, in nats.
     """
 
-    def __init__(
-        self, root: NDArray[np.float64], point: Evaluation, l1: Vector, tol: float
-    ) -> None:
+    def __init__(self, root: NDArray[np.float64], point: Evaluation, l1: Vector) -> None:
         self._root, self._theta, self._gradient, self._l1 = root, point.theta, point.gradient, l1
-        self._sign, self._tol = np.sign(point.theta), tol
+        self._sign = np.sign(point.theta)
+        norm = np.linalg.norm(root, axis=0)
+        # Derivatives up to these count as 0.
+        self._rounding = np.maximum(DERIVATIVE_ROUNDING * norm, EXCESS_TOL * l1)
         self.d, self.gained = np.zeros_like(point.theta), 0.0
 
     def minimise(self) -> None:
         """Move d to the minimum; changes self."""
         for _ in range(MAX_SETS):
             derivative = self._gradient + self._root.T @ (self._root @ self.d)
-            step, decrease = self._newton_step(derivative)
-            enough = max(NEGLIGIBLE * self._tol / len(self.d), NEGLIGIBLE_PROMISE * self.gained)
-            if decrease > enough:
-                self._advance(step, decrease)
-            elif not self._add_coordinate(derivative, enough):
+            free = (self._sign != 0) | (self._l1 == 0)
+            slope = np.where(free, derivative + self._l1 * self._sign, 0.0)
+            if np.any(np.abs(slope) > self._rounding):
+                step = np.zeros_like(self.d)
+                step[free] = RootFactor.of(self._root[:, free])(-slope[free])
+                self._advance(step, -float(slope @ step) / 2)
+            elif not self._add_coordinate(derivative):
                 return
 
-    def _newton_step(self, derivative: Vector) -> tuple[Vector, float]:
-        """Return the step to the minimum for the present signs, and the decrease in nats."""
-        free = (self._sign != 0) | (self._l1 == 0)
-        slope = np.where(free, derivative + self._l1 * self._sign, 0.0)
-        step = np.zeros_like(self.d)
-        if free.any():
-            step[free] = RootFactor.of(self._root[:, free])(-slope[free])
-        return step, -float(slope @ step) / 2
+    def is_stationary(self, share: float) -> bool:
+        """Return whether F is stationary at d = 0, in the weights with an L1 norm.
+
+        That is so if the derivatives of the smooth part are −κ·sign(θ), and at most κ at 0, up to
+        rounding or the given share of κ.
+        """
+        sign = np.sign(self._theta)
+        slope = np.abs(self._gradient + self._l1 * sign)
+        slope = np.where(sign == 0, np.abs(self._gradient) - self._l1, slope)
+        return bool(
+            np.all((slope <= np.maximum(self._rounding, share * self._l1)) | (self._l1 == 0))
+        )
 
     def _advance(self, step: Vector, decrease: float) -> None:
         """Take the step, or the part of it up to the first coordinate that becomes 0."""
@@ -211,18 +225,17 @@ class RootModel:
         at_zero = lengths <= t
         self.d[at_zero], self._sign[at_zero] = -self._theta[at_zero], 0.0
 
-    def _add_coordinate(self, derivative: Vector, enough: float) -> bool:
-        """Add the coordinate at 0 that promises the largest decrease.
+    def _add_coordinate(self, derivative: Vector) -> bool:
+        """Add the coordinate at 0 whose derivative exceeds κ most, in units of its column of R.
 
-        Return False, without a change, if none promises more than ``enough``, in nats.
+        The decrease that it promises on its own does not matter: together with others, it may lower
+        F in a direction in which they have little curvature. Return False, without a change, if no
+        derivative exceeds κ by more than rounding.
         """
-        squares = np.einsum("ij,ij->j", self._root, self._root)
-        squares[squares == 0] = np.inf
-        is_out = (self._sign == 0) & (self._l1 > 0)
-        excess = np.where(is_out, np.maximum(np.abs(derivative) - self._l1, 0.0), 0.0)
-        promise = np.square(excess) / squares / 2
-        best = int(np.argmax(promise))
-        if promise[best] <= enough:
+        excess = np.abs(derivative) - self._l1
+        counts = (self._sign == 0) & (self._l1 > 0) & (excess > self._rounding)
+        if not counts.any():
             return False
+        best = int(np.argmax(np.where(counts, excess / self._rounding, 0.0)))
         self._sign[best] = -np.sign(derivative[best])
         return True
