@@ -43,8 +43,9 @@ ADVICE = {
         "each feature a number near its mean."
     ),
     StopReason.PRECISION: (
-        "Some features depend on each other but for rounding: leave one of them out, replace two "
-        "columns by their difference, or choose a smaller C."
+        "Some features depend on each other but for rounding, or a few samples are so much larger "
+        "than all others that rounding hides the others: leave out one of such features, replace "
+        "two by their difference, replace codes for missing values, or choose a smaller C."
     ),
     StopReason.STALLED: (
         "More passes of this solver do not help: scale the features, use a smaller learning_rate "
@@ -257,7 +258,9 @@ def _warn_of_no_convergence(solver: str, diagnosis: Diagnosis, parameters: Param
         advice = "Increase max_iter, or lower n_iter_no_change."
     else:
         state = "with the objective not yet at its minimum"
-        if diagnosis.distance is not None:
+        if result.stop_reason is StopReason.PRECISION:
+            state = "where float64 cannot tell whether the objective is at its minimum"
+        elif diagnosis.distance is not None:
             state = f"with the objective about {diagnosis.distance:.2g} nats above its minimum"
         advice = ADVICE.get(result.stop_reason, SOLVERS[solver].advice)
     warnings.warn(
