@@ -1,8 +1,31 @@
 """The solver newton: a start rule, the loop, and a confirmation where curvature was lost.
 
-A run is doubtful if its last decrement is not certain, see `SearchDirection`: it may have ended far
-from the minimum. A doubtful run is confirmed, or continued, in a basis in which no curvature is
-lost, see `whitening`.
+A run is doubtful if its last decrement is not certain, see `SearchDirection`, or if a few samples
+make up a direction of the curvature, see `Direction.model_holds`: the run may then have ended far
+from the minimum. A doubtful run is confirmed, or continued, in coordinates in which no curvature is
+lost: those of `whitening` for a smooth F, those of `root_proximal` with an L1 norm.
+
+What is known about F − min F when a run counts as converged, with the decrement λ:
+
+- Proved: F itself is at most ``tol``, as F is never negative. With an L1 norm: the duality gap is
+  at most ``tol``, see `duality`.
+- Proved but for rounding, for a doubtful run that was confirmed: F − min F <= λ² <= ``tol``, with λ
+  from a factor that has lost nothing, if no output changes by 1 or more within 2λ. This follows
+  from |h′| <= h for the curvature h of the loss (Bach); samples whose losses add up to less than
+  ``tol`` may be left out of the condition. What columns that were left out of the basis can still
+  gain is bounded by the penalty, ½ Σ r²/λ, or is 0 because they depend on others exactly.
+- Estimated, for a run that is not doubtful: F − min F is about λ²/2 (Boyd and Vandenberghe). The
+  estimate assumes that the curvature falls to no less than a half between the last point and the
+  minimum, and for stale curvature, L-BFGS and conjugate gradients, that their approximation has at
+  most twice the curvature of F in the direction of the gradient; see ``MARGIN`` and
+  ``STALE_MARGIN``. Samples that break the first assumption are looked for where outputs are kept
+  in memory, with a factor of all samples. ``tests/tools/fuzz_fits.py`` compares the estimate with a
+  referee on data for which it is hard.
+
+References
+----------
+S. Boyd and L. Vandenberghe, "Convex Optimization", 2004, section 9.5. F. Bach, "Self-concordant
+analysis for logistic regression", Electronic Journal of Statistics 4 (2010), section 2.
 """
 
 from __future__ import annotations
