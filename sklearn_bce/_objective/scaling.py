@@ -237,7 +237,8 @@ def _moments(
         lost &= np.bincount(X.indices, minlength=X.shape[1]) > 0
     unit = np.ones(X.shape[1])
     if np.any(lost):
-        part = X[:, lost]
+        weighted = normalised_weight > 0  # other rows may be so large that these become 0
+        part, normalised_weight = X[:, lost][weighted], normalised_weight[weighted]
         peak = abs(part).max(axis=0)
         peak = peak.toarray().ravel() if issparse(part) else peak
         unit[lost] = np.where(peak > 0, peak, 1.0)
