@@ -2,13 +2,10 @@
 
 import warnings
 
-import numpy as np
 import pytest
 from small_data import random_data
-from test_whitening import temperatures
 
 from sklearn_bce import BCENeuronClassifier
-from sklearn_bce._solvers import StopReason
 
 X, Y, _ = random_data()
 SEPARATED = (X[:, 0] > 0) * 1.0

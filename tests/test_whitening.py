@@ -385,9 +385,7 @@ def test_a_constant_column_has_weight_0_and_changes_no_other(C, constant, kind, 
 def test_large_rows_of_weight_0_make_no_column_constant(size, container):
     X, y, weight = random_data()
     rows = np.vstack([np.full((2, 3), size), X, np.full((1, 3), -size)])
-    model = BCENeuronClassifier().fit(
-        container(rows), np.r_[0, 1, y, 1], np.r_[0, 0, weight, 0]
-    )
+    model = BCENeuronClassifier().fit(container(rows), np.r_[0, 1, y, 1], np.r_[0, 0, weight, 0])
     expected = BCENeuronClassifier().fit(X, y, weight)
     assert_allclose(model.coef_, expected.coef_, rtol=1e-3)
     assert np.all(model.coef_ != 0)
