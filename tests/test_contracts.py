@@ -18,6 +18,7 @@ from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce._solvers import SOLVERS, Settings
 from sklearn_bce._solvers.newton.direction import Direction, NewtonDirection
 from sklearn_bce._solvers.newton.proximal import ProximalNewtonDirection
+from sklearn_bce._solvers.newton.root_proximal import RootProximalDirection
 
 # ----- a penalty written for these tests ----------------------------------------------------------
 
@@ -77,7 +78,11 @@ IMPLEMENTATIONS = {
     Objective: [SMOOTH, in_parts(SMOOTH)],
     Ray: [OutputRay(SMOOTH, POINT, np.ones(4), None), PassRay(in_parts(SMOOTH), POINT, np.ones(4))],
     Penalty: [ElasticNet(0.1, 0.2), Weighted(np.ones(3), np.ones(3))],
-    Direction: [NewtonDirection(SMOOTH, 1e-6), ProximalNewtonDirection(SPARSE, 1e-6)],
+    Direction: [
+        NewtonDirection(SMOOTH, 1e-6),
+        ProximalNewtonDirection(SPARSE, 1e-6),
+        RootProximalDirection(SPARSE, 1e-6),
+    ],
 }
 PAIRS = [(contract, thing) for contract, things in IMPLEMENTATIONS.items() for thing in things]
 

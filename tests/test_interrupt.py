@@ -355,13 +355,16 @@ def test_interrupt_at_any_line_leaves_attributes_of_one_pass(key, early_stopping
         if finished:
             expected = vars(passes[finished - 1])
             told = {name: value for name, value in vars(model).items() if name.endswith("_")}
+            # An interrupt after the last pass, or after the solver, may come too late to be told.
+            assert told.pop("stop_reason_") in {"interrupt", expected["stop_reason_"]}
             told.pop("converged_"), told.pop("n_passes_")
             assert_equal(told, {name: expected[name] for name in told}, err_msg=str(lines[k]))
             assert vars(model).keys() == expected.keys()
         else:
             assert state(model) == unchanged, lines[k]
-        # Properties of the result are read after the solver; an interrupt there undoes the fit.
-        if "_solvers" in lines[k][0] and not lines[k][0].endswith("base.py"):
+        # Properties of the result and the name of the solver are read after the solver; an
+        # interrupt there undoes the fit.
+        if "_solvers" in lines[k][0] and not lines[k][0].endswith(("base.py", "__init__.py")):
             in_solver.append(finished)
     assert in_solver == sorted(in_solver)  # no pass is lost
     assert set(in_solver) == {0, 1, 2}

@@ -237,6 +237,7 @@ def _moments(
         lost &= np.bincount(X.indices, minlength=X.shape[1]) > 0
     unit = np.ones(X.shape[1])
     if np.any(lost):
+        # Rows without weight may be so large that these become 0.
         weighted = np.flatnonzero(normalised_weight > 0)
         part, weight = X[weighted][:, lost], normalised_weight[weighted]
         peak = abs(part).max(axis=0)
