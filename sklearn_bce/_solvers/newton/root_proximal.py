@@ -18,6 +18,7 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Evaluation, Objective
 from sklearn_bce._objective.basis import LOST_PIVOT
 from sklearn_bce._objective.root import curvature_root
+from sklearn_bce._solvers.base import NEGLIGIBLE
 from sklearn_bce._solvers.newton.direction import (
     NO_DERIVATIVES,
     RADIUS_MARGIN,
@@ -28,23 +29,15 @@ from sklearn_bce._solvers.newton.direction import (
 
 # Most sets of signs in the search for the minimum of the model. [a choice]
 MAX_SETS = 500
-# Excess of a derivative over κ, as a fraction of κ, up to which a coordinate remains at 0.
-# [a choice]
-EXCESS_TOL = 1e-6
-# Excess, as a fraction of κ, up to which F counts as stationary at the end of a run. [a choice]
-KKT_TOL = 0.01
-# Ratio of κ and the rounding error of a derivative up to which the two are not told apart.
-# [a choice]
-VISIBLE = 10.0
-# Rounding error of a derivative, in units of the norm of its column of R. [a choice]
-DERIVATIVE_ROUNDING = 1e-15
 
 
 class RootFactor(NamedTuple):
-    """The inverse of RᵀR for some columns of R, by a QR factorisation with column pivoting.
+    """Some columns of R, by a QR factorisation with column pivoting.
 
     Attributes
     ----------
+    Q : ndarray of shape (n, rank), float64
+        Orthogonal factor.
     R : ndarray of shape (rank, rank), float64
         Triangular factor of the columns, which are divided by their norms and ordered.
     order : ndarray of shape (rank,), intp
@@ -55,6 +48,7 @@ class RootFactor(NamedTuple):
         Number of columns.
     """
 
+    Q: NDArray[np.float64]
     R: NDArray[np.float64]
     order: NDArray[np.intp]
     unit: Vector
@@ -65,11 +59,11 @@ class RootFactor(NamedTuple):
         """Return the factor of columns, an array of shape (n, size)."""
         norm = np.linalg.norm(columns, axis=0)
         norm[norm == 0] = 1.0
-        R, order = qr(columns / norm, mode="r", pivoting=True)
+        Q, R, order = qr(columns / norm, mode="economic", pivoting=True)
         size = len(order)
         kept = np.abs(np.diagonal(R)) > LOST_PIVOT * size * np.finfo(np.float64).eps
         rank = len(kept) if kept.all() else int(np.argmin(kept))
-        return cls(R[:rank, :rank], order[:rank], 1 / norm[order[:rank]], size)
+        return cls(Q[:, :rank], R[:rank, :rank], order[:rank], 1 / norm[order[:rank]], size)
 
     def __call__(self, vector: Vector) -> Vector:
         """Return (RᵀR)⁻¹·vector; entries of columns that are left out are 0."""
@@ -77,6 +71,13 @@ class RootFactor(NamedTuple):
         half = solve_triangular(self.R, self.unit * vector[self.order], trans="T")
         product[self.order] = self.unit * solve_triangular(self.R, half)
         return product
+
+    def regression(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the B of shape (size, n_columns) that minimises the norms of columns − R·B."""
+        factors = np.zeros((self.size, columns.shape[1]))
+        solved = solve_triangular(self.R, self.Q.T @ columns)
+        factors[self.order] = self.unit[:, None] * solved
+        return factors
 
     def norms(self, rows: NDArray[np.float64]) -> Vector:
         """Return √(zᵀ(RᵀR)⁻¹z) of each row z, of shape (size,)."""
@@ -108,16 +109,14 @@ class RootProximalDirection(Direction):
 
     def find(self, point: Evaluation) -> SearchDirection:
         """Return the search direction from a point, in one pass."""
-        model = RootModel(self._root(point), point, self._l1)
+        model = RootModel(self._root(point), point, self._l1, self.tol)
         model.minimise()
         return SearchDirection(model.d, 2 * model.gained, n_products=np.inf)
 
     def model_holds(self, point: Evaluation, d: SearchDirection) -> bool:
         """Return whether F is within ``tol`` of its minimum; see `Direction.model_holds`.
 
-        That is tested with the root of H at the point. Where samples with large features have most
-        of the curvature, a small decrement does not say that the derivatives are small; these are
-        tested on their own.
+        That is tested with the root of H at the point.
         """
         support = np.flatnonzero((point.theta != 0) | (self._l1 == 0))
         if not len(support):
@@ -125,10 +124,10 @@ class RootProximalDirection(Direction):
         if point.gradient is None:
             point = self.problem.evaluate(point.theta, point.z)
         root = self._root(point)
-        model = RootModel(root, point, self._l1)
+        model = RootModel(root, point, self._l1, self.tol)
         model.minimise()
         decrement, factor = 2 * model.gained, RootFactor.of(root[:, support])
-        if decrement > self.tol or not model.is_stationary(KKT_TOL):
+        if decrement > self.tol:
             return False
         radius = RADIUS_MARGIN * np.sqrt(max(decrement, 0.0))
         (n_beyond,) = self.problem.sum_over_parts(
@@ -160,7 +159,9 @@ class RootModel:
 
     As long as no coordinate changes its sign, the L1 norm is linear, and a Newton step leads to the
     minimum. A step that would change signs ends where the first coordinate becomes 0. At the
-    minimum for a set of signs, the coordinate at 0 that promises most is added.
+    minimum for a set of signs, the coordinate at 0 is added with which F falls most: the others
+    follow it, so that its derivative and its curvature are those that remain after a regression of
+    its column of R on theirs. No difference of nearly equal numbers is formed.
 
     Parameters
     ----------
@@ -170,6 +171,8 @@ class RootModel:
         θ and the gradient g of the smooth part of F.
     l1 : ndarray of shape (size,), float64
         κ; 0 for the intercept.
+    tol : float
+        Tolerance of the run, in nats.
 
     Attributes
     ----------
@@ -179,39 +182,30 @@ class RootModel:
         Decrease of the model so far, in nats.
     """
 
-    def __init__(self, root: NDArray[np.float64], point: Evaluation, l1: Vector) -> None:
+    def __init__(
+        self, root: NDArray[np.float64], point: Evaluation, l1: Vector, tol: float
+    ) -> None:
         self._root, self._theta, self._gradient, self._l1 = root, point.theta, point.gradient, l1
         self._sign = np.sign(point.theta)
-        norm = np.linalg.norm(root, axis=0)
-        # Derivatives up to these count as 0.
-        self._rounding = np.maximum(DERIVATIVE_ROUNDING * norm, EXCESS_TOL * l1)
+        self._enough = NEGLIGIBLE * tol / len(l1)
         self.d, self.gained = np.zeros_like(point.theta), 0.0
 
     def minimise(self) -> None:
         """Move d to the minimum; changes self."""
         for _ in range(MAX_SETS):
-            derivative = self._gradient + self._root.T @ (self._root @ self.d)
             free = (self._sign != 0) | (self._l1 == 0)
-            slope = np.where(free, derivative + self._l1 * self._sign, 0.0)
-            if np.any(np.abs(slope) > self._rounding):
-                step = np.zeros_like(self.d)
-                step[free] = RootFactor.of(self._root[:, free])(-slope[free])
-                self._advance(step, -float(slope @ step) / 2)
-            elif not self._add_coordinate(derivative):
+            # Derivatives where the coordinates that are not free are at 0, and all others at θ.
+            derivative = self._gradient + self._root.T @ (self._root @ np.where(free, 0.0, self.d))
+            slope = (derivative + self._l1 * self._sign)[free]
+            factor = RootFactor.of(self._root[:, free])
+            step = np.zeros_like(self.d)
+            step[free] = -factor(slope) - self.d[free]
+            decrease = float(np.sum(np.square(self._root @ step))) / 2
+            if decrease > self._enough:
+                self._advance(step, decrease)
+            elif not self._add_coordinate(derivative, free, slope, factor):
+                self.gained += decrease  # hardly anything; the decrement must not be 0 for it
                 return
-
-    def is_stationary(self, share: float) -> bool:
-        """Return whether F is stationary at d = 0, in the weights with an L1 norm.
-
-        That is so if the derivatives of the smooth part are −κ·sign(θ), and at most κ at 0, up to
-        rounding or the given share of κ.
-        """
-        sign = np.sign(self._theta)
-        slope = np.abs(self._gradient + self._l1 * sign)
-        slope = np.where(sign == 0, np.abs(self._gradient) - self._l1, slope)
-        return bool(
-            np.all((slope <= np.maximum(self._rounding, share * self._l1)) | (self._l1 == 0))
-        )
 
     def _advance(self, step: Vector, decrease: float) -> None:
         """Take the step, or the part of it up to the first coordinate that becomes 0."""
@@ -225,17 +219,37 @@ class RootModel:
         at_zero = lengths <= t
         self.d[at_zero], self._sign[at_zero] = -self._theta[at_zero], 0.0
 
-    def _add_coordinate(self, derivative: Vector) -> bool:
-        """Add the coordinate at 0 whose derivative exceeds κ most, in units of its column of R.
+    def _add_coordinate(
+        self, derivative: Vector, free: NDArray[np.bool_], slope: Vector, factor: RootFactor
+    ) -> bool:
+        """Add the coordinate at 0 with which the model falls most.
 
-        The decrease that it promises on its own does not matter: together with others, it may lower
-        F in a direction in which they have little curvature. Return False, without a change, if no
-        derivative exceeds κ by more than rounding.
+        Return False, without a change, if no coordinate gains enough.
+
+        Parameters
+        ----------
+        derivative : ndarray of shape (size,), float64
+            Derivatives of the smooth part of the model, as in `minimise`.
+        free : ndarray of shape (size,), bool
+            Coordinates that are not at 0, or have no L1 norm.
+        slope : ndarray of shape (n_free,), float64
+            Their derivatives with the L1 norm.
+        factor : RootFactor
+            Factor of their columns of R.
         """
-        excess = np.abs(derivative) - self._l1
-        counts = (self._sign == 0) & (self._l1 > 0) & (excess > self._rounding)
-        if not counts.any():
+        others = np.flatnonzero(~free)
+        if not len(others):
             return False
-        best = int(np.argmax(np.where(counts, excess / self._rounding, 0.0)))
-        self._sign[best] = -np.sign(derivative[best])
+        columns = self._root[:, others]
+        regression = factor.regression(columns)
+        rest = derivative[others] - regression.T @ slope
+        norm = np.linalg.norm(columns, axis=0)
+        left = np.linalg.norm(columns - self._root[:, free] @ regression, axis=0)
+        least = LOST_PIVOT * len(self.d) * np.finfo(np.float64).eps
+        left = np.maximum(left, least * np.where(norm > 0, norm, 1.0))
+        gain = np.square(np.maximum(np.abs(rest) - self._l1[others], 0.0) / left) / 2
+        best = int(np.argmax(gain))
+        if gain[best] <= self._enough:
+            return False
+        self._sign[others[best]] = -np.sign(rest[best])
         return True
