@@ -238,19 +238,27 @@ def exact_to_user(coordinates: Coordinates, theta: Vector) -> tuple[Vector, floa
     The rounding of the weights, times columns far from 0, is then in part made up for by b.
     """
     w = theta[: len(coordinates.scale)] / coordinates.scale
-    if not coordinates.fit_intercept or not np.isfinite(theta).all():
+    if not coordinates.fit_intercept or not np.isfinite(w).all():
         return coordinates.to_user(theta)
-    return w, float(Fraction(theta[-1]) - _exact_product(coordinates.shift, w))
+    return w, _as_float(Fraction(theta[-1]) - _exact_product(coordinates.shift, w))
 
 
 def exact_from_user(coordinates: Coordinates, w: Vector, b: float) -> Vector:
     """Return θ of the weights and the intercept (w, b), c = b + Σ wμ with one rounding."""
     theta = coordinates.from_user(w, b)
     if coordinates.fit_intercept and np.isfinite(theta).all():
-        theta[-1] = float(Fraction(b) + _exact_product(coordinates.shift, w))
+        theta[-1] = _as_float(Fraction(b) + _exact_product(coordinates.shift, w))
     return theta
 
 
 def _exact_product(shift: Vector, w: Vector) -> Fraction:
     """Return Σ wμ without rounding."""
     return sum((Fraction(m) * Fraction(v) for m, v in zip(shift, w, strict=True)), Fraction(0))
+
+
+def _as_float(number: Fraction) -> float:
+    """Return the number rounded to float64, infinite if it is too large."""
+    try:
+        return float(number)
+    except OverflowError:
+        return np.inf if number > 0 else -np.inf
