@@ -91,7 +91,7 @@ class StoppingTest:
             Squared decrement of the previous step, in nats.
         """
         # Expected F − min F after the step, multiplied by the previous decrement.
-        left = d.decrement**2 / 2
+        left = d.decrement * d.decrement / 2  # infinite if too large, where ** raises
         return left <= STALE_STEP_FRACTION * self.tol * previous_decrement and self.is_within_tol(
             d._replace(n_products=0)
         )
