@@ -137,9 +137,9 @@ def test_kernel_changes_no_output_and_the_weights_are_the_least(lost):
     free = rng.normal(size=(50, 4))
     rows = np.hstack([free, free @ rng.integers(-3, 4, (4, lost))]) * 2.0 ** np.arange(4 + lost)
     basis = basis_of_rows(rows)
-    assert basis.kernel.shape == (4 + lost, lost)
-    size = np.abs(rows) @ np.abs(basis.kernel)
-    assert np.max(np.abs(rows @ basis.kernel) / size) < 1e-14
+    assert basis.kernel.vectors.shape == (4 + lost, lost)
+    size = np.abs(rows) @ np.abs(basis.kernel.vectors)
+    assert np.max(np.abs(rows @ basis.kernel.vectors) / size) < 1e-14
     theta = rng.normal(size=4 + lost)
     assert_allclose(rows @ basis.matrix @ basis.from_theta(theta), rows @ theta, atol=1e-11)
     expected = np.linalg.pinv(rows) @ (rows @ theta)

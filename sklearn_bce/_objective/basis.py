@@ -17,7 +17,7 @@ reflections), 5.4 (column pivoting) and 8.7 (simultaneous diagonalisation).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,49 @@ from sklearn_bce._objective.scaling import Coordinates
 LOST_PIVOT = 10.0
 
 
+class Kernel(NamedTuple):
+    """Changes of θ along which the outputs of the samples do not change, up to rounding.
+
+    Attributes
+    ----------
+    vectors : ndarray of shape (size, n), float64
+        The changes, one in each column: one for each column of Z that depends on the others.
+    kept, lost : ndarray of shape (rank,) and (n,), intp
+        Entries of θ whose columns do not depend on each other, and those that depend on them.
+    unit : ndarray of shape (size,), float64
+        1 divided by the norms of the weighted columns, to which changes of θ are relative.
+    """
+
+    vectors: NDArray[np.float64]
+    kept: NDArray[np.intp]
+    lost: NDArray[np.intp]
+    unit: Vector
+
+    @classmethod
+    def of(
+        cls, first: NDArray[np.float64], others: NDArray[np.float64], order: Any, unit: Vector
+    ) -> Kernel:
+        """Return the kernel of a triangular factor with pivoting, of columns of norm 1.
+
+        Parameters
+        ----------
+        first : ndarray of shape (rank, rank), float64
+            Factor of the columns that are kept.
+        others : ndarray of shape (rank, n), float64
+            The other columns in the same coordinates.
+        order : ndarray of shape (rank + n,), intp
+            Indices of the columns.
+        unit : ndarray of shape (rank + n,), float64
+            See the attribute.
+        """
+        rank = len(first)
+        kept, lost = order[:rank], order[rank:]
+        vectors = np.zeros((len(order), len(lost)))
+        vectors[lost] = np.diag(unit[lost])
+        vectors[kept] = -unit[kept, None] * solve_triangular(first, others)
+        return cls(vectors, kept, lost, unit)
+
+
 @dataclass(frozen=True)
 class Basis:
     """Coordinates v of the weights, in which the curvature at one point is the identity.
@@ -45,16 +88,12 @@ class Basis:
         B: θ = Bv are weights with the coordinates v.
     inverse : ndarray of shape (rank, size), float64
         v = inverse·θ.
-    kernel : ndarray of shape (size, size − rank), float64
-        N: outputs do not change with θ along these columns, up to rounding.
+    kernel : Kernel
+        Changes of θ that the basis leaves out.
     strengths : ndarray of shape (rank,), float64
         λ of the penalty ½ Σ λv² in these coordinates.
     l2 : ndarray of shape (size,), float64
         λ of the penalty in the coordinates of θ, 0 for the intercept.
-    kept, lost : ndarray of shape (rank,) and (size − rank,), intp
-        Entries of θ whose columns are in the basis, and those that depend on them.
-    unit : ndarray of shape (size,), float64
-        1 divided by the norms of the weighted columns, to which changes of θ are relative.
     least_pivot : float
         Least diagonal entry of the factor R of columns of norm 1 that is not lost.
     """
@@ -62,12 +101,9 @@ class Basis:
     coordinates: Coordinates
     matrix: NDArray[np.float64]
     inverse: NDArray[np.float64]
-    kernel: NDArray[np.float64]
+    kernel: Kernel
     strengths: Vector
     l2: Vector
-    kept: NDArray[np.intp]
-    lost: NDArray[np.intp]
-    unit: Vector
     least_pivot: float
 
     @classmethod
@@ -94,30 +130,17 @@ class Basis:
         rank = int(np.argmin(kept)) if not kept.all() else len(kept)
         R = R[:rank]
         first, others = R[:, :rank], R[:, rank:]
-        unit = 1 / norm[order]
+        unit = 1 / norm
         # The right singular vectors of √Λ·R⁻¹ make the penalty diagonal.
-        inverse_root = unit[:rank, None] * solve_triangular(first, np.eye(rank))
+        inverse_root = unit[order[:rank], None] * solve_triangular(first, np.eye(rank))
         _, singular, rotation = svd(np.sqrt(l2[order[:rank]])[:, None] * inverse_root)
         matrix = np.zeros((size, rank))
         matrix[order[:rank]] = inverse_root @ rotation.T
         inverse = np.zeros((rank, size))
-        inverse[:, order] = rotation @ R / unit
-        kernel = np.zeros((size, size - rank))
-        kernel[order[rank:]] = np.diag(unit[rank:])
-        kernel[order[:rank]] = -unit[:rank, None] * solve_triangular(first, others)
+        inverse[:, order] = rotation @ R * norm[order]
+        kernel = Kernel.of(first, others, order, unit)
         least = float(pivots[rank - 1]) if rank else 1.0
-        return cls(
-            coordinates,
-            matrix,
-            inverse,
-            kernel,
-            np.square(singular),
-            l2,
-            order[:rank],
-            order[rank:],
-            1 / norm,
-            least,
-        )
+        return cls(coordinates, matrix, inverse, kernel, np.square(singular), l2, least)
 
     @property
     def rank(self) -> int:
@@ -142,9 +165,10 @@ class Basis:
         a weight has no penalty.
         """
         theta = self.matrix @ v
-        if not self.kernel.shape[1]:
+        kernel = self.kernel.vectors
+        if not kernel.shape[1]:
             return theta
         features = self.l2[: len(self.coordinates.scale)]
         norm = np.sqrt(self.l2) if (features > 0).all() else np.ones_like(theta)
-        along, *_ = np.linalg.lstsq(norm[:, None] * self.kernel, norm * theta, rcond=None)
-        return theta - self.kernel @ along
+        along, *_ = np.linalg.lstsq(norm[:, None] * kernel, norm * theta, rcond=None)
+        return theta - kernel @ along

@@ -312,13 +312,13 @@ class InMemoryObjective(BaseObjective):
         decrement: float,
         norms_of: Callable[[Any], Vector],
         curvature_of_norms: Vector,
+        is_stale: bool = False,
     ) -> NDArray[np.intp]:
         """Return samples that alone, or together, may make up a direction of the curvature.
 
         Newton's steps change the output of such a sample by about 1, although F may be far from its
-        minimum in the direction. Its p a(1−a) is then at most the squared decrement, or has fallen
-        since the decrement was computed, to a half or less. Other samples are not looked at, nor
-        are all if there are many.
+        minimum in the direction. Its p a(1−a) is then at most the squared decrement, if that is by
+        the present curvature. Other samples are not looked at, nor are all if there are many.
 
         Parameters
         ----------
@@ -330,9 +330,14 @@ class InMemoryObjective(BaseObjective):
             Returns ‖v‖ of n rows of the samples, in the coordinates of θ, at an earlier point.
         curvature_of_norms : ndarray of shape (n_samples,)
             Curvature p a(1−a) at that point.
+        is_stale : bool, default=False
+            Whether the decrement is by that curvature. Samples are then also looked at whose
+            curvature has fallen to a half or less.
         """
         here = self.curvature_of_outputs(z)
-        is_flat = (here <= decrement) | (2 * here <= curvature_of_norms)
+        is_flat = here <= decrement
+        if is_stale:
+            is_flat |= 2 * here <= curvature_of_norms
         flat = np.flatnonzero(is_flat & self._has_weight)
         most = max(1, int(WORK_ON_FLAT / self.coordinates.size**2))
         if len(flat) > most:

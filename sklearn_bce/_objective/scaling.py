@@ -280,7 +280,8 @@ class FewRows:
     @classmethod
     def of(cls, X: Any, weight: Vector) -> FewRows:
         """Return rows of X, evenly spaced, with their weights of shape (n_samples,)."""
-        rows = np.unique(np.linspace(0, X.shape[0] - 1, ROWS_FOR_MEDIANS).astype(np.intp))
+        n = min(ROWS_FOR_MEDIANS, X.shape[0])
+        rows = np.unique(np.linspace(0, X.shape[0] - 1, n).astype(np.intp))
         some = X[rows].toarray() if issparse(X) else X[rows]
         return cls(some.astype(np.float64), weight[rows])
 

@@ -195,6 +195,7 @@ class ProximalNewtonDirection(Direction):
                 problem.curvature_of_outputs(point.z)
                 if self.curvature_of_factor is None
                 else self.curvature_of_factor,
+                is_stale=True,
             )
         ):
             return True

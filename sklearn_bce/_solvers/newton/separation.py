@@ -30,7 +30,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg.lapack import dpocon, dpotrf, dpotrs
+from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dpstrf
 from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector
@@ -58,9 +59,12 @@ MAX_SIZE = 1000
 ROWS_FOR_UNITS = 64
 # Rows of all parts from which the units of columns are estimated, at most. [a choice]
 MAX_ROWS_FOR_UNITS = 512
-# Reciprocal condition number of H, in units in which its diagonal is 1, from which on Newton's step
-# has at least 7 digits. [a choice]
+# Pivot of H, in units in which its diagonal is 1, up to which a column depends on others: Newton's
+# step has 7 digits in the other columns. [a choice]
 WELL_CONDITIONED = 1e-9
+# Error of the equation of a column, in the same units, up to which it is solved but for rounding.
+# Columns that differ by 1e-10 and more leave a larger one. [a choice]
+SOLVED = 1e-13
 # Mean square of a column, with the curvature as weights, above which outliers dominate it, so that
 # H does not show the other samples. [a choice]
 DOMINATED = 1e6
@@ -153,7 +157,7 @@ def _sample_is_certain(objective: Objective, w: Vector, b: float) -> bool:
         return False
     coordinates = _robust_coordinates(sample)
     problem, theta = sample.in_coordinates(coordinates), coordinates.from_user(w, b)
-    if _is_certain(problem, theta, SAMPLE_STEPS):
+    if _is_certain(problem, theta, SAMPLE_STEPS, must_span=True):
         return True
     _, basis = find_kept_samples(sample, coordinates, theta)
     return not basis.N.shape[1]
@@ -184,13 +188,13 @@ def _some_rows(part: InMemoryObjective) -> list[Any]:
     return [SomeRows(rows.astype(np.float64))]
 
 
-def _is_certain(problem: Objective, theta: Vector, n_steps: int) -> bool:
+def _is_certain(problem: Objective, theta: Vector, n_steps: int, must_span: bool = False) -> bool:
     """Return whether one of Newton's steps from θ on shows that the classes are not separated.
 
-    False if a step is not precise enough.
+    False if a step is not precise enough or, if ``must_span``, the rows do not span all directions.
     """
     for _ in range(n_steps):
-        d = _precise_step(problem, theta)
+        d = _precise_step(problem, theta, must_span)
         if d is None:
             return False
         (maxima,) = problem.sum_over_parts(_along_step, theta, d)
@@ -200,17 +204,27 @@ def _is_certain(problem: Objective, theta: Vector, n_steps: int) -> bool:
     return False
 
 
-def _precise_step(problem: Objective, theta: Vector) -> Vector | None:
-    """Return Newton's step from θ; None if H is ill-conditioned, or outliers dominate H."""
+def _precise_step(problem: Objective, theta: Vector, must_span: bool) -> Vector | None:
+    """Return a Newton step from θ; None if it is not precise, or outliers dominate H.
+
+    Columns that depend on others are left out, if the step solves their equations all the same, and
+    the rows need not span all directions.
+    """
     point = problem.evaluate(theta, hessian=True)
     diagonal = point.hessian.diagonal()
     if not np.all(diagonal <= DOMINATED * problem.total_curvature(point)):
         return None
-    unit = np.sqrt(diagonal)
-    factor, failed = dpotrf(point.hessian / np.outer(unit, unit), lower=True)
-    if failed or not dpocon(factor, 1.0, uplo="L")[0] > WELL_CONDITIONED:
+    unit = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    H, g = point.hessian / np.outer(unit, unit), point.gradient / unit
+    factor, order, rank, _ = dpstrf(H, tol=WELL_CONDITIONED, lower=0)
+    if not rank or (must_span and rank < len(g)):
         return None
-    return dpotrs(factor, -point.gradient / unit, lower=True)[0] / unit
+    kept, R = order[:rank] - 1, np.triu(factor[:rank, :rank])
+    d = np.zeros_like(g)
+    d[kept] = solve_triangular(R, solve_triangular(R, -g[kept], trans="T"))
+    if not np.max(np.abs(H @ d + g), initial=0.0) <= SOLVED:
+        return None
+    return d / unit
 
 
 @np.errstate(all="ignore")

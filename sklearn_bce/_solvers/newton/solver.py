@@ -44,6 +44,7 @@ from sklearn_bce._solvers.newton.starts import START_RULES
 from sklearn_bce._solvers.newton.whitening import (
     MAX_BASIS_ELEMENTS,
     Whitened,
+    confirmed_by_pivots,
     exact_from_user,
     exact_to_user,
     robust_coordinates,
@@ -77,8 +78,13 @@ def solve(objective: Objective, w: Vector, b: float, settings: Settings) -> Resu
     result = run(start, settings)
     if result.is_certain:
         return result
-    go_on = confirmed if objective.penalty.is_smooth else confirmed_with_l1_norm
-    return go_on(objective, result, settings)
+    if not objective.penalty.is_smooth:
+        return confirmed_with_l1_norm(objective, result, settings)
+    tol = wanted_tol(result, settings)
+    if confirmed_by_pivots(objective, result, tol):
+        reason = StopReason.CONVERGED if tol == settings.tol else StopReason.ROUNDING
+        return replace(result, stop_reason=reason, n_passes=objective.n_passes)
+    return confirmed(objective, result, settings)
 
 
 def run(start: Start, settings: Settings) -> Result:

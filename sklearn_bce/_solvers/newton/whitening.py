@@ -29,14 +29,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dpstrf
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import Objective
-from sklearn_bce._objective.basis import Basis
+from sklearn_bce._objective.base import Evaluation, Objective
+from sklearn_bce._objective.basis import Basis, Kernel
 from sklearn_bce._objective.dependence import depend_exactly
 from sklearn_bce._objective.root import curvature_root, row_matrix
 from sklearn_bce._objective.scaling import ROWS_FOR_MEDIANS, Coordinates, FewRows
-from sklearn_bce._solvers.newton.direction import RADIUS_MARGIN
+from sklearn_bce._solvers.base import Result
+from sklearn_bce._solvers.newton.direction import RADIUS_MARGIN, TRUSTED_PIVOT
 from sklearn_bce._solvers.newton.loop import Start
 from sklearn_bce._solvers.newton.stopping import MARGIN
 from sklearn_bce.chain_rule import binary_cross_entropy
@@ -118,13 +121,16 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Whitened | 
     v, problem = basis.from_theta(theta), objective.in_basis(basis)
     point = problem.evaluate(v)
     radius = float(np.linalg.norm(point.gradient))
-    is_small, is_resolved = MARGIN * radius**2 / 2 <= tol, True
+    is_small, is_resolved = MARGIN * radius * radius / 2 <= tol, True
     n_beyond, beyond = 0, [np.zeros(0, dtype=np.intp)]
     if is_small:
-        n_beyond, beyond = problem.sum_over_parts(find_beyond, v, RADIUS_MARGIN * radius)
+        n_beyond, beyond = problem.sum_over_parts(find_beyond, v, RADIUS_MARGIN * radius, row_norms)
     if is_small and not n_beyond:
         is_resolved = RESOLUTION * np.finfo(np.float64).eps <= np.sqrt(tol) * basis.least_pivot
-        is_resolved &= kernel_gains_nothing(objective.in_coordinates(coordinates), basis, v, tol)
+        if basis.kernel.vectors.shape[1]:
+            problem_of_theta = objective.in_coordinates(coordinates)
+            at = problem_of_theta.evaluate(basis.to_theta(v))
+            is_resolved &= kernel_gains_nothing(problem_of_theta, basis.kernel, at, tol)
     start = Start(
         problem,
         v,
@@ -136,13 +142,13 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Whitened | 
     return Whitened(start, point.value, is_small, n_beyond, beyond, bool(is_resolved))
 
 
-def find_beyond(part: Any, v: Vector, radius: float) -> list[Any]:
+def find_beyond(part: Any, theta: Vector, radius: float, norms_of: Any) -> list[Any]:
     """Return the number of samples of a part that are beyond the model, and a list of their rows.
 
-    See `InMemoryObjective.samples_beyond_model`; the part is in the coordinates v of a basis, in
-    which the curvature of F is the identity.
+    The arguments are those of `InMemoryObjective.samples_beyond_model`, with weights θ in place of
+    outputs.
     """
-    rows = part.samples_beyond_model(part.outputs(v), radius, row_norms)
+    rows = part.samples_beyond_model(part.outputs(theta), radius, norms_of)
     return [len(rows), [rows]]
 
 
@@ -151,38 +157,104 @@ def row_norms(rows: NDArray[np.float64]) -> Vector:
     return np.linalg.norm(rows, axis=1)
 
 
-def kernel_gains_nothing(problem: Objective, basis: Basis, v: Vector, tol: float) -> bool:
-    """Return whether changes of the weights along the kernel of a basis lower F by ``tol`` at most.
+def kernel_gains_nothing(problem: Objective, kernel: Kernel, point: Evaluation, tol: float) -> bool:
+    """Return whether changes of the weights along a kernel lower F by ``tol`` at most.
 
-    If that does not follow from the penalty, which takes one pass, it is tested in another pass
-    whether the columns depend on each other exactly, in all samples but those whose losses add up
-    to less than ``tol``.
+    If that does not follow from the penalty, it is tested in a pass whether the columns depend on
+    each other exactly, in all samples but those whose losses add up to less than ``tol``.
 
     Parameters
     ----------
     problem : Objective
         F in the coordinates of θ.
-    basis : Basis
-        The basis.
-    v : ndarray of shape (rank,), float64
-        Coordinates of the weights.
+    kernel : Kernel
+        Changes of θ.
+    point : Evaluation
+        Evaluation of F with the gradient.
     tol : float
         In nats.
     """
-    kernel = basis.kernel
-    if not kernel.shape[1]:
+    vectors, p = kernel.vectors, problem.n_features
+    if not vectors.shape[1]:
         return True
-    theta = basis.to_theta(v)
-    derivative = kernel.T @ problem.evaluate(theta).gradient
-    curvature = kernel.T @ (basis.l2[:, None] * kernel)
+    theta, l2 = point.theta, np.zeros(len(point.theta))
+    l2[:p] = problem.penalty.curvature_diagonal(p)
+    derivative = vectors.T @ point.gradient
+    curvature = vectors.T @ (l2[:, None] * vectors)
     gain = derivative @ np.linalg.lstsq(curvature, derivative, rcond=None)[0] / 2
     is_penalised = np.linalg.matrix_rank(curvature, hermitian=True) == len(curvature)
     if is_penalised and gain <= tol:
         return True
-    loss, few = problem.sum_over_parts(rows_of_kernel, theta, kernel, basis.unit)
-    shift = np.append(basis.coordinates.shift, np.zeros(len(theta) - problem.n_features))
-    ones = np.ones((len(few.X), len(theta) - problem.n_features))
-    return loss <= tol and depend_exactly(np.hstack([few.X, ones]), shift, basis.kept, basis.lost)
+    loss, few = problem.sum_over_parts(rows_of_kernel, theta, vectors, kernel.unit)
+    if loss > tol or not len(few.X):
+        return bool(loss <= tol)
+    shift = np.append(problem.coordinates.shift, np.zeros(len(theta) - p))
+    columns = np.hstack([few.X, np.ones((len(few.X), len(theta) - p))])
+    return depend_exactly(columns, shift, kernel.kept, kernel.lost)
+
+
+class KeptPivots(NamedTuple):
+    """The inverse of H in the columns that a factorisation with pivoting has kept.
+
+    Attributes
+    ----------
+    R : ndarray of shape (rank, rank), float64
+        Upper triangular factor of H, whose diagonal is 1.
+    kept : ndarray of shape (rank,), intp
+        The columns.
+    unit : ndarray of shape (rank,), float64
+        Factors that make their diagonal entries of H equal to 1.
+    """
+
+    R: NDArray[np.float64]
+    kept: NDArray[np.intp]
+    unit: Vector
+
+    def norms(self, rows: NDArray[np.float64]) -> Vector:
+        """Return √(zᵀH⁻¹z) of each row z, of shape (size,), in these columns."""
+        scaled = self.unit[:, None] * rows[:, self.kept].T
+        return np.linalg.norm(solve_triangular(self.R, scaled, trans="T"), axis=0)
+
+
+def confirmed_by_pivots(objective: Objective, result: Result, tol: float) -> bool:
+    """Return whether a result is within ``tol`` of the minimum, by H without the columns it loses.
+
+    H is factorised with pivoting. What can be gained in the columns that are kept is the squared
+    decrement, and in the others at most what `kernel_gains_nothing` bounds. False also if that is
+    not known. Takes two passes; an orthogonal factor takes several times as long.
+
+    Parameters
+    ----------
+    objective : Objective
+        F in the user's units, with a penalty without an L1 norm.
+    result : Result
+        The end of a run.
+    tol : float
+        In nats.
+    """
+    if result.coordinates is None:
+        return False
+    problem = objective.in_coordinates(result.coordinates)
+    theta = result.coordinates.from_user(result.w, result.b)
+    point = problem.evaluate(theta, hessian=True)
+    unit = 1 / np.sqrt(np.where(point.diagonal > 0, point.diagonal, 1.0))
+    lost_below = TRUSTED_PIVOT * len(unit) * problem.curvature_rounding
+    matrix = point.take_hessian() * unit * unit[:, None]
+    factor, order, rank, _ = dpstrf(matrix, tol=lost_below, lower=0)
+    if not rank:
+        return False
+    order, R = order - 1, np.triu(factor)[:rank, :rank]
+    pivots = KeptPivots(R, order[:rank], unit[order[:rank]])
+    decrement = float(np.sum(np.square(pivots.norms(point.gradient[None]))))
+    if not MARGIN * decrement / 2 <= tol:
+        return False
+    n_beyond, _ = problem.sum_over_parts(
+        find_beyond, theta, RADIUS_MARGIN * np.sqrt(decrement), pivots.norms
+    )
+    if n_beyond:
+        return False
+    kernel = Kernel.of(R, factor[:rank, rank:], order, unit)
+    return kernel_gains_nothing(problem, kernel, point, tol)
 
 
 def rows_of_kernel(
