@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from small_data import in_parts, objective, random_data
+from test_properties import DataSet
 from test_whitening import NEARLY_DEPENDENT, PLACES, TOL, temperatures, two_epochs, with_codes
 from tools.referee import problem_of, referee, value
 
@@ -195,3 +196,12 @@ def test_ordinary_data_with_an_l1_norm_are_not_doubtful():
     for sparse in (False, True):
         problem = objective(random_data(200, 6, sparse=sparse), 1.0, l1_ratio=1.0)
         assert run(Start(problem.standardised(), np.zeros(7)), Settings()).is_certain
+
+
+@pytest.mark.xfail(strict=True, reason="precision: a gap above tol, though below the rounding of F")
+def test_a_tolerance_below_the_rounding_of_f_is_no_doubt():
+    data = DataSet(32, 2, 260985)
+    X = sp.csr_array(data.X + np.array([-35.0, -131046.0]))
+    model = BCENeuronClassifier(tol=1e-24, l1_ratio=0.4)
+    model.fit(X, data.y, sample_weight=data.weight)
+    assert model.stop_reason_ in {"tol", "rounding"}
