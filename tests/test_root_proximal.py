@@ -107,9 +107,10 @@ def test_minimum_of_the_model_is_that_of_all_sets_of_signs(seed):
     assert model.gained <= -at * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 @pytest.mark.parametrize("kind", ["in memory", "in parts"])
-def test_direction_ends_at_the_minimum_of_the_model(kind):
-    problem = objective(random_data(), 0.2, l1_ratio=1.0).standardised()
+def test_direction_ends_at_the_minimum_of_the_model(kind, l1_ratio):
+    problem = objective(random_data(), 0.2, l1_ratio=l1_ratio).standardised()
     theta = np.array([0.3, 0.0, -0.2, 0.1])
     point = problem.evaluate(theta, hessian=True)
     root = np.linalg.cholesky(point.hessian).T
@@ -123,6 +124,18 @@ def test_direction_ends_at_the_minimum_of_the_model(kind):
     assert model == pytest.approx(expected, rel=1e-9)
     assert d.decrement / 2 == pytest.approx(-expected, rel=1e-9)
     assert d.is_certain
+
+
+@pytest.mark.parametrize("kind", ["in memory", "in parts"])
+def test_the_model_holds_near_the_minimum_and_not_far_from_it(kind):
+    problem = objective(random_data(), 0.2, l1_ratio=1.0)
+    end = run(Start(problem, np.zeros(4)), Settings(tol=1e-16))
+    theta = np.append(end.w, end.b)
+    problem = problem if kind == "in memory" else in_parts(problem)
+    rule = RootProximalDirection(problem, 1e-6)
+    for away, holds in [(0.0, True), (1e-4, True), (0.1, False), (3.0, False)]:
+        point = problem.evaluate(theta + away * (theta != 0))
+        assert rule.model_holds(point, rule.at(point)) is holds
 
 
 # ----- fits ---------------------------------------------------------------------------------------
