@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import scale
@@ -177,6 +178,52 @@ def test_a_confident_outlier_is_beyond_the_model():
     assert whitened.is_small  # by the tolerance
     assert 0 in whitened.beyond
     assert not whitened.is_minimum
+
+
+# Output, target, weight and norm of a sample, and whether the sample is beyond the model within a
+# radius of 0.1: whether its output changes by 1 or more, and its loss by more than a trifle.
+BEYOND = [
+    (20.0, 1.0, 1.0, 100.0, True),  # a change of 10, from a loss of e^-20 to one of e^-10
+    (20.0, 1.0, 1.0, 9.0, False),  # a change of 0.9
+    (20.0, 1.0, 0.0, 100.0, False),
+    (-20.0, 0.0, 1.0, 100.0, True),
+    (200.0, 1.0, 1.0, 100.0, False),  # the loss is e^-190 at most
+    (-200.0, 0.0, 1.0, 100.0, False),
+    (-200.0, 1.0, 1.0, 100.0, True),  # the wrong side
+    (200.0, 0.0, 1.0, 100.0, True),
+    (200.0, 0.5, 1.0, 100.0, True),  # a soft target has no side
+    (200.0, 1.0, 1.0, 1900.0, True),
+    (0.0, 1.0, 1.0, 100.0, False),  # not so large a norm with so much curvature
+]
+
+
+def test_samples_beyond_the_model():
+    z, y, weight, norm, expected = (np.array(column) for column in zip(*BEYOND, strict=True))
+    problem = objective((norm[:, None], y, weight), np.inf, fit_intercept=False)
+    found = problem.samples_beyond_model(z, 0.1, lambda rows: np.abs(rows[:, 0]))
+    assert_array_equal(found, np.flatnonzero(expected))
+
+
+@pytest.mark.parametrize(
+    ("leverages", "earlier", "expected"),
+    [
+        ([0.9, 0.0], 1.0, [0]),
+        ([0.3, 0.3], 1.0, [0, 1]),  # together
+        ([0.4, 0.05], 1.0, []),  # the others have more than half of the curvature
+        ([0.5, 0.1], 1.0, [0]),
+        ([0.5, 0.1], 20.0, [0, 1]),  # leverages have grown since by a factor of 20
+        ([0.5, 0.002], 1e6, [0]),  # by 100 at most
+    ],
+)
+def test_samples_that_dominate(leverages, earlier, expected):
+    """The last sample has more curvature than the squared decrement, and does not count."""
+    n, z = 3, np.array([20.0, -20.0, 0.0])
+    curvature = expit(z) * expit(-z) / n
+    at_factor = earlier * curvature
+    norms = np.sqrt(np.append(leverages, 5.0) / at_factor)
+    problem = objective((norms[:, None], np.ones(n), np.ones(n)), np.inf, fit_intercept=False)
+    found = problem.samples_that_dominate(z, 1e-3, lambda rows: np.abs(rows[:, 0]), at_factor)
+    assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("offset", [1e3, 1.7e15])
