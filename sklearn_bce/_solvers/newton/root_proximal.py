@@ -79,6 +79,27 @@ class RootFactor(NamedTuple):
         factors[self.order] = self.unit[:, None] * solved
         return factors
 
+    def gain_of_lost(self, columns: NDArray[np.float64], slope: Vector) -> float:
+        """Return what the columns that are left out could gain, if they had the least curvature.
+
+        Parameters
+        ----------
+        columns : ndarray of shape (n, size), float64
+            The columns of R.
+        slope : ndarray of shape (size,), float64
+            Derivatives of F.
+
+        Returns
+        -------
+        gain : float
+            Decrease of the model in nats; 0 if no column is left out.
+        """
+        lost = np.setdiff1d(np.arange(self.size), self.order)
+        rest = slope[lost] - self.regression(columns[:, lost]).T @ slope
+        norm = np.linalg.norm(columns[:, lost], axis=0)
+        least = LOST_PIVOT * self.size * np.finfo(np.float64).eps * np.where(norm > 0, norm, 1.0)
+        return float(np.sum(np.square(rest / least))) / 2
+
     def norms(self, rows: NDArray[np.float64]) -> Vector:
         """Return √(zᵀ(RᵀR)⁻¹z) of each row z, of shape (size,)."""
         half = solve_triangular(self.R, (rows[:, self.order] * self.unit).T, trans="T")
@@ -127,7 +148,8 @@ class RootProximalDirection(Direction):
         model = RootModel(root, point, self._l1, self.tol)
         model.minimise()
         decrement, factor = 2 * model.gained, RootFactor.of(root[:, support])
-        if decrement > self.tol:
+        slope = (point.gradient + self._l1 * np.sign(point.theta))[support]
+        if decrement > self.tol or factor.gain_of_lost(root[:, support], slope) > self.tol:
             return False
         radius = RADIUS_MARGIN * np.sqrt(max(decrement, 0.0))
         (n_beyond,) = self.problem.sum_over_parts(
