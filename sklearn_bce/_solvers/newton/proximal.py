@@ -187,9 +187,7 @@ class ProximalNewtonDirection(Direction):
             return True
         if point.gradient is None:
             point = problem.evaluate(point.theta, point.z)
-        at = np.searchsorted(self.model.subset, support)
-        matrix = np.ascontiguousarray(self.model.matrix[np.ix_(at, at)])
-        factor = CholeskyFactor(matrix, problem.curvature_rounding)
+        factor = self._factor_of(support, point)
         holds = factor.is_trusted and self._is_minimum(point, support, factor)
         if point.z is None:
             return holds
@@ -212,8 +210,8 @@ class ProximalNewtonDirection(Direction):
     ) -> bool:
         """Return whether F is within ``tol`` of its minimum, by the curvature of the model.
 
-        Takes a pass if the gradient of a weight at 0 exceeds κ, for the curvature of that weight
-        together with the others.
+        Takes a pass if the gradient of a weight at 0 exceeds κ, and the curvature of that weight is
+        not known.
 
         Parameters
         ----------
@@ -232,11 +230,22 @@ class ProximalNewtonDirection(Direction):
         out = np.flatnonzero((u == 0) & (excess > VISIBLE_EXCESS * self._l1[:p]))
         if len(out):
             support = np.union1d(support, out)
-            matrix = problem.curvature_matrix(point, support)
-            factor = CholeskyFactor(matrix, problem.curvature_rounding)
+            factor = self._factor_of(support, point)
         gain = float(slope[support] @ factor(slope[support])) / 2
         left = END_MARGIN * gain
         return factor.is_trusted and left <= max(self.tol, rounding_floor(point.value))
+
+    def _factor_of(self, subset: NDArray[np.intp], point: Evaluation) -> CholeskyFactor:
+        """Return the factor of H for a subset of θ: that of the model, or else at the point.
+
+        The latter takes a pass.
+        """
+        if self._knows(subset):
+            at = np.searchsorted(self.model.subset, subset)
+            matrix = np.ascontiguousarray(self.model.matrix[np.ix_(at, at)])
+        else:
+            matrix = self.problem.curvature_matrix(point, subset)
+        return CholeskyFactor(matrix, self.problem.curvature_rounding)
 
     def _support(self, theta: Vector) -> NDArray[np.intp]:
         """Return the indices of the weights that are not 0, and of the intercept."""
