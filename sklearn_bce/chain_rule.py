@@ -165,7 +165,9 @@ def loss_and_derivatives(y: ArrayLike, z: ArrayLike) -> tuple[Floats, Floats, Fl
     # L = log(1 + e⁻|ᶻ|) + y·max(−z, 0) + (1−y)·max(z, 0): no term is negative, so nothing cancels.
     wrong = np.where(negative, y, np.subtract(1, y))
     loss = np.log1p(tail) + wrong * np.where(wrong == 0, 0.0, distance)  # 0·∞ is 0 here
-    return loss, np.where(negative, smaller, larger) - y, larger * smaller
+    # a − y from the smaller of a and 1−a, which keeps its digits in the tail.
+    slope = np.where(negative, smaller - y, np.subtract(1, y) - smaller)
+    return loss, slope, larger * smaller
 
 
 def binary_cross_entropy(y: ArrayLike, z: ArrayLike) -> Floats:

@@ -405,7 +405,7 @@ def test_warm_start_from_chunks_takes_fewer_iterations(penalty):
     chunks = Chunks(X, Y, WEIGHT)
     fit_from_chunks(warm, chunks)
     assert warm.n_iter_ < n_iter
-    assert warm.n_passes_ == chunks.calls <= 8
+    assert warm.n_passes_ == chunks.calls <= 10  # two of them confirm the minimum
     warm.set_params(C=0.05)
     fit_from_chunks(warm, chunks)
     assert_same_optimum(warm, in_memory(X, Y, WEIGHT, **parameters | {"C": 0.05}))

@@ -217,8 +217,10 @@ def run_fit(
     monitor = FitMonitor(task.held_out, callbacks, attributes)
     if callbacks is not None:
         callbacks.begin_fit(*task.given)
+    dtype = task.dtype
     try:
         result = run_solver(solver, task, monitor)
+        dtype = stored_dtype(task, result)
     except KeyboardInterrupt as error:
         so_far, interrupt = monitor.interrupted_result(), error
         if so_far is None:
@@ -229,7 +231,6 @@ def run_fit(
             name = type(estimator).__name__
             assert_all_finite(task.given.X, estimator_name=name, input_name="X")
         raise
-    dtype = stored_dtype(task, result)
     fitted = weight_attributes(task.classes, dtype, result.w, result.b)
     fitted |= result_attributes(solver, result)
     fitted |= monitor.validation_attributes()

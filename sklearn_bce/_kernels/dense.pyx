@@ -317,7 +317,7 @@ def ray_pass(const double[::1] y, const double[::1] z, const double[::1] z_direc
             tail = exp(-fabs(z_i))
             larger = 1.0 / (1.0 + tail)   # of a and 1 − a
             smaller = tail * larger
-            first += (normalised_weight[i] * ((larger if z_i >= 0 else smaller) - y[i])
+            first += (normalised_weight[i] * ((1.0 - y[i]) - smaller if z_i >= 0 else smaller - y[i])
                       * z_direction[i])
             second += normalised_weight[i] * larger * smaller * z_direction[i] * z_direction[i]
     return first, second

@@ -91,9 +91,9 @@ static void bce_parts(const double *y, const double *z, const double *tail, doub
     for (int i = 0; i < n; i++) {
         double larger = 1.0 / (1.0 + tail[i]);   /* of a and 1 - a */
         double smaller = tail[i] * larger;
-        double a = z[i] >= 0.0 ? larger : smaller;
         double positive = z[i] > 0.0 ? z[i] : 0.0;
-        slope[i] = a - y[i];
+        /* a - y, from the smaller one, which keeps its digits in the tail */
+        slope[i] = z[i] >= 0.0 ? (1.0 - y[i]) - smaller : smaller - y[i];
         curvature[i] = larger * smaller;
         factor[i] = 1.0 + tail[i];
         linear[i] = positive - y[i] * z[i];

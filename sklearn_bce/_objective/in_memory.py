@@ -75,6 +75,8 @@ FLAT_SHARE = 0.5
 # Leverage p a(1−a)‖v‖² from which on a sample counts as one that makes up a direction of H: the
 # others have at most three times as much curvature there. [a choice]
 DOMINANT_LEVERAGE = 0.25
+# Leverage up to which a sample does not contribute to the curvature. [a choice]
+NEGLIGIBLE_LEVERAGE = 0.01
 # Most by which a leverage may grow, as it is at most 1 in a group of a hundred. [a choice]
 MAX_GROWTH = 100.0
 # Multiplications by which samples with little curvature are looked at, 10 ms at most. [a choice]
@@ -289,7 +291,8 @@ class InMemoryObjective(BaseObjective):
 
         The radius is in units in which the curvature of F is the identity. The output of sample i
         changes by at most radius·‖vᵢ‖, where ‖vᵢ‖² = zᵢᵀH⁻¹zᵢ is at most 1/(pa(1−a)). A sample is
-        beyond the model if that is 1 or more, unless its loss is negligible all the same.
+        beyond the model if that is 1 or more, unless its loss is negligible all the same and it
+        does not contribute to the curvature.
 
         Parameters
         ----------
@@ -300,11 +303,15 @@ class InMemoryObjective(BaseObjective):
         norms_of : callable (Z) -> ndarray of shape (n,)
             Returns ‖v‖ of n rows of the samples, in the coordinates of θ.
         """
-        flat = np.flatnonzero((self.curvature_of_outputs(z) <= radius**2) & self._has_weight)
-        change = radius * self._norms(flat, norms_of)
+        curvature = self.curvature_of_outputs(z)
+        flat = np.flatnonzero((curvature <= radius**2) & self._has_weight)
+        norms = self._norms(flat, norms_of)
+        change, leverage = radius * norms, curvature[flat] * np.square(norms)
         y, z = self.y[flat], z[flat]
         margin = np.where(y == 1, z, np.where(y == 0, -z, -np.inf))
-        return flat[(change >= 1) & (margin - change < NEGLIGIBLE_LOSS_OUTPUT)]
+        is_negligible = margin - change >= NEGLIGIBLE_LOSS_OUTPUT
+        is_negligible &= leverage <= NEGLIGIBLE_LEVERAGE
+        return flat[(change >= 1) & ~is_negligible]
 
     def samples_that_dominate(
         self,

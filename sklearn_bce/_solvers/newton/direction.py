@@ -63,6 +63,8 @@ TRUSTED_PIVOT = 100.0
 # Radius, in Newton decrements λ, of a ball around a point that contains the minimum of F if the
 # curvature in the ball is at least a half of that at the point. [a choice]
 RADIUS_MARGIN = 2.0
+# Samples in parts up to which the end of a run is always confirmed, in two passes. [a choice]
+FEW_IN_PARTS = 10_000
 # Factor by which the multiple of the diagonal that is added to a singular matrix grows in each
 # attempt: from 4ε to 1 there are at most eight factorisations. [a choice]
 REGULARISATION_GROWTH = 100
@@ -202,8 +204,9 @@ class Direction(ABC):
         It does not if samples whose class is nearly certain make up a direction of the curvature.
         If samples may do so, the curvature at the point is formed, in a pass, and it is tested
         whether their outputs change by less than 1 within ``RADIUS_MARGIN`` decrements: that proves
-        F − min F <= λ², see `whitening`. The curvature is taken for good if the objective does not
-        keep outputs in memory, or the rule has no factor of the curvature of all samples.
+        F − min F <= λ², see `whitening`. The curvature is taken for good if the rule has no factor
+        of the curvature of all samples. For samples in parts, whose outputs are not kept, it is
+        taken for good if they are many, and not if they are so few that passes are cheap.
 
         Parameters
         ----------
@@ -213,7 +216,10 @@ class Direction(ABC):
             The last direction.
         """
         factor, at_factor, problem = self.factor, self.curvature_of_factor, self.problem
-        if point.z is None or factor is None or at_factor is None:
+        if point.z is None:
+            is_large = not np.isfinite(CostModel.of(problem).factor)
+            return is_large or problem.n_samples > FEW_IN_PARTS
+        if factor is None or at_factor is None:
             return True
         if d.decrement <= problem.least_curvature(point.z) or not len(
             problem.samples_that_dominate(point.z, d.decrement, factor.norms, at_factor)

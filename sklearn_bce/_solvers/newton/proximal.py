@@ -42,7 +42,7 @@ MIN_COLUMNS = 100
 MIN_SPARSE_COLUMNS = 1000
 # Multiple of the decrease that the model expects at the end of a run which must be within ``tol``:
 # the curvature may be that of an earlier point, and may fall further. [a choice]
-END_MARGIN = 4.0
+END_MARGIN = 2.0
 # Excess of a gradient over κ, as a fraction of κ, from which on a weight at 0 may change its value.
 # [a choice]
 VISIBLE_EXCESS = 1e-3

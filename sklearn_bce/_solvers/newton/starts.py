@@ -10,11 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
+from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce._solvers.base import Monitor, Result, Settings, StopReason
 from sklearn_bce._solvers.newton.continuation import (
     STAGE_TOLERANCE,
@@ -136,9 +140,29 @@ def from_subsample(objective: Objective, w: Vector, b: float, settings: Settings
     sample = sample.standardised()  # near the standard coordinates of all rows, and good enough
     if sample.null_model_is_plausible():
         return None
-    return solve_subsample(
-        objective.in_coordinates(sample.coordinates.for_other_rows()), sample, settings
-    )
+    coordinates = of_all_rows(objective, sample.coordinates)
+    return solve_subsample(objective.in_coordinates(coordinates), sample, settings)
+
+
+def of_all_rows(objective: Objective, coordinates: Coordinates) -> Coordinates:
+    """Return the coordinates of a sample for all rows, with the columns that are constant in all.
+
+    Takes a pass if a column is constant in the sample.
+    """
+    columns = np.flatnonzero(coordinates.divisor == np.inf)
+    if not len(columns):
+        return coordinates
+    (deviates,) = objective.sum_over_parts(deviating, columns, coordinates.shift[columns])
+    is_constant = np.zeros(len(coordinates.scale), dtype=bool)
+    is_constant[columns[deviates == 0]] = True
+    return replace(coordinates, is_constant=is_constant)
+
+
+def deviating(part: Any, columns: NDArray[np.intp], values: Vector) -> list[NDArray[np.intp]]:
+    """Return, for some columns of a part, the number of samples with weight with another value."""
+    X = part.X[part.sample_weight > 0][:, columns]
+    X = X.toarray() if issparse(X) else X
+    return [np.sum(values != X, axis=0)]
 
 
 def from_given(objective: Objective, w: Vector, b: float, settings: Settings) -> Start:
