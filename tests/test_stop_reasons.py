@@ -8,7 +8,7 @@ from scipy.special import expit
 from small_data import breast_cancer, random_data
 from test_whitening import temperatures
 
-from sklearn_bce import BCENeuronClassifier, fit_from_chunks
+from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._estimator import fit as fit_module
 from sklearn_bce._solvers import StopReason
 from sklearn_bce._solvers.base import Result
@@ -36,13 +36,6 @@ class Ending:
         if self.n_calls == 2 and self.error is not None:
             raise self.error
         return self.n_calls == 2
-
-
-def in_chunks_of_float32(**parameters):
-    """Return a fit whose gradient is rounded to float32, which hides the rest of the descent."""
-    X, y, _ = random_data(200)
-    chunks = [(np.float32(X[rows]), y[rows]) for rows in np.array_split(np.arange(200), 3)]
-    return fit_from_chunks(BCENeuronClassifier(**parameters), lambda: iter(chunks))
 
 
 def interrupted():
@@ -73,11 +66,6 @@ FITS = {
     ),
     "max_iter": (lambda: fit(max_iter=1, tol=1e-12), False, "1 iterations of max_iter=1"),
     "no_minimum": (lambda: fit(y=X[:, 0] > 0, C=np.inf), None, "has no minimum"),
-    "no_descent": (
-        lambda: in_chunks_of_float32(C=np.inf, tol=1e-16),
-        False,
-        "Float64 cannot follow the objective",
-    ),
     "precision": (
         lambda: fit(*temperatures(), C=np.inf),
         False,
@@ -116,7 +104,6 @@ def test_every_reason_has_a_fit():
     assert set(FITS) == {reason.value for reason in StopReason}
 
 
-@pytest.mark.xfail(strict=True, reason="`stored_dtype` is outside of the handler of Ctrl-C")
 def test_ctrl_c_while_rounding_is_measured_keeps_the_fit(monkeypatch):
     """The passes with which `rise_by_rounding` follows a fit to float32 may take long."""
 

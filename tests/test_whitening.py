@@ -508,7 +508,7 @@ def test_ordinary_data_take_no_pass_for_a_confirmation(name, n_passes):
     assert model.n_passes_ == n_passes
 
 
-@pytest.mark.xfail(strict=True, reason="368, 43 and 55 passes")
+@pytest.mark.xfail(strict=True, reason="36, 45 and 55 passes")
 @pytest.mark.parametrize(
     ("positive", "C", "n_passes"),
     [((5, 6, 7, 8, 9), np.inf, 18), ((8,), 100.0, 17), ((0,), 100.0, 21)],

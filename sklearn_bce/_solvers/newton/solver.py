@@ -125,7 +125,8 @@ def confirmed(objective: Objective, result: Result, settings: Settings) -> Resul
         if result.n_iter >= settings.max_iter:
             return replace(result, stop_reason=StopReason.MAX_ITER)
         if whitened.is_small and whitened.beyond is not None and not k % 2:
-            result = past_certain_samples(objective, result, whitened, replace(settings, tol=tol))
+            tighter = replace(settings, tol=tol)
+            result = past_certain_samples(objective, result, whitened, tighter, wanted)
             if result.is_certain:
                 return result
         else:
@@ -141,15 +142,19 @@ def wanted_tol(result: Result, settings: Settings) -> float:
 
 
 def past_certain_samples(
-    objective: Objective, result: Result, whitened: Whitened, settings: Settings
+    objective: Objective,
+    result: Result,
+    whitened: Whitened,
+    settings: Settings,
+    wanted: float,
 ) -> Result:
     """Return the result of a step towards the minimum of F without some samples.
 
     A sample whose class is nearly certain, and whose features are large, has so much curvature that
     Newton's steps are small, although its loss is hardly anything and would stay so. The minimum of
-    F without such samples is at most their loss above that of F. If the weights are at that minimum
-    and their loss is at most half of ``tol``, the result is confirmed. Otherwise the step goes to
-    the minimum of F on the segment to that minimum.
+    F without such samples is at most their loss above that of F. If the weights are within half of
+    ``wanted`` of that minimum, and their loss is at most the other half, the result is confirmed.
+    Otherwise the step goes to the minimum of F on the segment to that minimum.
 
     Parameters
     ----------
@@ -161,6 +166,8 @@ def past_certain_samples(
         The result in a basis, and the samples to leave out.
     settings : Settings
         Settings; ``tol`` is that of the run without the samples.
+    wanted : float
+        Distance from the minimum, in nats, at which the result is confirmed.
 
     Returns
     -------
@@ -168,11 +175,11 @@ def past_certain_samples(
         It is certain if it is confirmed.
     """
     others = objective.without(whitened.beyond)
-    rest = whiten(others, result.w, result.b, settings.tol)
+    rest = whiten(others, result.w, result.b, wanted / 2)
     if rest is None:
         return replace(result, is_certain=False)
     lost = whitened.value - rest.value
-    if rest.is_minimum and rest.is_resolved and lost <= settings.tol:
+    if rest.is_minimum and rest.is_resolved and lost <= wanted / 2:
         return replace(result, stop_reason=StopReason.CONVERGED, is_certain=True)
     end = run(rest.start, settings)
     coordinates = robust_coordinates(objective, end.w, end.b)
