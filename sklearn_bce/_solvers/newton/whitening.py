@@ -49,6 +49,9 @@ MAX_BASIS_ELEMENTS = 2**27
 # Multiple of ε/√tol below which a pivot of the basis does not resolve ``tol``: the gradient in the
 # direction of the pivot has an error of some ε divided by the pivot. [a choice]
 RESOLUTION = 4.0
+# Rounding error of the derivative of F along a change of weights of the kernel, in units in which
+# the curvature of the column that is left out is 1: some ε. [a choice]
+DERIVATIVE_ROUNDING = 1e-15
 # Change of an output, as a fraction of the sum of the absolute values of its terms, up to which the
 # change is rounding: the columns of the kernel are solved to LOST_PIVOT·size·ε. [a choice]
 KERNEL_ROUNDING = 1e-10
@@ -179,7 +182,7 @@ def kernel_gains_nothing(problem: Objective, kernel: Kernel, point: Evaluation, 
         return True
     theta, l2 = point.theta, np.zeros(len(point.theta))
     l2[:p] = problem.penalty.curvature_diagonal(p)
-    derivative = vectors.T @ point.gradient
+    derivative = np.abs(vectors.T @ point.gradient) + DERIVATIVE_ROUNDING
     curvature = vectors.T @ (l2[:, None] * vectors)
     gain = derivative @ np.linalg.lstsq(curvature, derivative, rcond=None)[0] / 2
     is_penalised = np.linalg.matrix_rank(curvature, hermitian=True) == len(curvature)
