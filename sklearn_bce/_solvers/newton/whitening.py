@@ -163,8 +163,9 @@ def row_norms(rows: NDArray[np.float64]) -> Vector:
 def kernel_gains_nothing(problem: Objective, kernel: Kernel, point: Evaluation, tol: float) -> bool:
     """Return whether changes of the weights along a kernel lower F by ``tol`` at most.
 
-    If that does not follow from the penalty, it is tested in a pass whether the columns depend on
-    each other exactly, in all samples but those whose losses add up to less than ``tol``.
+    If that does not follow from the curvature of the penalty, it is tested in a pass whether the
+    columns depend on each other exactly, in all samples but those whose losses add up to less than
+    ``tol``: only the penalty then changes along the kernel.
 
     Parameters
     ----------
@@ -182,12 +183,17 @@ def kernel_gains_nothing(problem: Objective, kernel: Kernel, point: Evaluation, 
         return True
     theta, l2 = point.theta, np.zeros(len(point.theta))
     l2[:p] = problem.penalty.curvature_diagonal(p)
-    derivative = np.abs(vectors.T @ point.gradient) + DERIVATIVE_ROUNDING
     curvature = vectors.T @ (l2[:, None] * vectors)
-    gain = derivative @ np.linalg.lstsq(curvature, derivative, rcond=None)[0] / 2
+
+    def gain(derivative: Vector) -> float:
+        return float(derivative @ np.linalg.lstsq(curvature, derivative, rcond=None)[0]) / 2
+
+    derivative = np.abs(vectors.T @ point.gradient) + DERIVATIVE_ROUNDING
     is_penalised = np.linalg.matrix_rank(curvature, hermitian=True) == len(curvature)
-    if is_penalised and gain <= tol:
+    if is_penalised and gain(derivative) <= tol:
         return True
+    if gain(vectors.T @ (l2 * theta)) > tol:  # what the penalty alone gains
+        return False
     loss, few = problem.sum_over_parts(rows_of_kernel, theta, vectors, kernel.unit)
     if loss > tol or not len(few.X):
         return bool(loss <= tol)
