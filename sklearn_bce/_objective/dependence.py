@@ -21,7 +21,7 @@ from scipy.linalg import qr, solve_triangular
 
 Array = NDArray[np.float64]
 
-# Residual, as a fraction of the largest term, up to which a column depends on the others exactly.
+# Residual, as a fraction of the terms of its row, up to which a column depends on others exactly.
 # Rounded values differ by 1e-17 and more, exact dependence leaves the 1e-32 of the arithmetic.
 EXACT_RESIDUAL = 1e-25
 # Most steps of iterative refinement. A step gains the digits that the condition of the columns
@@ -93,21 +93,21 @@ def depend_exactly(
     Q, R, kept = Q[:, :rank], R[:rank, :rank], kept[order[:rank]]
     unit = 1 / norm[order[:rank]]
     kept_high, kept_low = high[:, kept], low[:, kept]
-    peak = np.max(np.abs(kept_high), axis=0, initial=0.0)
     for j in lost:
-        rest_high, rest_low, largest = high[:, j], low[:, j], np.max(np.abs(high[:, j]))
+        rest_high, rest_low, terms = high[:, j], low[:, j], np.abs(high[:, j])
         residual = np.inf
         for _ in range(REFINEMENT_STEPS):
             factor = unit * solve_triangular(R, Q.T @ rest_high)
-            largest = max(largest, peak @ np.abs(factor))
+            terms = terms + np.abs(kept_high) @ np.abs(factor)
             product, error = two_product(kept_high, -factor)
-            terms = np.column_stack([rest_high, product])
             rest_high, rest_low = sum_of_rows(
-                terms, np.column_stack([rest_low, error - kept_low * factor])
+                np.column_stack([rest_high, product]),
+                np.column_stack([rest_low, error - kept_low * factor]),
             )
-            before, residual = residual, float(np.max(np.abs(rest_high)))
-            if residual <= EXACT_RESIDUAL * largest:
+            # In each row on its own: a row of large numbers does not excuse the others.
+            if np.all(np.abs(rest_high) <= EXACT_RESIDUAL * terms):
                 break
+            before, residual = residual, float(np.max(np.abs(rest_high)))
             if not residual < before / 2:
                 return False
         else:

@@ -131,7 +131,7 @@ def confirmed(objective: Objective, result: Result, settings: Settings) -> Resul
                 return result
         else:
             result = run(start, replace(settings, tol=tol))
-            if result.stop_reason not in DOUBTFUL or result.is_certain:
+            if result.stop_reason not in DOUBTFUL:
                 return result
     return replace(result, stop_reason=StopReason.PRECISION, n_passes=objective.n_passes)
 

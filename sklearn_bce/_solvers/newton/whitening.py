@@ -160,7 +160,9 @@ def row_norms(rows: NDArray[np.float64]) -> Vector:
     return np.linalg.norm(rows, axis=1)
 
 
-def kernel_gains_nothing(problem: Objective, kernel: Kernel, point: Evaluation, tol: float) -> bool:
+def kernel_gains_nothing(
+    problem: Objective, kernel: Kernel, point: Evaluation, tol: float, noise: float = 0.0
+) -> bool:
     """Return whether changes of the weights along a kernel lower F by ``tol`` at most.
 
     If that does not follow from the curvature of the penalty, it is tested in a pass whether the
@@ -177,6 +179,8 @@ def kernel_gains_nothing(problem: Objective, kernel: Kernel, point: Evaluation, 
         Evaluation of F with the gradient.
     tol : float
         In nats.
+    noise : float, default=0.0
+        Error of the derivatives of F along the kernel, in addition to their rounding.
     """
     vectors, p = kernel.vectors, problem.n_features
     if not vectors.shape[1]:
@@ -188,7 +192,7 @@ def kernel_gains_nothing(problem: Objective, kernel: Kernel, point: Evaluation, 
     def gain(derivative: Vector) -> float:
         return float(derivative @ np.linalg.lstsq(curvature, derivative, rcond=None)[0]) / 2
 
-    derivative = np.abs(vectors.T @ point.gradient) + DERIVATIVE_ROUNDING
+    derivative = np.abs(vectors.T @ point.gradient) + DERIVATIVE_ROUNDING + noise
     is_penalised = np.linalg.matrix_rank(curvature, hermitian=True) == len(curvature)
     if is_penalised and gain(derivative) <= tol:
         return True
@@ -263,7 +267,8 @@ def confirmed_by_pivots(objective: Objective, result: Result, tol: float) -> boo
     if n_beyond:
         return False
     kernel = Kernel.of(R, factor[:rank, rank:], order, unit)
-    return kernel_gains_nothing(problem, kernel, point, tol)
+    # The kernel has an error of at most the pivots that are lost, in the curvature.
+    return kernel_gains_nothing(problem, kernel, point, tol, np.sqrt(lost_below * decrement))
 
 
 def rows_of_kernel(
