@@ -93,5 +93,5 @@ def test_start_far_from_the_minimum_leads_there(start):
 )
 def test_wide_data_have_few_samples_for_each_feature_and_few_zeros(shape, density, expected):
     X = sp.csr_array(np.random.default_rng(0).random(shape) * np.ones(shape))
-    X = X if density == 1 else sp.random_array(shape, density=density, format="csr")
+    X = X if density == 1 else sp.random(*shape, density=density, format="csr")
     assert is_wide(problem_of(X, np.arange(shape[0]) % 2.0, 1.0)) is expected

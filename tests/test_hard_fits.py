@@ -141,7 +141,7 @@ def test_the_factorisation_is_that_of_lapack():
                     atol=1e-12)  # fmt: skip
     x = np.zeros(6)
     x[order[:5]] = solve_upper(R[:, :5], u[:, 0])
-    assert_allclose(A @ x, A @ np.linalg.lstsq(A, rhs)[0][:, 0], atol=1e-12)
+    assert_allclose(A @ x, A @ np.linalg.lstsq(A, rhs, rcond=None)[0][:, 0], atol=1e-12)
 
 
 def test_minimum_of_a_table():

@@ -5,6 +5,7 @@ The samples are in memory or in parts. A module may import those listed above it
 - ``penalty``: the penalty on the weights: value, gradient, proximal step.
 - ``rows``: products with rows of X, for dense and for sparse X.
 - ``scaling``: coordinates in which columns are centred and scaled, and the moments that give them.
+- ``triangular``: the solution of triangular systems, of any size.
 - ``root``: the triangular factor of a QR factorisation, as a sum over blocks of rows.
 - ``basis``: a basis of the weights in which the curvature of F at one point is the identity.
 - ``dependence``: whether columns depend on each other exactly, or but for rounding.

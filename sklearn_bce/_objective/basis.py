@@ -21,11 +21,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import qr, solve_triangular, svd
+from scipy.linalg import qr, svd
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.root import row_matrix
 from sklearn_bce._objective.scaling import Coordinates
+from sklearn_bce._objective.triangular import solve_triangular
 
 # Multiple of size·ε below which a diagonal entry of the factor R, of columns of norm 1, is lost in
 # rounding. Measured on columns that depend on each other exactly, such as a full one-hot encoding

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import qr, solve_triangular
+from scipy.linalg import qr
+
+from sklearn_bce._objective.triangular import solve_triangular
 
 Array = NDArray[np.float64]
 
@@ -85,6 +87,8 @@ def depend_exactly(
         Columns to look at, which depend on the kept ones up to rounding.
     """
     high, low = two_sum(columns, -shift)
+    if not len(kept):
+        return not np.any(high[:, lost])
     norm = np.linalg.norm(high[:, kept], axis=0)
     norm[norm == 0] = 1.0
     Q, R, order = qr(high[:, kept] / norm, mode="economic", pivoting=True)

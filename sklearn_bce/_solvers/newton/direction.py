@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
 from scipy.linalg.blas import daxpy
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._kernels.threads import all_blas_threads
 from sklearn_bce._objective.base import Evaluation, Objective
+from sklearn_bce._objective.triangular import solve_triangular
 from sklearn_bce._solvers.base import NEGLIGIBLE
 from sklearn_bce._solvers.newton.cost import NEAR_PRODUCTS, TYPICAL_PRODUCTS, CostModel
 

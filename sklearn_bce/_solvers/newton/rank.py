@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import qr, solve_triangular
+from scipy.linalg import qr
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.root import Matrix
+from sklearn_bce._objective.triangular import solve_triangular
 
 # Rounding error of an output Σ zⱼvⱼ, as a fraction of Σ |zⱼvⱼ|, and of a pivot, as a fraction of
 # its column: 32 units in the last place, more than the sums of some hundred terms have.

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import qr, solve_triangular
+from scipy.linalg import qr
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Evaluation, Objective
 from sklearn_bce._objective.basis import LOST_PIVOT
 from sklearn_bce._objective.root import curvature_root
+from sklearn_bce._objective.triangular import solve_triangular
 from sklearn_bce._solvers.base import NEGLIGIBLE
 from sklearn_bce._solvers.newton.direction import (
     NO_DERIVATIVES,
@@ -57,6 +58,10 @@ class RootFactor(NamedTuple):
     @classmethod
     def of(cls, columns: NDArray[np.float64]) -> RootFactor:
         """Return the factor of columns, an array of shape (n, size)."""
+        if not columns.size:  # SciPy 1.11 does not factorise them
+            nothing = np.zeros((0, 0))
+            order = np.zeros(0, dtype=np.intp)
+            return cls(np.zeros((len(columns), 0)), nothing, order, np.zeros(0), columns.shape[1])
         norm = np.linalg.norm(columns, axis=0)
         norm[norm == 0] = 1.0
         Q, R, order = qr(columns / norm, mode="economic", pivoting=True)

@@ -30,7 +30,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpstrf
 from scipy.sparse import issparse
 
@@ -40,6 +39,7 @@ from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.root import Matrix
 from sklearn_bce._objective.rows import row_blocks
 from sklearn_bce._objective.scaling import Coordinates, Moments
+from sklearn_bce._objective.triangular import solve_triangular
 from sklearn_bce._solvers.newton.cost import CostModel
 from sklearn_bce._solvers.newton.kept_samples import (
     Maxima,

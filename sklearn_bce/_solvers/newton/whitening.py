@@ -29,7 +29,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpstrf
 
 from sklearn_bce._kernels import Vector
@@ -38,6 +37,7 @@ from sklearn_bce._objective.basis import Basis, Kernel
 from sklearn_bce._objective.dependence import depend_exactly
 from sklearn_bce._objective.root import curvature_root, row_matrix
 from sklearn_bce._objective.scaling import ROWS_FOR_MEDIANS, Coordinates, FewRows
+from sklearn_bce._objective.triangular import solve_triangular
 from sklearn_bce._solvers.base import Result
 from sklearn_bce._solvers.newton.direction import RADIUS_MARGIN, TRUSTED_PIVOT
 from sklearn_bce._solvers.newton.loop import Start
