@@ -112,8 +112,8 @@ class RankRevealing(NamedTuple):
         if unit is None:
             unit = np.linalg.norm(A, axis=0)
             unit = np.where(unit > 0, unit, 1.0)
-        if not len(A):
-            return cls(np.zeros((0, 0)), A, np.arange(A.shape[1]), unit, 0)
+        if not A.size:
+            return cls(np.zeros((len(A), 0)), A[:0], np.arange(A.shape[1]), unit, 0)
         Q, R, order = qr(A / unit, mode="economic", pivoting=True, check_finite=False)
         rank = int(np.sum(np.abs(R.diagonal()) > ROUNDING * np.sqrt(A.shape[1])))
         return cls(Q, R, order, unit, rank)
