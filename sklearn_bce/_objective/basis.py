@@ -134,7 +134,9 @@ class Basis:
         unit = 1 / norm
         # The right singular vectors of √Λ·R⁻¹ make the penalty diagonal.
         inverse_root = unit[order[:rank], None] * solve_triangular(first, np.eye(rank))
-        _, singular, rotation = svd(np.sqrt(l2[order[:rank]])[:, None] * inverse_root)
+        singular, rotation = np.zeros(0), np.zeros((0, 0))
+        if rank:  # SciPy 1.11 does not decompose an empty matrix
+            _, singular, rotation = svd(np.sqrt(l2[order[:rank]])[:, None] * inverse_root)
         matrix = np.zeros((size, rank))
         matrix[order[:rank]] = inverse_root @ rotation.T
         inverse = np.zeros((rank, size))
