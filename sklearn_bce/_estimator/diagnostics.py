@@ -197,16 +197,14 @@ def diagnose(result: Result, objective: BaseObjective, parameters: Parameters) -
             return Diagnosis(replace(result, has_minimum=False), separation=separation)
     if parameters.early_stopping:
         return Diagnosis(result)
-    before, float64 = objective.n_passes, np.dtype(np.float64)
+    float64 = np.dtype(np.float64)
     if result.converged and solver_name(parameters.solver) == "newton":
         rise = rise_by_rounding(objective, result, float64, limit=NEGLIGIBLE * parameters.tol)
         if rise > max(parameters.tol, rounding_floor(result.loss_curve[-1])):
             result = replace(result, stop_reason=StopReason.PRECISION)
     if result.converged:
         return Diagnosis(result)
-    distance = distance_from_minimum(objective, w, b)
-    result = replace(result, n_passes=result.n_passes + objective.n_passes - before)
-    return Diagnosis(result, distance)
+    return Diagnosis(result, distance_from_minimum(objective, w, b))
 
 
 def warn_of_end(

@@ -43,8 +43,6 @@ from sklearn_bce._solvers import (
 
 # Seed of the rows that newton draws if random_state is None: fits are repeatable. [a choice]
 NEWTON_SEED = 0
-
-
 # Rise of F in nats up to which weights are stored in float32, also if ``tol`` is less: standard
 # columns and weights of 1 lose 1e-15. [a choice]
 FLOAT32_LOSS = 1e-9

@@ -148,10 +148,11 @@ def stream_of(estimator: BaseEstimator, n_features: int) -> Stream:
         if known is not None and known.has_weights(coef, intercept):
             return known.copy()
         w, b = coef[0].astype(np.float64), float(intercept[0])
+    total_weight = getattr(estimator, "_total_weight", 0.0)
     return Stream(
         w=w,
         b=b,
-        total_weight=(total_weight := getattr(estimator, "_total_weight", 0.0)),
+        total_weight=total_weight,
         n_samples=total_weight,
         random_state=check_random_state(estimator.random_state),
     )

@@ -34,6 +34,17 @@ from sklearn_bce._objective.triangular import solve_triangular
 LOST_PIVOT = 10.0
 
 
+def lost_below(size: int) -> float:
+    """Return the diagonal entry of a factor of columns of norm 1 up to which it is lost."""
+    return LOST_PIVOT * size * float(np.finfo(np.float64).eps)
+
+
+def rank_of(R: NDArray[np.float64]) -> int:
+    """Return the rank of a triangular factor with pivoting, of columns of norm 1."""
+    is_kept = np.abs(np.diagonal(R)) > lost_below(R.shape[1])
+    return len(is_kept) if is_kept.all() else int(np.argmin(is_kept))
+
+
 class Kernel(NamedTuple):
     """Changes of θ along which the outputs of the samples do not change, up to rounding.
 
@@ -126,9 +137,7 @@ class Basis:
         norm = np.linalg.norm(stacked, axis=0)
         norm[norm == 0] = 1.0
         R, order = qr(stacked / norm, mode="r", pivoting=True)
-        pivots = np.abs(np.diagonal(R))
-        kept = pivots > LOST_PIVOT * size * np.finfo(np.float64).eps
-        rank = int(np.argmin(kept)) if not kept.all() else len(kept)
+        rank = rank_of(R)
         R = R[:rank]
         first, others = R[:, :rank], R[:, rank:]
         unit = 1 / norm
@@ -142,7 +151,7 @@ class Basis:
         inverse = np.zeros((rank, size))
         inverse[:, order] = rotation @ R * norm[order]
         kernel = Kernel.of(first, others, order, unit)
-        least = float(pivots[rank - 1]) if rank else 1.0
+        least = abs(float(R[-1, rank - 1])) if rank else 1.0
         return cls(coordinates, matrix, inverse, kernel, np.square(singular), l2, least)
 
     @property

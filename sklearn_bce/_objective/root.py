@@ -72,8 +72,10 @@ def root_of_blocks(blocks: Iterable[Matrix], size: int) -> TriangularRoot:
     return reduce(add, map(triangular_root, blocks), TriangularRoot(np.zeros((0, size))))
 
 
-def row_matrix(X: Any, coordinates: Coordinates) -> Iterator[tuple[slice, Matrix]]:
-    """Yield blocks of rows of Z = [(X − μ)/σ, 1]: a slice and an array of shape (n, size).
+def row_matrix(
+    X: Any, coordinates: Coordinates, rows: NDArray[np.intp] | None = None
+) -> Iterator[tuple[Any, Matrix]]:
+    """Yield blocks of rows of Z = [(X − μ)/σ, 1]: their indices and an array of shape (n, size).
 
     The arrays are new, in float64, whatever X is. Without an intercept there is no column of ones.
 
@@ -83,15 +85,19 @@ def row_matrix(X: Any, coordinates: Coordinates) -> Iterator[tuple[slice, Matrix
         Samples.
     coordinates : Coordinates
         μ, σ and whether there is an intercept.
+    rows : ndarray of shape (n_rows,), intp, default=None
+        Indices of the rows to take. None means all; the indices of a block are then a slice.
     """
-    n_rows, n_features = X.shape
+    n_features, n_rows = X.shape[1], X.shape[0] if rows is None else len(rows)
     length = max(ROWS_PER_COLUMN * n_features, BLOCK_ELEMENTS // n_features, 1)
     for start in range(0, n_rows, length):
-        rows = slice(start, min(start + length, n_rows))
-        block = X[rows].toarray() if issparse(X) else X[rows]
+        block_rows: Any = slice(start, min(start + length, n_rows))
+        if rows is not None:
+            block_rows = rows[block_rows]
+        block = X[block_rows].toarray() if issparse(X) else X[block_rows]
         Z = np.ones((len(block), coordinates.size))
         Z[:, :n_features] = (block - coordinates.shift) / coordinates.scale
-        yield rows, Z
+        yield block_rows, Z
 
 
 def curvature_root(part: Any, theta: Vector) -> list[TriangularRoot]:

@@ -14,13 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
 from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._objective.root import Matrix, root_of_blocks
-from sklearn_bce._objective.rows import BLOCK_ELEMENTS
+from sklearn_bce._objective.root import Matrix, root_of_blocks, row_matrix
 from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce._solvers.newton.rank import Basis, RankRevealing, largest_of_rows
 from sklearn_bce.chain_rule import binary_cross_entropy, sigmoid
@@ -122,16 +120,7 @@ class Samples(NamedTuple):
 
     def _blocks(self, part: InMemoryObjective) -> Iterator[tuple[NDArray[np.intp], Matrix]]:
         """Yield indices and rows Z of the samples of a part with a weight above 0, in blocks."""
-        shift, scale = self.coordinates.shift, self.coordinates.scale
-        weighted = np.flatnonzero(part.sample_weight > 0)
-        length = max(1, BLOCK_ELEMENTS // len(self.theta))
-        for start in range(0, len(weighted), length):
-            rows = weighted[start : start + length]
-            X = part.X[rows]
-            X = X.toarray() if issparse(X) else X
-            Z = np.ones((len(rows), len(self.theta)))
-            Z[:, : len(shift)] = (X - shift) / scale
-            yield rows, Z
+        return row_matrix(part.X, self.coordinates, np.flatnonzero(part.sample_weight > 0))
 
 
 def is_certain(rise: float, margin: float) -> bool:

@@ -16,7 +16,7 @@ from scipy.linalg import qr
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Evaluation, Objective
-from sklearn_bce._objective.basis import LOST_PIVOT
+from sklearn_bce._objective.basis import lost_below, rank_of
 from sklearn_bce._objective.root import curvature_root
 from sklearn_bce._objective.triangular import solve_triangular
 from sklearn_bce._solvers.base import NEGLIGIBLE
@@ -65,10 +65,9 @@ class RootFactor(NamedTuple):
         norm = np.linalg.norm(columns, axis=0)
         norm[norm == 0] = 1.0
         Q, R, order = qr(columns / norm, mode="economic", pivoting=True)
-        size = len(order)
-        kept = np.abs(np.diagonal(R)) > LOST_PIVOT * size * np.finfo(np.float64).eps
-        rank = len(kept) if kept.all() else int(np.argmin(kept))
-        return cls(Q[:, :rank], R[:rank, :rank], order[:rank], 1 / norm[order[:rank]], size)
+        rank = rank_of(R)
+        unit = 1 / norm[order[:rank]]
+        return cls(Q[:, :rank], R[:rank, :rank], order[:rank], unit, len(order))
 
     def __call__(self, vector: Vector) -> Vector:
         """Return (RᵀR)⁻¹·vector; entries of columns that are left out are 0."""
@@ -102,7 +101,7 @@ class RootFactor(NamedTuple):
         lost = np.setdiff1d(np.arange(self.size), self.order)
         rest = slope[lost] - self.regression(columns[:, lost]).T @ slope
         norm = np.linalg.norm(columns[:, lost], axis=0)
-        least = LOST_PIVOT * self.size * np.finfo(np.float64).eps * np.where(norm > 0, norm, 1.0)
+        least = lost_below(self.size) * np.where(norm > 0, norm, 1.0)
         return float(np.sum(np.square(rest / least))) / 2
 
     def norms(self, rows: NDArray[np.float64]) -> Vector:
@@ -272,8 +271,7 @@ class RootModel:
         rest = derivative[others] - regression.T @ slope
         norm = np.linalg.norm(columns, axis=0)
         left = np.linalg.norm(columns - self._root[:, free] @ regression, axis=0)
-        least = LOST_PIVOT * len(self.d) * np.finfo(np.float64).eps
-        left = np.maximum(left, least * np.where(norm > 0, norm, 1.0))
+        left = np.maximum(left, lost_below(len(self.d)) * np.where(norm > 0, norm, 1.0))
         gain = np.square(np.maximum(np.abs(rest) - self._l1[others], 0.0) / left) / 2
         best = int(np.argmax(gain))
         if gain[best] <= self._enough:
