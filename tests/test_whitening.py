@@ -21,9 +21,10 @@ from sklearn_bce import BCENeuronClassifier, fit_from_chunks
 from sklearn_bce._objective.scaling import Coordinates, FewRows
 from sklearn_bce._solvers import Settings, StopReason
 from sklearn_bce._solvers.newton.loop import Start
+from sklearn_bce._solvers.newton.robust import exact_from_user, exact_to_user, robust_coordinates
 from sklearn_bce._solvers.newton.solver import confirmed, run
 from sklearn_bce._solvers.newton.solver import solve as solve_newton
-from sklearn_bce._solvers.newton.whitening import exact_from_user, exact_to_user, whiten
+from sklearn_bce._solvers.newton.whitening import whiten
 
 TOL = 1e-6
 
@@ -261,6 +262,16 @@ def test_robust_coordinates_are_medians_and_powers_of_two():
     assert_array_equal(found.shift, np.median(repeated, axis=0))
     halves = FewRows.of(X[:250], weight[:250]) + FewRows.of(X[250:], weight[250:])
     assert_array_equal(halves.robust_coordinates(True).shift, found.shift)
+
+
+def test_robust_coordinates_are_those_of_the_samples_whose_class_is_not_certain():
+    X, y, weight = random_data(200)
+    X[:150, 0] += 1e6  # with this weight, the class of these is certain
+    problem = objective((X, y, weight), 1.0)
+    found = robust_coordinates(problem, np.array([1e-3, 0.0, 0.0]), 0.0)
+    others = FewRows.of(X[150:], weight[150:]).robust_coordinates(True)
+    assert abs(found.shift[0]) < 3
+    assert found.scale[0] == others.scale[0]
 
 
 # ----- codes for missing values -------------------------------------------------------------------

@@ -22,7 +22,6 @@ The modules, each of which imports only those above it:
 - ``quadratic``: the quadratic model with an L1 norm, and its minimum.
 - ``path``: the state of a fit from which the next fit along a path of C can start.
 - ``proximal``: search directions with an L1 norm, and the choice of the direction rule.
-- ``root_proximal``: the same from a root of H, where H loses curvature in rounding.
 - ``stopping``: tests of whether F is within ``tol`` of its minimum.
 - ``line_search``: the step length along a direction.
 - ``safeguards``: checks for the situations in which the stopping test or a step may be wrong.
@@ -30,7 +29,10 @@ The modules, each of which imports only those above it:
 - ``loop``: the loop from a start to the minimum.
 - ``row_space``: for more features than samples: as many coordinates as samples.
 - ``starts``: start rules, which choose where the loop starts.
-- ``whitening``: a start in a basis in which no curvature is lost in rounding.
+- ``robust``: the end of a run in the coordinates of the samples whose class is not certain.
+- ``whitening``: that end in a basis in which no curvature is lost in rounding, for a smooth F.
+- ``root_proximal``: that end with a root of H, and search directions from the root, with an L1
+  norm.
 - ``solver``: the solver: start rule, loop, and confirmation where curvature was lost.
 - ``rank``: least squares and null space of rows, with their rank revealed.
 - ``kept_samples``: samples that are known not to be separated.

@@ -9,8 +9,8 @@ import numpy as np
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
 from sklearn_bce._solvers.base import Result, Settings, rounding_floor
+from sklearn_bce._solvers.newton.robust import exact_from_user, robust_coordinates
 from sklearn_bce._solvers.newton.solver import solve
-from sklearn_bce._solvers.newton.whitening import exact_from_user, robust_coordinates
 
 # Newton steps, at most, for the distance from the minimum; a fit that is near it needs two to four.
 # [a choice]

@@ -50,8 +50,8 @@ class Start(NamedTuple):
         Converts θ to the user's weights and intercept; None means ``problem.coordinates.to_user``.
     loss_curve : tuple of float, default=()
         F in nats after each iteration that led to the start.
-    rule : Direction or None, default=None
-        The rule that finds search directions; None means `direction_rule`.
+    rule : type of Direction or None, default=None
+        The rule that finds search directions; None means that of `direction_rule`.
     """
 
     problem: Objective
@@ -61,7 +61,7 @@ class Start(NamedTuple):
     is_expected_minimum: bool = False
     to_user: Callable[[Vector], tuple[Vector, float]] | None = None
     loss_curve: tuple[float, ...] = ()
-    rule: Direction | None = None
+    rule: type[Direction] | None = None
 
     def to_user_weights(self, theta: Vector) -> tuple[Vector, float]:
         """Return the user's weights and intercept of θ."""
@@ -101,7 +101,11 @@ class NewtonResult:
 def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (at most 12)
     """Minimise F from a start, whose matrix is overwritten; see `newton` for steps 1 to 4."""
     problem, tol = start.problem, settings.tol
-    direction = start.rule or direction_rule(problem, tol, for_path=settings.warm_start)
+    direction = (
+        start.rule(problem, tol)
+        if start.rule is not None
+        else direction_rule(problem, tol, for_path=settings.warm_start)
+    )
     search = LineSearch(problem, start.is_expected_minimum or direction.penalty_dominates)
     stop = StoppingTest(tol)
     run = Run(start, direction, settings.monitor, initial_evaluation(start, direction))

@@ -8,7 +8,8 @@ RᵀR = H; coordinates at 0 are added one by one.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,16 @@ from sklearn_bce._solvers.newton.direction import (
     Derivatives,
     Direction,
     SearchDirection,
+)
+from sklearn_bce._solvers.newton.duality import duality_gap
+from sklearn_bce._solvers.newton.loop import Start
+from sklearn_bce._solvers.newton.robust import (
+    MAX_BASIS_ELEMENTS,
+    Examined,
+    exact_from_user,
+    exact_to_user,
+    find_beyond,
+    robust_coordinates,
 )
 
 # Most sets of signs in the search for the minimum of the model. [a choice]
@@ -110,6 +121,36 @@ class RootFactor(NamedTuple):
         return np.linalg.norm(half, axis=0)
 
 
+class RootOfCurvature(NamedTuple):
+    """A root of H = RᵀR + diag(λ), whose rows for λ are formed for few columns at a time.
+
+    Attributes
+    ----------
+    R : ndarray of shape (n, size), float64, n <= size
+        Root of the curvature of the loss.
+    l2 : ndarray of shape (size,), float64
+        λ.
+    """
+
+    R: NDArray[np.float64]
+    l2: Vector
+
+    def columns(self, subset: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return some columns of the root, of shape (n + n_penalised, n_subset)."""
+        penalised = np.flatnonzero(self.l2[subset])
+        of_penalty = np.zeros((len(penalised), len(subset)))
+        of_penalty[np.arange(len(penalised)), penalised] = np.sqrt(self.l2[subset[penalised]])
+        return np.vstack([self.R[:, subset], of_penalty])
+
+    def product(self, d: Vector) -> Vector:
+        """Return H·d."""
+        return self.R.T @ (self.R @ d) + self.l2 * d
+
+    def half_square(self, d: Vector) -> float:
+        """Return ½dᵀHd."""
+        return float(np.sum(np.square(self.R @ d)) + self.l2 @ np.square(d)) / 2
+
+
 class RootProximalDirection(Direction):
     """Finds Newton's directions for an F with an L1 norm, each from a root of H at its point."""
 
@@ -141,58 +182,84 @@ class RootProximalDirection(Direction):
     def model_holds(self, point: Evaluation, d: SearchDirection) -> bool:
         """Return whether F is within ``tol`` of its minimum; see `Direction.model_holds`.
 
-        That is tested with the root of H at the point.
+        That is examined with the root of H at the point.
         """
-        support = np.flatnonzero((point.theta != 0) | (self._l1 == 0))
-        if not len(support):
-            return True
+        end = self.examine(point)
+        return end.is_minimum and end.is_resolved
+
+    def examine(self, point: Evaluation) -> Examined:
+        """Return what is known about F − min F at a point, in three passes at most.
+
+        Parameters
+        ----------
+        point : Evaluation
+            The point; its gradient is not needed.
+        """
+        problem, theta = self.problem, point.theta
         if point.gradient is None:
-            point = self.problem.evaluate(point.theta, point.z)
+            point = problem.evaluate(theta, point.z)
+        support = np.flatnonzero((theta != 0) | (self._l1 == 0))
         root = self._root(point)
         model = RootModel(root, point, self._l1, self.tol)
         model.minimise()
-        decrement, factor = 2 * model.gained, RootFactor.of(root[:, support])
-        slope = (point.gradient + self._l1 * np.sign(point.theta))[support]
-        if decrement > self.tol or factor.gain_of_lost(root[:, support], slope) > self.tol:
-            return False
+        decrement, columns = 2 * model.gained, root.columns(support)
+        factor = RootFactor.of(columns)
+        slope = (point.gradient + self._l1 * np.sign(theta))[support]
         radius = RADIUS_MARGIN * np.sqrt(max(decrement, 0.0))
-        (n_beyond,) = self.problem.sum_over_parts(
-            count_beyond_model, point.theta, radius, support, factor
+        n_beyond, beyond = problem.sum_over_parts(
+            find_beyond, theta, radius, lambda Z: factor.norms(Z[:, support])
         )
-        return not n_beyond
+        return Examined(
+            Start(
+                problem,
+                theta,
+                to_user=partial(exact_to_user, problem.coordinates),
+                rule=RootProximalDirection,
+            ),
+            point.value,
+            is_small=decrement <= self.tol,
+            n_beyond=n_beyond,
+            beyond=beyond[0] if problem.samples_reference() is not None else None,
+            is_resolved=factor.gain_of_lost(columns, slope) <= self.tol,
+        )
 
-    def _root(self, point: Evaluation) -> NDArray[np.float64]:
-        """Return R with RᵀR = H at a point, the penalty included, in one pass."""
+    def _root(self, point: Evaluation) -> RootOfCurvature:
+        """Return the root of H at a point, in one pass."""
         (root,) = self.problem.sum_over_parts(curvature_root, point.theta)
-        return np.vstack([root.R, np.diag(np.sqrt(self._l2))])
+        return RootOfCurvature(root.R, self._l2)
 
 
-def count_beyond_model(
-    part: Any, theta: Vector, radius: float, support: NDArray[np.intp], factor: RootFactor
-) -> list[int]:
-    """Return the number of samples of a part that are beyond the model.
+def examine_by_root(objective: Objective, w: Vector, b: float, tol: float) -> Examined | None:
+    """Return the weights (w, b) in robust coordinates, and what is known there, in a few passes.
 
-    See `InMemoryObjective.samples_beyond_model`; ``factor`` is that of the columns of the support.
+    The arguments are those of `whiten`, for a penalty with an L1 norm. None if the root of the
+    samples would need too much memory.
     """
-    rows = part.samples_beyond_model(
-        part.outputs(theta), radius, lambda Z: factor.norms(Z[:, support])
-    )
-    return [len(rows)]
+    if objective.n_samples * objective.n_features > MAX_BASIS_ELEMENTS:
+        return None
+    coordinates = robust_coordinates(objective, w, b)
+    problem = objective.in_coordinates(coordinates)
+    point = problem.evaluate(exact_from_user(coordinates, w, b))
+    end = RootProximalDirection(problem, tol).examine(point)
+    gap = None if end.is_minimum and end.is_resolved else duality_gap(problem, point)
+    if gap is not None and gap <= tol:
+        end = end._replace(is_small=True, n_beyond=0, is_resolved=True)
+    return end
 
 
 class RootModel:
-    """The model gᵀd + ½‖Rd‖² + Σ κ|θ + d|, and a search for its minimum.
+    """The model gᵀd + ½dᵀHd + Σ κ|θ + d|, and a search for its minimum.
 
     As long as no coordinate changes its sign, the L1 norm is linear, and a Newton step leads to the
     minimum. A step that would change signs ends where the first coordinate becomes 0. At the
     minimum for a set of signs, the coordinate at 0 is added with which F falls most: the others
     follow it, so that its derivative and its curvature are those that remain after a regression of
-    its column of R on theirs. No difference of nearly equal numbers is formed.
+    its column of the root on theirs. No difference of nearly equal numbers is formed.
 
     Parameters
     ----------
-    root : ndarray of shape (n, size), float64
-        R.
+    root : RootOfCurvature
+        Root of H.
     point : Evaluation
         θ and the gradient g of the smooth part of F.
     l1 : ndarray of shape (size,), float64
@@ -208,9 +275,7 @@ class RootModel:
         Decrease of the model so far, in nats.
     """
 
-    def __init__(
-        self, root: NDArray[np.float64], point: Evaluation, l1: Vector, tol: float
-    ) -> None:
+    def __init__(self, root: RootOfCurvature, point: Evaluation, l1: Vector, tol: float) -> None:
         self._root, self._theta, self._gradient, self._l1 = root, point.theta, point.gradient, l1
         self._sign = np.sign(point.theta)
         self._enough = NEGLIGIBLE * tol / len(l1)
@@ -219,17 +284,19 @@ class RootModel:
     def minimise(self) -> None:
         """Move d to the minimum; changes self."""
         for _ in range(MAX_SETS):
-            free = (self._sign != 0) | (self._l1 == 0)
+            is_free = (self._sign != 0) | (self._l1 == 0)
             # Derivatives where the coordinates that are not free are at 0, and all others at θ.
-            derivative = self._gradient + self._root.T @ (self._root @ np.where(free, 0.0, self.d))
-            slope = (derivative + self._l1 * self._sign)[free]
-            factor = RootFactor.of(self._root[:, free])
-            step = np.zeros_like(self.d)
-            step[free] = -factor(slope) - self.d[free]
-            decrease = float(np.sum(np.square(self._root @ step))) / 2
+            fixed = np.where(is_free, 0.0, self.d)
+            derivative = self._gradient + self._root.product(fixed)
+            free = np.flatnonzero(is_free)
+            factor = RootFactor.of(self._root.columns(free))
+            follow = np.zeros_like(self.d)
+            follow[free] = -factor((derivative + self._l1 * self._sign)[free])
+            step = np.where(is_free, follow - self.d, 0.0)
+            decrease = self._root.half_square(step)
             if decrease > self._enough:
                 self._advance(step, decrease)
-            elif not self._add_coordinate(derivative, free, slope, factor):
+            elif not self._add_coordinate(derivative, follow, free, factor):
                 self.gained += decrease  # hardly anything; the decrement must not be 0 for it
                 return
 
@@ -246,7 +313,7 @@ class RootModel:
         self.d[at_zero], self._sign[at_zero] = -self._theta[at_zero], 0.0
 
     def _add_coordinate(
-        self, derivative: Vector, free: NDArray[np.bool_], slope: Vector, factor: RootFactor
+        self, derivative: Vector, follow: Vector, free: NDArray[np.intp], factor: RootFactor
     ) -> bool:
         """Add the coordinate at 0 with which the model falls most.
 
@@ -256,25 +323,32 @@ class RootModel:
         ----------
         derivative : ndarray of shape (size,), float64
             Derivatives of the smooth part of the model, as in `minimise`.
-        free : ndarray of shape (size,), bool
+        follow : ndarray of shape (size,), float64
+            Newton step of the free coordinates from there; 0 for the others.
+        free : ndarray of shape (n_free,), intp
             Coordinates that are not at 0, or have no L1 norm.
-        slope : ndarray of shape (n_free,), float64
-            Their derivatives with the L1 norm.
         factor : RootFactor
-            Factor of their columns of R.
+            Factor of their columns of the root.
         """
-        others = np.flatnonzero(~free)
+        root, size = self._root, len(self.d)
+        # The derivative that is left for a coordinate at 0 when the free ones follow it.
+        rest = derivative + root.R.T @ (root.R @ follow)
+        excess = np.abs(rest) - self._l1
+        excess[free] = 0.0
+        others = np.flatnonzero(excess > 0)
         if not len(others):
             return False
-        columns = self._root[:, others]
-        regression = factor.regression(columns)
-        rest = derivative[others] - regression.T @ slope
-        norm = np.linalg.norm(columns, axis=0)
-        left = np.linalg.norm(columns - self._root[:, free] @ regression, axis=0)
-        left = np.maximum(left, lost_below(len(self.d)) * np.where(norm > 0, norm, 1.0))
-        gain = np.square(np.maximum(np.abs(rest) - self._l1[others], 0.0) / left) / 2
+        fixed = root.columns(free)
+        columns = np.zeros((len(fixed), len(others)))
+        columns[: len(root.R)] = root.R[:, others]
+        of_penalty = np.sqrt(root.l2[others])
+        norm = np.hypot(np.linalg.norm(columns, axis=0), of_penalty)
+        unexplained = np.linalg.norm(columns - fixed @ factor.regression(columns), axis=0)
+        left = np.hypot(unexplained, of_penalty)
+        left = np.maximum(left, lost_below(size) * np.where(norm > 0, norm, 1.0))
+        gain = np.square(excess[others] / left) / 2
         best = int(np.argmax(gain))
         if gain[best] <= self._enough:
             return False
-        self._sign[others[best]] = -np.sign(rest[best])
+        self._sign[others[best]] = -np.sign(rest[others[best]])
         return True

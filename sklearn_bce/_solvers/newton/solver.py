@@ -3,7 +3,8 @@
 A run is doubtful if its last decrement is not certain, see `SearchDirection`, or if a few samples
 make up a direction of the curvature, see `Direction.model_holds`: the run may then have ended far
 from the minimum. A doubtful run is confirmed, or continued, in coordinates in which no curvature is
-lost: those of `whitening` for a smooth F, those of `root_proximal` with an L1 norm.
+lost: those of `whitening` for a smooth F, those of `root_proximal` with an L1 norm, after a duality gap
+has not confirmed it.
 
 What is known about F − min F when a run counts as converged, with the decrement λ:
 
@@ -30,8 +31,8 @@ analysis for logistic regression", Electronic Journal of Statistics 4 (2010), se
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
@@ -39,25 +40,23 @@ from sklearn_bce._objective.ray import MAX_HALVINGS
 from sklearn_bce._solvers.base import Result, Settings, StopReason, rounding_floor
 from sklearn_bce._solvers.newton.duality import duality_gap
 from sklearn_bce._solvers.newton.loop import Start, minimise
-from sklearn_bce._solvers.newton.root_proximal import RootProximalDirection
-from sklearn_bce._solvers.newton.starts import START_RULES
-from sklearn_bce._solvers.newton.whitening import (
-    MAX_BASIS_ELEMENTS,
-    Whitened,
-    confirmed_by_pivots,
+from sklearn_bce._solvers.newton.robust import (
+    Examined,
     exact_from_user,
     exact_to_user,
     robust_coordinates,
-    whiten,
 )
+from sklearn_bce._solvers.newton.root_proximal import examine_by_root
+from sklearn_bce._solvers.newton.starts import START_RULES
+from sklearn_bce._solvers.newton.whitening import confirmed_by_pivots, whiten
+
+Examine = Callable[[Objective, Vector, float, float], Examined | None]
 
 # Reasons for which a run stops that are doubtful if its decrement is not certain.
 DOUBTFUL = {StopReason.CONVERGED, StopReason.ROUNDING, StopReason.NO_DESCENT}
-# Most bases in which a run is continued. [a choice]
+# Most robust coordinates in which a run is continued. [a choice]
 MAX_BASES = 20
-# Least tolerance of a run, as a fraction of ``tol``. [a choice]
-TIGHTEST = 1e-6
-# Ratio of the tolerances of runs in two successive bases. [a choice]
+# Ratio of the tolerances of two successive runs. [a choice]
 TOL_RATIO = 0.1
 
 
@@ -78,12 +77,15 @@ def solve(objective: Objective, w: Vector, b: float, settings: Settings) -> Resu
     result = run(start, settings)
     if result.is_certain:
         return result
-    if not objective.penalty.is_smooth:
-        return confirmed_with_l1_norm(objective, result, settings)
-    tol = wanted_tol(result, settings)
-    if confirmed_by_pivots(objective, result, tol):
-        reason = StopReason.CONVERGED if tol == settings.tol else StopReason.ROUNDING
-        return replace(result, stop_reason=reason, n_passes=objective.n_passes)
+    if objective.penalty.is_smooth:
+        tol = wanted_tol(result, settings)
+        if confirmed_by_pivots(objective, result, tol):
+            reason = reason_at_minimum(tol, settings)
+            return replace(result, stop_reason=reason, n_passes=objective.n_passes)
+    else:
+        result = confirmed_by_gap(start.problem, result, settings)
+        if result.is_certain:
+            return result
     return confirmed(objective, result, settings)
 
 
@@ -104,29 +106,60 @@ def run(start: Start, settings: Settings) -> Result:
     )
 
 
+def confirmed_by_gap(problem: Objective, result: Result, settings: Settings) -> Result:
+    """Return a doubtful result for an F with an L1 norm, and whether a duality gap confirms it.
+
+    If the gap is above ``tol``, the run goes on with a smaller tolerance: where only its last step
+    is in doubt, because it leads too far, this is enough. The result is certain if it is confirmed,
+    by the gap or by the end of that run.
+
+    Parameters
+    ----------
+    problem : Objective
+        F in the coordinates of the run.
+    result : Result
+        The end of the run.
+    settings : Settings
+        Settings of the fit.
+    """
+    wanted, coordinates = wanted_tol(result, settings), problem.coordinates
+    for is_last in (False, True):
+        theta = exact_from_user(coordinates, result.w, result.b)
+        gap = duality_gap(problem, problem.evaluate(theta))
+        if gap is not None and gap <= wanted:
+            reason = reason_at_minimum(wanted, settings)
+            result = replace(result, stop_reason=reason, is_certain=True)
+        if result.is_certain or is_last or result.n_iter >= settings.max_iter:
+            break
+        start = Start(problem, theta, loss_curve=tuple(result.loss_curve))
+        result = run(start, replace(settings, tol=TOL_RATIO * wanted))
+    return replace(result, n_passes=problem.n_passes)
+
+
 def confirmed(objective: Objective, result: Result, settings: Settings) -> Result:
-    """Return a doubtful result, confirmed or continued in a basis in which no curvature is lost.
+    """Return a doubtful result, confirmed or continued in coordinates in which nothing is lost.
 
     Where certain samples hide the curvature of the others, the run goes on without them in every
-    other basis; see `past_certain_samples`. The tolerance falls from one basis to the next.
+    other coordinates; see `past_certain_samples`. The tolerance falls from one run to the next.
     """
     wanted = tol = wanted_tol(result, settings)
+    examine = whiten if objective.penalty.is_smooth else examine_by_root
     for k in range(MAX_BASES):
-        whitened = whiten(objective, result.w, result.b, wanted)
-        if whitened is None:
+        end = examine(objective, result.w, result.b, wanted)
+        if end is None:
             break
         result = replace(result, n_passes=objective.n_passes)
         tol *= TOL_RATIO
-        start = whitened.start._replace(loss_curve=tuple(result.loss_curve))
-        if whitened.is_minimum:
+        start = end.start._replace(loss_curve=tuple(result.loss_curve))
+        if end.is_minimum:
             w, b = start.to_user_weights(start.theta)
-            reason = StopReason.CONVERGED if whitened.is_resolved else StopReason.PRECISION
+            reason = StopReason.CONVERGED if end.is_resolved else StopReason.PRECISION
             return replace(result, w=w, b=b, stop_reason=reason, coordinates=None)
         if result.n_iter >= settings.max_iter:
             return replace(result, stop_reason=StopReason.MAX_ITER)
-        if whitened.is_small and whitened.beyond is not None and not k % 2:
+        if end.is_small and end.beyond is not None and not k % 2:
             tighter = replace(settings, tol=tol)
-            result = past_certain_samples(objective, result, whitened, tighter, wanted)
+            result = past_certain_samples(objective, result, examine, end, tighter, wanted)
             if result.is_certain:
                 return result
         else:
@@ -141,10 +174,16 @@ def wanted_tol(result: Result, settings: Settings) -> float:
     return max(settings.tol, rounding_floor(result.loss_curve[-1]))
 
 
+def reason_at_minimum(wanted: float, settings: Settings) -> StopReason:
+    """Return the reason for which a run stops within ``wanted`` nats of the minimum."""
+    return StopReason.CONVERGED if wanted <= settings.tol else StopReason.ROUNDING
+
+
 def past_certain_samples(
     objective: Objective,
     result: Result,
-    whitened: Whitened,
+    examine: Examine,
+    end: Examined,
     settings: Settings,
     wanted: float,
 ) -> Result:
@@ -162,8 +201,10 @@ def past_certain_samples(
         F in the user's units, over samples in memory.
     result : Result
         The result to go on from.
-    whitened : Whitened
-        The result in a basis, and the samples to leave out.
+    examine : callable (objective, w, b, tol) -> Examined or None
+        Examines the end of a run: `whiten` or `examine_by_root`.
+    end : Examined
+        The result in robust coordinates, and the samples to leave out.
     settings : Settings
         Settings; ``tol`` is that of the run without the samples.
     wanted : float
@@ -174,18 +215,18 @@ def past_certain_samples(
     result : Result
         It is certain if it is confirmed.
     """
-    others = objective.without(whitened.beyond)
-    rest = whiten(others, result.w, result.b, wanted / 2)
+    others = objective.without(end.beyond)
+    rest = examine(others, result.w, result.b, wanted / 2)
     if rest is None:
         return replace(result, is_certain=False)
-    lost = whitened.value - rest.value
+    lost = end.value - rest.value
     if rest.is_minimum and rest.is_resolved and lost <= wanted / 2:
         return replace(result, stop_reason=StopReason.CONVERGED, is_certain=True)
-    end = run(rest.start, settings)
-    coordinates = robust_coordinates(objective, end.w, end.b)
+    without = run(rest.start, settings)
+    coordinates = robust_coordinates(objective, without.w, without.b)
     problem = objective.in_coordinates(coordinates)
     here = problem.evaluate(exact_from_user(coordinates, result.w, result.b))
-    there = exact_from_user(coordinates, end.w, end.b)
+    there = exact_from_user(coordinates, without.w, without.b)
     ray = problem.ray(here, there - here.theta)
     t = 1.0
     for _ in range(MAX_HALVINGS):
@@ -197,34 +238,3 @@ def past_certain_samples(
     w, b = exact_to_user(coordinates, here.theta + t * (there - here.theta))
     curve = [*result.loss_curve, ray.value(t)]
     return replace(result, w=w, b=b, loss_curve=curve, is_certain=False, coordinates=None)
-
-
-def confirmed_with_l1_norm(objective: Objective, result: Result, settings: Settings) -> Result:
-    """Return a doubtful result for an F with an L1 norm, confirmed or continued.
-
-    The run is continued with `RootProximalDirection`, in coordinates by the samples whose class is
-    not certain. It is confirmed by the model at its end, or by a duality gap of at most ``tol``.
-    """
-    wanted = tol = wanted_tol(result, settings)
-    if objective.n_samples * objective.n_features > MAX_BASIS_ELEMENTS:
-        return replace(result, stop_reason=StopReason.PRECISION)
-    while result.n_iter < settings.max_iter and tol > TIGHTEST * wanted:
-        tol *= TOL_RATIO
-        coordinates = robust_coordinates(objective, result.w, result.b)
-        problem = objective.in_coordinates(coordinates)
-        start = Start(
-            problem,
-            exact_from_user(coordinates, result.w, result.b),
-            to_user=partial(exact_to_user, coordinates),
-            loss_curve=tuple(result.loss_curve),
-            rule=RootProximalDirection(problem, tol),
-        )
-        result = run(start, replace(settings, tol=tol))
-        if result.is_certain:
-            return result
-        point = problem.evaluate(exact_from_user(coordinates, result.w, result.b))
-        gap = duality_gap(problem, point)
-        if gap is not None and gap <= wanted:
-            return replace(result, is_certain=True, n_passes=objective.n_passes)
-    reason = StopReason.PRECISION if result.n_iter < settings.max_iter else StopReason.MAX_ITER
-    return replace(result, stop_reason=reason, n_passes=objective.n_passes)

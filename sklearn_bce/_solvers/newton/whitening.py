@@ -24,7 +24,6 @@ What is known about F − min F at a whitened start:
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,16 +35,22 @@ from sklearn_bce._objective.base import Evaluation, Objective
 from sklearn_bce._objective.basis import Basis, Kernel
 from sklearn_bce._objective.dependence import depend_exactly
 from sklearn_bce._objective.root import curvature_root, row_matrix
-from sklearn_bce._objective.scaling import ROWS_FOR_MEDIANS, Coordinates, FewRows
+from sklearn_bce._objective.scaling import ROWS_FOR_MEDIANS, FewRows
 from sklearn_bce._objective.triangular import solve_triangular
 from sklearn_bce._solvers.base import Result
 from sklearn_bce._solvers.newton.direction import RADIUS_MARGIN, TRUSTED_PIVOT
 from sklearn_bce._solvers.newton.loop import Start
+from sklearn_bce._solvers.newton.robust import (
+    MAX_BASIS_ELEMENTS,
+    Examined,
+    exact_from_user,
+    exact_to_user,
+    find_beyond,
+    robust_coordinates,
+)
 from sklearn_bce._solvers.newton.stopping import MARGIN
 from sklearn_bce.chain_rule import binary_cross_entropy
 
-# Most elements of the samples in a basis, which are a copy: 2²⁷ float64 take 1 GB. [a choice]
-MAX_BASIS_ELEMENTS = 2**27
 # Multiple of ε/√tol below which a pivot of the basis does not resolve ``tol``: the gradient in the
 # direction of the pivot has an error of some ε divided by the pivot. [a choice]
 RESOLUTION = 4.0
@@ -57,40 +62,7 @@ DERIVATIVE_ROUNDING = 1e-15
 KERNEL_ROUNDING = 1e-10
 
 
-class Whitened(NamedTuple):
-    """The end of a run in the coordinates of a basis, and what is known about it there.
-
-    Attributes
-    ----------
-    start : Start
-        The end of the run, as the start of another run.
-    value : float
-        F at the end of the run, in nats.
-    is_small : bool
-        Whether the squared decrement is so small that F is within ``tol`` of its minimum, if the
-        curvature holds up to the minimum.
-    n_beyond : int
-        Number of samples whose curvature may not hold; see `samples_beyond_model`.
-    beyond : ndarray of shape (n_beyond,), intp, or None
-        These samples; None for samples in parts.
-    is_resolved : bool
-        Whether columns that are left out of the basis can lower F by ``tol`` at most.
-    """
-
-    start: Start
-    value: float
-    is_small: bool
-    n_beyond: int
-    beyond: NDArray[np.intp] | None
-    is_resolved: bool
-
-    @property
-    def is_minimum(self) -> bool:
-        """Whether F is within ``tol`` of its minimum, as far as the basis resolves."""
-        return self.is_small and not self.n_beyond
-
-
-def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Whitened | None:
+def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Examined | None:
     """Return the weights (w, b) in the coordinates of a basis, in a few passes.
 
     Parameters
@@ -106,7 +78,7 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Whitened | 
 
     Returns
     -------
-    whitened : Whitened or None
+    examined : Examined or None
         None if the samples in a basis would need too much memory, or overflow, or no sample has any
         curvature.
     """
@@ -142,17 +114,7 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Whitened | 
         to_user=lambda v: exact_to_user(coordinates, basis.to_theta(v)),
     )
     beyond = beyond[0] if objective.samples_reference() is not None else None
-    return Whitened(start, point.value, is_small, n_beyond, beyond, bool(is_resolved))
-
-
-def find_beyond(part: Any, theta: Vector, radius: float, norms_of: Any) -> list[Any]:
-    """Return the number of samples of a part that are beyond the model, and a list of their rows.
-
-    The arguments are those of `InMemoryObjective.samples_beyond_model`, with weights θ in place of
-    outputs.
-    """
-    rows = part.samples_beyond_model(part.outputs(theta), radius, norms_of)
-    return [len(rows), [rows]]
+    return Examined(start, point.value, is_small, n_beyond, beyond, bool(is_resolved))
 
 
 def row_norms(rows: NDArray[np.float64]) -> Vector:
@@ -304,47 +266,3 @@ def rows_of_kernel(
     rows = np.flatnonzero(is_kept)
     X = part.X[rows[:: max(1, len(rows) // ROWS_FOR_MEDIANS)]]
     return [loss, FewRows.of(X, np.ones(X.shape[0]))]
-
-
-def robust_coordinates(objective: Objective, w: Vector, b: float) -> Coordinates:
-    """Return coordinates by the samples whose class is not certain at (w, b), in one pass."""
-    (few,) = objective.sum_over_parts(few_rows, np.append(w, b))
-    return few.robust_coordinates(objective.coordinates.fit_intercept)
-
-
-def few_rows(part: Any, theta: Vector) -> list[FewRows]:
-    """Return a few rows of a part, with their curvature p a(1−a) at the user's weights θ."""
-    z = part.outputs(theta[: part.coordinates.size])
-    return [FewRows.of(part.X, part.curvature_of_outputs(z))]
-
-
-def exact_to_user(coordinates: Coordinates, theta: Vector) -> tuple[Vector, float]:
-    """Return the weights and the intercept (w, b) of θ, b = c − Σ wμ with one rounding.
-
-    The rounding of the weights, times columns far from 0, is then in part made up for by b.
-    """
-    w = theta[: len(coordinates.scale)] / coordinates.scale
-    if not coordinates.fit_intercept or not np.isfinite(w).all():
-        return coordinates.to_user(theta)
-    return w, _as_float(Fraction(theta[-1]) - _exact_product(coordinates.shift, w))
-
-
-def exact_from_user(coordinates: Coordinates, w: Vector, b: float) -> Vector:
-    """Return θ of the weights and the intercept (w, b), c = b + Σ wμ with one rounding."""
-    theta = coordinates.from_user(w, b)
-    if coordinates.fit_intercept and np.isfinite(theta).all():
-        theta[-1] = _as_float(Fraction(b) + _exact_product(coordinates.shift, w))
-    return theta
-
-
-def _exact_product(shift: Vector, w: Vector) -> Fraction:
-    """Return Σ wμ without rounding."""
-    return sum((Fraction(m) * Fraction(v) for m, v in zip(shift, w, strict=True)), Fraction(0))
-
-
-def _as_float(number: Fraction) -> float:
-    """Return the number rounded to float64, infinite if it is too large."""
-    try:
-        return float(number)
-    except OverflowError:
-        return np.inf if number > 0 else -np.inf

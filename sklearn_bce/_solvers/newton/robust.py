@@ -1,0 +1,109 @@
+"""The end of a run in robust coordinates, in which no curvature is lost in rounding.
+
+Shift and scale of robust coordinates are those of the samples whose class is not certain at the end
+of the run; an outlier, whose class is certain, does not determine them. `whitening` examines the
+end of a run there for a smooth F, and `root_proximal` with an L1 norm.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_bce._kernels import Vector
+from sklearn_bce._objective.base import Objective
+from sklearn_bce._objective.scaling import Coordinates, FewRows
+from sklearn_bce._solvers.newton.loop import Start
+
+# Most elements of the samples whose root or basis is formed: 2²⁷ float64 take 1 GB. [a choice]
+MAX_BASIS_ELEMENTS = 2**27
+
+
+class Examined(NamedTuple):
+    """The end of a run in robust coordinates, and what is known about it there.
+
+    Attributes
+    ----------
+    start : Start
+        The end of the run, as the start of another run.
+    value : float
+        F at the end of the run, in nats.
+    is_small : bool
+        Whether the squared decrement is so small that F is within ``tol`` of its minimum, if the
+        curvature holds up to the minimum.
+    n_beyond : int
+        Number of samples whose curvature may not hold; see `samples_beyond_model`.
+    beyond : ndarray of shape (n_beyond,), intp, or None
+        These samples; None for samples in parts.
+    is_resolved : bool
+        Whether columns that are left out of the curvature can lower F by ``tol`` at most.
+    """
+
+    start: Start
+    value: float
+    is_small: bool
+    n_beyond: int
+    beyond: NDArray[np.intp] | None
+    is_resolved: bool
+
+    @property
+    def is_minimum(self) -> bool:
+        """Whether F is within ``tol`` of its minimum, as far as that is resolved."""
+        return self.is_small and not self.n_beyond
+
+
+def find_beyond(part: Any, theta: Vector, radius: float, norms_of: Any) -> list[Any]:
+    """Return the number of samples of a part that are beyond the model, and a list of their rows.
+
+    The arguments are those of `InMemoryObjective.samples_beyond_model`, with weights θ in place of
+    outputs.
+    """
+    rows = part.samples_beyond_model(part.outputs(theta), radius, norms_of)
+    return [len(rows), [rows]]
+
+
+def robust_coordinates(objective: Objective, w: Vector, b: float) -> Coordinates:
+    """Return coordinates by the samples whose class is not certain at (w, b), in one pass."""
+    (few,) = objective.sum_over_parts(few_rows, np.append(w, b))
+    return few.robust_coordinates(objective.coordinates.fit_intercept)
+
+
+def few_rows(part: Any, theta: Vector) -> list[FewRows]:
+    """Return a few rows of a part, with their curvature p a(1−a) at the user's weights θ."""
+    z = part.outputs(theta[: part.coordinates.size])
+    return [FewRows.of(part.X, part.curvature_of_outputs(z))]
+
+
+def exact_to_user(coordinates: Coordinates, theta: Vector) -> tuple[Vector, float]:
+    """Return the weights and the intercept (w, b) of θ, b = c − Σ wμ with one rounding.
+
+    The rounding of the weights, times columns far from 0, is then in part made up for by b.
+    """
+    w = theta[: len(coordinates.scale)] / coordinates.scale
+    if not coordinates.fit_intercept or not np.isfinite(w).all():
+        return coordinates.to_user(theta)
+    return w, _as_float(Fraction(theta[-1]) - _exact_product(coordinates.shift, w))
+
+
+def exact_from_user(coordinates: Coordinates, w: Vector, b: float) -> Vector:
+    """Return θ of the weights and the intercept (w, b), c = b + Σ wμ with one rounding."""
+    theta = coordinates.from_user(w, b)
+    if coordinates.fit_intercept and np.isfinite(theta).all():
+        theta[-1] = _as_float(Fraction(b) + _exact_product(coordinates.shift, w))
+    return theta
+
+
+def _exact_product(shift: Vector, w: Vector) -> Fraction:
+    """Return Σ wμ without rounding."""
+    return sum((Fraction(m) * Fraction(v) for m, v in zip(shift, w, strict=True)), Fraction(0))
+
+
+def _as_float(number: Fraction) -> float:
+    """Return the number rounded to float64, infinite if it is too large."""
+    try:
+        return float(number)
+    except OverflowError:
+        return np.inf if number > 0 else -np.inf
