@@ -2,9 +2,9 @@
 
 A run is doubtful if its last decrement is not certain, see `SearchDirection`, or if a few samples
 make up a direction of the curvature, see `Direction.model_holds`: the run may then have ended far
-from the minimum. A doubtful run is confirmed, or continued, in coordinates in which no curvature is
-lost: those of `whitening` for a smooth F, those of `root_proximal` with an L1 norm, after a duality gap
-has not confirmed it.
+from the minimum. A doubtful run is confirmed by a bound, or confirmed or continued in coordinates
+in which no curvature is lost: those of `whitening` for a smooth F, those of `root_proximal` with an
+L1 norm.
 
 What is known about F − min F when a run counts as converged, with the decrement λ:
 
