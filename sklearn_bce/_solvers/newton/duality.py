@@ -67,6 +67,12 @@ def duality_gap(objective: Objective, point: Evaluation) -> float | None:
     return max(point.value - dual, 0.0)
 
 
+def within_tol_by_gap(objective: Objective, theta: Vector, tol: float) -> bool:
+    """Return whether the duality gap at θ is at most ``tol``, in nats, in two passes at most."""
+    gap = duality_gap(objective, objective.evaluate(theta))
+    return gap is not None and gap <= tol
+
+
 def _shares(l2: Vector, l1: Vector, gradient: Vector) -> set[float]:
     """Return values of t: the largest with |g| <= κ where λ = 0, and the largest with it anywhere.
 

@@ -34,11 +34,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
 from sklearn_bce._objective.ray import MAX_HALVINGS
 from sklearn_bce._solvers.base import Result, Settings, StopReason, rounding_floor
-from sklearn_bce._solvers.newton.duality import duality_gap
+from sklearn_bce._solvers.newton.duality import within_tol_by_gap
 from sklearn_bce._solvers.newton.loop import Start, minimise
 from sklearn_bce._solvers.newton.robust import (
     Examined,
@@ -48,7 +50,7 @@ from sklearn_bce._solvers.newton.robust import (
 )
 from sklearn_bce._solvers.newton.root_proximal import examine_by_root
 from sklearn_bce._solvers.newton.starts import START_RULES
-from sklearn_bce._solvers.newton.whitening import confirmed_by_pivots, whiten
+from sklearn_bce._solvers.newton.whitening import whiten, within_tol_by_pivots
 
 Examine = Callable[[Objective, Vector, float, float], Examined | None]
 
@@ -56,6 +58,9 @@ Examine = Callable[[Objective, Vector, float, float], Examined | None]
 DOUBTFUL = {StopReason.CONVERGED, StopReason.ROUNDING, StopReason.NO_DESCENT}
 # Most robust coordinates in which a run is continued. [a choice]
 MAX_BASES = 20
+# Most times that samples are left out for a step: without some, others may hide the curvature of
+# the rest. [a choice]
+MAX_LEFT_OUT = 5
 # Ratio of the tolerances of two successive runs. [a choice]
 TOL_RATIO = 0.1
 
@@ -77,16 +82,8 @@ def solve(objective: Objective, w: Vector, b: float, settings: Settings) -> Resu
     result = run(start, settings)
     if result.is_certain:
         return result
-    if objective.penalty.is_smooth:
-        tol = wanted_tol(result, settings)
-        if confirmed_by_pivots(objective, result, tol):
-            reason = reason_at_minimum(tol, settings)
-            return replace(result, stop_reason=reason, n_passes=objective.n_passes)
-    else:
-        result = confirmed_by_gap(start.problem, result, settings)
-        if result.is_certain:
-            return result
-    return confirmed(objective, result, settings)
+    result = confirmed_in_place(start.problem, result, settings)
+    return result if result.is_certain else confirmed(objective, result, settings)
 
 
 def run(start: Start, settings: Settings) -> Result:
@@ -106,12 +103,13 @@ def run(start: Start, settings: Settings) -> Result:
     )
 
 
-def confirmed_by_gap(problem: Objective, result: Result, settings: Settings) -> Result:
-    """Return a doubtful result for an F with an L1 norm, and whether a duality gap confirms it.
+def confirmed_in_place(problem: Objective, result: Result, settings: Settings) -> Result:
+    """Return a doubtful result, and whether a bound on F − min F in its coordinates confirms it.
 
-    If the gap is above ``tol``, the run goes on with a smaller tolerance: where only its last step
-    is in doubt, because it leads too far, this is enough. The result is certain if it is confirmed,
-    by the gap or by the end of that run.
+    The bound is that of `within_tol_by_pivots`, or with an L1 norm a duality gap. If it is above
+    ``tol`` and there is a penalty, the run goes on with a smaller tolerance: where only its last
+    step is in doubt, because it leads too far, this is enough. The result is certain if it is
+    confirmed.
 
     Parameters
     ----------
@@ -123,10 +121,11 @@ def confirmed_by_gap(problem: Objective, result: Result, settings: Settings) -> 
         Settings of the fit.
     """
     wanted, coordinates = wanted_tol(result, settings), problem.coordinates
-    for is_last in (False, True):
+    is_within_tol = within_tol_by_pivots if problem.penalty.is_smooth else within_tol_by_gap
+    has_penalty = np.any(problem.penalty.l1) or np.any(problem.penalty.l2)
+    for is_last in (False, True) if has_penalty else (True,):
         theta = exact_from_user(coordinates, result.w, result.b)
-        gap = duality_gap(problem, problem.evaluate(theta))
-        if gap is not None and gap <= wanted:
+        if is_within_tol(problem, theta, wanted):
             reason = reason_at_minimum(wanted, settings)
             result = replace(result, stop_reason=reason, is_certain=True)
         if result.is_certain or is_last or result.n_iter >= settings.max_iter:
@@ -215,10 +214,14 @@ def past_certain_samples(
     result : Result
         It is certain if it is confirmed.
     """
-    others = objective.without(end.beyond)
-    rest = examine(others, result.w, result.b, wanted / 2)
-    if rest is None:
-        return replace(result, is_certain=False)
+    rest, left_out = end, np.zeros(0, dtype=np.intp)
+    for _ in range(MAX_LEFT_OUT):
+        left_out = np.union1d(left_out, rest.beyond)
+        rest = examine(objective.without(left_out), result.w, result.b, wanted / 2)
+        if rest is None:
+            return replace(result, is_certain=False)
+        if not (rest.is_small and rest.n_beyond):
+            break
     lost = end.value - rest.value
     if rest.is_minimum and rest.is_resolved and lost <= wanted / 2:
         return replace(result, stop_reason=StopReason.CONVERGED, is_certain=True)

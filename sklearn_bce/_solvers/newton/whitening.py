@@ -37,7 +37,6 @@ from sklearn_bce._objective.dependence import depend_exactly
 from sklearn_bce._objective.root import curvature_root, row_matrix
 from sklearn_bce._objective.scaling import ROWS_FOR_MEDIANS, FewRows
 from sklearn_bce._objective.triangular import solve_triangular
-from sklearn_bce._solvers.base import Result
 from sklearn_bce._solvers.newton.direction import RADIUS_MARGIN, TRUSTED_PIVOT
 from sklearn_bce._solvers.newton.loop import Start
 from sklearn_bce._solvers.newton.robust import (
@@ -191,8 +190,8 @@ class KeptPivots(NamedTuple):
         return np.linalg.norm(solve_triangular(self.R, scaled, trans="T"), axis=0)
 
 
-def confirmed_by_pivots(objective: Objective, result: Result, tol: float) -> bool:
-    """Return whether a result is within ``tol`` of the minimum, by H without the columns it loses.
+def within_tol_by_pivots(problem: Objective, theta: Vector, tol: float) -> bool:
+    """Return whether F(θ) is within ``tol`` of its minimum, by H without the columns it loses.
 
     H is factorised with pivoting. What can be gained in the columns that are kept is the squared
     decrement, and in the others at most what `kernel_gains_nothing` bounds. False also if that is
@@ -200,17 +199,13 @@ def confirmed_by_pivots(objective: Objective, result: Result, tol: float) -> boo
 
     Parameters
     ----------
-    objective : Objective
-        F in the user's units, with a penalty without an L1 norm.
-    result : Result
-        The end of a run.
+    problem : Objective
+        F in the coordinates of a run, with a penalty without an L1 norm.
+    theta : ndarray of shape (size,), float64
+        The end of the run.
     tol : float
         In nats.
     """
-    if result.coordinates is None:
-        return False
-    problem = objective.in_coordinates(result.coordinates)
-    theta = result.coordinates.from_user(result.w, result.b)
     point = problem.evaluate(theta, hessian=True)
     unit = 1 / np.sqrt(np.where(point.diagonal > 0, point.diagonal, 1.0))
     lost_below = TRUSTED_PIVOT * len(unit) * problem.curvature_rounding
