@@ -7,6 +7,7 @@ F(θ) is the mean loss of the samples plus the penalty, as a function of the coo
 - `Evaluation`: F and its derivatives at one θ.
 - `PassCounter`: the number of times that the samples have been read.
 - `DataSize`: the numbers of samples and of stored values, which decide what a pass costs.
+- `SomeSamples`: the indices of some samples, in memory or in parts.
 - `BaseObjective`: coordinates, penalty and pass counter, which all objectives have.
 """
 
@@ -33,6 +34,32 @@ MAX_SLOPE = 0.25
 # because only sums within a block of rows are in single precision.
 # tests/test_objective.py::test_sums_over_samples_are_exact_to_sum_rounding
 SUM_ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
+
+
+@dataclass(frozen=True, eq=False)
+class SomeSamples:
+    """The indices of some samples; two sets of samples can be added.
+
+    Attributes
+    ----------
+    rows : dict of int to ndarray of shape (n,), intp
+        The rows of each part that has some of the samples, ascending. Samples in memory are part 0.
+    """
+
+    rows: dict[int, NDArray[np.intp]]
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return sum(map(len, self.rows.values()))
+
+    def __add__(self, other: SomeSamples) -> SomeSamples:
+        """Return the samples that are in one of the sets, or in both."""
+        both = self.rows.keys() & other.rows.keys()
+        of_both = {part: np.union1d(self.rows[part], other.rows[part]) for part in both}
+        return SomeSamples(self.rows | other.rows | of_both)
+
+
+NO_SAMPLES = SomeSamples({})
 
 
 class PassCounter:
@@ -342,6 +369,9 @@ class Objective(Protocol):
         by S of all parts. The function returns a list of items that can be added, and can be
         pickled. Samples in memory are one part.
         """
+
+    def without(self, samples: SomeSamples) -> Self:
+        """Return F without the losses of some samples; S, the divisor, remains what it is."""
 
     def samples_reference(self) -> Any:
         """Return a weak reference to X; None if no single object contains the samples."""

@@ -34,6 +34,7 @@ from sklearn_bce._objective.base import (
     DataSize,
     Evaluation,
     PassCounter,
+    SomeSamples,
 )
 from sklearn_bce._objective.basis import Basis
 from sklearn_bce._objective.design import Design, design_of
@@ -117,7 +118,11 @@ class InMemoryObjective(BaseObjective):
         S, the divisor of the sample weights.
     normalised_weight : ndarray of shape (n_samples,), float64
         p = s/S; a broadcast scalar (stride 0) if ``sample_weight`` is one.
+    part_number : int
+        Number of the part that the samples are, of a larger set; 0 if they are all samples.
     """
+
+    part_number = 0
 
     def __init__(
         self,
@@ -369,11 +374,13 @@ class InMemoryObjective(BaseObjective):
         """Which samples have a weight above 0."""
         return self.sample_weight > 0
 
-    def without(self, samples: NDArray[np.intp]) -> InMemoryObjective:
+    def without(self, samples: SomeSamples) -> InMemoryObjective:
         """Return F without the losses of some samples; S, the divisor, remains what it is."""
+        if self.part_number not in samples.rows:
+            return self
         other = copy(self)
         other.sample_weight = self.sample_weight.copy()
-        other.sample_weight[samples] = 0.0
+        other.sample_weight[samples.rows[self.part_number]] = 0.0
         other.normalised_weight = other.sample_weight / self.total_weight
         for cached in ("_least_weight", "_has_weight"):
             vars(other).pop(cached, None)

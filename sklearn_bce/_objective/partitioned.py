@@ -9,6 +9,7 @@ of F on a ray, take a pass for samples in parts.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -17,7 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import BaseObjective, DataSize, Evaluation, PassCounter
+from sklearn_bce._objective.base import (
+    NO_SAMPLES,
+    BaseObjective,
+    DataSize,
+    Evaluation,
+    PassCounter,
+    SomeSamples,
+)
 from sklearn_bce._objective.basis import Basis
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.penalty import NO_PENALTY, ElasticNet, Penalty
@@ -82,6 +90,8 @@ class Encoding:
         Most threads that the computation for one part may use.
     basis : Basis or None, default=None
         Basis whose coordinates take the place of θ; None means that there is none.
+    left_out : SomeSamples, default=NO_SAMPLES
+        Samples that are without weight.
     """
 
     encode: Callable[[NDArray[Any], Vector], tuple[Vector, Vector]]
@@ -89,8 +99,11 @@ class Encoding:
     total_weight: float
     n_threads: int = 1
     basis: Basis | None = None
+    left_out: SomeSamples = NO_SAMPLES
 
-    def objective(self, X: Any, y: NDArray[Any], sample_weight: Vector) -> InMemoryObjective:
+    def objective(
+        self, number: int, X: Any, y: NDArray[Any], sample_weight: Vector
+    ) -> InMemoryObjective:
         """Return the objective of one part: (1/S) Σ sL over its samples, without a penalty."""
         y, sample_weight = self.encode(y, sample_weight)
         part = InMemoryObjective(
@@ -102,7 +115,10 @@ class Encoding:
             self.n_threads,
             self.total_weight,
         )
-        return part if self.basis is None else part.in_basis(self.basis).as_part()
+        if self.basis is not None:
+            part = part.in_basis(self.basis).as_part()
+        part.part_number = number
+        return part.without(self.left_out)
 
 
 class PartitionedObjective(BaseObjective):
@@ -201,6 +217,12 @@ class PartitionedObjective(BaseObjective):
 
     def raise_unless_finite(self) -> None:
         """Do nothing: the parts check their samples in the first pass."""
+
+    def without(self, samples: SomeSamples) -> PartitionedObjective:
+        """Return F without the losses of some samples; both share the pass counter."""
+        other = copy(self)
+        other.encoding = replace(self.encoding, left_out=self.encoding.left_out + samples)
+        return other
 
     def samples_reference(self) -> None:
         """Return None: no single object in memory contains the samples."""
@@ -338,7 +360,7 @@ def _on_part(
     The arguments from ``number`` on are those that `Parts.sum` passes; the function is called with
     the objective of the part and ``arguments``.
     """
-    return [X.shape[0], *function(encoding.objective(X, y, sample_weight), *arguments)]
+    return [X.shape[0], *function(encoding.objective(number, X, y, sample_weight), *arguments)]
 
 
 def _evaluate(part: InMemoryObjective, theta: Vector, hessian: bool, diagonal: bool) -> PartSums:

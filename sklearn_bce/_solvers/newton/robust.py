@@ -11,10 +11,9 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import Objective
+from sklearn_bce._objective.base import Objective, SomeSamples
 from sklearn_bce._objective.scaling import Coordinates, FewRows
 from sklearn_bce._solvers.newton.loop import Start
 
@@ -34,10 +33,8 @@ class Examined(NamedTuple):
     is_small : bool
         Whether the squared decrement is so small that F is within ``tol`` of its minimum, if the
         curvature holds up to the minimum.
-    n_beyond : int
-        Number of samples whose curvature may not hold; see `samples_beyond_model`.
-    beyond : ndarray of shape (n_beyond,), intp, or None
-        These samples; None for samples in parts.
+    beyond : SomeSamples
+        Samples whose curvature may not hold; see `samples_beyond_model`.
     is_resolved : bool
         Whether columns that are left out of the curvature can lower F by ``tol`` at most.
     """
@@ -45,24 +42,23 @@ class Examined(NamedTuple):
     start: Start
     value: float
     is_small: bool
-    n_beyond: int
-    beyond: NDArray[np.intp] | None
+    beyond: SomeSamples
     is_resolved: bool
 
     @property
     def is_minimum(self) -> bool:
         """Whether F is within ``tol`` of its minimum, as far as that is resolved."""
-        return self.is_small and not self.n_beyond
+        return self.is_small and not len(self.beyond)
 
 
-def find_beyond(part: Any, theta: Vector, radius: float, norms_of: Any) -> list[Any]:
-    """Return the number of samples of a part that are beyond the model, and a list of their rows.
+def find_beyond(part: Any, theta: Vector, radius: float, norms_of: Any) -> list[SomeSamples]:
+    """Return the samples of a part that are beyond the model, as a list of `SomeSamples`.
 
     The arguments are those of `InMemoryObjective.samples_beyond_model`, with weights θ in place of
     outputs.
     """
     rows = part.samples_beyond_model(part.outputs(theta), radius, norms_of)
-    return [len(rows), [rows]]
+    return [SomeSamples({part.part_number: rows})]
 
 
 def robust_coordinates(objective: Objective, w: Vector, b: float) -> Coordinates:

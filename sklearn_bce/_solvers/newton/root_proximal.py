@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.linalg import qr
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import Evaluation, Objective
+from sklearn_bce._objective.base import NO_SAMPLES, Evaluation, Objective
 from sklearn_bce._objective.basis import lost_below, rank_of
 from sklearn_bce._objective.root import curvature_root
 from sklearn_bce._objective.triangular import solve_triangular
@@ -206,8 +206,8 @@ class RootProximalDirection(Direction):
         factor = RootFactor.of(columns)
         slope = (point.gradient + self._l1 * np.sign(theta))[support]
         radius = RADIUS_MARGIN * np.sqrt(max(decrement, 0.0))
-        n_beyond, beyond = problem.sum_over_parts(
-            find_beyond, theta, radius, lambda Z: factor.norms(Z[:, support])
+        (beyond,) = problem.sum_over_parts(
+            find_beyond, theta, radius, partial(norms_in, support, factor)
         )
         return Examined(
             Start(
@@ -218,8 +218,7 @@ class RootProximalDirection(Direction):
             ),
             point.value,
             is_small=decrement <= self.tol,
-            n_beyond=n_beyond,
-            beyond=beyond[0] if problem.samples_reference() is not None else None,
+            beyond=beyond,
             is_resolved=factor.gain_of_lost(columns, slope) <= self.tol,
         )
 
@@ -227,6 +226,13 @@ class RootProximalDirection(Direction):
         """Return the root of H at a point, in one pass."""
         (root,) = self.problem.sum_over_parts(curvature_root, point.theta)
         return RootOfCurvature(root.R, self._l2)
+
+
+def norms_in(
+    support: NDArray[np.intp], factor: RootFactor, Z: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the norms of rows of Z in the columns of the support, by their factor."""
+    return factor.norms(Z[:, support])
 
 
 def examine_by_root(objective: Objective, w: Vector, b: float, tol: float) -> Examined | None:
@@ -243,7 +249,7 @@ def examine_by_root(objective: Objective, w: Vector, b: float, tol: float) -> Ex
     end = RootProximalDirection(problem, tol).examine(point)
     gap = None if end.is_minimum and end.is_resolved else duality_gap(problem, point)
     if gap is not None and gap <= tol:
-        end = end._replace(is_small=True, n_beyond=0, is_resolved=True)
+        end = end._replace(is_small=True, beyond=NO_SAMPLES, is_resolved=True)
     return end
 
 

@@ -156,7 +156,7 @@ def confirmed(objective: Objective, result: Result, settings: Settings) -> Resul
             return replace(result, w=w, b=b, stop_reason=reason, coordinates=None)
         if result.n_iter >= settings.max_iter:
             return replace(result, stop_reason=StopReason.MAX_ITER)
-        if end.is_small and end.beyond is not None and not k % 2:
+        if end.is_small and not k % 2:
             tighter = replace(settings, tol=tol)
             result = past_certain_samples(objective, result, examine, end, tighter, wanted)
             if result.is_certain:
@@ -197,7 +197,7 @@ def past_certain_samples(
     Parameters
     ----------
     objective : Objective
-        F in the user's units, over samples in memory.
+        F in the user's units.
     result : Result
         The result to go on from.
     examine : callable (objective, w, b, tol) -> Examined or None
@@ -214,13 +214,13 @@ def past_certain_samples(
     result : Result
         It is certain if it is confirmed.
     """
-    rest, left_out = end, np.zeros(0, dtype=np.intp)
+    rest, others = end, objective
     for _ in range(MAX_LEFT_OUT):
-        left_out = np.union1d(left_out, rest.beyond)
-        rest = examine(objective.without(left_out), result.w, result.b, wanted / 2)
+        others = others.without(rest.beyond)
+        rest = examine(others, result.w, result.b, wanted / 2)
         if rest is None:
             return replace(result, is_certain=False)
-        if not (rest.is_small and rest.n_beyond):
+        if not (rest.is_small and len(rest.beyond)):
             break
     lost = end.value - rest.value
     if rest.is_minimum and rest.is_resolved and lost <= wanted / 2:

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import dpstrf
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import Evaluation, Objective
+from sklearn_bce._objective.base import NO_SAMPLES, Evaluation, Objective
 from sklearn_bce._objective.basis import Basis, Kernel
 from sklearn_bce._objective.dependence import depend_exactly
 from sklearn_bce._objective.root import curvature_root, row_matrix
@@ -96,10 +96,10 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Examined | 
     point = problem.evaluate(v)
     radius = float(np.linalg.norm(point.gradient))
     is_small, is_resolved = MARGIN * radius * radius / 2 <= tol, True
-    n_beyond, beyond = 0, [np.zeros(0, dtype=np.intp)]
+    beyond = NO_SAMPLES
     if is_small:
-        n_beyond, beyond = problem.sum_over_parts(find_beyond, v, RADIUS_MARGIN * radius, row_norms)
-    if is_small and not n_beyond:
+        (beyond,) = problem.sum_over_parts(find_beyond, v, RADIUS_MARGIN * radius, row_norms)
+    if is_small and not len(beyond):
         is_resolved = RESOLUTION * np.finfo(np.float64).eps <= np.sqrt(tol) * basis.least_pivot
         if basis.kernel.vectors.shape[1]:
             problem_of_theta = objective.in_coordinates(coordinates)
@@ -112,8 +112,7 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Examined | 
         diagonal_is_reliable=True,
         to_user=lambda v: exact_to_user(coordinates, basis.to_theta(v)),
     )
-    beyond = beyond[0] if objective.samples_reference() is not None else None
-    return Examined(start, point.value, is_small, n_beyond, beyond, bool(is_resolved))
+    return Examined(start, point.value, is_small, beyond, bool(is_resolved))
 
 
 def row_norms(rows: NDArray[np.float64]) -> Vector:
@@ -218,10 +217,10 @@ def within_tol_by_pivots(problem: Objective, theta: Vector, tol: float) -> bool:
     decrement = float(np.sum(np.square(pivots.norms(point.gradient[None]))))
     if not MARGIN * decrement / 2 <= tol:
         return False
-    n_beyond, _ = problem.sum_over_parts(
+    (beyond,) = problem.sum_over_parts(
         find_beyond, theta, RADIUS_MARGIN * np.sqrt(decrement), pivots.norms
     )
-    if n_beyond:
+    if len(beyond):
         return False
     kernel = Kernel.of(R, factor[:rank, rank:], order, unit)
     # The kernel has an error of at most the pivots that are lost, in the curvature.
