@@ -9,9 +9,12 @@ from covering import each_value
 from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from small_data import random_data, solved
+from small_data import objective, random_data, solved
+from test_whitening import temperatures
 
 from sklearn_bce import BCENeuronClassifier, fit_from_chunks
+from sklearn_bce._estimator.diagnostics import judge_plateau
+from sklearn_bce._estimator.parameters import Parameters
 from sklearn_bce._solvers.base import Plateau, StopReason
 
 X, Y, _ = random_data(400, 4)
@@ -94,6 +97,15 @@ def test_automatic_step_from_the_minimum_is_no_divergence(solver):
     assert_allclose(model.coef_, exact.coef_, rtol=1e-3)
 
 
+@pytest.mark.parametrize("size", [1e160, 1e180, 1e300])
+def test_a_plateau_where_the_penalty_overflows_is_no_minimum(size):
+    X, y, weight = random_data()
+    problem, parameters = objective((X, y, weight), 1.0), BCENeuronClassifier().get_params()
+    with np.errstate(over="ignore"):  # as in a fit
+        reason = judge_plateau(problem, Parameters(**parameters), np.full(3, size), 0.0)
+    assert reason is StopReason.STALLED
+
+
 # ----- stalling ---------------------------------------------------------------------------------
 
 
@@ -130,6 +142,14 @@ def test_sgd_that_fluctuates_above_the_minimum_has_stalled():
     distance = mean_loss(model, X, Y) - least_mean_loss(X, Y)
     assert distance_in(caught[0].message) == pytest.approx(distance, rel=0.3)
     assert "n_iter_no_change=5 of them without an improvement" in str(caught[0].message)
+
+
+def test_a_distance_that_newton_does_not_find_is_called_a_lower_bound():
+    """Celsius and Fahrenheit: float64 does not resolve the minimum without a penalty."""
+    X, y = temperatures()
+    model = model_of("gd", C=np.inf, max_iter=20)
+    with pytest.warns(ConvergenceWarning, match=r"objective at least \S+ nats above its minimum"):
+        model.fit(X, y)
 
 
 @pytest.mark.parametrize("learning_rate", ["auto", 0.1])

@@ -15,7 +15,7 @@ from small_data import F, random_data, with_ones
 
 from sklearn_bce._estimator.chunks import subsample_objective
 from sklearn_bce._estimator.targets import TargetEncoder
-from sklearn_bce._objective.base import DataSize
+from sklearn_bce._objective.base import DataSize, SomeSamples
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.partitioned import Encoding, PartitionedObjective
 from sklearn_bce._objective.penalty import ElasticNet
@@ -145,6 +145,29 @@ def test_value_and_derivatives_are_those_of_all_samples(parts, fit_intercept, st
     assert_near(
         outside.diagonal_preconditioner(point), inside.diagonal_preconditioner(expected), parts
     )
+
+
+@pytest.mark.parametrize("split_name", SPLITS)
+@pytest.mark.parametrize("standard", BOTH)
+def test_left_out_samples_lose_their_losses_and_not_their_share_of_s(rows_of_parts, standard):
+    left_out = np.random.default_rng(1).random(N) < 0.3
+    some = [
+        SomeSamples({k: np.flatnonzero(left_out[rows] & chosen[rows])})
+        for chosen in (ROWS < 60, ROWS > 30)
+        for k, rows in enumerate(rows_of_parts)
+    ]
+    samples = reduce(add, some)
+    assert len(samples) == left_out.sum()
+    outside, inside = both(split(rows_of_parts), standard)
+    others, share = np.where(left_out, 0.0, WEIGHT), WEIGHT[~left_out].sum() / WEIGHT.sum()
+    expected = InMemoryObjective.in_user_units(X, Y, others, C * share, 0.0, True)
+    expected = expected.in_coordinates(inside.coordinates)
+    for objective in (outside.without(samples), inside.without(SomeSamples({0: ROWS[left_out]}))):
+        without_penalty = objective.value_at(THETA) - objective.penalty.value(THETA[:P])
+        alone = expected.value_at(THETA) - expected.penalty.value(THETA[:P])
+        assert without_penalty == pytest.approx(share * alone, rel=1e-12)
+        assert objective.penalty.value(THETA[:P]) == inside.penalty.value(THETA[:P])
+    assert outside.value_at(THETA) == pytest.approx(inside.value_at(THETA), rel=1e-12)
 
 
 @over(standard=BOTH, fit_intercept=BOTH)

@@ -17,6 +17,7 @@ from sklearn_bce._objective.base import BaseObjective
 from sklearn_bce._solvers import (
     NEGLIGIBLE,
     SOLVERS,
+    Distance,
     Result,
     StopReason,
     direction_of_separation,
@@ -54,6 +55,14 @@ ADVICE = {
 }
 
 
+# How a fit that is not at its infimum ended; in all other cases F ceased to fall.
+ENDS = {
+    StopReason.MAX_ITER: "max_iter={max_iter} was reached",
+    StopReason.STOPPED: "a callback stopped it",
+    StopReason.PRECISION: "float64 could not resolve the objective any further",
+}
+
+
 class Diagnosis(NamedTuple):
     """What is known about the end of a fit.
 
@@ -61,14 +70,14 @@ class Diagnosis(NamedTuple):
     ----------
     result : Result
         The result, with the reason for stopping that is true.
-    distance : float or None
-        F − min F in nats; None if it was not computed.
+    distance : Distance or None
+        F − min F; None if it was not computed.
     separation : ndarray of shape (n_features,) or None
         Direction of the weights along which F falls without end; None if there is none.
     """
 
     result: Result
-    distance: float | None = None
+    distance: Distance | None = None
     separation: Vector | None = None
 
 
@@ -166,9 +175,9 @@ def judge_plateau(
         Intercept on the plateau.
     """
     distance = distance_from_minimum(objective, w, b)
-    if distance <= parameters.tol:
+    if distance.is_within(parameters.tol):
         return StopReason.CONVERGED
-    if distance <= rounding_floor(_value(objective, w, b)):
+    if distance.is_within(rounding_floor(_value(objective, w, b))):
         return StopReason.ROUNDING
     return StopReason.MAX_ITER if parameters.early_stopping else StopReason.STALLED
 
@@ -259,7 +268,7 @@ def _warn_of_no_convergence(solver: str, diagnosis: Diagnosis, parameters: Param
         if result.stop_reason is StopReason.PRECISION:
             state = "where float64 cannot tell whether the objective is at its minimum"
         elif diagnosis.distance is not None:
-            state = f"with the objective about {diagnosis.distance:.2g} nats above its minimum"
+            state = f"with the objective {diagnosis.distance} above its minimum"
         advice = ADVICE.get(result.stop_reason, SOLVERS[solver].advice)
     warnings.warn(
         f"{reason} {state} (tol={parameters.tol}). {advice}",
@@ -284,10 +293,9 @@ def _warn_of_separation(
     found = found[np.argsort(-size[found], kind="stable")]
     listed = _listed(found, feature_names, len(size))
     end = f"its stopping test with tol={parameters.tol} held"
-    if diagnosis.result.stop_reason is StopReason.STALLED:
-        end = "its loss had ceased to fall"
-    elif not diagnosis.result.converged:
-        end = f"max_iter={parameters.max_iter} was reached"
+    if not diagnosis.result.converged:
+        end = ENDS.get(diagnosis.result.stop_reason, "the objective ceased to fall")
+        end = end.format(max_iter=parameters.max_iter)
     warnings.warn(
         "Without a penalty (C=inf) the objective has no minimum: the classes, or some samples of "
         "one and all of the other, are separated by a linear combination of some features, whose "

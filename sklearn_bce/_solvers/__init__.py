@@ -25,13 +25,14 @@ from sklearn_bce._solvers.base import (
     Weights,
     rounding_floor,
 )
-from sklearn_bce._solvers.newton.diagnosis import distance_from_minimum, rise_by_rounding
+from sklearn_bce._solvers.newton.diagnosis import Distance, distance_from_minimum, rise_by_rounding
 from sklearn_bce._solvers.newton.separation import direction_of_separation
 from sklearn_bce._solvers.stream import StreamSteps
 
 __all__ = [
     "NEGLIGIBLE",
     "SOLVERS",
+    "Distance",
     "Monitor",
     "Plateau",
     "Result",

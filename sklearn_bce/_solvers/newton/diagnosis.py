@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,16 +12,38 @@ from sklearn_bce._solvers.base import Result, Settings, rounding_floor
 from sklearn_bce._solvers.newton.robust import exact_from_user, robust_coordinates
 from sklearn_bce._solvers.newton.solver import solve
 
-# Newton steps, at most, for the distance from the minimum; a fit that is near it needs two to four.
-# [a choice]
-DISTANCE_STEPS = 10
+# Newton steps, at most, for the distance from the minimum. [a choice]
+DISTANCE_STEPS = 100
 # Tolerance, in nats, of the minimum from which the distance is measured. [a choice]
 DISTANCE_TOL = 1e-9
 
 
+class Distance(NamedTuple):
+    """The distance of F from its minimum.
+
+    Attributes
+    ----------
+    nats : float
+        F − min F in nats, or a lower bound.
+    is_known : bool
+        Whether ``nats`` is the distance; if not, it is a lower bound.
+    """
+
+    nats: float
+    is_known: bool
+
+    def is_within(self, tol: float) -> bool:
+        """Return whether the distance is known to be finite and at most ``tol``, in nats."""
+        return self.is_known and self.nats < np.inf and self.nats <= tol
+
+    def __str__(self) -> str:
+        """Return the number of nats in words."""
+        return f"{'about' if self.is_known else 'at least'} {self.nats:.2g} nats"
+
+
 @np.errstate(all="ignore")
-def distance_from_minimum(objective: Objective, w: Vector, b: float) -> float:
-    """Return F(w, b) − min F, in nats, as far as a few of Newton's steps from (w, b) find it.
+def distance_from_minimum(objective: Objective, w: Vector, b: float) -> Distance:
+    """Return F(w, b) − min F, as far as Newton's steps from (w, b) find it.
 
     Parameters
     ----------
@@ -37,7 +59,8 @@ def distance_from_minimum(objective: Objective, w: Vector, b: float) -> float:
     settings = Settings(
         max_iter=DISTANCE_STEPS, tol=DISTANCE_TOL, random_state=np.random.RandomState(0)
     )
-    return max(here - solve(objective, w, b, settings).loss_curve[-1], 0.0)
+    end = solve(objective, w, b, settings)
+    return Distance(max(here - end.loss_curve[-1], 0.0), end.converged)
 
 
 def rise_by_rounding(objective: Objective, result: Result, dtype: Any, limit: float) -> float:

@@ -56,11 +56,14 @@ Examine = Callable[[Objective, Vector, float, float], Examined | None]
 
 # Reasons for which a run stops that are doubtful if its decrement is not certain.
 DOUBTFUL = {StopReason.CONVERGED, StopReason.ROUNDING, StopReason.NO_DESCENT}
+# Steps after which a run goes on in robust coordinates: Newton's method takes 20 at most, unless
+# curvature is hidden. [a choice]
+STEPS_IN_PLACE = 30
+# Multiplications for a root of H up to which it is formed for a run that is only slow: 1 s.
+# [a choice]
+MAX_ROOT_WORK = 2e9
 # Most robust coordinates in which a run is continued. [a choice]
 MAX_BASES = 20
-# Most times that samples are left out for a step: without some, others may hide the curvature of
-# the rest. [a choice]
-MAX_LEFT_OUT = 5
 # Ratio of the tolerances of two successive runs. [a choice]
 TOL_RATIO = 0.1
 
@@ -80,25 +83,32 @@ def solve(objective: Objective, w: Vector, b: float, settings: Settings) -> Resu
     if isinstance(start, Result):
         return start
     result = run(start, settings)
-    if result.is_certain:
-        return result
-    result = confirmed_in_place(start.problem, result, settings)
+    if not result.is_certain and result.stop_reason in DOUBTFUL:
+        result = confirmed_in_place(start.problem, result, settings)
     return result if result.is_certain else confirmed(objective, result, settings)
 
 
 def run(start: Start, settings: Settings) -> Result:
-    """Return the result of the loop from a start."""
-    curve = list(start.loss_curve)
-    end = minimise(start, replace(settings, max_iter=settings.max_iter - len(curve)))
+    """Return the result of the loop from a start.
+
+    The result is not certain, and the run is to go on elsewhere, if it takes many steps; see
+    ``STEPS_IN_PLACE``.
+    """
+    curve, problem = list(start.loss_curve), start.problem
+    left = settings.max_iter - len(curve)
+    work = problem.n_samples * problem.n_features * min(problem.n_samples, problem.n_features)
+    may_be_slow = left <= STEPS_IN_PLACE or work > MAX_ROOT_WORK or settings.tol == 0
+    most = left if may_be_slow else STEPS_IN_PLACE
+    end = minimise(start, replace(settings, max_iter=most))
+    is_slow = end.stop_reason is StopReason.MAX_ITER and most < left
+    is_doubtful = end.stop_reason in DOUBTFUL and not end.is_certain
     return Result(
         *start.to_user_weights(end.point.theta),
         end.stop_reason,
         curve + end.loss_curve,
         start.problem.n_passes,
         end.direction.path_state(end.point),
-        is_certain=end.is_certain
-        or end.stop_reason not in DOUBTFUL
-        or end.point.value <= settings.tol,
+        is_certain=end.point.value <= settings.tol or not (is_slow or is_doubtful),
         coordinates=start.problem.coordinates if start.to_user is None else None,
     )
 
@@ -156,14 +166,15 @@ def confirmed(objective: Objective, result: Result, settings: Settings) -> Resul
             return replace(result, w=w, b=b, stop_reason=reason, coordinates=None)
         if result.n_iter >= settings.max_iter:
             return replace(result, stop_reason=StopReason.MAX_ITER)
-        if end.is_small and not k % 2:
+        is_stuck = result.stop_reason is StopReason.NO_DESCENT
+        if (end.is_small or is_stuck) and len(end.beyond) and not k % 2:
             tighter = replace(settings, tol=tol)
             result = past_certain_samples(objective, result, examine, end, tighter, wanted)
             if result.is_certain:
                 return result
         else:
             result = run(start, replace(settings, tol=tol))
-            if result.stop_reason not in DOUBTFUL:
+            if result.is_certain and result.stop_reason not in DOUBTFUL:
                 return result
     return replace(result, stop_reason=StopReason.PRECISION, n_passes=objective.n_passes)
 
@@ -214,14 +225,9 @@ def past_certain_samples(
     result : Result
         It is certain if it is confirmed.
     """
-    rest, others = end, objective
-    for _ in range(MAX_LEFT_OUT):
-        others = others.without(rest.beyond)
-        rest = examine(others, result.w, result.b, wanted / 2)
-        if rest is None:
-            return replace(result, is_certain=False)
-        if not (rest.is_small and len(rest.beyond)):
-            break
+    rest = examine(objective.without(end.beyond), result.w, result.b, wanted / 2)
+    if rest is None:
+        return replace(result, is_certain=False)
     lost = end.value - rest.value
     if rest.is_minimum and rest.is_resolved and lost <= wanted / 2:
         return replace(result, stop_reason=StopReason.CONVERGED, is_certain=True)
