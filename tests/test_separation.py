@@ -1,7 +1,6 @@
 """Whether the classes are separated, with a linear program in exact arithmetic as referee."""
 
 import warnings
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -9,8 +8,9 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose
 from scipy.special import expit
 from sklearn.preprocessing import SplineTransformer
-from small_data import in_parts, with_ones
+from small_data import in_parts
 from test_hard_data import drawn, separated
+from tools.exact_separation import exactly_separated
 
 from sklearn_bce import BCENeuronClassifier, fit_from_chunks
 from sklearn_bce._objective.in_memory import InMemoryObjective
@@ -21,52 +21,6 @@ from sklearn_bce._solvers.newton.separating_direction import Separating, WorstRo
 from sklearn_bce._solvers.newton.separation import MAX_ROWS_FOR_UNITS, SomeRows
 
 # ----- the referee --------------------------------------------------------------------------------
-
-
-def rows_of_classes(X, y, weight, fit_intercept):
-    """Return the rows sz with weight, divided by their largest entry; both signs if 0 < y < 1."""
-    Z, y = with_ones(X, fit_intercept)[weight > 0], y[weight > 0]
-    rows = np.concatenate([Z[y > 0], -Z[y < 1]])
-    rows = [[Fraction(float(entry)) for entry in row] for row in rows if np.any(row)]
-    largest = [max(abs(entry) for entry in row) for row in rows]
-    scaled = [tuple(entry / by for entry in row) for row, by in zip(rows, largest, strict=True)]
-    return [list(row) for row in dict.fromkeys(scaled)]
-
-
-def exactly_separated(X, y, weight, fit_intercept):
-    """Return whether there are no μ > 0 with Σ μsz = 0, by the simplex method on fractions.
-
-    With ν = μ − 1 and any scale of μ that is a system Σ νsz = −Σ sz with ν >= 0. The sum of its
-    errors is minimised, by Bland's rule after a number of pivots, so that the method ends.
-    """
-    rows = rows_of_classes(X, y, weight, fit_intercept)
-    n, size = len(rows), len(rows[0])
-    table = [[row[j] for row in rows] + [-sum(row[j] for row in rows)] for j in range(size)]
-    table = [[-entry for entry in line] if line[-1] < 0 else line for line in table]
-    basis = [n + j for j in range(size)]
-    cost = [-sum(column) for column in zip(*table, strict=True)]
-    n_pivots = 0
-    while cost[-1] != 0:
-        falling = [i for i in range(n) if cost[i] < 0]
-        if not falling:
-            return True
-        enters = falling[0] if n_pivots > 60 else min(falling, key=cost.__getitem__)
-        ratios = [
-            (line[-1] / line[enters], basis[j], j)
-            for j, line in enumerate(table)
-            if line[enters] > 0
-        ]
-        pivot = min(ratios)[2]
-        by = table[pivot][enters]
-        table[pivot] = [entry / by for entry in table[pivot]]
-        basis[pivot] = enters
-        eliminate = [line for j, line in enumerate(table) if j != pivot] + [cost]
-        for line in eliminate:
-            by = line[enters]
-            if by:
-                line[:] = [a - by * b for a, b in zip(line, table[pivot], strict=True)]
-        n_pivots += 1
-    return False
 
 
 def test_the_referee_agrees_with_a_linear_program_in_floating_point():
@@ -150,8 +104,22 @@ def time_stamps(rng):
     return X + 1.7e9, labels(rng, X @ rng.normal(0, 0.1, p))
 
 
-KINDS = [codes, splines, one_hot, copies, near_copies, heavy_tails, time_stamps]
-IN_ONE_UNIT = [near_copies, time_stamps]  # other units would round small differences away
+def intervals(rng):
+    """Begin and end in milliseconds, and perhaps a column that nearly repeats the begin."""
+    n = rng.integers(8, 40)
+    begin = np.rint(1.7e12 + rng.uniform(0, 3e10, n) / 10.0 ** rng.integers(0, 6))
+    length = rng.integers(1, rng.integers(3, 30), n)
+    columns = [begin, begin + length]
+    if rng.random() < 0.5:
+        columns.append(rng.normal(size=n))
+    if rng.random() < 0.4:
+        columns.append(begin * (1 + 10.0 ** -rng.integers(6, 12) * rng.normal(size=n)))
+    return np.column_stack(columns), labels(rng, rng.normal() * (length - np.median(length)))
+
+
+KINDS = [codes, splines, one_hot, copies, near_copies, heavy_tails, time_stamps, intervals]
+# Other units would round small differences away.
+IN_ONE_UNIT = [near_copies, time_stamps, intervals]
 
 
 def case_of(kind, seed):
@@ -167,7 +135,7 @@ def case_of(kind, seed):
     if rng.random() < 0.3 and kind not in IN_ONE_UNIT:
         unit = 10.0 ** rng.integers(-12, 13, X.shape[1])
     given = sp.csr_array(X * unit) if rng.random() < 0.3 else X * unit
-    return X, given, y, weight, kind is time_stamps or bool(rng.random() < 0.75)
+    return X, given, y, weight, kind in {time_stamps, intervals} or bool(rng.random() < 0.75)
 
 
 def asked(X, y, weight, fit_intercept=True, w=None, b=0.0, n_parts=0):
@@ -207,6 +175,13 @@ def test_an_exact_linear_program_agrees(kind):
                 wrong.append((seed, expected, "in parts"))
     assert wrong == []
     assert 0 < n_separated < n_cases
+
+
+@pytest.mark.parametrize(("kind", "seed"), [(codes, 1023), (intervals, 1309)])
+def test_directions_that_a_program_in_floating_point_misses(kind, seed):
+    exact, X, y, weight, fit_intercept = case_of(kind, seed)
+    assert exactly_separated(exact, y, weight, fit_intercept)
+    assert asked(X, y, weight, fit_intercept)[0] is not None
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -289,9 +264,10 @@ def test_a_basis_function_of_one_class_is_named(n_knots, last):
 def test_a_direction_is_in_units_of_standard_deviations():
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.normal(size=100), rng.normal(size=100), np.zeros(100)])
+    X = np.rint(X * 2**20) / 2**20  # so that the sum, and its product with a power of 2, is exact
     y = (rng.random(100) < 0.5) * 1.0
     X[:, 2] = np.where(y == 1, rng.integers(0, 2, 100), 0) + X[:, 1]
-    scale = np.array([1e3, 1e-4, 1e-4])
+    scale = np.array([1e3, 2.0**-13, 2.0**-13])
     v, _ = asked(X * scale, y, np.ones(100))
     expected = np.array([0, -X[:, 1].std(), X[:, 2].std()])
     assert_allclose(v / v[2] * expected[2], expected, atol=1e-9)

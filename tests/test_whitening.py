@@ -24,7 +24,7 @@ from sklearn_bce._solvers.newton.loop import Start
 from sklearn_bce._solvers.newton.robust import exact_from_user, exact_to_user, robust_coordinates
 from sklearn_bce._solvers.newton.solver import confirmed, run
 from sklearn_bce._solvers.newton.solver import solve as solve_newton
-from sklearn_bce._solvers.newton.whitening import whiten
+from sklearn_bce._solvers.newton.whitening import whiten, within_tol_by_pivots
 
 TOL = 1e-6
 
@@ -295,6 +295,17 @@ PLACES = {
     "columns": [(0, 0), (3, 1), (5, 2)],
     "rows and columns": [(0, 0), (1, 0), (2, 1), (3, 1), (4, 2), (5, 2)],
 }
+
+
+@pytest.mark.parametrize("code", [1e20, 2.0**63, 1e37])
+def test_a_column_is_not_taken_for_constant_beside_a_code(code):
+    """In units of the code, the column is constant in all samples whose class is not certain."""
+    X, y = with_codes(code, [(0, 0)])
+    rest = np.arange(1, len(y))
+    without = LogisticRegression(C=np.inf, tol=1e-12).fit(X[rest, 1:], y[rest])
+    w, b = np.append(1000 / code, without.coef_[0]), without.intercept_[0]
+    problem = objective((X, y, np.ones(len(y))), np.inf).standardised()
+    assert not within_tol_by_pivots(problem, problem.coordinates.from_user(w, b), TOL)
 
 
 @pytest.mark.parametrize("C", [1.0, np.inf])

@@ -97,12 +97,14 @@ def depend_exactly(
     Q, R, kept = Q[:, :rank], R[:rank, :rank], kept[order[:rank]]
     unit = 1 / norm[order[:rank]]
     kept_high, kept_low = high[:, kept], low[:, kept]
+    # Numbers of 53 bits differ by more than EXACT_RESIDUAL of themselves, or not at all.
+    size = np.abs(columns) + np.abs(shift)
     for j in lost:
-        rest_high, rest_low, terms = high[:, j], low[:, j], np.abs(high[:, j])
+        rest_high, rest_low, terms = high[:, j], low[:, j], size[:, j]
         residual = np.inf
         for _ in range(REFINEMENT_STEPS):
             factor = unit * solve_triangular(R, Q.T @ rest_high)
-            terms = terms + np.abs(kept_high) @ np.abs(factor)
+            terms = terms + size[:, kept] @ np.abs(factor)
             product, error = two_product(kept_high, -factor)
             rest_high, rest_low = sum_of_rows(
                 np.column_stack([rest_high, product]),

@@ -51,6 +51,7 @@ from sklearn.preprocessing import PolynomialFeatures, SplineTransformer
 from sklearn_bce import BCENeuronClassifier, fit_from_chunks
 
 sys.path.insert(0, str(Path(__file__).parent))
+from exact_separation import exactly_separated
 from referee import Minimum, problem_of, referee, representable, value
 
 HARDEST = Path(__file__).with_name("hard_fits.jsonl")
@@ -60,6 +61,8 @@ KINDS = {"default": 0.3, "unpenalised": 0.34, "l1": 0.16, "gd": 0.1, "sgd": 0.1}
 CODES = [-1, 999, 9999, 1e6, 1e9, 2.0**31 - 1, 1e12, 253402300799.0, 2.0**63, 1e37]
 # Seconds after which a fit is given up, and the referee stops.
 FIT_SECONDS, REFEREE_SECONDS = 20, 10
+# Largest n_samples · size² for which a linear program in exact arithmetic is solved: some seconds.
+EXACT_SIZE = 1e5
 # Largest n_samples · n_features² for which the referee is asked.
 REFEREE_SIZE = 3e8
 ENDS = [
@@ -514,6 +517,19 @@ class Verdict(NamedTuple):
     gap: float = np.nan
 
 
+def is_separated_exactly(case):
+    """Return whether the classes are separated; False if that would take long.
+
+    The program in floating point misses directions among columns that nearly repeat each other.
+    """
+    X = case.X.toarray() if sp.issparse(case.X) else np.asarray(case.X)
+    if X.shape[0] * (X.shape[1] + 1) ** 2 > EXACT_SIZE:
+        return False
+    weight = np.ones(len(X)) if case.weight is None else case.weight
+    fit_intercept = case.parameters.get("fit_intercept", True)
+    return exactly_separated(X.astype(np.float64), case.y, weight, fit_intercept)
+
+
 def is_told(said, words, category=ConvergenceWarning.__name__):
     return any(name == category and words in message for name, message in said)
 
@@ -550,6 +566,8 @@ def judge(case, fitted, minimum, tol=1e-6):
     told = is_told(fitted.said, "")
     far = gap > tol + error
     if no_minimum and minimum.separated is False:
+        if is_separated_exactly(case):
+            return Verdict("warned", "no minimum, in exact arithmetic", gap)
         return Verdict("wrong", "no minimum, says the fit; there is one", gap)
     if told and (far or minimum.separated):
         return Verdict("warned", "no minimum" if no_minimum else "not converged", gap)

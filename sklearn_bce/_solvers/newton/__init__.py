@@ -36,6 +36,7 @@ The modules, each of which imports only those above it:
 - ``solver``: the solver: start rule, loop, and confirmation where curvature was lost.
 - ``rank``: least squares and null space of rows, with their rank revealed.
 - ``kept_samples``: samples that are known not to be separated.
+- ``exact_program``: a linear program in exact arithmetic, for few samples.
 - ``separating_direction``: a direction that separates the other samples, by linear programs.
 - ``separation``: whether the classes are separated, so that F has no minimum.
 - ``diagnosis``: the distance of F from its minimum.

@@ -107,6 +107,13 @@ class Samples(NamedTuple):
             signed = side_of(part.y[rows])[others, None] * Z[others]
             yield signed, signed @ self.theta
 
+    def signed(self, part: InMemoryObjective) -> Iterator[Matrix]:
+        """Yield rows sZ of the samples of a part, in blocks; Z and −Z of those with 0 < y < 1."""
+        for rows, Z in self._blocks(part):
+            side = side_of(part.y[rows])
+            soft = Z[side == 0]
+            yield np.concatenate([side[side != 0, None] * Z[side != 0], soft, -soft])
+
     def _is_kept(self, y: Vector, Z: Matrix) -> NDArray[np.bool_]:
         """Return which samples of a block are kept."""
         side = side_of(y)

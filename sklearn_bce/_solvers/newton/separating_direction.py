@@ -4,6 +4,8 @@ The directions v = Nt that change no output of the samples kept are given. Wante
 the margin of no sample set aside, and raises some. The first candidates come from least squares,
 the others from linear programs over few samples, to which those samples are added whose margins the
 last candidate lowers most. A sample is on the right side if its output is, up to its own rounding.
+Where that is a matter of rounding, the samples in question get a linear program in exact
+arithmetic, if they are few.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.root import Matrix, root_of_blocks
+from sklearn_bce._solvers.newton.exact_program import separating_direction
 from sklearn_bce._solvers.newton.kept_samples import Maxima, Samples
 from sklearn_bce._solvers.newton.rank import ROUNDING, Basis, RankRevealing, largest_of_rows
 
@@ -34,6 +37,15 @@ TIGHT = 1e-6
 # Corrections of a solution of the linear program, each of which moves samples that are on the wrong
 # side by less than its tolerance as far to the right side. [a choice]
 CORRECTIONS = 5
+
+
+# Most products, n·size² for n rows, of a step of a linear program in exact arithmetic: 1 s in all.
+# [a choice]
+MAX_EXACT_WORK = 2e4
+# Multiple of the rounding of an output up to which its change may be due to the rounding of the
+# data, such as a change of units: 7e-13 of its terms. Cases of tests/test_separation.py that are
+# separated by rounding only change by 26 at most, others by 1170 at least.
+DATA_ROUNDING = 100.0
 
 
 class Candidate(NamedTuple):
@@ -143,23 +155,33 @@ def find_separating(objective: Objective, samples: Samples, basis: Basis) -> Sep
         if idle is None:
             idle = basis.times(outputs.null_space().N).N
         basis = outputs.independent(basis)
-        v, rows = _search(objective, samples, basis, candidates)
-        if rows is None:
-            return None if v is None else Separating(v, idle)
+        v, rows, is_in_doubt = _search(objective, samples, basis, candidates)
+        if is_in_doubt or v is None:
+            exact, is_known = _search_exactly(objective, samples, rows)
+            v = exact if is_known else v
+            if v is None and (is_known or is_in_doubt):
+                return None
+        if v is not None:
+            return Separating(v, idle)
         A, error = basis.outputs(rows)
         forced = RankRevealing.of(A / error[:, None], np.ones(A.shape[1]))
-        basis = basis.times(forced.null_space().N)
-        candidates = []
+        basis, candidates = basis.times(forced.null_space().N), []
     return None
 
 
 def _search(
     objective: Objective, samples: Samples, basis: Basis, candidates: list[Candidate]
-) -> tuple[Vector | None, Matrix | None]:
-    """Return a direction in a basis that separates the samples set aside, and None.
+) -> tuple[Vector | None, Matrix, bool]:
+    """Return a direction in a basis that separates the samples set aside, if there is one.
 
-    If there is none, return None, and rows z whose outputs no separating direction changes; or
-    None and None, if that is a matter of rounding.
+    Returns
+    -------
+    v : ndarray of shape (size,), float64, or None
+        The direction; None if there is none.
+    rows : ndarray of shape (n, size), float64
+        If there is none: rows z whose outputs no separating direction changes.
+    is_in_doubt : bool
+        Whether the answer is a matter of rounding. The rows are then those in question.
     """
     size, k = basis.N.shape
     rows, scales_columns = np.zeros((0, size)), True
@@ -167,17 +189,53 @@ def _search(
         is_last = not candidates
         candidate = _program(rows, basis, scales_columns) if is_last else candidates.pop(0)
         if candidate is None:
-            return None, rows
+            return None, rows, False
         n = max(PROGRAM_ROWS, 2 * k)
-        rise, worst = objective.sum_over_parts(_check, samples, basis, candidate, n)
+        rise, worst, near = objective.sum_over_parts(_check, samples, basis, candidate, n)
         if rise.values[0] > 0 and not np.any(worst.excess > 0):
-            return candidate.v, None
+            rows = np.unique(np.concatenate([rows, near.rows]), axis=0)
+            return candidate.v, rows, len(near.rows) > 0
         more = np.unique(np.concatenate([rows, worst.rows]), axis=0)
         if is_last and len(more) == len(rows):
             if not scales_columns:
-                return None, None
+                return None, rows, True
             scales_columns = False
         rows = more
+
+
+def _search_exactly(
+    objective: Objective, samples: Samples, rows: Matrix
+) -> tuple[Vector | None, bool]:
+    """Return a direction that separates all samples, by linear programs in exact arithmetic.
+
+    Samples that a direction leaves on the wrong side, or where that is a matter of rounding, are
+    added to the program; and others where it has no solution. A direction that raises no margin by
+    more than the rounding of the data may does not count.
+
+    Parameters
+    ----------
+    objective : Objective
+        F, without a penalty.
+    samples : Samples
+        The samples; those kept are looked at like all others.
+    rows : ndarray of shape (n, size), float64
+        The rows in question.
+
+    Returns
+    -------
+    v : ndarray of shape (size,), float64, or None
+        The direction; None if there is none.
+    is_known : bool
+        False if that would take more work than ``MAX_EXACT_WORK``.
+    """
+    while len(rows) * len(samples.theta) ** 2 <= MAX_EXACT_WORK:
+        found = separating_direction(rows)
+        known = frozenset(row.tobytes() for row in rows)
+        rise, more = objective.sum_over_parts(_next_rows, samples, known, found)
+        if not len(more.rows):
+            return (found if rise.values[0] > 0 else None), True
+        rows = np.concatenate([rows, np.unique(more.rows, axis=0)])
+    return None, False
 
 
 def _program(rows: Matrix, basis: Basis, scales_columns: bool) -> Candidate | None:
@@ -235,7 +293,17 @@ def _root_of_others(part: InMemoryObjective, samples: Samples, basis: Basis) -> 
 def _check(
     part: InMemoryObjective, samples: Samples, basis: Basis, candidate: Candidate, n: int
 ) -> list[Any]:
-    """Return the largest rise of a margin beyond rounding, and the worst n rows sz."""
+    """Return what a candidate does to the samples of a part.
+
+    Returns
+    -------
+    rise : Maxima
+        The largest rise of a margin beyond rounding, of the samples set aside.
+    worst : WorstRows
+        At most n rows sz of these whose margins fall beyond rounding.
+    near : WorstRows
+        Some rows sz of all samples whose margins change by rounding at most, and not by 0.
+    """
     rise, worst = 0.0, WorstRows(np.zeros((0, len(candidate.v))), np.zeros(0), n)
     for signed, _ in samples.set_aside(part):
         A, _ = basis.outputs(signed)
@@ -244,4 +312,52 @@ def _check(
         output, rounding = signed @ candidate.v, candidate.rounding(signed)
         rise = np.max(output - rounding, initial=rise)
         worst += WorstRows(signed, (-output - rounding) / largest, n)
-    return [Maxima(np.array([rise])), worst]
+    near = _near(part, samples, candidate)
+    return [Maxima(np.array([rise])), worst, WorstRows(near, np.zeros(len(near)), PROGRAM_ROWS)]
+
+
+@np.errstate(all="ignore")
+def _near(part: InMemoryObjective, samples: Samples, candidate: Candidate) -> Matrix:
+    """Return some rows sz of a part whose margins change by rounding at most, and not by 0."""
+    found = [np.zeros((0, len(candidate.v)))]
+    for signed in samples.signed(part):
+        output = np.abs(signed @ candidate.v)
+        found.append(signed[(output > 0) & (output <= candidate.rounding(signed))][:PROGRAM_ROWS])
+    return np.concatenate(found)[:PROGRAM_ROWS]
+
+
+@np.errstate(all="ignore")
+def _next_rows(
+    part: InMemoryObjective, samples: Samples, known: frozenset[bytes], v: Vector | None
+) -> list[Any]:
+    """Return the largest rise of a margin along v, and rows sz that v may not separate.
+
+    Parameters
+    ----------
+    part : InMemoryObjective
+        The part.
+    samples : Samples
+        The samples.
+    known : frozenset of bytes
+        The rows that the program knows.
+    v : ndarray of shape (size,), float64, or None
+        Its solution. The rows are those whose margins v does not raise beyond rounding; any rows if
+        it is None.
+
+    Returns
+    -------
+    rise : Maxima
+        The largest rise beyond the rounding of the data; 0 if there is none.
+    more : WorstRows
+        Rows that the program does not know.
+    """
+    rise, found = 0.0, WorstRows(np.zeros((0, len(samples.theta))), np.zeros(0), PROGRAM_ROWS)
+    for signed in samples.signed(part):
+        output, some = np.zeros(len(signed)), np.any(signed != 0, axis=1)
+        if v is not None:
+            output, rounding = signed @ v, Candidate(v, np.abs(v)).rounding(signed)
+            rise = np.max(output - DATA_ROUNDING * rounding, initial=rise)
+            some &= (output != 0) & (output <= rounding)
+        some &= [row.tobytes() not in known for row in signed]
+        found += WorstRows(signed[some], -output[some] / largest_of_rows(signed[some]), found.n)
+    return [Maxima(np.array([rise])), found]

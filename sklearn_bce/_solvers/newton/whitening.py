@@ -161,7 +161,9 @@ def kernel_gains_nothing(
     loss, few = problem.sum_over_parts(rows_of_kernel, theta, vectors, kernel.unit)
     if loss > tol or not len(few.X):
         return bool(loss <= tol)
-    shift = np.append(problem.coordinates.shift, np.zeros(len(theta) - p))
+    # The shift of F may be that of an outlier, beside which the differences of the others are lost.
+    robust = few.robust_coordinates(problem.coordinates.fit_intercept)
+    shift = np.append(robust.shift, np.zeros(len(theta) - p))
     columns = np.hstack([few.X, np.ones((len(few.X), len(theta) - p))])
     return depend_exactly(columns, shift, kernel.kept, kernel.lost)
 
