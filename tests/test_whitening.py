@@ -24,7 +24,7 @@ from sklearn_bce._solvers.newton.loop import Start
 from sklearn_bce._solvers.newton.robust import exact_from_user, exact_to_user, robust_coordinates
 from sklearn_bce._solvers.newton.solver import confirmed, run
 from sklearn_bce._solvers.newton.solver import solve as solve_newton
-from sklearn_bce._solvers.newton.whitening import whiten, within_tol_by_pivots
+from sklearn_bce._solvers.newton.whitening import bound_by_pivots, whiten
 
 TOL = 1e-6
 
@@ -305,7 +305,7 @@ def test_a_column_is_not_taken_for_constant_beside_a_code(code):
     without = LogisticRegression(C=np.inf, tol=1e-12).fit(X[rest, 1:], y[rest])
     w, b = np.append(1000 / code, without.coef_[0]), without.intercept_[0]
     problem = objective((X, y, np.ones(len(y))), np.inf).standardised()
-    assert not within_tol_by_pivots(problem, problem.coordinates.from_user(w, b), TOL)
+    assert bound_by_pivots(problem, problem.coordinates.from_user(w, b), TOL) == np.inf
 
 
 @pytest.mark.parametrize("C", [1.0, np.inf])

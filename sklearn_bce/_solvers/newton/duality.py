@@ -67,10 +67,10 @@ def duality_gap(objective: Objective, point: Evaluation) -> float | None:
     return max(point.value - dual, 0.0)
 
 
-def within_tol_by_gap(objective: Objective, theta: Vector, tol: float) -> bool:
-    """Return whether the duality gap at θ is at most ``tol``, in nats, in two passes at most."""
+def bound_by_gap(objective: Objective, theta: Vector, tol: float) -> float:
+    """Return the duality gap at θ in nats, in two passes at most; infinity if it is not known."""
     gap = duality_gap(objective, objective.evaluate(theta))
-    return gap is not None and gap <= tol
+    return np.inf if gap is None else gap
 
 
 def _shares(l2: Vector, l1: Vector, gradient: Vector) -> set[float]:

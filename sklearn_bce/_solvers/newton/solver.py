@@ -40,7 +40,7 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
 from sklearn_bce._objective.ray import MAX_HALVINGS
 from sklearn_bce._solvers.base import Result, Settings, StopReason, rounding_floor
-from sklearn_bce._solvers.newton.duality import within_tol_by_gap
+from sklearn_bce._solvers.newton.duality import bound_by_gap
 from sklearn_bce._solvers.newton.loop import Start, minimise
 from sklearn_bce._solvers.newton.robust import (
     Examined,
@@ -50,7 +50,7 @@ from sklearn_bce._solvers.newton.robust import (
 )
 from sklearn_bce._solvers.newton.root_proximal import examine_by_root
 from sklearn_bce._solvers.newton.starts import START_RULES
-from sklearn_bce._solvers.newton.whitening import whiten, within_tol_by_pivots
+from sklearn_bce._solvers.newton.whitening import bound_by_pivots, whiten
 
 Examine = Callable[[Objective, Vector, float, float], Examined | None]
 
@@ -62,6 +62,8 @@ STEPS_IN_PLACE = 30
 # Multiplications for a root of H up to which it is formed for a run that is only slow: 1 s.
 # [a choice]
 MAX_ROOT_WORK = 2e9
+# Ratio of the bounds of two successive runs up to which another run may help. [a choice]
+FALLING = 0.9
 # Most robust coordinates in which a run is continued. [a choice]
 MAX_BASES = 20
 # Ratio of the tolerances of two successive runs. [a choice]
@@ -116,10 +118,10 @@ def run(start: Start, settings: Settings) -> Result:
 def confirmed_in_place(problem: Objective, result: Result, settings: Settings) -> Result:
     """Return a doubtful result, and whether a bound on F − min F in its coordinates confirms it.
 
-    The bound is that of `within_tol_by_pivots`, or with an L1 norm a duality gap. If it is above
-    ``tol`` and there is a penalty, the run goes on with a smaller tolerance: where only its last
-    step is in doubt, because it leads too far, this is enough. The result is certain if it is
-    confirmed.
+    The bound is that of `bound_by_pivots`, or with an L1 norm a duality gap. If it is above ``tol``
+    and there is a penalty, the run goes on with a smaller tolerance, and again as long as that
+    lowers the bound: where only its last step is in doubt, because it leads too far, this is
+    enough. The result is certain if it is confirmed.
 
     Parameters
     ----------
@@ -130,18 +132,24 @@ def confirmed_in_place(problem: Objective, result: Result, settings: Settings) -
     settings : Settings
         Settings of the fit.
     """
-    wanted, coordinates = wanted_tol(result, settings), problem.coordinates
-    is_within_tol = within_tol_by_pivots if problem.penalty.is_smooth else within_tol_by_gap
+    wanted = tol = wanted_tol(result, settings)
+    coordinates = problem.coordinates
+    bound_of = bound_by_pivots if problem.penalty.is_smooth else bound_by_gap
     has_penalty = np.any(problem.penalty.l1) or np.any(problem.penalty.l2)
-    for is_last in (False, True) if has_penalty else (True,):
+    before: float | None = None
+    while not result.is_certain:
         theta = exact_from_user(coordinates, result.w, result.b)
-        if is_within_tol(problem, theta, wanted):
+        bound = bound_of(problem, theta, wanted)
+        if bound <= wanted:
             reason = reason_at_minimum(wanted, settings)
             result = replace(result, stop_reason=reason, is_certain=True)
-        if result.is_certain or is_last or result.n_iter >= settings.max_iter:
             break
+        helps = before is None or bound <= FALLING * before < np.inf
+        if not (helps and has_penalty and result.n_iter < settings.max_iter):
+            break
+        before, tol = bound, tol * TOL_RATIO
         start = Start(problem, theta, loss_curve=tuple(result.loss_curve))
-        result = run(start, replace(settings, tol=TOL_RATIO * wanted))
+        result = run(start, replace(settings, tol=tol))
     return replace(result, n_passes=problem.n_passes)
 
 

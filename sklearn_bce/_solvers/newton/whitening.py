@@ -191,12 +191,12 @@ class KeptPivots(NamedTuple):
         return np.linalg.norm(solve_triangular(self.R, scaled, trans="T"), axis=0)
 
 
-def within_tol_by_pivots(problem: Objective, theta: Vector, tol: float) -> bool:
-    """Return whether F(θ) is within ``tol`` of its minimum, by H without the columns it loses.
+def bound_by_pivots(problem: Objective, theta: Vector, tol: float) -> float:
+    """Return a bound on F(θ) − min F by H without the columns it loses, if that is within ``tol``.
 
     H is factorised with pivoting. What can be gained in the columns that are kept is the squared
-    decrement, and in the others at most what `kernel_gains_nothing` bounds. False also if that is
-    not known. Takes two passes; an orthogonal factor takes several times as long.
+    decrement, and in the others at most what `kernel_gains_nothing` bounds. Takes two passes; an
+    orthogonal factor takes several times as long.
 
     Parameters
     ----------
@@ -206,6 +206,11 @@ def within_tol_by_pivots(problem: Objective, theta: Vector, tol: float) -> bool:
         The end of the run.
     tol : float
         In nats.
+
+    Returns
+    -------
+    bound : float
+        In nats; infinity if it is above ``tol``, or not known.
     """
     point = problem.evaluate(theta, hessian=True)
     unit = 1 / np.sqrt(np.where(point.diagonal > 0, point.diagonal, 1.0))
@@ -213,20 +218,22 @@ def within_tol_by_pivots(problem: Objective, theta: Vector, tol: float) -> bool:
     matrix = point.take_hessian() * unit * unit[:, None]
     factor, order, rank, _ = dpstrf(matrix, tol=lost_below, lower=0)
     if not rank:
-        return False
+        return np.inf
     order, R = order - 1, np.triu(factor)[:rank, :rank]
     pivots = KeptPivots(R, order[:rank], unit[order[:rank]])
     decrement = float(np.sum(np.square(pivots.norms(point.gradient[None]))))
-    if not MARGIN * decrement / 2 <= tol:
-        return False
+    bound = MARGIN * decrement / 2
+    if not bound <= tol:
+        return np.inf
     (beyond,) = problem.sum_over_parts(
         find_beyond, theta, RADIUS_MARGIN * np.sqrt(decrement), pivots.norms
     )
     if len(beyond):
-        return False
+        return np.inf
     kernel = Kernel.of(R, factor[:rank, rank:], order, unit)
     # The kernel has an error of at most the pivots that are lost, in the curvature.
-    return kernel_gains_nothing(problem, kernel, point, tol, np.sqrt(lost_below * decrement))
+    noise = np.sqrt(lost_below * decrement)
+    return bound if kernel_gains_nothing(problem, kernel, point, tol, noise) else np.inf
 
 
 def rows_of_kernel(
