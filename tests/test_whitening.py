@@ -14,12 +14,12 @@ from scipy.special import expit
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import scale
-from small_data import in_parts, objective, random_data, solved
+from small_data import Parts, in_parts, objective, random_data, solved
 from tools.referee import problem_of, referee, value
 
 from sklearn_bce import BCENeuronClassifier, fit_from_chunks
 from sklearn_bce._objective.scaling import Coordinates, FewRows
-from sklearn_bce._solvers import Settings, StopReason
+from sklearn_bce._solvers import Result, Settings, StopReason, rise_by_rounding
 from sklearn_bce._solvers.newton.loop import Start
 from sklearn_bce._solvers.newton.robust import exact_from_user, exact_to_user, robust_coordinates
 from sklearn_bce._solvers.newton.solver import confirmed, run
@@ -486,6 +486,26 @@ def test_float32_columns_get_weights_in_float64_where_float32_would_lose_the_min
     stored = model.coef_[0].astype(np.float32), np.float32(model.intercept_[0])
     at = value(problem, stored[0].astype(float), float(stored[1]))[0]
     assert at - referee(problem).value > TOL
+
+
+def test_the_rise_by_rounding_is_not_computed_in_float32():
+    """The outputs in question are differences of products of 1e6, which float32 rounds to 0.1."""
+    rng = np.random.default_rng(0)
+    near = np.float32(0.1 * rng.normal(size=60))
+    X = np.column_stack([near, near + np.float32(1e-7 * rng.normal(size=60)), rng.normal(size=60)])
+    X = np.float32(X)
+    y = labels(1e7 * (X[:, 1].astype(float) - X[:, 0]) + X[:, 2])
+    data = X, y, np.ones(60)
+    exact = referee(problem_of(X.astype(float), y, None, np.inf, 0.0, True))
+    result = Result(np.float64(exact.w), float(exact.b), StopReason.CONVERGED, [exact.value], 0)
+    stored = np.float64(np.float32(result.w)), float(np.float32(result.b))
+    problem = problem_of(X.astype(float), y, None, np.inf, 0.0, True)
+    expected = float(value(problem, *stored)[0] - exact.value)
+    parts = in_parts(objective(data, np.inf))
+    parts.parts = Parts(data)  # in memory, a small X is converted to float64
+    got = rise_by_rounding(parts, result, np.dtype(np.float32), limit=0.0)
+    assert got == pytest.approx(expected, rel=1e-6)
+    assert expected > 1e-4
 
 
 @pytest.mark.parametrize("n", [200, 50_000])

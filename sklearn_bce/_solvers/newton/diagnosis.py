@@ -8,9 +8,11 @@ import numpy as np
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
+from sklearn_bce._objective.root import row_matrix
 from sklearn_bce._solvers.base import Result, Settings, rounding_floor
 from sklearn_bce._solvers.newton.robust import exact_from_user, robust_coordinates
 from sklearn_bce._solvers.newton.solver import solve
+from sklearn_bce.chain_rule import binary_cross_entropy
 
 # Newton steps, at most, for the distance from the minimum. [a choice]
 DISTANCE_STEPS = 100
@@ -76,15 +78,31 @@ def rise_by_rounding(objective: Objective, result: Result, dtype: Any, limit: fl
         float32 or float64.
     limit : float
         If `Result.loss_by_rounding` is at most this limit, in nats, or the rounding of F, this
-        bound is the result; otherwise F is computed, in two passes.
+        bound is the result; otherwise F is computed, in three passes.
     """
     bound = result.loss_by_rounding(dtype)
     if bound <= max(limit, rounding_floor(result.loss_curve[-1])):
         return bound
-    coordinates = robust_coordinates(objective, result.w, result.b)
-    problem = objective.in_coordinates(coordinates)
     stored_w, stored_b = result.w.astype(dtype).astype(np.float64), float(dtype.type(result.b))
     if not (np.isfinite(stored_w).all() and np.isfinite(stored_b)):
         return np.inf
-    stored = problem.value_at(exact_from_user(coordinates, stored_w, stored_b))
-    return min(max(stored - result.loss_curve[-1], 0.0), bound)
+    problem = objective.in_coordinates(robust_coordinates(objective, result.w, result.b))
+    rise = _value(problem, stored_w, stored_b) - _value(problem, result.w, result.b)
+    return min(max(rise, 0.0), bound)
+
+
+def _value(problem: Objective, w: Vector, b: float) -> float:
+    """Return F at the user's weights and intercept, in float64 whatever X is, in one pass."""
+    theta = exact_from_user(problem.coordinates, w, b)
+    (loss,) = problem.sum_over_parts(_loss, theta)
+    return float(loss) + problem.penalty.value(theta[: len(w)])
+
+
+def _loss(part: Any, theta: Vector) -> list[float]:
+    """Return the loss of the samples of a part at θ, in nats."""
+    return [
+        sum(
+            float(part.normalised_weight[rows] @ binary_cross_entropy(part.y[rows], Z @ theta))
+            for rows, Z in row_matrix(part.X, part.coordinates)
+        )
+    ]
