@@ -45,7 +45,9 @@ ROOT = Path(__file__).parents[1]
 REPEATS = 5  # fits with each value, in turns; the median time counts
 CONTINUATION = "_solvers.newton.continuation"
 COST = "_solvers.newton.cost"
+CONJUGATE_GRADIENTS = "_solvers.newton.conjugate_gradients"
 DIRECTION = "_solvers.newton.direction"
+INVERSE = "_solvers.newton.inverse"
 IN_MEMORY = "_objective.in_memory"
 LINE_SEARCH = "_solvers.newton.line_search"
 PROXIMAL = "_solvers.newton.proximal"
@@ -236,12 +238,12 @@ CONSTANTS: list[Measured | Tried] = [
     Tried(STOPPING, "STALE_MARGIN", (1.0, 4.0, 20.0), PATHS, fit=along_path),
     Tried(STOPPING, "STALE_STEP_FRACTION", (1e-7, 1e-5, 1e-3, 0.1), SAMPLED),
     Tried(DIRECTION, "WORTH_ANOTHER", (0.01, 0.1, 0.5), SAMPLED_OR_PRODUCTS),
-    Tried(DIRECTION, "FINAL_SHARE", (0.01, 0.1, 0.5), PRODUCTS),
-    Tried(DIRECTION, "NEGLIGIBLE_GAIN", (1e-14, 1e-10, 1e-6, 1e-3), UNPENALISED),
-    Tried(DIRECTION, "MIN_FORCING", (0.001, 0.01, 0.1), PRODUCTS),
-    Tried(DIRECTION, "MAX_FORCING", (0.1, 0.5, 0.9), PRODUCTS),
-    Tried(DIRECTION, "LBFGS_PAIRS", (3, 10, 30), SAMPLED),
-    Tried(DIRECTION, "ONE_THREAD_SIZE", (0, 1000, 10_000), CORRELATED + of_suite(FULL, "one-hot")),
+    Tried(CONJUGATE_GRADIENTS, "FINAL_SHARE", (0.01, 0.1, 0.5), PRODUCTS),
+    Tried(CONJUGATE_GRADIENTS, "NEGLIGIBLE_GAIN", (1e-14, 1e-10, 1e-6, 1e-3), UNPENALISED),
+    Tried(CONJUGATE_GRADIENTS, "MIN_FORCING", (0.001, 0.01, 0.1), PRODUCTS),
+    Tried(CONJUGATE_GRADIENTS, "MAX_FORCING", (0.1, 0.5, 0.9), PRODUCTS),
+    Tried(INVERSE, "LBFGS_PAIRS", (3, 10, 30), SAMPLED),
+    Tried(INVERSE, "ONE_THREAD_SIZE", (0, 1000, 10_000), CORRELATED + of_suite(FULL, "one-hot")),
     Tried(PROXIMAL, "MIN_COLUMNS", (10, 100, 1000), DENSE_L1),
     Tried(PROXIMAL, "MIN_SPARSE_COLUMNS", (100, 1000, 10_000), SPARSE_L1),
     Tried(PROXIMAL, "COLUMNS_PER_WEIGHT", (2, 4, 16), SPARSE_L1),

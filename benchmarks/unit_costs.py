@@ -23,7 +23,7 @@ from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._kernels import kernels
 from sklearn_bce._kernels.threads import one_blas_thread
 from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._solvers.newton import direction, quadratic
+from sklearn_bce._solvers.newton import inverse, quadratic, smooth
 
 REPEATS = 7  # timed calls, of which the median counts
 SECONDS = 0.05  # a timed call is repeated until it has taken so long
@@ -103,7 +103,7 @@ def factor() -> float:
     size = 500
     X, _ = gaussian(2 * size, size)
     matrix = X.T @ X
-    return nanoseconds(lambda: direction.CholeskyFactor(matrix.copy())) / size**3
+    return nanoseconds(lambda: inverse.CholeskyFactor(matrix.copy())) / size**3
 
 
 def matrix_sweep() -> float:
@@ -214,7 +214,7 @@ def products_of_steps(preconditioned: bool) -> list[int]:
         Whether to count steps preconditioned by a curvature nearby, or those by the diagonal.
     """
     counts: list[int] = []
-    plain = direction.truncated_newton_cg
+    plain = smooth.truncated_newton_cg
 
     def counting(problem: Any, point: Any, tol: float, inverse: Any = None, *more: Any) -> Any:
         step = plain(problem, point, tol, inverse, *more)
@@ -222,14 +222,14 @@ def products_of_steps(preconditioned: bool) -> list[int]:
             counts.append(step.n_products)
         return step
 
-    direction.truncated_newton_cg = counting
+    smooth.truncated_newton_cg = counting
     try:
         for problem in problems_named("correlated", "text", "one-hot", "heavy tails", "Gaussian"):
             if "wide" not in problem.name:  # wide data are solved in the space of the samples
                 fitted(problem)
                 problem.release()
     finally:
-        direction.truncated_newton_cg = plain
+        smooth.truncated_newton_cg = plain
     return counts
 
 

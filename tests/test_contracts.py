@@ -16,9 +16,10 @@ from sklearn_bce._objective.penalty import ElasticNet, Penalty
 from sklearn_bce._objective.ray import OutputRay, PassRay
 from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce._solvers import SOLVERS, Settings
-from sklearn_bce._solvers.newton.direction import Direction, NewtonDirection
+from sklearn_bce._solvers.newton.direction import Direction
 from sklearn_bce._solvers.newton.proximal import ProximalNewtonDirection
 from sklearn_bce._solvers.newton.root_proximal import RootProximalDirection
+from sklearn_bce._solvers.newton.smooth import NewtonDirection
 
 # ----- a penalty written for these tests ----------------------------------------------------------
 

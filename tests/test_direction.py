@@ -15,17 +15,12 @@ from small_data import (
     theta_of,
 )
 
-from sklearn_bce._solvers.newton import direction as direction_module
-from sklearn_bce._solvers.newton import quadratic
-from sklearn_bce._solvers.newton.direction import (
-    FINAL_SHARE,
-    WORTH_ANOTHER,
-    CholeskyFactor,
-    LBFGSInverse,
-    NewtonDirection,
-    truncated_newton_cg,
-)
+from sklearn_bce._solvers.newton import conjugate_gradients, quadratic
+from sklearn_bce._solvers.newton.conjugate_gradients import FINAL_SHARE, truncated_newton_cg
+from sklearn_bce._solvers.newton.direction import WORTH_ANOTHER
+from sklearn_bce._solvers.newton.inverse import LBFGS_PAIRS, CholeskyFactor, LBFGSInverse
 from sklearn_bce._solvers.newton.proximal import ProximalNewtonDirection, direction_rule
+from sklearn_bce._solvers.newton.smooth import NewtonDirection
 
 # ----- Newton's step ----------------------------------------------------------------------------
 
@@ -78,7 +73,7 @@ def test_regularised_cholesky_of_zeros_returns_zeros():
 @pytest.mark.parametrize(*pairwise(steps=CURVATURE_COSTS, sparse=[False, True], C=[1.0, np.inf]))
 def test_every_way_to_a_step_leads_to_newtons_step(monkeypatch, steps, sparse, C):
     cost = CURVATURE_COSTS[steps]
-    monkeypatch.setattr(direction_module, "forcing_term", lambda gained: 0.0)  # CG to the end
+    monkeypatch.setattr(conjugate_gradients, "forcing_term", lambda gained: 0.0)  # CG to the end
     force_curvature_cost(monkeypatch, cost)
     problem, point, newton = near_the_minimum(sparse=sparse, C=C)
     if cost > 0:
@@ -164,7 +159,7 @@ def test_lbfgs_inverse_is_the_inverse_that_bfgs_builds_up():
 def test_lbfgs_inverse_satisfies_the_secant_equation_of_the_last_pair():
     rng = np.random.default_rng(1)
     inverse = LBFGSInverse(np.copy)
-    for _ in range(direction_module.LBFGS_PAIRS + 3):
+    for _ in range(LBFGS_PAIRS + 3):
         step = rng.standard_normal(6)
         change = step + 0.2 * rng.standard_normal(6)
         if step @ change > 0:

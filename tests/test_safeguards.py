@@ -6,7 +6,7 @@ from small_data import in_parts, objective, random_data
 
 from sklearn_bce._objective.base import Evaluation
 from sklearn_bce._solvers import StopReason
-from sklearn_bce._solvers.newton.direction import NO_DERIVATIVES, NewtonDirection, SearchDirection
+from sklearn_bce._solvers.newton.direction import NO_DERIVATIVES, SearchDirection
 from sklearn_bce._solvers.newton.line_search import LineSearch, Region
 from sklearn_bce._solvers.newton.safeguards import (
     AcceptStart,
@@ -15,6 +15,7 @@ from sklearn_bce._solvers.newton.safeguards import (
     RestartAtZero,
     RoundingFloor,
 )
+from sklearn_bce._solvers.newton.smooth import NewtonDirection
 from sklearn_bce._solvers.newton.stopping import StoppingTest, Verdict
 
 TOL = 1e-6

@@ -13,7 +13,7 @@ from benchmarks.generators import gaussian
 from benchmarks.problems import generated
 from benchmarks.tuning import CONSTANTS, NAMES, Compiled, Measured, Tried
 from sklearn_bce import BCENeuronClassifier
-from sklearn_bce._solvers.newton import cost, direction
+from sklearn_bce._solvers.newton import cost, smooth
 
 TRIED = [each for each in CONSTANTS if isinstance(each, Tried)]
 PACKAGE = Path(tuning.ROOT, "sklearn_bce")
@@ -95,8 +95,8 @@ def test_a_value_is_replaced_where_it_is_imported_and_put_back():
     constant = Tried("_solvers.newton.cost", "NEAR_PRODUCTS", (1, 2), [])
     before = cost.NEAR_PRODUCTS
     with tuning.replaced(constant, 12):
-        assert cost.NEAR_PRODUCTS == direction.NEAR_PRODUCTS == 12
-    assert cost.NEAR_PRODUCTS == direction.NEAR_PRODUCTS == before
+        assert cost.NEAR_PRODUCTS == smooth.NEAR_PRODUCTS == 12
+    assert cost.NEAR_PRODUCTS == smooth.NEAR_PRODUCTS == before
 
 
 def test_table_of_values_tried(monkeypatch, capsys):

@@ -16,7 +16,10 @@ The modules, each of which imports only those above it:
 
 - ``cost``: a model of what passes, curvature matrices and factorisations cost.
 - ``continuation``: the sequence of penalties before a weak one, for few samples.
-- ``direction``: search directions for a smooth F, by a factorisation, by curvature from an earlier
+- ``inverse``: the inverse of curvature, by a factorisation or corrected along steps.
+- ``direction``: what a search direction is, and the base class of the rules that find them.
+- ``conjugate_gradients``: search directions from products with the curvature.
+- ``smooth``: search directions for a smooth F, by a factorisation, by curvature from an earlier
   point or by conjugate gradients.
 - ``duality``: an upper bound on F − min F.
 - ``quadratic``: the quadratic model with an L1 norm, and its minimum.

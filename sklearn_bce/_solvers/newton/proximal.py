@@ -23,16 +23,12 @@ from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation, Objective
 from sklearn_bce._solvers.base import rounding_floor
 from sklearn_bce._solvers.newton.continuation import is_wide
 from sklearn_bce._solvers.newton.cost import columns_are_less_work
-from sklearn_bce._solvers.newton.direction import (
-    CholeskyFactor,
-    Derivatives,
-    Direction,
-    NewtonDirection,
-    SearchDirection,
-)
+from sklearn_bce._solvers.newton.direction import Derivatives, Direction, SearchDirection
 from sklearn_bce._solvers.newton.duality import duality_gap
+from sklearn_bce._solvers.newton.inverse import CholeskyFactor
 from sklearn_bce._solvers.newton.path import PathState
 from sklearn_bce._solvers.newton.quadratic import ColumnQuadratic, GramQuadratic
+from sklearn_bce._solvers.newton.smooth import NewtonDirection
 
 # Least upper limit of the number of columns in a working set, for a dense X:
 # python -m benchmarks.tuning MIN_COLUMNS

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sklearn_bce._kernels import Vector, kernels
 from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation, Objective
 from sklearn_bce._solvers.base import NEGLIGIBLE
-from sklearn_bce._solvers.newton.direction import CholeskyFactor
+from sklearn_bce._solvers.newton.inverse import CholeskyFactor
 
 # The model is solved when the decrease that is left is at most a fraction of the decrease so far.
 # The fraction is a root of that decrease in nats, within two limits: the larger the decrease, the

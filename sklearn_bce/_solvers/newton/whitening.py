@@ -37,7 +37,8 @@ from sklearn_bce._objective.dependence import depend_exactly
 from sklearn_bce._objective.root import curvature_root, row_matrix
 from sklearn_bce._objective.scaling import ROWS_FOR_MEDIANS, FewRows
 from sklearn_bce._objective.triangular import solve_triangular
-from sklearn_bce._solvers.newton.direction import RADIUS_MARGIN, TRUSTED_PIVOT
+from sklearn_bce._solvers.newton.direction import RADIUS_MARGIN
+from sklearn_bce._solvers.newton.inverse import TRUSTED_PIVOT
 from sklearn_bce._solvers.newton.loop import Start
 from sklearn_bce._solvers.newton.robust import (
     MAX_BASIS_ELEMENTS,
