@@ -172,6 +172,21 @@ def exact_decrement(rows, slope):
         return float((g.T * mp.lu_solve(gram, g))[0])
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_weights_of_copies_have_the_least_penalty_beside_columns_of_other_units(seed):
+    """Rounding in the kernel, times a λ that is 1e40 times as large, is not negligible."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(12, 5)) @ (np.eye(5) + rng.normal(size=(5, 5)))
+    rows = np.column_stack([rows[:, 0], rows])
+    l2 = np.array([1e-32, 1e-32, 25.0, 0.4, 1e8, 6.0])
+    root = root_of_blocks([rows], 6).R
+    basis = Basis.of(Coordinates.of_user(6, False), root, l2)
+    theta = np.array([20.0, 19.0, -0.1, 0.5, 1e-4, 0.3])
+    found = basis.to_theta(basis.from_theta(theta))
+    assert_allclose(rows @ found, rows @ theta, atol=1e-10)
+    assert_allclose(found, [19.5, 19.5, *theta[2:]], rtol=1e-6)
+
+
 @pytest.mark.parametrize("difference", [1e-6, 1e-8, 1e-10, 1e-11])
 def test_nearly_dependent_columns_keep_the_precision_that_a_matrix_loses(difference):
     """The squared decrement, with a slope along the difference of two columns."""

@@ -348,6 +348,23 @@ def test_codes_in_parts(C, places, code):
     assert value(problem, result.w, result.b)[0] - least <= TOL
 
 
+@pytest.mark.parametrize("C", [1.0, 100.0])
+@pytest.mark.parametrize("unit", [1e3, 1e6])
+def test_a_duration_beside_begin_and_end_is_at_the_minimum_or_not_called_so(unit, C):
+    """end = begin + duration: the penalty of the duration is 1e30 times that of begin and end."""
+    rng = np.random.default_rng(0)
+    begin = np.round(unit * (1.7e9 + rng.uniform(0, 3e7, 100)))
+    duration = rng.integers(1, 4, 100) * 1.0
+    X = np.column_stack([begin, begin + duration, duration])
+    y = labels(duration - 2)
+    for fit_intercept in (True, False):
+        model, told = fitted(X, y, C=C, fit_intercept=fit_intercept)
+        problem = problem_of(X, y, None, C, 0.0, fit_intercept)
+        minimum = referee(problem, seconds=60)
+        gap = value(problem, model.coef_[0], float(model.intercept_[0]))[0] - minimum.value
+        assert gap <= TOL + minimum.uncertainty or (told and not model.converged_)
+
+
 # ----- columns that depend but for rounding -------------------------------------------------------
 
 

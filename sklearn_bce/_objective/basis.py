@@ -83,8 +83,11 @@ class Kernel(NamedTuple):
         rank = len(first)
         kept, lost = order[:rank], order[rank:]
         vectors = np.zeros((len(order), len(lost)))
+        entries = solve_triangular(first, others)
+        # An entry of rounding would matter where penalties differ by more than 1/ε, as units do.
+        entries[np.abs(entries) <= lost_below(len(order))] = 0.0
         vectors[lost] = np.diag(unit[lost])
-        vectors[kept] = -unit[kept, None] * solve_triangular(first, others)
+        vectors[kept] = -unit[kept, None] * entries
         return cls(vectors, kept, lost, unit)
 
 

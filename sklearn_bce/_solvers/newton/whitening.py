@@ -32,7 +32,7 @@ from scipy.linalg.lapack import dpstrf
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import NO_SAMPLES, Evaluation, Objective
-from sklearn_bce._objective.basis import Basis, Kernel
+from sklearn_bce._objective.basis import Basis, Kernel, lost_below
 from sklearn_bce._objective.dependence import depend_exactly
 from sklearn_bce._objective.root import curvature_root, row_matrix
 from sklearn_bce._objective.scaling import ROWS_FOR_MEDIANS, FewRows
@@ -57,6 +57,9 @@ RESOLUTION = 4.0
 # Rounding error of the derivative of F along a change of weights of the kernel, in units in which
 # the curvature of the column that is left out is 1: some ε. [a choice]
 DERIVATIVE_ROUNDING = 1e-15
+# Least entry of a change of weights of the kernel, as a fraction of the largest one and for columns
+# of norm 1, for which the curvature of the penalty counts. [a choice]
+CLEAR_ENTRY = 1e-4
 # Change of an output, as a fraction of the sum of the absolute values of its terms, up to which the
 # change is rounding: the columns of the kernel are solved to LOST_PIVOT·size·ε. [a choice]
 KERNEL_ROUNDING = 1e-10
@@ -148,16 +151,16 @@ def kernel_gains_nothing(
         return True
     theta, l2 = point.theta, np.zeros(len(point.theta))
     l2[:p] = problem.penalty.curvature_diagonal(p)
-    curvature = vectors.T @ (l2[:, None] * vectors)
+    curvature, of_penalty, of_doubtful = _penalty_along(kernel, l2, theta)
 
     def gain(derivative: Vector) -> float:
         return float(derivative @ np.linalg.lstsq(curvature, derivative, rcond=None)[0]) / 2
 
-    derivative = np.abs(vectors.T @ point.gradient) + DERIVATIVE_ROUNDING + noise
+    derivative = np.abs(vectors.T @ point.gradient) + of_doubtful + DERIVATIVE_ROUNDING + noise
     is_penalised = np.linalg.matrix_rank(curvature, hermitian=True) == len(curvature)
     if is_penalised and gain(derivative) <= tol:
         return True
-    if gain(vectors.T @ (l2 * theta)) > tol:  # what the penalty alone gains
+    if gain(of_penalty + of_doubtful) > tol:  # what the penalty alone gains
         return False
     loss, few = problem.sum_over_parts(rows_of_kernel, theta, vectors, kernel.unit)
     if loss > tol or not len(few.X):
@@ -167,6 +170,42 @@ def kernel_gains_nothing(
     shift = np.append(robust.shift, np.zeros(len(theta) - p))
     columns = np.hstack([few.X, np.ones((len(few.X), len(theta) - p))])
     return depend_exactly(columns, shift, kernel.kept, kernel.lost)
+
+
+def _penalty_along(
+    kernel: Kernel, l2: Vector, theta: Vector
+) -> tuple[NDArray[np.float64], Vector, Vector]:
+    """Return what is known about the penalty along the changes of a kernel.
+
+    Small entries of a change may be rounding. Times a λ that is much larger than the others, they
+    are not negligible: the curvature is bounded without them, and the derivative with them.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        n changes of θ.
+    l2, theta : ndarray of shape (size,), float64
+        λ and θ.
+
+    Returns
+    -------
+    curvature : ndarray of shape (n, n), float64
+        Curvature of the penalty, by the entries that are clear.
+    derivative : ndarray of shape (n,), float64
+        Absolute derivatives of the penalty, by these entries.
+    of_doubtful : ndarray of shape (n,), float64
+        What the other entries can add to the derivatives at most.
+    """
+    entries = np.abs(kernel.vectors) / kernel.unit[:, None]
+    largest = np.max(entries, axis=0)
+    is_clear = entries >= CLEAR_ENTRY * largest
+    clear = np.where(is_clear, kernel.vectors, 0.0)
+    doubtful = np.where(is_clear, 0.0, np.maximum(entries, lost_below(len(theta)) * largest))
+    return (
+        clear.T @ (l2[:, None] * clear),
+        np.abs(clear.T @ (l2 * theta)),
+        (l2 * np.abs(theta) * kernel.unit) @ doubtful,
+    )
 
 
 class KeptPivots(NamedTuple):
