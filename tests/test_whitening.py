@@ -525,6 +525,15 @@ def test_the_rise_by_rounding_is_not_computed_in_float32():
     assert expected > 1e-4
 
 
+def test_the_rise_by_rounding_counts_from_the_value_of_the_run():
+    """Weights that were rounded to float64 already may be above the point where the run ended."""
+    data = random_data()
+    at_end = objective(data, np.inf).value_at(np.array([1.0, -1.0, 0.5, 0.1]))
+    result = Result(np.array([1.0, -1.0, 0.5]), 0.1, StopReason.CONVERGED, [at_end - 1e-3], 0)
+    got = rise_by_rounding(objective(data, np.inf), result, np.dtype(np.float64), limit=0.0)
+    assert got == pytest.approx(1e-3, rel=1e-6)
+
+
 @pytest.mark.parametrize("n", [200, 50_000])
 def test_ordinary_float32_columns_get_weights_in_float32(n):
     X, y, _ = random_data(n)

@@ -87,8 +87,9 @@ def rise_by_rounding(objective: Objective, result: Result, dtype: Any, limit: fl
     if not (np.isfinite(stored_w).all() and np.isfinite(stored_b)):
         return np.inf
     problem = objective.in_coordinates(robust_coordinates(objective, result.w, result.b))
-    rise = _value(problem, stored_w, stored_b) - _value(problem, result.w, result.b)
-    return min(max(rise, 0.0), bound)
+    # The loss curve has F at the θ of the run, before that was rounded to weights of float64.
+    before = min(_value(problem, result.w, result.b), result.loss_curve[-1])
+    return min(max(_value(problem, stored_w, stored_b) - before, 0.0), bound)
 
 
 def _value(problem: Objective, w: Vector, b: float) -> float:

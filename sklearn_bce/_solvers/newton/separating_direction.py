@@ -209,8 +209,9 @@ def _search_exactly(
     """Return a direction that separates all samples, by linear programs in exact arithmetic.
 
     Samples that a direction leaves on the wrong side, or where that is a matter of rounding, are
-    added to the program; and others where it has no solution. A direction that raises no margin by
-    more than the rounding of the data may does not count.
+    added to the program. Where it has no solution, no direction changes the outputs of its rows;
+    only rows that do not depend on these remain to be separated. A direction that raises no margin
+    by more than the rounding of the data may does not count.
 
     Parameters
     ----------
@@ -228,10 +229,16 @@ def _search_exactly(
     is_known : bool
         False if that would take more work than ``MAX_EXACT_WORK``.
     """
+    free = Basis(*np.broadcast_to(np.eye(len(samples.theta)), (2, *2 * [len(samples.theta)])))
     while len(rows) * len(samples.theta) ** 2 <= MAX_EXACT_WORK:
         found = separating_direction(rows)
+        if found is None:
+            independent = RankRevealing.of(rows.T)
+            rows = rows[independent.order[: independent.rank]]
+            free = RankRevealing.of(rows).null_space()
+            rows = np.concatenate([rows, -rows])
         known = frozenset(row.tobytes() for row in rows)
-        rise, more = objective.sum_over_parts(_next_rows, samples, known, found)
+        rise, more = objective.sum_over_parts(_next_rows, samples, known, free, found)
         if not len(more.rows):
             return (found if rise.values[0] > 0 else None), True
         rows = np.concatenate([rows, np.unique(more.rows, axis=0)])
@@ -328,7 +335,11 @@ def _near(part: InMemoryObjective, samples: Samples, candidate: Candidate) -> Ma
 
 @np.errstate(all="ignore")
 def _next_rows(
-    part: InMemoryObjective, samples: Samples, known: frozenset[bytes], v: Vector | None
+    part: InMemoryObjective,
+    samples: Samples,
+    known: frozenset[bytes],
+    free: Basis,
+    v: Vector | None,
 ) -> list[Any]:
     """Return the largest rise of a margin along v, and rows sz that v may not separate.
 
@@ -340,9 +351,11 @@ def _next_rows(
         The samples.
     known : frozenset of bytes
         The rows that the program knows.
+    free : Basis
+        The directions that change no output of the rows that cannot be separated.
     v : ndarray of shape (size,), float64, or None
-        Its solution. The rows are those whose margins v does not raise beyond rounding; any rows if
-        it is None.
+        Its solution. The rows are those whose margins v does not raise beyond rounding; if it is
+        None, those whose outputs the free directions change.
 
     Returns
     -------
@@ -353,7 +366,7 @@ def _next_rows(
     """
     rise, found = 0.0, WorstRows(np.zeros((0, len(samples.theta))), np.zeros(0), PROGRAM_ROWS)
     for signed in samples.signed(part):
-        output, some = np.zeros(len(signed)), np.any(signed != 0, axis=1)
+        output, some = np.zeros(len(signed)), np.any(free.outputs(signed)[0] != 0, axis=1)
         if v is not None:
             output, rounding = signed @ v, Candidate(v, np.abs(v)).rounding(signed)
             rise = np.max(output - DATA_ROUNDING * rounding, initial=rise)

@@ -121,7 +121,7 @@ def confirmed_in_place(problem: Objective, result: Result, settings: Settings) -
     The bound is that of `bound_by_pivots`, or with an L1 norm a duality gap. If it is above ``tol``
     and there is a penalty, the run goes on with a smaller tolerance, and again as long as that
     lowers the bound: where only its last step is in doubt, because it leads too far, this is
-    enough. The result is certain if it is confirmed.
+    enough. The result is certain if it is confirmed, or if the run was ended.
 
     Parameters
     ----------
@@ -137,20 +137,20 @@ def confirmed_in_place(problem: Objective, result: Result, settings: Settings) -
     bound_of = bound_by_pivots if problem.penalty.is_smooth else bound_by_gap
     has_penalty = np.any(problem.penalty.l1) or np.any(problem.penalty.l2)
     before: float | None = None
-    while not result.is_certain:
+    while result.stop_reason in DOUBTFUL:
         theta = exact_from_user(coordinates, result.w, result.b)
         bound = bound_of(problem, theta, wanted)
         if bound <= wanted:
             reason = reason_at_minimum(wanted, settings)
-            result = replace(result, stop_reason=reason, is_certain=True)
-            break
+            return replace(result, stop_reason=reason, is_certain=True, n_passes=problem.n_passes)
         helps = before is None or bound <= FALLING * before < np.inf
         if not (helps and has_penalty and result.n_iter < settings.max_iter):
             break
         before, tol = bound, tol * TOL_RATIO
         start = Start(problem, theta, loss_curve=tuple(result.loss_curve))
         result = run(start, replace(settings, tol=tol))
-    return replace(result, n_passes=problem.n_passes)
+    is_over = result.stop_reason not in DOUBTFUL and result.is_certain
+    return replace(result, is_certain=is_over, n_passes=problem.n_passes)
 
 
 def confirmed(objective: Objective, result: Result, settings: Settings) -> Result:
