@@ -55,6 +55,8 @@ ADVICE = {
 }
 
 
+# Reasons for which a fit of newton may have stopped at the minimum, without knowing it.
+UNSURE = {StopReason.MAX_ITER, StopReason.NO_DESCENT}
 # How a fit that is not at its infimum ended; in all other cases F ceased to fall.
 ENDS = {
     StopReason.MAX_ITER: "max_iter={max_iter} was reached",
@@ -207,13 +209,17 @@ def diagnose(result: Result, objective: BaseObjective, parameters: Parameters) -
     if parameters.early_stopping:
         return Diagnosis(result)
     float64 = np.dtype(np.float64)
-    if result.converged and solver_name(parameters.solver) == "newton":
+    is_newton = solver_name(parameters.solver) == "newton"
+    if result.converged and is_newton:
         rise = rise_by_rounding(objective, result, float64, limit=NEGLIGIBLE * parameters.tol)
         if rise > max(parameters.tol, rounding_floor(result.loss_curve[-1])):
             result = replace(result, stop_reason=StopReason.PRECISION)
     if result.converged:
         return Diagnosis(result)
-    return Diagnosis(result, distance_from_minimum(objective, w, b))
+    distance = distance_from_minimum(objective, w, b)
+    is_there = is_newton and result.stop_reason in UNSURE and distance.is_within(parameters.tol)
+    reason = StopReason.CONVERGED if is_there else result.stop_reason
+    return Diagnosis(replace(result, stop_reason=reason), distance)
 
 
 def warn_of_end(

@@ -185,10 +185,12 @@ class RootProximalDirection(Direction):
         That is examined with the root of H at the point.
         """
         end = self.examine(point)
-        return end.is_minimum and end.is_resolved
+        return end is not None and end.is_minimum and end.is_resolved
 
-    def examine(self, point: Evaluation) -> Examined:
+    def examine(self, point: Evaluation) -> Examined | None:
         """Return what is known about F − min F at a point, in three passes at most.
+
+        None if the gradient or the root of H overflows.
 
         Parameters
         ----------
@@ -200,6 +202,8 @@ class RootProximalDirection(Direction):
             point = problem.evaluate(theta, point.z)
         support = np.flatnonzero((theta != 0) | (self._l1 == 0))
         root = self._root(point)
+        if not (np.isfinite(root.R).all() and np.isfinite(point.gradient).all()):
+            return None
         model = RootModel(root, point, self._l1, self.tol)
         model.minimise()
         decrement, columns = 2 * model.gained, root.columns(support)
@@ -239,7 +243,7 @@ def examine_by_root(objective: Objective, w: Vector, b: float, tol: float) -> Ex
     """Return the weights (w, b) in robust coordinates, and what is known there, in a few passes.
 
     The arguments are those of `whiten`, for a penalty with an L1 norm. None if the root of the
-    samples would need too much memory.
+    samples would need too much memory, or overflows.
     """
     if objective.n_samples * objective.n_features > MAX_BASIS_ELEMENTS:
         return None
@@ -247,6 +251,8 @@ def examine_by_root(objective: Objective, w: Vector, b: float, tol: float) -> Ex
     problem = objective.in_coordinates(coordinates)
     point = problem.evaluate(exact_from_user(coordinates, w, b))
     end = RootProximalDirection(problem, tol).examine(point)
+    if end is None:
+        return None
     gap = None if end.is_minimum and end.is_resolved else duality_gap(problem, point)
     if gap is not None and gap <= tol:
         end = end._replace(is_small=True, beyond=NO_SAMPLES, is_resolved=True)
