@@ -78,7 +78,7 @@ def rise_by_rounding(objective: Objective, result: Result, dtype: Any, limit: fl
         float32 or float64.
     limit : float
         If `Result.loss_by_rounding` is at most this limit, in nats, or the rounding of F, this
-        bound is the result; otherwise F is computed, in three passes.
+        bound is the result; otherwise F is computed, in two or three passes.
     """
     bound = result.loss_by_rounding(dtype)
     if bound <= max(limit, rounding_floor(result.loss_curve[-1])):
@@ -88,8 +88,10 @@ def rise_by_rounding(objective: Objective, result: Result, dtype: Any, limit: fl
         return np.inf
     problem = objective.in_coordinates(robust_coordinates(objective, result.w, result.b))
     # The loss curve has F at the θ of the run, before that was rounded to weights of float64.
-    before = min(_value(problem, result.w, result.b), result.loss_curve[-1])
-    return min(max(_value(problem, stored_w, stored_b) - before, 0.0), bound)
+    before, after = result.loss_curve[-1], _value(problem, stored_w, stored_b)
+    if stored_b != result.b or np.any(stored_w != result.w):
+        before = min(before, _value(problem, result.w, result.b))
+    return min(max(after - before, 0.0), bound)
 
 
 def _value(problem: Objective, w: Vector, b: float) -> float:
