@@ -323,7 +323,7 @@ def line_search(slope, theta, step, penalty):
     first = slope(0)
     if not first < 0:
         return 0, None
-    low, high = 0, 1
+    low, high = 0.0, 1.0  # NumPy 1 has no product of a large int and a longdouble
     while slope(high) < 0 and high < 1e25:
         low, high = high, 4 * high
     if high >= 1e25:
