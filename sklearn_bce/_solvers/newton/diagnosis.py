@@ -10,7 +10,7 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
 from sklearn_bce._objective.root import row_matrix
 from sklearn_bce._solvers.base import Result, Settings, rounding_floor
-from sklearn_bce._solvers.newton.robust import exact_from_user, robust_coordinates
+from sklearn_bce._solvers.newton.robust import exact_from_user, in_robust_coordinates
 from sklearn_bce._solvers.newton.solver import solve
 from sklearn_bce.chain_rule import binary_cross_entropy
 
@@ -86,7 +86,7 @@ def rise_by_rounding(objective: Objective, result: Result, dtype: Any, limit: fl
     stored_w, stored_b = result.w.astype(dtype).astype(np.float64), float(dtype.type(result.b))
     if not (np.isfinite(stored_w).all() and np.isfinite(stored_b)):
         return np.inf
-    problem = objective.in_coordinates(robust_coordinates(objective, result.w, result.b))
+    problem = in_robust_coordinates(objective, result.w, result.b)
     # The loss curve has F at the θ of the run, before that was rounded to weights of float64.
     before, after = result.loss_curve[-1], _value(problem, stored_w, stored_b)
     if stored_b != result.b or np.any(stored_w != result.w):

@@ -67,6 +67,11 @@ def robust_coordinates(objective: Objective, w: Vector, b: float) -> Coordinates
     return few.robust_coordinates(objective.coordinates.fit_intercept)
 
 
+def in_robust_coordinates(objective: Objective, w: Vector, b: float) -> Objective:
+    """Return F in `robust_coordinates`; ``objective`` is F in the user's units."""
+    return objective.in_coordinates(robust_coordinates(objective, w, b))
+
+
 def few_rows(part: Any, theta: Vector) -> list[FewRows]:
     """Return a few rows of a part, with their curvature p a(1−a) at the user's weights θ."""
     z = part.outputs(theta[: part.coordinates.size])

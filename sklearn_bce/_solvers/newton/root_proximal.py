@@ -36,7 +36,7 @@ from sklearn_bce._solvers.newton.robust import (
     exact_from_user,
     exact_to_user,
     find_beyond,
-    robust_coordinates,
+    in_robust_coordinates,
 )
 
 # Most sets of signs in the search for the minimum of the model. [a choice]
@@ -247,9 +247,8 @@ def examine_by_root(objective: Objective, w: Vector, b: float, tol: float) -> Ex
     """
     if objective.n_samples * objective.n_features > MAX_BASIS_ELEMENTS:
         return None
-    coordinates = robust_coordinates(objective, w, b)
-    problem = objective.in_coordinates(coordinates)
-    point = problem.evaluate(exact_from_user(coordinates, w, b))
+    problem = in_robust_coordinates(objective, w, b)
+    point = problem.evaluate(exact_from_user(problem.coordinates, w, b))
     end = RootProximalDirection(problem, tol).examine(point)
     if end is None:
         return None

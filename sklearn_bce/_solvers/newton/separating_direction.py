@@ -229,7 +229,7 @@ def _search_exactly(
     is_known : bool
         False if that would take more work than ``MAX_EXACT_WORK``.
     """
-    free = Basis(*np.broadcast_to(np.eye(len(samples.theta)), (2, *2 * [len(samples.theta)])))
+    free = RankRevealing.of(rows[:0]).null_space()  # all directions
     while len(rows) * len(samples.theta) ** 2 <= MAX_EXACT_WORK:
         found = separating_direction(rows)
         if found is None:

@@ -46,7 +46,7 @@ from sklearn_bce._solvers.newton.robust import (
     Examined,
     exact_from_user,
     exact_to_user,
-    robust_coordinates,
+    in_robust_coordinates,
 )
 from sklearn_bce._solvers.newton.root_proximal import examine_by_root
 from sklearn_bce._solvers.newton.starts import START_RULES
@@ -240,8 +240,8 @@ def past_certain_samples(
     if rest.is_minimum and rest.is_resolved and lost <= wanted / 2:
         return replace(result, stop_reason=StopReason.CONVERGED, is_certain=True)
     without = run(rest.start, settings)
-    coordinates = robust_coordinates(objective, without.w, without.b)
-    problem = objective.in_coordinates(coordinates)
+    problem = in_robust_coordinates(objective, without.w, without.b)
+    coordinates = problem.coordinates
     here = problem.evaluate(exact_from_user(coordinates, result.w, result.b))
     there = exact_from_user(coordinates, without.w, without.b)
     ray = problem.ray(here, there - here.theta)

@@ -46,7 +46,7 @@ from sklearn_bce._solvers.newton.robust import (
     exact_from_user,
     exact_to_user,
     find_beyond,
-    robust_coordinates,
+    in_robust_coordinates,
 )
 from sklearn_bce._solvers.newton.stopping import MARGIN
 from sklearn_bce.chain_rule import binary_cross_entropy
@@ -87,13 +87,13 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Examined | 
     """
     if objective.n_samples * objective.n_features > MAX_BASIS_ELEMENTS:
         return None
-    coordinates = robust_coordinates(objective, w, b)
-    problem = objective.in_coordinates(coordinates)
+    of_theta = in_robust_coordinates(objective, w, b)
+    coordinates = of_theta.coordinates
     theta = exact_from_user(coordinates, w, b)
-    (root,) = problem.sum_over_parts(curvature_root, theta)
+    (root,) = of_theta.sum_over_parts(curvature_root, theta)
     if not np.isfinite(root.R).all():
         return None
-    basis = Basis.of(coordinates, root.R, problem.penalty.curvature_diagonal(problem.n_features))
+    basis = Basis.of(coordinates, root.R, of_theta.penalty.curvature_diagonal(of_theta.n_features))
     if not basis.rank:
         return None
     v, problem = basis.from_theta(theta), objective.in_basis(basis)
@@ -106,9 +106,8 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Examined | 
     if is_small and not len(beyond):
         is_resolved = RESOLUTION * np.finfo(np.float64).eps <= np.sqrt(tol) * basis.least_pivot
         if basis.kernel.vectors.shape[1]:
-            problem_of_theta = objective.in_coordinates(coordinates)
-            at = problem_of_theta.evaluate(basis.to_theta(v))
-            is_resolved &= kernel_gains_nothing(problem_of_theta, basis.kernel, at, tol)
+            at = of_theta.evaluate(basis.to_theta(v))
+            is_resolved &= kernel_gains_nothing(of_theta, basis.kernel, at, tol)
     start = Start(
         problem,
         v,
