@@ -467,7 +467,7 @@ def parts_of(case):
 def fit(case, seconds=FIT_SECONDS):
     """Fit the estimator to a case; return what happened as `Fitted`, or None if it took too long.
 
-    The time limit works in the main thread of a process only.
+    The time limit works in the main thread of a process only; 0 seconds are no limit.
     """
     neuron = BCENeuronClassifier(**case.parameters)
     stored = {"csr": sp.csr_array, "fortran": np.asfortranarray}.get(case.storage, np.asarray)

@@ -39,8 +39,10 @@ from sklearn_bce._solvers.newton.robust import (
     in_robust_coordinates,
 )
 
-# Most sets of signs in the search for the minimum of the model. [a choice]
+# Most sets of signs in the search for the minimum of the model, and most for each coordinate; where
+# rounding decides the signs, the search would go round. [a choice]
 MAX_SETS = 500
+MAX_SETS_PER_COORDINATE = 10
 
 
 class RootFactor(NamedTuple):
@@ -177,7 +179,8 @@ class RootProximalDirection(Direction):
         """Return the search direction from a point, in one pass."""
         model = RootModel(self._root(point), point, self._l1, self.tol)
         model.minimise()
-        return SearchDirection(model.d, 2 * model.gained, n_products=np.inf)
+        is_complete = model.missed <= self.tol
+        return SearchDirection(model.d, 2 * model.gained, n_products=np.inf, complete=is_complete)
 
     def model_holds(self, point: Evaluation, d: SearchDirection) -> bool:
         """Return whether F is within ``tol`` of its minimum; see `Direction.model_holds`.
@@ -206,7 +209,7 @@ class RootProximalDirection(Direction):
             return None
         model = RootModel(root, point, self._l1, self.tol)
         model.minimise()
-        decrement, columns = 2 * model.gained, root.columns(support)
+        decrement, columns = 2 * (model.gained + model.missed), root.columns(support)
         factor = RootFactor.of(columns)
         slope = (point.gradient + self._l1 * np.sign(theta))[support]
         radius = RADIUS_MARGIN * np.sqrt(max(decrement, 0.0))
@@ -265,7 +268,9 @@ class RootModel:
     minimum. A step that would change signs ends where the first coordinate becomes 0. At the
     minimum for a set of signs, the coordinate at 0 is added with which F falls most: the others
     follow it, so that its derivative and its curvature are those that remain after a regression of
-    its column of the root on theirs. No difference of nearly equal numbers is formed.
+    its column of the root on theirs. No difference of nearly equal numbers is formed. Where
+    rounding decides the sign of a coordinate nevertheless, a step may lead back at once to the set
+    that it came from; that coordinate is barred until the point has moved.
 
     Parameters
     ----------
@@ -284,17 +289,21 @@ class RootModel:
         The present point of the search.
     gained : float
         Decrease of the model so far, in nats.
+    missed : float
+        Most that a barred coordinate might gain, in nats; 0 if none is barred at the end, infinite
+        if the search ended at the most sets.
     """
 
     def __init__(self, root: RootOfCurvature, point: Evaluation, l1: Vector, tol: float) -> None:
         self._root, self._theta, self._gradient, self._l1 = root, point.theta, point.gradient, l1
         self._sign = np.sign(point.theta)
         self._enough = NEGLIGIBLE * tol / len(l1)
-        self.d, self.gained = np.zeros_like(point.theta), 0.0
+        self._barred = np.zeros(len(l1), dtype=bool)
+        self.d, self.gained, self.missed = np.zeros_like(point.theta), 0.0, 0.0
 
     def minimise(self) -> None:
         """Move d to the minimum; changes self."""
-        for _ in range(MAX_SETS):
+        for _ in range(min(MAX_SETS, MAX_SETS_PER_COORDINATE * len(self.d))):
             is_free = (self._sign != 0) | (self._l1 == 0)
             # Derivatives where the coordinates that are not free are at 0, and all others at θ.
             fixed = np.where(is_free, 0.0, self.d)
@@ -310,6 +319,7 @@ class RootModel:
             elif not self._add_coordinate(derivative, follow, free, factor):
                 self.gained += decrease  # hardly anything; the decrement must not be 0 for it
                 return
+        self.missed = np.inf
 
     def _advance(self, step: Vector, decrease: float) -> None:
         """Take the step, or the part of it up to the first coordinate that becomes 0."""
@@ -322,6 +332,7 @@ class RootModel:
         self.gained += t * (2 - t) * decrease
         at_zero = lengths <= t
         self.d[at_zero], self._sign[at_zero] = -self._theta[at_zero], 0.0
+        self._barred = (self._barred | at_zero) & (t == 0)
 
     def _add_coordinate(
         self, derivative: Vector, follow: Vector, free: NDArray[np.intp], factor: RootFactor
@@ -358,6 +369,9 @@ class RootModel:
         left = np.hypot(unexplained, of_penalty)
         left = np.maximum(left, lost_below(size) * np.where(norm > 0, norm, 1.0))
         gain = np.square(excess[others] / left) / 2
+        barred = self._barred[others]
+        self.missed = float(np.max(gain, where=barred, initial=0.0))
+        gain[barred] = 0.0
         best = int(np.argmax(gain))
         if gain[best] <= self._enough:
             return False
