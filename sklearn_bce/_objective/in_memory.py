@@ -290,14 +290,18 @@ class InMemoryObjective(BaseObjective):
         return float(p[0]) if p.strides == (0,) else float(np.min(p[p > 0]))
 
     def samples_beyond_model(
-        self, z: Vector, radius: float, norms_of: Callable[[Any], Vector]
+        self,
+        z: Vector,
+        radius: float,
+        norms_of: Callable[[Any], Vector],
+        rounding: Vector | float = 0.0,
     ) -> NDArray[np.intp]:
         """Return the samples whose curvature may change much within a radius of the present point.
 
         The radius is in units in which the curvature of F is the identity. The output of sample i
         changes by at most radius·‖vᵢ‖, where ‖vᵢ‖² = zᵢᵀH⁻¹zᵢ is at most 1/(pa(1−a)). A sample is
-        beyond the model if that is 1 or more, unless its loss is negligible all the same and it
-        does not contribute to the curvature.
+        beyond the model if that is 1 or more, or if rounding may change its output by 1 or more,
+        unless its loss is negligible all the same and it does not contribute to the curvature.
 
         Parameters
         ----------
@@ -307,16 +311,20 @@ class InMemoryObjective(BaseObjective):
             Radius.
         norms_of : callable (Z) -> ndarray of shape (n,)
             Returns ‖v‖ of n rows of the samples, in the coordinates of θ.
+        rounding : ndarray of shape (n_samples,), float64, or float, default=0.0
+            Rounding errors of the outputs.
         """
-        curvature = self.curvature_of_outputs(z)
-        flat = np.flatnonzero((curvature <= radius**2) & self._has_weight)
-        norms = self._norms(flat, norms_of)
-        change, leverage = radius * norms, curvature[flat] * np.square(norms)
+        rounding = np.broadcast_to(rounding, z.shape)
+        most_curvature = self.curvature_of_outputs(np.maximum(np.abs(z) - rounding, 0.0))
+        is_flat = (self.curvature_of_outputs(z) <= radius**2) | (rounding >= 1)
+        flat = np.flatnonzero(is_flat & self._has_weight)
+        norms, rounding = self._norms(flat, norms_of), rounding[flat]
+        change, leverage = radius * norms, most_curvature[flat] * np.square(norms)
         y, z = self.y[flat], z[flat]
         margin = np.where(y == 1, z, np.where(y == 0, -z, -np.inf))
-        is_negligible = margin - change >= NEGLIGIBLE_LOSS_OUTPUT
+        is_negligible = margin - change - rounding >= NEGLIGIBLE_LOSS_OUTPUT
         is_negligible &= leverage <= NEGLIGIBLE_LEVERAGE
-        return flat[(change >= 1) & ~is_negligible]
+        return flat[(np.maximum(change, rounding) >= 1) & ~is_negligible]
 
     def samples_that_dominate(
         self,

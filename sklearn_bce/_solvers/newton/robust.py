@@ -14,6 +14,7 @@ import numpy as np
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective, SomeSamples
+from sklearn_bce._objective.root import row_matrix
 from sklearn_bce._objective.scaling import Coordinates, FewRows
 from sklearn_bce._solvers.newton.loop import Start
 
@@ -55,9 +56,13 @@ def find_beyond(part: Any, theta: Vector, radius: float, norms_of: Any) -> list[
     """Return the samples of a part that are beyond the model, as a list of `SomeSamples`.
 
     The arguments are those of `InMemoryObjective.samples_beyond_model`, with weights θ in place of
-    outputs.
+    outputs. The rounding of an output is that of its largest term.
     """
-    rows = part.samples_beyond_model(part.outputs(theta), radius, norms_of)
+    z, rounding = np.empty((2, part.n_samples))
+    for rows, Z in row_matrix(part.X, part.coordinates):
+        z[rows], rounding[rows] = Z @ theta, np.max(np.abs(Z * theta), axis=1)
+    rounding *= np.finfo(np.float64).eps
+    rows = part.samples_beyond_model(z, radius, norms_of, rounding)
     return [SomeSamples({part.part_number: rows})]
 
 

@@ -24,6 +24,7 @@ What is known about F − min F at a whitened start:
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,7 +103,8 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Examined | 
     is_small, is_resolved = MARGIN * radius * radius / 2 <= tol, True
     beyond = NO_SAMPLES
     if is_small:
-        (beyond,) = problem.sum_over_parts(find_beyond, v, RADIUS_MARGIN * radius, row_norms)
+        norms = partial(norms_in, basis.matrix)
+        (beyond,) = of_theta.sum_over_parts(find_beyond, theta, RADIUS_MARGIN * radius, norms)
     if is_small and not len(beyond):
         is_resolved = RESOLUTION * np.finfo(np.float64).eps <= np.sqrt(tol) * basis.least_pivot
         if basis.kernel.vectors.shape[1]:
@@ -118,9 +120,9 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Examined | 
     return Examined(start, point.value, is_small, beyond, bool(is_resolved))
 
 
-def row_norms(rows: NDArray[np.float64]) -> Vector:
-    """Return the norm of each row."""
-    return np.linalg.norm(rows, axis=1)
+def norms_in(basis: NDArray[np.float64], rows: NDArray[np.float64]) -> Vector:
+    """Return the norm of each row times a matrix."""
+    return np.linalg.norm(rows @ basis, axis=1)
 
 
 def kernel_gains_nothing(
