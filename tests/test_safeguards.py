@@ -5,9 +5,10 @@ import pytest
 from small_data import in_parts, objective, random_data
 
 from sklearn_bce._objective.base import Evaluation
-from sklearn_bce._solvers import StopReason
+from sklearn_bce._solvers import Monitor, StopReason
 from sklearn_bce._solvers.newton.direction import NO_DERIVATIVES, SearchDirection
 from sklearn_bce._solvers.newton.line_search import LineSearch, Region
+from sklearn_bce._solvers.newton.loop import Run, Start
 from sklearn_bce._solvers.newton.safeguards import (
     AcceptStart,
     FinalStaleStep,
@@ -29,6 +30,24 @@ def promising(decrement, n_products=np.inf):
 def at(value):
     """Return an evaluation with a value of F; its other attributes are not used."""
     return Evaluation(np.zeros(1), value, np.zeros(1), None, None)
+
+
+# ----- the point that is kept ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reason", "d", "expected"),
+    [
+        (StopReason.CONVERGED, None, "probe"),  # F is at most tol there
+        (StopReason.CONVERGED, promising(0.1), "before"),
+        (StopReason.MAX_ITER, None, "before"),
+    ],
+)
+def test_a_run_ends_before_an_unconfirmed_probe_unless_that_is_at_the_minimum(reason, d, expected):
+    problem = objective(random_data(), 1.0).standardised()
+    run = Run(Start(problem, np.zeros(4)), NewtonDirection(problem, TOL), Monitor(), at(0.2))
+    run.await_confirmation(at(0.1))
+    assert run.finish(reason, d).point.value == {"probe": 0.1, "before": 0.2}[expected]
 
 
 # ----- AcceptStart --------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from tools.exact_separation import exactly_separated
 
 from sklearn_bce import BCENeuronClassifier, fit_from_chunks
 from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.root import root_of_blocks
 from sklearn_bce._solvers import direction_of_separation
 from sklearn_bce._solvers.newton import separating_direction, separation
 from sklearn_bce._solvers.newton.rank import Basis, RankRevealing
@@ -356,6 +357,17 @@ def test_the_null_space_of_dependent_columns():
     assert np.all(np.abs(basis.N) * (1 - 1e-12) <= basis.E)
     target = A @ np.array([1.0, 2, 3, 4, 5])
     assert_allclose(A @ RankRevealing.of(A).solve(target), target, atol=1e-13)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_rounding_of_many_rows_is_no_direction(seed):
+    """A full one-hot encoding depends on the column of ones, in each row exactly."""
+    rng = np.random.default_rng(seed)
+    n = 100_000
+    A = np.column_stack([np.eye(7)[rng.integers(0, 7, n)], np.ones(n), rng.normal(size=(n, 3))])
+    A *= 10.0 ** -rng.uniform(0, 9, n)[:, None]
+    root = root_of_blocks(iter(np.array_split(A, 10)), A.shape[1])
+    assert RankRevealing.of(root.R, np.ones(A.shape[1])).rank == 10
 
 
 def test_no_rows_leave_all_directions():

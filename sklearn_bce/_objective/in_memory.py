@@ -337,8 +337,9 @@ class InMemoryObjective(BaseObjective):
         """Return samples that alone, or together, may make up a direction of the curvature.
 
         Newton's steps change the output of such a sample by about 1, although F may be far from its
-        minimum in the direction. Its p a(1−a) is then at most the squared decrement, if that is by
-        the present curvature. Other samples are not looked at, nor are all if there are many.
+        minimum in the direction: its slope is its curvature h = p a(1−a), and the squared decrement
+        is at least h²/h₀ with its curvature h₀ in the matrix of the step. Other samples are not
+        looked at, nor are all if there are many.
 
         Parameters
         ----------
@@ -351,13 +352,11 @@ class InMemoryObjective(BaseObjective):
         curvature_of_norms : ndarray of shape (n_samples,)
             Curvature p a(1−a) at that point.
         is_stale : bool, default=False
-            Whether the decrement is by that curvature. Samples are then also looked at whose
-            curvature has fallen to a half or less.
+            Whether the decrement is by that curvature.
         """
         here = self.curvature_of_outputs(z)
-        is_flat = here <= decrement
-        if is_stale:
-            is_flat |= 2 * here <= curvature_of_norms
+        of_step = np.maximum(here, curvature_of_norms) if is_stale else here
+        is_flat = np.square(here) <= decrement * of_step
         flat = np.flatnonzero(is_flat & self._has_weight)
         most = max(1, int(WORK_ON_FLAT / self.coordinates.size**2))
         if len(flat) > most:

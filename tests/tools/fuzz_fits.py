@@ -14,7 +14,8 @@ right       within ``tol`` of the infimum, with a warning of no minimum exactly 
 cautious    within ``tol``, but with a warning that it has not converged
 untold      within ``tol`` of an infimum that is no minimum, without a warning of that
 warned      not within ``tol`` or without a minimum, and a ConvergenceWarning or ValueError says so
-wrong       a warning of no minimum although there is one, or an exception of another kind
+wrong       a warning of no minimum although there is one, of another distance from the minimum than
+            that of the fit, or an exception of another kind
 silent      not within ``tol`` and not a word; not finite; or a RuntimeWarning of NumPy
 rounding    not within ``tol`` and not a word, where float64 arithmetic does not resolve the minimum
 undecided   the referee is not sure, or only rounding of the weights keeps the fit from ``tol``
@@ -33,6 +34,7 @@ the file: a line has the seed, the kind, and what the referee has found.
 import argparse
 import hashlib
 import json
+import re
 import signal
 import sys
 import time
@@ -539,6 +541,23 @@ def is_told(said, words, category=ConvergenceWarning.__name__):
     return any(name == category and words in message for name, message in said)
 
 
+def misstated(said, gap, uncertainty):
+    """Return whether a warning states a distance from the minimum that the gap contradicts.
+
+    The number is rounded to two digits. "At least" and "about" bound the gap from below, within a
+    tenth; "about" also bounds it from above, by a quarter: the end of 100 more steps is stated. A
+    number of less than 1e-9 nats is rounding.
+    """
+    for _, message in said:
+        stated = re.search(r"(about|at least) (\S+) nats above its minimum", message)
+        if stated:
+            nats = float(stated[2])
+            too_much = 0.9 * nats > gap + uncertainty + 1e-9
+            too_little = stated[1] == "about" and 1.25 * nats < gap - uncertainty - 1e-9
+            return bool(too_much or too_little)
+    return False
+
+
 def judge(case, fitted, minimum, tol=1e-6):
     """Return the `Verdict` of a fit.
 
@@ -574,6 +593,9 @@ def judge(case, fitted, minimum, tol=1e-6):
         if is_separated_exactly(case):
             return Verdict("warned", "no minimum, in exact arithmetic", gap)
         return Verdict("wrong", "no minimum, says the fit; there is one", gap)
+    is_sure = minimum.uncertainty <= tol
+    if is_sure and misstated(fitted.said, gap, minimum.uncertainty + error):
+        return Verdict("wrong", f"the warning states another distance: {fitted.said[-1][1]}", gap)
     if told and (far or minimum.separated):
         return Verdict("warned", "no minimum" if no_minimum else "not converged", gap)
     if minimum.separated is None and (no_minimum or not far):

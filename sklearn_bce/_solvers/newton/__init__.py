@@ -33,6 +33,7 @@ The modules, each of which imports only those above it:
 - ``row_space``: for more features than samples: as many coordinates as samples.
 - ``starts``: start rules, which choose where the loop starts.
 - ``robust``: the end of a run in the coordinates of the samples whose class is not certain.
+- ``tangents``: tangents to the losses of samples whose curvature hides that of the others.
 - ``whitening``: that end in a basis in which no curvature is lost in rounding, for a smooth F.
 - ``root_proximal``: that end with a root of H, and search directions from the root, with an L1
   norm.

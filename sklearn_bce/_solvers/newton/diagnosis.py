@@ -10,7 +10,12 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
 from sklearn_bce._objective.root import row_matrix
 from sklearn_bce._solvers.base import Result, Settings, rounding_floor
-from sklearn_bce._solvers.newton.robust import exact_from_user, in_robust_coordinates
+from sklearn_bce._solvers.newton.robust import (
+    MAX_BASIS_ELEMENTS,
+    exact_from_user,
+    in_robust_coordinates,
+    output_rounding,
+)
 from sklearn_bce._solvers.newton.solver import solve
 from sklearn_bce.chain_rule import binary_cross_entropy
 
@@ -18,6 +23,8 @@ from sklearn_bce.chain_rule import binary_cross_entropy
 DISTANCE_STEPS = 100
 # Tolerance, in nats, of the minimum from which the distance is measured. [a choice]
 DISTANCE_TOL = 1e-9
+# Share of the distance from the minimum up to which rounding may change it. [a choice]
+RESOLVED = 0.1
 
 
 class Distance(NamedTuple):
@@ -39,7 +46,9 @@ class Distance(NamedTuple):
         return self.is_known and self.nats < np.inf and self.nats <= tol
 
     def __str__(self) -> str:
-        """Return the number of nats in words."""
+        """Return the distance in words."""
+        if not self.is_known and not self.nats:
+            return "an unknown distance"
         return f"{'about' if self.is_known else 'at least'} {self.nats:.2g} nats"
 
 
@@ -56,13 +65,21 @@ def distance_from_minimum(objective: Objective, w: Vector, b: float) -> Distance
     b : float
         Intercept.
     """
-    problem = objective.standardised()
-    here = problem.value_at(problem.coordinates.from_user(w, b))
     settings = Settings(
         max_iter=DISTANCE_STEPS, tol=DISTANCE_TOL, random_state=np.random.RandomState(0)
     )
     end = solve(objective, w, b, settings)
-    return Distance(max(here - end.loss_curve[-1], 0.0), end.converged)
+    if objective.n_samples * objective.n_features > MAX_BASIS_ELEMENTS:
+        problem = objective.standardised()
+        here = problem.value_at(problem.coordinates.from_user(w, b))
+        return Distance(max(here - end.loss_curve[-1], 0.0), end.converged)
+    problem = in_robust_coordinates(objective, end.w, end.b)
+    (here, rounding), (there, rounding_there) = _value(problem, w, b), _value(problem, end.w, end.b)
+    above, rounding = here - there, rounding + rounding_there
+    is_known = end.converged and rounding <= max(RESOLVED * above, DISTANCE_TOL)
+    if above <= rounding_floor(here) < np.inf:
+        return Distance(0.0, is_known)
+    return Distance(max(above - (0 if is_known else rounding), 0.0), is_known)
 
 
 def rise_by_rounding(objective: Objective, result: Result, dtype: Any, limit: float) -> float:
@@ -88,24 +105,30 @@ def rise_by_rounding(objective: Objective, result: Result, dtype: Any, limit: fl
         return np.inf
     problem = in_robust_coordinates(objective, result.w, result.b)
     # The loss curve has F at the θ of the run, before that was rounded to weights of float64.
-    before, after = result.loss_curve[-1], _value(problem, stored_w, stored_b)
+    before, (after, _) = result.loss_curve[-1], _value(problem, stored_w, stored_b)
     if stored_b != result.b or np.any(stored_w != result.w):
-        before = min(before, _value(problem, result.w, result.b))
+        before = min(before, _value(problem, result.w, result.b)[0])
     return min(max(after - before, 0.0), bound)
 
 
-def _value(problem: Objective, w: Vector, b: float) -> float:
-    """Return F at the user's weights and intercept, in float64 whatever X is, in one pass."""
+def _value(problem: Objective, w: Vector, b: float) -> tuple[float, float]:
+    """Return F at the user's weights and intercept, and the rounding of F, in nats, in one pass.
+
+    F is computed in float64 whatever X is. The rounding is what F rises by at most if the outputs
+    of the samples are moved by their rounding.
+    """
     theta = exact_from_user(problem.coordinates, w, b)
-    (loss,) = problem.sum_over_parts(_loss, theta)
-    return float(loss) + problem.penalty.value(theta[: len(w)])
+    (found,) = problem.sum_over_parts(_loss_and_rounding, theta)
+    return float(found[0]) + problem.penalty.value(theta[: len(w)]), float(found[1])
 
 
-def _loss(part: Any, theta: Vector) -> list[float]:
-    """Return the loss of the samples of a part at θ, in nats."""
-    return [
-        sum(
-            float(part.normalised_weight[rows] @ binary_cross_entropy(part.y[rows], Z @ theta))
-            for rows, Z in row_matrix(part.X, part.coordinates)
-        )
-    ]
+def _loss_and_rounding(part: Any, theta: Vector) -> list[Vector]:
+    """Return the loss of the samples of a part at θ and its rounding, in nats."""
+    total = np.zeros(2)
+    for rows, Z in row_matrix(part.X, part.coordinates):
+        y, z, moved = part.y[rows], Z @ theta, output_rounding(Z, theta)
+        loss = binary_cross_entropy(y, z)
+        ends = [binary_cross_entropy(y, z - moved), binary_cross_entropy(y, z + moved)]
+        rise = np.maximum(*ends) - loss
+        total += np.sum(part.normalised_weight[rows] * np.stack([loss, rise]), axis=1)
+    return [total]

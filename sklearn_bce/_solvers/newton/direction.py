@@ -180,8 +180,9 @@ class Direction(ABC):
             return is_large or problem.n_samples > FEW_IN_PARTS
         if factor is None or at_factor is None:
             return True
-        if d.decrement <= problem.least_curvature(point.z) or not len(
-            problem.samples_that_dominate(point.z, d.decrement, factor.norms, at_factor)
+        is_small = not d.is_stale and d.decrement <= problem.least_curvature(point.z)
+        if is_small or not len(
+            problem.samples_that_dominate(point.z, d.decrement, factor.norms, at_factor, d.is_stale)
         ):
             return True
         point = problem.evaluate(point.theta, point.z, hessian=True)

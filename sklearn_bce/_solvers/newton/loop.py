@@ -215,18 +215,20 @@ class Run:
     def finish(self, reason: StopReason, d: SearchDirection | None = None) -> NewtonResult:
         """Return the result of the run, which stops for the given reason; changes self.
 
-        The end is the present point, the point before an unconfirmed probe, or the point before a
-        restart if F is lower there. A run without a step calls the monitor once.
+        The end is the present point, the point before an unconfirmed probe where F is above
+        ``tol``, or the point before a restart if F is lower there. A run without a step calls the
+        monitor once.
 
         Parameters
         ----------
         reason : StopReason
-            Why the run stops.
+            Why the run stops. CONVERGED without a direction means that F is at most ``tol``.
         d : SearchDirection or None, default=None
             The direction by which the run has found that it is at the minimum; None if the reason
             does not depend on a direction.
         """
-        point = self._awaiting or self.point
+        is_proven = reason is StopReason.CONVERGED and d is None
+        point = self.point if is_proven else self._awaiting or self.point
         if self._before_restart is not None and self._before_restart.value < point.value:
             point = self._before_restart
         self.point = point

@@ -7,13 +7,15 @@ end of a run there for a smooth F, and `root_proximal` with an L1 norm.
 
 from __future__ import annotations
 
-from fractions import Fraction
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective, SomeSamples
+from sklearn_bce._objective.dependence import two_product
 from sklearn_bce._objective.root import row_matrix
 from sklearn_bce._objective.scaling import Coordinates, FewRows
 from sklearn_bce._solvers.newton.loop import Start
@@ -29,8 +31,6 @@ class Examined(NamedTuple):
     ----------
     start : Start
         The end of the run, as the start of another run.
-    value : float
-        F at the end of the run, in nats.
     is_small : bool
         Whether the squared decrement is so small that F is within ``tol`` of its minimum, if the
         curvature holds up to the minimum.
@@ -38,13 +38,16 @@ class Examined(NamedTuple):
         Samples whose curvature may not hold; see `samples_beyond_model`.
     is_resolved : bool
         Whether columns that are left out of the curvature can lower F by ``tol`` at most.
+    loss_left_out : float, default=0.0
+        What the samples that are left out add to F at the end of the run, in nats, above the
+        tangents to their losses if these are part of the gradient.
     """
 
     start: Start
-    value: float
     is_small: bool
     beyond: SomeSamples
     is_resolved: bool
+    loss_left_out: float = 0.0
 
     @property
     def is_minimum(self) -> bool:
@@ -56,14 +59,18 @@ def find_beyond(part: Any, theta: Vector, radius: float, norms_of: Any) -> list[
     """Return the samples of a part that are beyond the model, as a list of `SomeSamples`.
 
     The arguments are those of `InMemoryObjective.samples_beyond_model`, with weights θ in place of
-    outputs. The rounding of an output is that of its largest term.
+    outputs.
     """
     z, rounding = np.empty((2, part.n_samples))
     for rows, Z in row_matrix(part.X, part.coordinates):
-        z[rows], rounding[rows] = Z @ theta, np.max(np.abs(Z * theta), axis=1)
-    rounding *= np.finfo(np.float64).eps
+        z[rows], rounding[rows] = Z @ theta, output_rounding(Z, theta)
     rows = part.samples_beyond_model(z, radius, norms_of, rounding)
     return [SomeSamples({part.part_number: rows})]
+
+
+def output_rounding(Z: NDArray[np.float64], theta: Vector) -> Vector:
+    """Return how far rounding may move the output of each row of Z: that of its largest term."""
+    return np.finfo(np.float64).eps * np.max(np.abs(Z * theta), axis=1, initial=0.0)
 
 
 def robust_coordinates(objective: Objective, w: Vector, b: float) -> Coordinates:
@@ -91,25 +98,27 @@ def exact_to_user(coordinates: Coordinates, theta: Vector) -> tuple[Vector, floa
     w = theta[: len(coordinates.scale)] / coordinates.scale
     if not coordinates.fit_intercept or not np.isfinite(w).all():
         return coordinates.to_user(theta)
-    return w, _as_float(Fraction(theta[-1]) - _exact_product(coordinates.shift, w))
+    return w, _plus_product(theta[-1], -coordinates.shift, w)
 
 
 def exact_from_user(coordinates: Coordinates, w: Vector, b: float) -> Vector:
     """Return θ of the weights and the intercept (w, b), c = b + Σ wμ with one rounding."""
     theta = coordinates.from_user(w, b)
     if coordinates.fit_intercept and np.isfinite(theta).all():
-        theta[-1] = _as_float(Fraction(b) + _exact_product(coordinates.shift, w))
+        theta[-1] = _plus_product(b, coordinates.shift, w)
     return theta
 
 
-def _exact_product(shift: Vector, w: Vector) -> Fraction:
-    """Return Σ wμ without rounding."""
-    return sum((Fraction(m) * Fraction(v) for m, v in zip(shift, w, strict=True)), Fraction(0))
+def _plus_product(b: float, shift: Vector, w: Vector) -> float:
+    """Return b + Σ wμ with one rounding; infinity if a term or a sum is too large.
 
-
-def _as_float(number: Fraction) -> float:
-    """Return the number rounded to float64, infinite if it is too large."""
+    The factors are multiplied without their exponents, so that their parts do not overflow.
+    """
+    (m, exponent_of_m), (v, exponent_of_v) = np.frexp(shift), np.frexp(w)
+    exponent = exponent_of_m + exponent_of_v
+    with np.errstate(over="ignore"):
+        terms = [np.ldexp(part, exponent).tolist() for part in two_product(m, v)]
     try:
-        return float(number)
-    except OverflowError:
-        return np.inf if number > 0 else -np.inf
+        return math.fsum([b, *terms[0], *terms[1]])
+    except (OverflowError, ValueError):
+        return np.inf

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.linalg import qr
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import NO_SAMPLES, Evaluation, Objective
+from sklearn_bce._objective.base import NO_SAMPLES, Evaluation, Objective, SomeSamples
 from sklearn_bce._objective.basis import lost_below, rank_of
 from sklearn_bce._objective.root import curvature_root
 from sklearn_bce._objective.triangular import solve_triangular
@@ -38,6 +38,7 @@ from sklearn_bce._solvers.newton.robust import (
     find_beyond,
     in_robust_coordinates,
 )
+from sklearn_bce._solvers.newton.tangents import find_left_out
 
 # Most sets of signs in the search for the minimum of the model, and most for each coordinate; where
 # rounding decides the signs, the search would go round. [a choice]
@@ -223,7 +224,6 @@ class RootProximalDirection(Direction):
                 to_user=partial(exact_to_user, problem.coordinates),
                 rule=RootProximalDirection,
             ),
-            point.value,
             is_small=decrement <= self.tol,
             beyond=beyond,
             is_resolved=factor.gain_of_lost(columns, slope) <= self.tol,
@@ -242,22 +242,28 @@ def norms_in(
     return factor.norms(Z[:, support])
 
 
-def examine_by_root(objective: Objective, w: Vector, b: float, tol: float) -> Examined | None:
+def examine_by_root(
+    objective: Objective, w: Vector, b: float, tol: float, left_out: SomeSamples = NO_SAMPLES
+) -> Examined | None:
     """Return the weights (w, b) in robust coordinates, and what is known there, in a few passes.
 
-    The arguments are those of `whiten`, for a penalty with an L1 norm. None if the root of the
-    samples would need too much memory, or overflows.
+    The arguments are those of `whiten`, for a penalty with an L1 norm; samples that are left out
+    have no tangents. None if the root of the samples would need too much memory, or overflows.
     """
     if objective.n_samples * objective.n_features > MAX_BASIS_ELEMENTS:
         return None
-    problem = in_robust_coordinates(objective, w, b)
-    point = problem.evaluate(exact_from_user(problem.coordinates, w, b))
+    problem = in_robust_coordinates(objective.without(left_out), w, b)
+    theta = exact_from_user(problem.coordinates, w, b)
+    point = problem.evaluate(theta)
     end = RootProximalDirection(problem, tol).examine(point)
     if end is None:
         return None
     gap = None if end.is_minimum and end.is_resolved else duality_gap(problem, point)
     if gap is not None and gap <= tol:
         end = end._replace(is_small=True, beyond=NO_SAMPLES, is_resolved=True)
+    if len(left_out):
+        held = find_left_out(objective.in_coordinates(problem.coordinates), theta, left_out)
+        end = end._replace(loss_left_out=held.above_tangents(np.zeros(len(left_out))))
     return end
 
 

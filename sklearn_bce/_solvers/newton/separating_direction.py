@@ -37,11 +37,9 @@ TIGHT = 1e-6
 # Corrections of a solution of the linear program, each of which moves samples that are on the wrong
 # side by less than its tolerance as far to the right side. [a choice]
 CORRECTIONS = 5
-
-
-# Most products, n·size² for n rows, of a step of a linear program in exact arithmetic: 1 s in all.
-# [a choice]
-MAX_EXACT_WORK = 2e4
+# Most products, n·size² for n rows, of a step of a linear program in exact arithmetic: some seconds
+# in all. [a choice]
+MAX_EXACT_WORK = 1e5
 # Multiple of the rounding of an output up to which its change may be due to the rounding of the
 # data, such as a change of units: 7e-13 of its terms. Cases of tests/test_separation.py that are
 # separated by rounding only change by 26 at most, others by 1170 at least.

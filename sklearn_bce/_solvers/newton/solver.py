@@ -12,8 +12,9 @@ What is known about F − min F when a run counts as converged, with the decreme
   at most ``tol``, see `duality`.
 - Proved but for rounding, for a doubtful run that was confirmed: F − min F <= λ² <= ``tol``, with λ
   from a factor that has lost nothing, if no output changes by 1 or more within 2λ. This follows
-  from |h′| <= h for the curvature h of the loss (Bach); samples whose losses add up to less than
-  ``tol`` may be left out of the condition. What columns that were left out of the basis can still
+  from |h′| <= h for the curvature h of the loss (Bach). For samples that break the condition, λ may
+  be that of F with tangents to their losses, if these add up to less than ``tol`` above the
+  tangents; see `tangents`. What columns that were left out of the basis can still
   gain is bounded by the penalty, ½ Σ r²/λ, or is 0 because they depend on others exactly.
 - Estimated, for a run that is not doubtful: F − min F is about λ²/2 (Boyd and Vandenberghe). The
   estimate assumes that the curvature falls to no less than a half between the last point and the
@@ -52,7 +53,7 @@ from sklearn_bce._solvers.newton.root_proximal import examine_by_root
 from sklearn_bce._solvers.newton.starts import START_RULES
 from sklearn_bce._solvers.newton.whitening import bound_by_pivots, whiten
 
-Examine = Callable[[Objective, Vector, float, float], Examined | None]
+Examine = Callable[..., Examined | None]
 
 # Reasons for which a run stops that are doubtful if its decrement is not certain.
 DOUBTFUL = {StopReason.CONVERGED, StopReason.ROUNDING, StopReason.NO_DESCENT}
@@ -209,9 +210,10 @@ def past_certain_samples(
 
     A sample whose class is nearly certain, and whose features are large, has so much curvature that
     Newton's steps are small, although its loss is hardly anything and would stay so. The minimum of
-    F without such samples is at most their loss above that of F. If the weights are within half of
-    ``wanted`` of that minimum, and their loss is at most the other half, the result is confirmed.
-    Otherwise the step goes to the minimum of F on the segment to that minimum.
+    F without such samples, or with tangents to their losses, is at most that of F. If the weights
+    are within half of ``wanted`` of that minimum, and their loss, or what is above the tangents, is
+    at most the other half, the result is confirmed. Otherwise the step goes to the minimum of F on
+    the segment to that minimum.
 
     Parameters
     ----------
@@ -219,7 +221,7 @@ def past_certain_samples(
         F in the user's units.
     result : Result
         The result to go on from.
-    examine : callable (objective, w, b, tol) -> Examined or None
+    examine : callable (objective, w, b, tol, left_out) -> Examined or None
         Examines the end of a run: `whiten` or `examine_by_root`.
     end : Examined
         The result in robust coordinates, and the samples to leave out.
@@ -233,11 +235,10 @@ def past_certain_samples(
     result : Result
         It is certain if it is confirmed.
     """
-    rest = examine(objective.without(end.beyond), result.w, result.b, wanted / 2)
+    rest = examine(objective, result.w, result.b, wanted / 2, end.beyond)
     if rest is None:
         return replace(result, is_certain=False)
-    lost = end.value - rest.value
-    if rest.is_minimum and rest.is_resolved and lost <= wanted / 2:
+    if rest.is_minimum and rest.is_resolved and rest.loss_left_out <= wanted / 2:
         return replace(result, stop_reason=StopReason.CONVERGED, is_certain=True)
     without = run(rest.start, settings)
     problem = in_robust_coordinates(objective, without.w, without.b)

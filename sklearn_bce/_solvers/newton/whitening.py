@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import dpstrf
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import NO_SAMPLES, Evaluation, Objective
+from sklearn_bce._objective.base import NO_SAMPLES, Evaluation, Objective, SomeSamples
 from sklearn_bce._objective.basis import Basis, Kernel, lost_below
 from sklearn_bce._objective.dependence import depend_exactly
 from sklearn_bce._objective.root import curvature_root, row_matrix
@@ -50,6 +50,7 @@ from sklearn_bce._solvers.newton.robust import (
     in_robust_coordinates,
 )
 from sklearn_bce._solvers.newton.stopping import MARGIN
+from sklearn_bce._solvers.newton.tangents import LeftOut, find_left_out
 from sklearn_bce.chain_rule import binary_cross_entropy
 
 # Multiple of ε/√tol below which a pivot of the basis does not resolve ``tol``: the gradient in the
@@ -66,7 +67,9 @@ CLEAR_ENTRY = 1e-4
 KERNEL_ROUNDING = 1e-10
 
 
-def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Examined | None:
+def whiten(
+    objective: Objective, w: Vector, b: float, tol: float, left_out: SomeSamples = NO_SAMPLES
+) -> Examined | None:
     """Return the weights (w, b) in the coordinates of a basis, in a few passes.
 
     Parameters
@@ -79,6 +82,8 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Examined | 
         Intercept.
     tol : float
         Distance of F from its minimum, in nats, that the basis must resolve.
+    left_out : SomeSamples, default=NO_SAMPLES
+        Samples that are left out of F. Tangents to their losses are part of the gradient.
 
     Returns
     -------
@@ -88,7 +93,8 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Examined | 
     """
     if objective.n_samples * objective.n_features > MAX_BASIS_ELEMENTS:
         return None
-    of_theta = in_robust_coordinates(objective, w, b)
+    rest = objective.without(left_out)
+    of_theta = in_robust_coordinates(rest, w, b)
     coordinates = of_theta.coordinates
     theta = exact_from_user(coordinates, w, b)
     (root,) = of_theta.sum_over_parts(curvature_root, theta)
@@ -97,19 +103,11 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Examined | 
     basis = Basis.of(coordinates, root.R, of_theta.penalty.curvature_diagonal(of_theta.n_features))
     if not basis.rank:
         return None
-    v, problem = basis.from_theta(theta), objective.in_basis(basis)
-    point = problem.evaluate(v)
-    radius = float(np.linalg.norm(point.gradient))
-    is_small, is_resolved = MARGIN * radius * radius / 2 <= tol, True
-    beyond = NO_SAMPLES
-    if is_small:
-        norms = partial(norms_in, basis.matrix)
-        (beyond,) = of_theta.sum_over_parts(find_beyond, theta, RADIUS_MARGIN * radius, norms)
-    if is_small and not len(beyond):
-        is_resolved = RESOLUTION * np.finfo(np.float64).eps <= np.sqrt(tol) * basis.least_pivot
-        if basis.kernel.vectors.shape[1]:
-            at = of_theta.evaluate(basis.to_theta(v))
-            is_resolved &= kernel_gains_nothing(of_theta, basis.kernel, at, tol)
+    v, problem = basis.from_theta(theta), rest.in_basis(basis)
+    gradient, loss_left_out = problem.evaluate(v).gradient, 0.0
+    if len(left_out):
+        held = find_left_out(objective.in_coordinates(coordinates), theta, left_out)
+        gradient, loss_left_out = _with_tangents(held, gradient, basis)
     start = Start(
         problem,
         v,
@@ -117,7 +115,62 @@ def whiten(objective: Objective, w: Vector, b: float, tol: float) -> Examined | 
         diagonal_is_reliable=True,
         to_user=lambda v: exact_to_user(coordinates, basis.to_theta(v)),
     )
-    return Examined(start, point.value, is_small, beyond, bool(is_resolved))
+    radius = float(np.linalg.norm(gradient))
+    known = _known_at(of_theta, theta, basis, radius, tol)
+    return Examined(start, *known, loss_left_out)
+
+
+def _with_tangents(held: LeftOut, gradient: Vector, basis: Basis) -> tuple[Vector, float]:
+    """Return the gradient with tangents to the losses of samples, and what is above the tangents.
+
+    Where the basis leaves out changes of the weights, the tangents have the slope 0: their slopes
+    along such a change might lower F.
+
+    Parameters
+    ----------
+    held : LeftOut
+        The samples.
+    gradient : ndarray of shape (rank,), float64
+        Gradient of F without the samples, in the coordinates of the basis.
+    basis : Basis
+        The basis.
+    """
+    slopes = np.zeros(len(held.y))
+    if not basis.kernel.vectors.shape[1]:
+        slopes = held.least_slopes(gradient, basis.matrix)
+    gradient = gradient + (held.p * slopes) @ (held.Z @ basis.matrix)
+    return gradient, held.above_tangents(slopes)
+
+
+def _known_at(
+    problem: Objective, theta: Vector, basis: Basis, radius: float, tol: float
+) -> tuple[bool, SomeSamples, bool]:
+    """Return what is known at θ: `Examined.is_small`, ``beyond`` and ``is_resolved``.
+
+    Parameters
+    ----------
+    problem : Objective
+        F in the coordinates of θ.
+    theta : ndarray of shape (size,), float64
+        θ.
+    basis : Basis
+        The basis of the curvature there.
+    radius : float
+        The norm of the gradient in the coordinates of the basis.
+    tol : float
+        In nats.
+    """
+    if not MARGIN * radius * radius / 2 <= tol:
+        return False, NO_SAMPLES, True
+    norms = partial(norms_in, basis.matrix)
+    (beyond,) = problem.sum_over_parts(find_beyond, theta, RADIUS_MARGIN * radius, norms)
+    is_resolved = True
+    if not len(beyond):
+        is_resolved = RESOLUTION * np.finfo(np.float64).eps <= np.sqrt(tol) * basis.least_pivot
+        if basis.kernel.vectors.shape[1]:
+            at = problem.evaluate(basis.to_theta(basis.from_theta(theta)))
+            is_resolved &= kernel_gains_nothing(problem, basis.kernel, at, tol)
+    return True, beyond, bool(is_resolved)
 
 
 def norms_in(basis: NDArray[np.float64], rows: NDArray[np.float64]) -> Vector:
