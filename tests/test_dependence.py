@@ -4,9 +4,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_bce._objective.dependence import depend_exactly, sum_of_rows, two_product, two_sum
+from sklearn_bce._objective.dependence import exact_dependence, sum_of_rows, two_product, two_sum
 
 EPSILON = Fraction(2) ** -52
 
@@ -47,12 +47,12 @@ def test_sums_of_rows_have_the_digits_of_two_numbers(n_columns):
 
 
 def of_columns(columns):
-    """Return `depend_exactly` for the last column, given the others and an intercept."""
+    """Return whether the last column depends on the others and an intercept exactly."""
     last = len(columns) - 1
     shift = np.append(np.median(columns, axis=1), 0.0)
     columns = np.column_stack([*columns, np.ones(len(columns[0]))])
     kept = np.delete(np.arange(last + 2), last)
-    return depend_exactly(columns, shift, kept, np.array([last]))
+    return exact_dependence(columns, shift, kept, np.array([last])) is not None
 
 
 def drawn():
@@ -121,7 +121,9 @@ def test_every_lost_column_is_looked_at():
     _, _, normal, _ = drawn()
     columns = np.column_stack([*normal, normal[0], 3 * normal[1], -2 * normal[2]])
     kept, shift = np.arange(3), np.zeros(6)
-    assert depend_exactly(columns, shift, kept, np.array([3, 5]))
-    assert depend_exactly(columns, shift, kept, np.array([], dtype=np.intp))
+    changes = exact_dependence(columns, shift, kept, np.array([3, 5]))
+    assert_allclose((columns - shift) @ changes, 0, atol=1e-9)
+    assert_array_equal(changes[[3, 5]], np.eye(2))
+    assert exact_dependence(columns, shift, kept, np.array([], dtype=np.intp)).shape == (6, 0)
     for lost in ([3, 4], [4, 5], [3, 4, 5]):
-        assert not depend_exactly(columns, shift, kept, np.array(lost))
+        assert exact_dependence(columns, shift, kept, np.array(lost)) is None

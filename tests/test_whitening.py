@@ -238,6 +238,21 @@ def test_codes_whose_weights_cancel_end_at_the_minimum(seed):
     assert at - referee(problem).value <= neuron.tol
 
 
+@pytest.mark.parametrize("C", [1e-6, 1e-5, 1e-4, 1e-3])
+def test_the_penalty_decides_how_exactly_dependent_columns_share_a_weight(C):
+    """Begin, end and end − begin: λ of the last is 1e25 times that of the others."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        begin = np.round(1.7e15 + rng.uniform(0, 3e13, 40))
+        duration = 1.0 + rng.poisson(1, 40)
+        y = (rng.logistic(size=40) < 3 - duration) * 1.0
+        X = np.column_stack([begin, begin + duration, duration])
+        neuron = BCENeuronClassifier(C=C).fit(X, y)
+        problem = problem_of(X, y, None, C, 0.0, True)
+        at, _ = value(problem, neuron.coef_[0], neuron.intercept_[0])
+        assert at - referee(problem).value <= neuron.tol
+
+
 def test_the_loss_of_samples_that_are_left_out_counts():
     """At the minimum without a sample the loss of the sample is 0.1 nats and more."""
     X, y, weight = random_data()

@@ -70,10 +70,10 @@ def sum_of_rows(high: Array, low: Array) -> tuple[Array, Array]:
     return two_sum(high[:, 0], low[:, 0])
 
 
-def depend_exactly(
+def exact_dependence(
     columns: Array, shift: Array, kept: NDArray[np.intp], lost: NDArray[np.intp]
-) -> bool:
-    """Return whether columns are exact linear combinations of others, for some rows.
+) -> Array | None:
+    """Return how columns are exact linear combinations of others, for some rows.
 
     Parameters
     ----------
@@ -85,10 +85,19 @@ def depend_exactly(
         Columns that do not depend on each other.
     lost : ndarray of shape (n,), intp
         Columns to look at, which depend on the kept ones up to rounding.
+
+    Returns
+    -------
+    changes : ndarray of shape (n_columns, n), float64, or None
+        For each of the n columns a vector with 1 for the column, and minus the factors of the kept
+        ones: the product of the shifted columns with the vector is 0. None if a column is no exact
+        combination.
     """
     high, low = two_sum(columns, -shift)
+    changes = np.zeros((columns.shape[1], len(lost)))
+    changes[lost, np.arange(len(lost))] = 1.0
     if not len(kept):
-        return not np.any(high[:, lost])
+        return None if np.any(high[:, lost]) else changes
     norm = np.linalg.norm(high[:, kept], axis=0)
     norm[norm == 0] = 1.0
     Q, R, order = qr(high[:, kept] / norm, mode="economic", pivoting=True)
@@ -99,12 +108,13 @@ def depend_exactly(
     kept_high, kept_low = high[:, kept], low[:, kept]
     # Numbers of 53 bits differ by more than EXACT_RESIDUAL of themselves, or not at all.
     size = np.abs(columns) + np.abs(shift)
-    for j in lost:
+    for n, j in enumerate(lost):
         rest_high, rest_low, terms = high[:, j], low[:, j], size[:, j]
         residual = np.inf
         for _ in range(REFINEMENT_STEPS):
             factor = unit * solve_triangular(R, Q.T @ rest_high)
             terms = terms + size[:, kept] @ np.abs(factor)
+            changes[kept, n] -= factor
             product, error = two_product(kept_high, -factor)
             rest_high, rest_low = sum_of_rows(
                 np.column_stack([rest_high, product]),
@@ -115,7 +125,7 @@ def depend_exactly(
                 break
             before, residual = residual, float(np.max(np.abs(rest_high)))
             if not residual < before / 2:
-                return False
+                return None
         else:
-            return False
-    return True
+            return None
+    return changes

@@ -34,7 +34,7 @@ from scipy.linalg.lapack import dpstrf
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import NO_SAMPLES, Evaluation, Objective, SomeSamples
 from sklearn_bce._objective.basis import Basis, Kernel, lost_below
-from sklearn_bce._objective.dependence import depend_exactly
+from sklearn_bce._objective.dependence import exact_dependence
 from sklearn_bce._objective.root import curvature_root, row_matrix
 from sklearn_bce._objective.scaling import ROWS_FOR_MEDIANS, FewRows
 from sklearn_bce._objective.triangular import solve_triangular
@@ -169,7 +169,8 @@ def _known_at(
         is_resolved = RESOLUTION * np.finfo(np.float64).eps <= np.sqrt(tol) * basis.least_pivot
         if basis.kernel.vectors.shape[1]:
             at = problem.evaluate(basis.to_theta(basis.from_theta(theta)))
-            is_resolved &= kernel_gains_nothing(problem, basis.kernel, at, tol)
+            left = tol - MARGIN * radius * radius / 2
+            is_resolved &= kernel_gains_nothing(problem, basis.kernel, at, left)
     return True, beyond, bool(is_resolved)
 
 
@@ -205,30 +206,43 @@ def kernel_gains_nothing(
         return True
     theta, l2 = point.theta, np.zeros(len(point.theta))
     l2[:p] = problem.penalty.curvature_diagonal(p)
-    curvature, of_penalty, of_doubtful = _penalty_along(kernel, l2, theta)
-
-    def gain(derivative: Vector) -> float:
-        return float(derivative @ np.linalg.lstsq(curvature, derivative, rcond=None)[0]) / 2
-
+    curvature, of_doubtful = _penalty_along(kernel, l2, theta)
     derivative = np.abs(vectors.T @ point.gradient) + of_doubtful + DERIVATIVE_ROUNDING + noise
     is_penalised = np.linalg.matrix_rank(curvature, hermitian=True) == len(curvature)
-    if is_penalised and gain(derivative) <= tol:
-        return True
-    if gain(of_penalty + of_doubtful) > tol:  # what the penalty alone gains
-        return False
+    if is_penalised:
+        gained = derivative @ np.linalg.lstsq(curvature, derivative, rcond=None)[0] / 2
+        if gained <= tol:
+            return True
     loss, few = problem.sum_over_parts(rows_of_kernel, theta, vectors, kernel.unit)
     if loss > tol or not len(few.X):
         return bool(loss <= tol)
+    changes = _exact_changes(problem, kernel, few)
+    if changes is None:
+        return False
+    # Other weights may follow the change of a lost one, whose own λ is the least curvature.
+    derivative = changes.T @ (l2 * theta)
+    least = l2[kernel.lost] * np.square(np.max(changes[kernel.lost], axis=0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gains = np.where(derivative == 0, 0.0, np.square(derivative) / least / 2)
+    return bool(np.sum(gains) <= tol)
+
+
+def _exact_changes(problem: Objective, kernel: Kernel, few: FewRows) -> NDArray[np.float64] | None:
+    """Return the changes of θ, one for each lost column, that leave the outputs of rows alone.
+
+    None if a column does not depend on the kept ones exactly.
+    """
     # The shift of F may be that of an outlier, beside which the differences of the others are lost.
     robust = few.robust_coordinates(problem.coordinates.fit_intercept)
-    shift = np.append(robust.shift, np.zeros(len(theta) - p))
-    columns = np.hstack([few.X, np.ones((len(few.X), len(theta) - p))])
-    return depend_exactly(columns, shift, kernel.kept, kernel.lost)
+    of_ones = np.ones(problem.coordinates.size - problem.n_features)
+    columns = np.hstack([few.X, np.ones((len(few.X), len(of_ones)))])
+    shift = np.append(robust.shift, 0 * of_ones)
+    changes = exact_dependence(columns, shift, kernel.kept, kernel.lost)
+    unit = np.append(problem.coordinates.scale, of_ones)
+    return None if changes is None else unit[:, None] * changes
 
 
-def _penalty_along(
-    kernel: Kernel, l2: Vector, theta: Vector
-) -> tuple[NDArray[np.float64], Vector, Vector]:
+def _penalty_along(kernel: Kernel, l2: Vector, theta: Vector) -> tuple[NDArray[np.float64], Vector]:
     """Return what is known about the penalty along the changes of a kernel.
 
     Small entries of a change may be rounding. Times a λ that is much larger than the others, they
@@ -245,10 +259,8 @@ def _penalty_along(
     -------
     curvature : ndarray of shape (n, n), float64
         Curvature of the penalty, by the entries that are clear.
-    derivative : ndarray of shape (n,), float64
-        Absolute derivatives of the penalty, by these entries.
     of_doubtful : ndarray of shape (n,), float64
-        What the other entries can add to the derivatives at most.
+        What the other entries can add to the derivatives of the penalty at most.
     """
     entries = np.abs(kernel.vectors) / kernel.unit[:, None]
     largest = np.max(entries, axis=0)
@@ -257,7 +269,6 @@ def _penalty_along(
     doubtful = np.where(is_clear, 0.0, np.maximum(entries, lost_below(len(theta)) * largest))
     return (
         clear.T @ (l2[:, None] * clear),
-        np.abs(clear.T @ (l2 * theta)),
         (l2 * np.abs(theta) * kernel.unit) @ doubtful,
     )
 
@@ -327,7 +338,7 @@ def bound_by_pivots(problem: Objective, theta: Vector, tol: float) -> float:
     kernel = Kernel.of(R, factor[:rank, rank:], order, unit)
     # The kernel has an error of at most the pivots that are lost, in the curvature.
     noise = np.sqrt(lost_below * decrement)
-    return bound if kernel_gains_nothing(problem, kernel, point, tol, noise) else np.inf
+    return bound if kernel_gains_nothing(problem, kernel, point, tol - bound, noise) else np.inf
 
 
 def rows_of_kernel(
