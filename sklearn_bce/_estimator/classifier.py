@@ -148,8 +148,9 @@ class BCENeuronClassifier(
         - "max_iter": ``max_iter`` iterations were done first;
         - "no_minimum": without a penalty F has no minimum, because the classes are separated;
         - "no_descent": F does not fall along Newton's direction, although it should;
-        - "precision": some features depend on each other but for rounding, so that float64 cannot
-          tell whether F is within ``tol`` of its minimum;
+        - "precision": float64 cannot tell whether F is within ``tol`` of its minimum, because some
+          features depend on each other but for rounding, or because rounding of values that are
+          much larger than all others hides the others;
         - "stalled": the loss curve of "gd" or "sgd" has ceased to fall above the minimum;
         - "callback", "interrupt": a callback or Ctrl-C ended the fit;
         - "partial_fit": the pass of `partial_fit` was done.

@@ -21,7 +21,7 @@ from sklearn_bce._objective.triangular import solve_triangular
 # tests/test_separation.py::test_an_exact_linear_program_agrees
 ROUNDING = 32 * np.finfo(np.float64).eps
 # Error of a column after Householder reflections, as a fraction of the length of the column and in
-# units of ``ROUNDING``. Outputs of 10 000 samples that are all 0 leave an eighth. [a choice]
+# units of ``ROUNDING``. Outputs of 10 000 samples that are all 0 have left 0.2. [a choice]
 REFLECTED = 0.25
 # Condition number of the outputs of samples in a basis up to which the basis is used as it is. With
 # others a linear program, whose tolerance is 1e-7, loses digits. [a choice]
