@@ -23,6 +23,9 @@ from sklearn_bce.chain_rule import binary_cross_entropy
 DISTANCE_STEPS = 100
 # Tolerance, in nats, of the minimum from which the distance is measured. [a choice]
 DISTANCE_TOL = 1e-9
+# Most elements of a sparse X, for each stored value, for which rows are formed to tell how far F is
+# exact. [a choice]
+MAX_FILL = 20
 # Share of the distance from the minimum up to which rounding may change it. [a choice]
 RESOLVED = 0.1
 
@@ -69,7 +72,8 @@ def distance_from_minimum(objective: Objective, w: Vector, b: float) -> Distance
         max_iter=DISTANCE_STEPS, tol=DISTANCE_TOL, random_state=np.random.RandomState(0)
     )
     end = solve(objective, w, b, settings)
-    if objective.n_samples * objective.n_features > MAX_BASIS_ELEMENTS:
+    n_elements = objective.n_samples * objective.n_features
+    if n_elements > min(MAX_BASIS_ELEMENTS, MAX_FILL * objective.data_size.n_stored):
         problem = objective.standardised()
         here = problem.value_at(problem.coordinates.from_user(w, b))
         return Distance(max(here - end.loss_curve[-1], 0.0), end.converged)
