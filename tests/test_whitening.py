@@ -19,13 +19,14 @@ from tools.referee import problem_of, referee, value
 
 from sklearn_bce import BCENeuronClassifier, fit_from_chunks
 from sklearn_bce._objective.base import SomeSamples
+from sklearn_bce._objective.basis import Kernel
 from sklearn_bce._objective.scaling import Coordinates, FewRows
 from sklearn_bce._solvers import Result, Settings, StopReason, rise_by_rounding
 from sklearn_bce._solvers.newton.loop import Start
 from sklearn_bce._solvers.newton.robust import exact_from_user, exact_to_user, robust_coordinates
 from sklearn_bce._solvers.newton.solver import confirmed, past_certain_samples, run
 from sklearn_bce._solvers.newton.solver import solve as solve_newton
-from sklearn_bce._solvers.newton.whitening import bound_by_pivots, whiten
+from sklearn_bce._solvers.newton.whitening import _penalty_along, bound_by_pivots, whiten
 
 TOL = 1e-6
 
@@ -251,6 +252,23 @@ def test_the_penalty_decides_how_exactly_dependent_columns_share_a_weight(C):
         problem = problem_of(X, y, None, C, 0.0, True)
         at, _ = value(problem, neuron.coef_[0], neuron.intercept_[0])
         assert at - referee(problem).value <= neuron.tol
+
+
+@pytest.mark.parametrize(("error", "is_clear"), [(1e-9, True), (1e-3, False)])
+def test_the_error_of_a_kernel_does_not_count_as_penalty(error, is_clear):
+    """The second entry may be rounding; its λ is 1e20 times that of the first."""
+    vectors, l2, theta = np.array([[1.0], [4e-3]]), np.array([1e-20, 1.0]), np.array([2.0, 3.0])
+    kernel = Kernel(vectors, np.array([1]), np.array([0]), np.ones(2), error)
+    curvature, of_doubtful = _penalty_along(kernel, l2, theta)
+    assert curvature == pytest.approx(1e-20 + 1.6e-5 * is_clear, rel=1e-12)
+    assert of_doubtful == pytest.approx(0.0 if is_clear else 4e-3 * 3.0, rel=1e-12)
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(1.0, 1e-15), (1e-6, 1e-9)])
+def test_the_error_of_a_kernel_grows_with_the_inverse_of_the_least_pivot(scale, expected):
+    first = np.diag([1.0, scale])
+    kernel = Kernel.of(first, np.zeros((2, 1)), np.arange(3), np.ones(3), 1e-15 / 3)
+    assert kernel.error == pytest.approx(expected)
 
 
 def test_the_loss_of_samples_that_are_left_out_counts():

@@ -56,16 +56,24 @@ class Kernel(NamedTuple):
         Entries of θ whose columns do not depend on each other, and those that depend on them.
     unit : ndarray of shape (size,), float64
         1 divided by the norms of the weighted columns, to which changes of θ are relative.
+    error : float
+        Error of the entries of a change, in these units and as a fraction of the largest entry.
     """
 
     vectors: NDArray[np.float64]
     kept: NDArray[np.intp]
     lost: NDArray[np.intp]
     unit: Vector
+    error: float
 
     @classmethod
     def of(
-        cls, first: NDArray[np.float64], others: NDArray[np.float64], order: Any, unit: Vector
+        cls,
+        first: NDArray[np.float64],
+        others: NDArray[np.float64],
+        order: Any,
+        unit: Vector,
+        rounding: float,
     ) -> Kernel:
         """Return the kernel of a triangular factor with pivoting, of columns of norm 1.
 
@@ -79,6 +87,8 @@ class Kernel(NamedTuple):
             Indices of the columns.
         unit : ndarray of shape (rank + n,), float64
             See the attribute.
+        rounding : float
+            Rounding of the entries of the factor.
         """
         rank = len(first)
         kept, lost = order[:rank], order[rank:]
@@ -88,7 +98,8 @@ class Kernel(NamedTuple):
         entries[np.abs(entries) <= lost_below(len(order))] = 0.0
         vectors[lost] = np.diag(unit[lost])
         vectors[kept] = -unit[kept, None] * entries
-        return cls(vectors, kept, lost, unit)
+        least = np.min(np.abs(np.diagonal(first)), initial=1.0)
+        return cls(vectors, kept, lost, unit, len(order) * rounding / float(least))
 
 
 @dataclass(frozen=True)
@@ -153,7 +164,7 @@ class Basis:
         matrix[order[:rank]] = inverse_root @ rotation.T
         inverse = np.zeros((rank, size))
         inverse[:, order] = rotation @ R * norm[order]
-        kernel = Kernel.of(first, others, order, unit)
+        kernel = Kernel.of(first, others, order, unit, float(np.finfo(np.float64).eps))
         least = abs(float(R[-1, rank - 1])) if rank else 1.0
         return cls(coordinates, matrix, inverse, kernel, np.square(singular), l2, least)
 

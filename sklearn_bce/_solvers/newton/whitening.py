@@ -33,7 +33,7 @@ from scipy.linalg.lapack import dpstrf
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import NO_SAMPLES, Evaluation, Objective, SomeSamples
-from sklearn_bce._objective.basis import Basis, Kernel, lost_below
+from sklearn_bce._objective.basis import Basis, Kernel
 from sklearn_bce._objective.dependence import exact_dependence
 from sklearn_bce._objective.root import curvature_root, row_matrix
 from sklearn_bce._objective.scaling import ROWS_FOR_MEDIANS, FewRows
@@ -62,6 +62,8 @@ DERIVATIVE_ROUNDING = 1e-15
 # Least entry of a change of weights of the kernel, as a fraction of the largest one and for columns
 # of norm 1, for which the curvature of the penalty counts. [a choice]
 CLEAR_ENTRY = 1e-4
+# Least such entry in units of the error of the entries. [a choice]
+CLEAR = 10.0
 # Change of an output, as a fraction of the sum of the absolute values of its terms, up to which the
 # change is rounding: the columns of the kernel are solved to LOST_PIVOT·size·ε. [a choice]
 KERNEL_ROUNDING = 1e-10
@@ -264,9 +266,9 @@ def _penalty_along(kernel: Kernel, l2: Vector, theta: Vector) -> tuple[NDArray[n
     """
     entries = np.abs(kernel.vectors) / kernel.unit[:, None]
     largest = np.max(entries, axis=0)
-    is_clear = entries >= CLEAR_ENTRY * largest
+    is_clear = entries >= max(CLEAR_ENTRY, CLEAR * kernel.error) * largest
     clear = np.where(is_clear, kernel.vectors, 0.0)
-    doubtful = np.where(is_clear, 0.0, np.maximum(entries, lost_below(len(theta)) * largest))
+    doubtful = np.where(is_clear, 0.0, np.maximum(entries, kernel.error * largest))
     return (
         clear.T @ (l2[:, None] * clear),
         (l2 * np.abs(theta) * kernel.unit) @ doubtful,
@@ -317,11 +319,12 @@ def bound_by_pivots(problem: Objective, theta: Vector, tol: float) -> float:
     bound : float
         In nats; infinity if it is above ``tol``, or not known.
     """
-    point = problem.evaluate(theta, hessian=True)
+    point, rounding = problem.evaluate(theta, hessian=True), problem.curvature_rounding
     unit = 1 / np.sqrt(np.where(point.diagonal > 0, point.diagonal, 1.0))
-    lost_below = TRUSTED_PIVOT * len(unit) * problem.curvature_rounding
-    matrix = point.take_hessian() * unit * unit[:, None]
-    factor, order, rank, _ = dpstrf(matrix, tol=lost_below, lower=0)
+    lost_below = TRUSTED_PIVOT * len(unit) * rounding
+    factor, order, rank, _ = dpstrf(
+        point.take_hessian() * unit * unit[:, None], tol=lost_below, lower=0
+    )
     if not rank:
         return np.inf
     order, R = order - 1, np.triu(factor)[:rank, :rank]
@@ -335,7 +338,8 @@ def bound_by_pivots(problem: Objective, theta: Vector, tol: float) -> float:
     )
     if len(beyond):
         return np.inf
-    kernel = Kernel.of(R, factor[:rank, rank:], order, unit)
+    # The rounding of H makes an error in a row of its root that is larger, the smaller its pivot.
+    kernel = Kernel.of(R, factor[:rank, rank:], order, unit, rounding / float(R[-1, -1]))
     # The kernel has an error of at most the pivots that are lost, in the curvature.
     noise = np.sqrt(lost_below * decrement)
     return bound if kernel_gains_nothing(problem, kernel, point, tol - bound, noise) else np.inf
