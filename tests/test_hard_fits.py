@@ -172,6 +172,20 @@ def test_minimum_of_a_table_with_an_l1_norm():
     assert_allclose(minimum.value, value(problem, [w], b)[0], rtol=1e-15)
 
 
+@pytest.mark.parametrize("seed", [5, 7, 30])
+def test_the_intercept_beside_a_full_one_hot_encoding_with_an_l1_norm(seed):
+    """Of all weights with the same outputs, those with the least norm have a level at 0."""
+    rng = np.random.default_rng(seed)
+    k = rng.integers(3, 6)
+    level, probability = rng.integers(0, k, 120), rng.uniform(0.1, 0.9, k)
+    y, x = (rng.random(120) < probability[level]) * 1.0, rng.normal(size=(120, 1))
+    C, one_hot = 10 ** rng.uniform(-1, 1), np.eye(k)[level]
+    _, full = found(np.hstack([one_hot, x]), y, C, l1_ratio=1.0)
+    without = [np.hstack([np.delete(one_hot, j, axis=1), x]) for j in range(k)]
+    least = min(found(each, y, C, l1_ratio=1.0)[1].value for each in without)
+    assert_allclose(full.value, least, rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("ratio", [0.3, 1.0])
 def test_subgradient_is_zero_at_the_minimum_with_an_l1_norm(ratio):
     x = 50 + 10 * noisy(300, 2)[0]

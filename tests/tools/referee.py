@@ -390,6 +390,30 @@ def entering_for_certain(y, s, penalty, theta, z, active, Z):
     return None
 
 
+def idle_for_certain(y, s, penalty, theta, z, active, Z):
+    """Return a step that changes no output and lowers the penalty; None if there is none.
+
+    Newton's step leaves out columns that depend on others, such as the intercept beside a full
+    one-hot encoding. With an L1 norm the penalty may fall along such a change all the same.
+    """
+    columns = Z[:, active]
+    norms = np.sqrt(np.einsum("ij,ij->j", columns, columns))
+    norms[norms == 0] = 1
+    R, _, order, rank = pivoted_qr(columns / norms, np.zeros((len(Z), 1), Z.dtype))
+    before = penalty.value(theta)
+    for k in range(rank, len(order)):
+        step, along = np.zeros(len(theta), Z.dtype), np.zeros(len(order), Z.dtype)
+        along[order[k]] = 1
+        along[order[:rank]] = -solve_upper(R[:, :rank], R[:, k])
+        step[active] = along / norms
+        for direction in (Direction(step, 0.0, 0 * z), Direction(-step, 0.0, 0 * z)):
+            slope = slope_along(y, s, penalty, theta, z, direction)
+            t, _ = line_search(slope, theta, direction.step, penalty)
+            if penalty.value(theta + t * direction.step) < before - 1e-12:
+                return direction
+    return None
+
+
 def minimise(problem, coordinates, theta=None, stop=np.inf, lost=0.0):
     """Minimise F by Newton's method.
 
@@ -454,6 +478,8 @@ def minimise(problem, coordinates, theta=None, stop=np.inf, lost=0.0):
         uncertainty = direction.decrease + gain * (~active).sum()
         if near and small and uncertainty < EXACT:
             alone = entering_for_certain(y, s, penalty, theta, z, active, Z)
+            if alone is None and problem.l1:
+                alone = idle_for_certain(y, s, penalty, theta, z, active, Z)
             if alone is None:
                 break
             direction = alone
