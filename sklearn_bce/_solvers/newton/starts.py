@@ -160,7 +160,8 @@ def of_all_rows(objective: Objective, coordinates: Coordinates) -> Coordinates:
 
 def deviating(part: Any, columns: NDArray[np.intp], values: Vector) -> list[NDArray[np.intp]]:
     """Return, for some columns of a part, the number of samples with weight with another value."""
-    X = part.X[part.sample_weight > 0][:, columns]
+    weighted = part.sample_weight > 0
+    X = part.X[:, columns] if weighted.all() else part.X[weighted][:, columns]
     X = X.toarray() if issparse(X) else X
     return [np.sum(values != X, axis=0)]
 
