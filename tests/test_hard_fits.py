@@ -298,6 +298,12 @@ def verdict(case, change=0.0, said=(), converged=True):
 
 
 NO_MINIMUM = ("ConvergenceWarning", "the objective has no minimum")
+
+
+def stated(distance):
+    return ("ConvergenceWarning", f"the objective {distance} nats above its minimum")
+
+
 NOT_CONVERGED = ("ConvergenceWarning", "stopped after 3 iterations")
 
 
@@ -310,6 +316,10 @@ def test_verdicts():
     assert verdict(case, np.nan) == "silent"
     assert verdict(case, 0.1, [NOT_CONVERGED]) == "warned"
     assert verdict(case, said=[("RuntimeWarning", "overflow encountered in exp")]) == "silent"
+    assert verdict(case, 0.1, [stated("about 0.1")]) == "wrong"
+    assert verdict(case, 0.1, [stated("at least 0.1")]) == "wrong"
+    assert verdict(case, 0.1, [stated("at least 1e-05")]) == "warned"
+    assert verdict(case, 0.1, [stated("about 1e-05")]) == "wrong"
     assert verdict(case_with(np.inf), said=[NO_MINIMUM]) == "wrong"
     assert verdict(case, 0.1, [NO_MINIMUM]) == "wrong"
 

@@ -232,11 +232,7 @@ def test_codes_whose_weights_cancel_end_at_the_minimum(seed):
     X = rng.normal(size=(44, 4)) * [100.0, 100.0, 100.0, 1.0]
     y = (rng.logistic(size=44) < X[:, 3] - 2) * 1.0
     X[7, :3], y[7] = 2.0**63, 0.0
-    neuron = BCENeuronClassifier(C=0.01).fit(X, y)
-    problem = problem_of(X, y, None, 0.01, 0.0, True)
-    at, _ = value(problem, neuron.coef_[0], neuron.intercept_[0])
-    assert neuron.converged_
-    assert at - referee(problem).value <= neuron.tol
+    assert_ends_at_the_minimum(X, y, 0.01)
 
 
 @pytest.mark.parametrize("C", [1e-6, 1e-5, 1e-4, 1e-3])
@@ -248,10 +244,7 @@ def test_the_penalty_decides_how_exactly_dependent_columns_share_a_weight(C):
         duration = 1.0 + rng.poisson(1, 40)
         y = (rng.logistic(size=40) < 3 - duration) * 1.0
         X = np.column_stack([begin, begin + duration, duration])
-        neuron = BCENeuronClassifier(C=C).fit(X, y)
-        problem = problem_of(X, y, None, C, 0.0, True)
-        at, _ = value(problem, neuron.coef_[0], neuron.intercept_[0])
-        assert at - referee(problem).value <= neuron.tol
+        assert_ends_at_the_minimum(X, y, C)
 
 
 @pytest.mark.parametrize(("error", "is_clear"), [(1e-9, True), (1e-3, False)])

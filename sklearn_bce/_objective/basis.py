@@ -180,6 +180,10 @@ class Basis:
             rows[block] = Z @ self.matrix
         return rows
 
+    def norms(self, rows: NDArray[np.float64]) -> Vector:
+        """Return √(zᵀH⁻¹z) of each row z, of shape (size,), without the columns left out."""
+        return np.linalg.norm(rows @ self.matrix, axis=1)
+
     def from_theta(self, theta: Vector) -> Vector:
         """Return v of the weights θ."""
         return self.inverse @ theta

@@ -315,12 +315,11 @@ class InMemoryObjective(BaseObjective):
             Rounding errors of the outputs.
         """
         rounding = np.broadcast_to(rounding, z.shape)
-        most_curvature = self.curvature_of_outputs(np.maximum(np.abs(z) - rounding, 0.0))
         is_flat = (self.curvature_of_outputs(z) <= radius**2) | (rounding >= 1)
         flat = np.flatnonzero(is_flat & self._has_weight)
-        norms, rounding = self._norms(flat, norms_of), rounding[flat]
-        change, leverage = radius * norms, most_curvature[flat] * np.square(norms)
-        y, z = self.y[flat], z[flat]
+        norms, rounding, y, z = self._norms(flat, norms_of), rounding[flat], self.y[flat], z[flat]
+        most_curvature = self.curvature_of_outputs(np.maximum(np.abs(z) - rounding, 0.0), flat)
+        change, leverage = radius * norms, most_curvature * np.square(norms)
         margin = np.where(y == 1, z, np.where(y == 0, -z, -np.inf))
         is_negligible = margin - change - rounding >= NEGLIGIBLE_LOSS_OUTPUT
         is_negligible &= leverage <= NEGLIGIBLE_LEVERAGE
@@ -393,7 +392,7 @@ class InMemoryObjective(BaseObjective):
             vars(other).pop(cached, None)
         return other
 
-    def curvature_of_outputs(self, z: Vector, rows: slice = slice(None)) -> Vector:
+    def curvature_of_outputs(self, z: Vector, rows: Any = slice(None)) -> Vector:
         """Return p a(1−a) of some rows, given their linear outputs z."""
         return self.normalised_weight[rows] * da_dz(z)
 

@@ -11,9 +11,9 @@ from sklearn_bce._objective.base import Objective
 from sklearn_bce._objective.root import row_matrix
 from sklearn_bce._solvers.base import Result, Settings, rounding_floor
 from sklearn_bce._solvers.newton.robust import (
-    MAX_BASIS_ELEMENTS,
     exact_from_user,
     in_robust_coordinates,
+    is_too_large,
     output_rounding,
 )
 from sklearn_bce._solvers.newton.solver import solve
@@ -73,7 +73,7 @@ def distance_from_minimum(objective: Objective, w: Vector, b: float) -> Distance
     )
     end = solve(objective, w, b, settings)
     n_elements = objective.n_samples * objective.n_features
-    if n_elements > min(MAX_BASIS_ELEMENTS, MAX_FILL * objective.data_size.n_stored):
+    if is_too_large(objective) or n_elements > MAX_FILL * objective.data_size.n_stored:
         problem = objective.standardised()
         here = problem.value_at(problem.coordinates.from_user(w, b))
         return Distance(max(here - end.loss_curve[-1], 0.0), end.converged)

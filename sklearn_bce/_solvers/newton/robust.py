@@ -55,6 +55,11 @@ class Examined(NamedTuple):
         return self.is_small and not len(self.beyond)
 
 
+def is_too_large(objective: Objective) -> bool:
+    """Return whether the samples have more elements than ``MAX_BASIS_ELEMENTS``."""
+    return objective.n_samples * objective.n_features > MAX_BASIS_ELEMENTS
+
+
 def find_beyond(part: Any, theta: Vector, radius: float, norms_of: Any) -> list[SomeSamples]:
     """Return the samples of a part that are beyond the model, as a list of `SomeSamples`.
 

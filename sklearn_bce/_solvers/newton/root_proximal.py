@@ -31,12 +31,12 @@ from sklearn_bce._solvers.newton.direction import (
 from sklearn_bce._solvers.newton.duality import duality_gap
 from sklearn_bce._solvers.newton.loop import Start
 from sklearn_bce._solvers.newton.robust import (
-    MAX_BASIS_ELEMENTS,
     Examined,
     exact_from_user,
     exact_to_user,
     find_beyond,
     in_robust_coordinates,
+    is_too_large,
 )
 from sklearn_bce._solvers.newton.tangents import find_left_out
 
@@ -250,7 +250,7 @@ def examine_by_root(
     The arguments are those of `whiten`, for a penalty with an L1 norm; samples that are left out
     have no tangents. None if the root of the samples would need too much memory, or overflows.
     """
-    if objective.n_samples * objective.n_features > MAX_BASIS_ELEMENTS:
+    if is_too_large(objective):
         return None
     problem = in_robust_coordinates(objective.without(left_out), w, b)
     theta = exact_from_user(problem.coordinates, w, b)

@@ -53,17 +53,17 @@ class LeftOut(NamedTuple):
         pairs = zip(self, other, strict=True)
         return LeftOut(*(np.concatenate(pair) for pair in pairs))
 
-    def least_slopes(self, gradient: Vector, basis: NDArray[np.float64]) -> Vector:
+    def least_slopes(self, gradient: Vector, rows: NDArray[np.float64]) -> Vector:
         """Return the slopes s, with y + s in [0, 1], for which the gradient is least.
 
         Parameters
         ----------
         gradient : ndarray of shape (rank,), float64
             Gradient of F without the samples, in the coordinates of a basis.
-        basis : ndarray of shape (size, rank), float64
-            The basis.
+        rows : ndarray of shape (n, rank), float64
+            Rows of the samples in these coordinates.
         """
-        columns = self.p * (self.Z @ basis).T
+        columns = self.p * rows.T
         norm = np.linalg.norm(columns, axis=0)
         if not 0 < len(norm) <= MAX_TANGENTS or not (np.isfinite(norm) & (norm > 0)).all():
             return np.zeros(len(norm))

@@ -17,14 +17,14 @@ What is known about F − min F at a whitened start:
 - Columns that depend on the others up to rounding are left out of the basis. What they could still
   gain is at most ½ Σ r²/λ, where r is the derivative of F along the change of weights that leaves
   the outputs as they are, and λ the curvature of the penalty along that change.
-- Without a penalty the columns left out gain nothing if they depend on the others exactly. Whether
-  they do is computed with errors of 1e-32 instead of 1e-16, on a sample of the rows. If they do
-  not, float64 cannot tell where the minimum of F is: the start is not resolved.
+- If the columns left out depend on the others exactly, only the penalty changes along the changes
+  of weights that leave the outputs as they are: it gains at most ½ Σ r²/λ, and nothing if it is 0.
+  Whether they do is computed with errors of 1e-32 instead of 1e-16, on a sample of the rows. If
+  they do not, float64 cannot tell where the minimum of F is: the start is not resolved.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,12 +42,12 @@ from sklearn_bce._solvers.newton.direction import RADIUS_MARGIN
 from sklearn_bce._solvers.newton.inverse import TRUSTED_PIVOT
 from sklearn_bce._solvers.newton.loop import Start
 from sklearn_bce._solvers.newton.robust import (
-    MAX_BASIS_ELEMENTS,
     Examined,
     exact_from_user,
     exact_to_user,
     find_beyond,
     in_robust_coordinates,
+    is_too_large,
 )
 from sklearn_bce._solvers.newton.stopping import MARGIN
 from sklearn_bce._solvers.newton.tangents import LeftOut, find_left_out
@@ -93,7 +93,7 @@ def whiten(
         None if the samples in a basis would need too much memory, or overflow, or no sample has any
         curvature.
     """
-    if objective.n_samples * objective.n_features > MAX_BASIS_ELEMENTS:
+    if is_too_large(objective):
         return None
     rest = objective.without(left_out)
     of_theta = in_robust_coordinates(rest, w, b)
@@ -137,11 +137,11 @@ def _with_tangents(held: LeftOut, gradient: Vector, basis: Basis) -> tuple[Vecto
     basis : Basis
         The basis.
     """
-    slopes = np.zeros(len(held.y))
-    if not basis.kernel.vectors.shape[1]:
-        slopes = held.least_slopes(gradient, basis.matrix)
-    gradient = gradient + (held.p * slopes) @ (held.Z @ basis.matrix)
-    return gradient, held.above_tangents(slopes)
+    if basis.kernel.vectors.shape[1]:
+        return gradient, held.above_tangents(np.zeros(len(held.y)))
+    rows = held.Z @ basis.matrix
+    slopes = held.least_slopes(gradient, rows)
+    return gradient + (held.p * slopes) @ rows, held.above_tangents(slopes)
 
 
 def _known_at(
@@ -162,23 +162,17 @@ def _known_at(
     tol : float
         In nats.
     """
-    if not MARGIN * radius * radius / 2 <= tol:
+    bound = MARGIN * radius * radius / 2
+    if not bound <= tol:
         return False, NO_SAMPLES, True
-    norms = partial(norms_in, basis.matrix)
-    (beyond,) = problem.sum_over_parts(find_beyond, theta, RADIUS_MARGIN * radius, norms)
+    (beyond,) = problem.sum_over_parts(find_beyond, theta, RADIUS_MARGIN * radius, basis.norms)
     is_resolved = True
     if not len(beyond):
         is_resolved = RESOLUTION * np.finfo(np.float64).eps <= np.sqrt(tol) * basis.least_pivot
         if basis.kernel.vectors.shape[1]:
             at = problem.evaluate(basis.to_theta(basis.from_theta(theta)))
-            left = tol - MARGIN * radius * radius / 2
-            is_resolved &= kernel_gains_nothing(problem, basis.kernel, at, left)
+            is_resolved &= kernel_gains_nothing(problem, basis.kernel, at, tol - bound)
     return True, beyond, bool(is_resolved)
-
-
-def norms_in(basis: NDArray[np.float64], rows: NDArray[np.float64]) -> Vector:
-    """Return the norm of each row times a matrix."""
-    return np.linalg.norm(rows @ basis, axis=1)
 
 
 def kernel_gains_nothing(
