@@ -23,6 +23,7 @@ from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._kernels import kernels
 from sklearn_bce._kernels.threads import one_blas_thread
 from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.penalty import ElasticNet
 from sklearn_bce._solvers.newton import inverse, quadratic, smooth
 
 REPEATS = 7  # timed calls, of which the median counts
@@ -48,7 +49,9 @@ def nanoseconds(call: Callable[[], Any]) -> float:
 def objective_of(X: Any, y: np.ndarray) -> InMemoryObjective:
     """Return F in standard coordinates, C = 1, on one thread."""
     targets, weight = y.astype(np.float64), np.broadcast_to(1.0, len(y))
-    return InMemoryObjective.in_user_units(X, targets, weight, 1.0, 0.0, True).standardised()
+    return InMemoryObjective.in_user_units(
+        X, targets, weight, ElasticNet.of(1.0, 0.0, np.sum(weight)), True
+    ).standardised()
 
 
 def time_of_pass(X: Any, y: np.ndarray, hessian: bool = False) -> float:
@@ -173,7 +176,9 @@ def rounding_of_value() -> float:
     for n_samples in (300, 20_000, 300_000):
         X, y = gaussian(n_samples, 6)
         for weight in (np.ones(n_samples), rng.uniform(0, 2, n_samples)):
-            problem = InMemoryObjective.in_user_units(X, y * 1.0, weight, 1.0, 0.0, True)
+            problem = InMemoryObjective.in_user_units(
+                X, y * 1.0, weight, ElasticNet.of(1.0, 0.0, np.sum(weight)), True
+            )
             point = problem.evaluate(rng.standard_normal(7))
             steps = 1e-10 * rng.standard_normal((20, 7))
             changes = [problem.evaluate(point.theta + step).value - point.value for step in steps]

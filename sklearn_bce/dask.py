@@ -53,6 +53,13 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
         Inverse of the strength of the penalty, in (0, inf]. ``np.inf`` means no penalty.
     l1_ratio : float, default=0.0
         Proportion of the L1 norm in the penalty, in [0, 1]; 0 means an L2 penalty.
+    standardize : bool, default=False
+        Whether the penalty is that of the weights of standardised columns, as of
+        `BCENeuronClassifier`.
+    penalty_factor : array-like of shape (n_features,), dict or None, default=None
+        Factors of the penalty, as of `BCENeuronClassifier`.
+    coef_bounds : tuple (lower, upper), dict or None, default=None
+        Bounds of the weights, as of `BCENeuronClassifier`.
     fit_intercept : bool, default=True
         Whether to learn the intercept b. If False, b is 0.
     class_weight : dict, "balanced" or None, default=None
@@ -142,6 +149,9 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
         *,
         C: float = 1.0,
         l1_ratio: float = 0.0,
+        standardize: bool = False,
+        penalty_factor: Any = None,
+        coef_bounds: Any = None,
         fit_intercept: bool = True,
         class_weight: dict[Any, float] | str | None = None,
         solver: str = "auto",
@@ -156,6 +166,9 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
     ) -> None:
         self.C = C
         self.l1_ratio = l1_ratio
+        self.standardize = standardize
+        self.penalty_factor = penalty_factor
+        self.coef_bounds = coef_bounds
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.solver = solver
@@ -209,11 +222,12 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
         if self.warm_start and hasattr(self, "coef_"):
             vars(local).update(public_fitted_state(self))
         blocks = Blocks(X, y, sample_weight, self.client, self.soft_targets)
-        fit_parts(local, blocks, n_threads=1)
-        local.n_features_in_ = local.coef_.shape[1]
+        vars(local).pop("feature_names_in_", None)
         names = getattr(X, "columns", None)
         if names is not None and all(isinstance(name, str) for name in names):
             local.feature_names_in_ = np.asarray(names, dtype=object)
+        fit_parts(local, blocks, n_threads=1)
+        local.n_features_in_ = local.coef_.shape[1]
         for name in public_fitted_state(self):
             delattr(self, name)
         vars(self).update(public_fitted_state(local))

@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.partitioned import Encoding, PartitionedObjective
+from sklearn_bce._objective.penalty import ElasticNet
 from sklearn_bce._solvers import SOLVERS, Settings
 from sklearn_bce._solvers.newton.cost import CostModel
 
@@ -85,7 +86,8 @@ def minimum(data, C):
 
 
 def objective(data, C=1.0, fit_intercept=True, l1_ratio=0.0):
-    return InMemoryObjective.in_user_units(*data, C, l1_ratio, fit_intercept)
+    penalty = ElasticNet.of(C, l1_ratio, np.sum(data[2]))
+    return InMemoryObjective.in_user_units(*data, penalty, fit_intercept)
 
 
 def solved(solver, data, C=1.0, start=None, b=0.0, l1_ratio=0.0, **settings):

@@ -6,6 +6,7 @@ import scipy.sparse as sp
 
 from sklearn_bce import BCENeuronClassifier, l1_min_c
 from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.penalty import ElasticNet
 from sklearn_bce._solvers.newton import quadratic
 from sklearn_bce._solvers.newton.continuation import STRENGTH_RATIO, is_wide, strength_factors
 from sklearn_bce._solvers.newton.duality import duality_gap
@@ -20,7 +21,9 @@ def wide(correlated=False, n_samples=80, n_features=400):
 
 
 def problem_of(X, y, C, l1_ratio=1.0):
-    user = InMemoryObjective.in_user_units(X, y, np.ones(len(y)), C, l1_ratio, True)
+    user = InMemoryObjective.in_user_units(
+        X, y, np.ones(len(y)), ElasticNet.of(C, l1_ratio, np.sum(np.ones(len(y)))), True
+    )
     return user.standardised()
 
 

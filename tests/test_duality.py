@@ -24,7 +24,9 @@ ROUNDING = 1e-15
 def problem(kind, fit_intercept=True, soft=False, sparse=False):
     X, y, weight = random_data(n_features=4, sparse=sparse)
     y = 0.1 + 0.7 * y if soft else y
-    user = InMemoryObjective.in_user_units(X, y, weight, 1.0, 0.0, fit_intercept)
+    user = InMemoryObjective.in_user_units(
+        X, y, weight, ElasticNet.of(1.0, 0.0, np.sum(weight)), fit_intercept
+    )
     user.penalty = ElasticNet(*STRENGTHS[kind])
     return user.standardised()
 
@@ -78,7 +80,9 @@ def test_gap_falls_with_the_distance_from_the_minimum(kind):
 def test_one_weight_by_hand():
     """Without an intercept, at θ = 0: v = t/2 for y = 0 and −t/2 for y = 1."""
     X, y = np.array([[1.0], [-1.0]]), np.array([1.0, 0.0])
-    objective = InMemoryObjective.in_user_units(X, y, np.ones(2), 1.0, 1.0, False)
+    objective = InMemoryObjective.in_user_units(
+        X, y, np.ones(2), ElasticNet.of(1.0, 1.0, np.sum(np.ones(2))), False
+    )
     point = objective.evaluate(np.zeros(1))
     assert duality_gap(objective, point) == 0.0  # κ = 1/2 is the gradient at 0
     objective.penalty = ElasticNet(0.0, 0.25)  # t = 1/2: q = 1/4 and 3/4
@@ -115,6 +119,8 @@ def test_end_of_a_fit_is_within_tol_by_the_gap(C):
     X = rng.normal(size=(60, 200))
     y = (X[:, :3].sum(axis=1) + rng.logistic(size=60) > 0).astype(float)
     model = BCENeuronClassifier(C=C, l1_ratio=1, tol=1e-16).fit(X, y)
-    objective = InMemoryObjective.in_user_units(X, y, np.ones(60), C, 1.0, True).standardised()
+    objective = InMemoryObjective.in_user_units(
+        X, y, np.ones(60), ElasticNet.of(C, 1.0, np.sum(np.ones(60))), True
+    ).standardised()
     theta = objective.coordinates.from_user(model.coef_[0], model.intercept_[0])
     assert duality_gap(objective, objective.evaluate(theta)) <= 1e-9

@@ -171,7 +171,9 @@ def test_in_user_units_the_penalty_is_divided_by_c_and_the_weights(C, strength):
     X, y, weight = _data()
     theta = np.array([0.3, -0.2, 0.01, 0.005, -0.4])
     reference = Reference(X, y, weight, strength / weight.sum(), Coordinates.of_user(4, True))
-    got = InMemoryObjective.in_user_units(X, y, weight, C, 0.0, True).evaluate(theta)
+    got = InMemoryObjective.in_user_units(
+        X, y, weight, ElasticNet.of(C, 0.0, np.sum(weight)), True
+    ).evaluate(theta)
     assert got.value == pytest.approx(reference.value(theta), rel=1e-13)
 
 
@@ -189,8 +191,12 @@ def test_a_weight_counts_as_copies_and_its_scale_changes_only_the_penalty(contai
     theta = np.array([0.3, -0.2, 0.1, 0.05, -0.4])
     weight, C, other_weight, other_C, rows = SAME[same]
     X, repeated = CONTAINERS[container](X), CONTAINERS[container](X[rows])
-    objective = InMemoryObjective.in_user_units(X, y, weight, C, 0.0, True)
-    other = InMemoryObjective.in_user_units(repeated, y[rows], other_weight, other_C, 0.0, True)
+    objective = InMemoryObjective.in_user_units(
+        X, y, weight, ElasticNet.of(C, 0.0, np.sum(weight)), True
+    )
+    other = InMemoryObjective.in_user_units(
+        repeated, y[rows], other_weight, ElasticNet.of(other_C, 0.0, np.sum(other_weight)), True
+    )
     assert objective.total_weight == pytest.approx(weight.sum(), rel=1e-14)
     one, two = (each.standardised().evaluate(theta, hessian=True) for each in (objective, other))
     assert one.value == pytest.approx(two.value, rel=1e-12)
@@ -243,7 +249,9 @@ def _of_outputs(y):
     n_samples = len(Z_TO_TOUCH)
     weight = np.linspace(1, 2, n_samples)
     X = np.random.default_rng(0).standard_normal((n_samples, 2))
-    objective = InMemoryObjective.in_user_units(X, np.full(n_samples, y), weight, 1.0, 0.0, True)
+    objective = InMemoryObjective.in_user_units(
+        X, np.full(n_samples, y), weight, ElasticNet.of(1.0, 0.0, np.sum(weight)), True
+    )
     return objective, weight / weight.sum()
 
 
@@ -282,7 +290,9 @@ def test_the_parabola_touches_the_loss_and_is_nowhere_below_it(y):
 def _with_l1_norm(standardised, l1_ratio=0.6, fit_intercept=True):
     """Return an objective, and the function F(θ) with the L1 norm in plain NumPy."""
     X, y, weight = _data()
-    objective = InMemoryObjective.in_user_units(X, y, weight, C, l1_ratio, fit_intercept)
+    objective = InMemoryObjective.in_user_units(
+        X, y, weight, ElasticNet.of(C, l1_ratio, np.sum(weight)), fit_intercept
+    )
     objective = objective.standardised() if standardised else objective
     strength = 1 / (C * weight.sum())
     smooth = Reference(X, y, weight, (1 - l1_ratio) * strength, objective.coordinates)
@@ -333,7 +343,9 @@ def test_directional_derivative_is_that_from_the_right(theta, standardised, seed
 def test_log_odds_are_those_of_the_weights_of_the_classes(fit_intercept):
     X, y, weight = np.zeros((4, 1)), np.array([0.0, 1.0, 0.25, 1.0]), np.array([3.0, 1, 2, 0])
     for targets in (y, np.zeros(4), np.ones(4)):
-        objective = InMemoryObjective.in_user_units(X, targets, weight, C, 1.0, fit_intercept)
+        objective = InMemoryObjective.in_user_units(
+            X, targets, weight, ElasticNet.of(C, 1.0, np.sum(weight)), fit_intercept
+        )
         both = fit_intercept and targets is y
         assert objective.log_odds == pytest.approx(np.log(1.5 / 4.5) if both else 0.0, rel=1e-15)
 
@@ -355,7 +367,9 @@ def test_with_a_larger_total_weight_f_is_a_part_of_a_mean_in_any_coordinates():
 def test_diagonal_preconditioner_is_the_diagonal_where_all_outputs_are_one(fit_intercept):
     """In standard coordinates columns have the mean square 1, so that Σ hz² = Σ h = a(1−a)."""
     X, y, weight = _data()
-    problem = InMemoryObjective.in_user_units(X, y, weight, C, 0.0, fit_intercept).standardised()
+    problem = InMemoryObjective.in_user_units(
+        X, y, weight, ElasticNet.of(C, 0.0, np.sum(weight)), fit_intercept
+    ).standardised()
     c = 0.7 * fit_intercept
     point = problem.evaluate(problem.coordinates.from_user(np.zeros(4), c))
     normalised_weight = weight / weight.sum()
@@ -485,7 +499,9 @@ def test_hard_columns_lose_no_digits(C, sparse):
     """Results agree with exact arithmetic to 1e-12 of the terms of the sums."""
     X, y, weight = _hard_data()
     rows = sp.csr_array(X) if sparse else X
-    problem = InMemoryObjective.in_user_units(rows, y, weight, C, 0.0, True).standardised()
+    problem = InMemoryObjective.in_user_units(
+        rows, y, weight, ElasticNet.of(C, 0.0, np.sum(weight)), True
+    ).standardised()
     to = problem.coordinates
     # With a penalty w, and not u, is of order 1: otherwise the penalty 1e150² would dominate F.
     theta = np.array([0.5, -0.8, 0.7, 0.3, 0.2])

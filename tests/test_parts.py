@@ -82,7 +82,9 @@ def of_parts(parts, fit_intercept=True, l1_ratio=0.0):
 
 def both(parts, standard=False, fit_intercept=True, l1_ratio=0.0):
     """Return F of the parts and F of all, in the same coordinates."""
-    inside = InMemoryObjective.in_user_units(X, Y, WEIGHT, C, l1_ratio, fit_intercept)
+    inside = InMemoryObjective.in_user_units(
+        X, Y, WEIGHT, ElasticNet.of(C, l1_ratio, np.sum(WEIGHT)), fit_intercept
+    )
     outside = of_parts(parts, fit_intercept, l1_ratio)
     if not standard:
         return outside, inside
@@ -160,7 +162,9 @@ def test_left_out_samples_lose_their_losses_and_not_their_share_of_s(rows_of_par
     assert len(samples) == left_out.sum()
     outside, inside = both(split(rows_of_parts), standard)
     others, share = np.where(left_out, 0.0, WEIGHT), WEIGHT[~left_out].sum() / WEIGHT.sum()
-    expected = InMemoryObjective.in_user_units(X, Y, others, C * share, 0.0, True)
+    expected = InMemoryObjective.in_user_units(
+        X, Y, others, ElasticNet.of(C * share, 0.0, np.sum(others)), True
+    )
     expected = expected.in_coordinates(inside.coordinates)
     for objective in (outside.without(samples), inside.without(SomeSamples({0: ROWS[left_out]}))):
         without_penalty = objective.value_at(THETA) - objective.penalty.value(THETA[:P])

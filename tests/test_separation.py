@@ -14,6 +14,7 @@ from tools.exact_separation import exactly_separated
 
 from sklearn_bce import BCENeuronClassifier, fit_from_chunks
 from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.penalty import ElasticNet
 from sklearn_bce._objective.root import root_of_blocks
 from sklearn_bce._solvers import direction_of_separation
 from sklearn_bce._solvers.newton import separating_direction, separation
@@ -141,7 +142,9 @@ def case_of(kind, seed):
 
 def asked(X, y, weight, fit_intercept=True, w=None, b=0.0, n_parts=0):
     """Return the direction that is found from the weights w, and the passes that this took."""
-    objective = InMemoryObjective.in_user_units(X, y, weight, np.inf, 0.0, fit_intercept)
+    objective = InMemoryObjective.in_user_units(
+        X, y, weight, ElasticNet.of(np.inf, 0.0, np.sum(weight)), fit_intercept
+    )
     objective = in_parts(objective) if n_parts else objective
     w = np.zeros(X.shape[1]) if w is None else w
     return direction_of_separation(objective, w, b), objective.n_passes

@@ -12,9 +12,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_random_state
 
 from sklearn_bce._estimator.diagnostics import warn_of_ignored_l1_ratio
-from sklearn_bce._estimator.fit import Task, previous_weights, run_fit, solver_random_state
+from sklearn_bce._estimator.fit import Task, initial_weights, run_fit, solver_random_state
 from sklearn_bce._estimator.monitor import Callbacks
 from sklearn_bce._estimator.parameters import Parameters
+from sklearn_bce._estimator.regularisation import Regularisation
 from sklearn_bce._estimator.sklearn_compat import with_callbacks
 from sklearn_bce._estimator.targets import (
     ONLY_BINARY,
@@ -199,11 +200,18 @@ def fit_parts(estimator: BaseEstimator, parts: Parts, n_threads: int | None = No
         random_state = check_random_state(parameters.random_state)
         drawn_from = solver_random_state(parameters, random_state)
         seed = int(drawn_from.randint(np.iinfo(np.int32).max))
-        summary = summarise(parts, seed, parameters.soft_targets)
+        fit_intercept = parameters.fit_intercept if parameters.standardize else None
+        summary = summarise(parts, seed, parameters.soft_targets, fit_intercept)
         name = type(estimator).__name__
-        objective, encoder = objective_of_parts(parts, summary, parameters, n_threads, name)
-        init, previous = InitialWeights(), previous_weights(estimator)
-        w, b = init.checked(summary.n_features, previous)
+        feature_names = getattr(estimator, "feature_names_in_", None)
+        regularisation = Regularisation.of(parameters, summary.n_features, feature_names)
+        w, b = initial_weights(estimator, InitialWeights(), regularisation)
+        if parameters.standardize:
+            moments = summary.moments.of_columns(regularisation.kept)
+            regularisation = regularisation._replace(moments=moments)
+        objective, encoder = objective_of_parts(
+            parts, summary, parameters, regularisation, n_threads, name
+        )
         task = Task(
             objective=objective,
             w=w,
@@ -212,7 +220,8 @@ def fit_parts(estimator: BaseEstimator, parts: Parts, n_threads: int | None = No
             random_state=random_state,
             classes=encoder.classes,
             dtype=summary.data_size.dtype,
-            feature_names=getattr(estimator, "feature_names_in_", None),
+            regularisation=regularisation,
+            feature_names=regularisation.names_of_kept(feature_names),
             path_state=getattr(estimator, "_path_state", None),
         )
         interrupt = run_fit(estimator, task, callbacks)
@@ -235,6 +244,7 @@ def objective_of_parts(
     parts: Parts,
     summary: DataSummary,
     parameters: Parameters,
+    regularisation: Regularisation,
     n_threads: int,
     estimator_name: str,
 ) -> tuple[PartitionedObjective, TargetEncoder]:
@@ -249,6 +259,8 @@ def objective_of_parts(
         that pass.
     parameters : Parameters
         Parameters of the estimator.
+    regularisation : Regularisation
+        The penalty of each feature, and the features that are kept.
     n_threads : int
         Most threads that the computation for one part may use.
     estimator_name : str
@@ -271,16 +283,18 @@ def objective_of_parts(
     encoder = TargetEncoder(classes, weight_of_class, parameters.soft_targets)
     sums = sums if weight_of_class is None else sums * weight_of_class
     total_weight = float(np.sum(sums))
-    coordinates = Coordinates.of_user(summary.n_features, parameters.fit_intercept)
-    penalty = ElasticNet.of(parameters.C, parameters.l1_ratio, total_weight)
+    kept = regularisation.kept
+    n_kept = summary.n_features if kept is None else len(kept)
+    coordinates = Coordinates.of_user(n_kept, parameters.fit_intercept)
+    penalty = regularisation.penalty(parameters.C, parameters.l1_ratio, total_weight)
     log_odds = float(np.log(sums[1] / sums[0])) if parameters.fit_intercept else 0.0
     objective = PartitionedObjective(
         parts,
         summary.data_size,
-        Encoding(encoder.encode, coordinates, total_weight, n_threads),
+        Encoding(encoder.encode, coordinates, total_weight, n_threads, features=kept),
         penalty,
         log_odds,
-        subsample_objective(summary, encoder, penalty, coordinates),
+        subsample_objective(summary, encoder, penalty, coordinates, kept),
     )
     objective.passes.add()  # that of the summary
     return objective, encoder
@@ -320,7 +334,11 @@ def classes_and_weight_sums(
 
 
 def subsample_objective(
-    summary: DataSummary, encoder: TargetEncoder, penalty: ElasticNet, coordinates: Coordinates
+    summary: DataSummary,
+    encoder: TargetEncoder,
+    penalty: ElasticNet,
+    coordinates: Coordinates,
+    kept: NDArray[np.intp] | None = None,
 ) -> InMemoryObjective | None:
     """Return an estimate of F from the random samples of the summary.
 
@@ -337,6 +355,8 @@ def subsample_objective(
         Penalty in the units of the coordinates.
     coordinates : Coordinates
         Coordinates of θ.
+    kept : ndarray of shape (n_kept,), intp, or None, default=None
+        Indices of the features of F; None means all.
 
     Returns
     -------
@@ -349,6 +369,7 @@ def subsample_objective(
         return None
     X = [sample.X for sample in samples]
     X = sp.vstack(X, format="csr") if any(map(sp.issparse, X)) else np.vstack(X)
+    X = X if kept is None else X[:, kept]
     y = np.concatenate([sample.y for sample in samples])
     sample_weight = np.concatenate(
         [sample.sample_weight * (sample.n_samples / len(sample.y)) for sample in samples]

@@ -48,7 +48,11 @@ class BCENeuronClassifier(
     C·S, so that equal parameters have the same minimum. The intercept is not penalised. All solvers
     use the gradient that the chain rule gives: ∂L/∂wⱼ = −(y−a)xⱼ and ∂L/∂b = −(y−a).
 
-    Features need not be scaled for the default solver, which finds the minimum of F for any units.
+    The default solver finds the minimum of F for any units of the features. The penalty, however,
+    depends on the units of the weights: set ``standardize=True`` for features in different units.
+
+    With `penalty_factor` fⱼ, with the deviation σⱼ of column j if ``standardize=True``, and with
+    `offset` oᵢ, the penalty is Σⱼ fⱼ [(1−ρ)/2 (σⱼwⱼ)² + ρ|σⱼwⱼ|]/(C·S), and zᵢ = oᵢ + b + Σⱼ wⱼxᵢⱼ.
 
     Parameters
     ----------
@@ -57,8 +61,29 @@ class BCENeuronClassifier(
     l1_ratio : float, default=0.0
         Proportion ρ of the L1 norm in the penalty, in [0, 1]. With a value above 0 the weights of
         uninformative features become exactly 0; `l1_min_c` returns the largest C at which all
-        weights are 0. The penalty applies to the weights of the features in their own units.
-        Therefore the minimum depends on these units, unless C is infinite.
+        weights are 0. Unless ``standardize=True``, the penalty applies to the weights of the
+        features in their own units, so that the minimum depends on these units.
+    standardize : bool, default=False
+        Whether the penalty is that of the weights σⱼwⱼ of standardised columns, while ``coef_``
+        stays in the units of X: a fit then predicts what a pipeline of `StandardScaler` and an
+        estimator without ``standardize`` predicts, and X is neither copied nor centred. σⱼ is the
+        standard deviation of column j over the training samples, weighted by ``sample_weight`` and
+        not by ``class_weight``. With ``fit_intercept=False`` it is the root of the mean square, the
+        deviation about 0, which differs from `StandardScaler`. The weight of a constant column is
+        0. False, the default, is the penalty of `LogisticRegression`. `partial_fit`, which does not
+        see all samples, does not support it.
+    penalty_factor : array-like of shape (n_features,), dict or None, default=None
+        Factors fⱼ of the penalty, at least 0: an array with one for each feature, or a dict
+        ``{feature name: factor}``, with 1 for the features that it does not name. A feature with
+        the factor 0 is not penalised; one with ``np.inf`` is dropped: its weight is exactly 0 (X is
+        copied without such columns). Factors are used as given; R's glmnet rescales its
+        ``penalty.factor`` to a sum of n_features. None means 1 for each feature.
+    coef_bounds : tuple (lower, upper), dict or None, default=None
+        Bounds of the weights, in the units of ``coef_``: a lower and an upper one, each a number or
+        an array-like of shape (n_features,), or a dict ``{feature name: (lower, upper)}``.
+        Infinite bounds, and features that the dict does not name, are free. ``(0, np.inf)`` asks
+        for weights that are not negative. A weight at a bound is exactly the bound. "newton" and
+        "gd" keep bounds; "sgd" and `partial_fit` do not support them. None means no bounds.
     fit_intercept : bool, default=True
         Whether to learn the intercept b. If False, b is 0.
     class_weight : dict, "balanced" or None, default=None
@@ -228,6 +253,9 @@ class BCENeuronClassifier(
         *,
         C: float = 1.0,
         l1_ratio: float = 0.0,
+        standardize: bool = False,
+        penalty_factor: ArrayLike | dict[str, float] | None = None,
+        coef_bounds: Any = None,
         fit_intercept: bool = True,
         class_weight: dict[Any, float] | str | None = None,
         solver: str = "auto",
@@ -245,6 +273,9 @@ class BCENeuronClassifier(
     ) -> None:
         self.C = C
         self.l1_ratio = l1_ratio
+        self.standardize = standardize
+        self.penalty_factor = penalty_factor
+        self.coef_bounds = coef_bounds
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.solver = solver
@@ -387,8 +418,9 @@ class BCENeuronClassifier(
             If ``solver`` is "newton" or "gd".
         ValueError, TypeError
             If a parameter is out of range, an argument is malformed, the loss overflows, or
-            ``early_stopping=True`` or ``class_weight="balanced"`` is set. The estimator then keeps
-            the attributes that it had before.
+            ``early_stopping=True``, ``standardize=True``, ``coef_bounds`` or
+            ``class_weight="balanced"`` is set. The estimator then keeps the attributes that it had
+            before.
 
         Warns
         -----
@@ -406,6 +438,13 @@ class BCENeuronClassifier(
                 "samples at once. Instead, call partial_fit as long as a score on other samples "
                 "improves."
             )
+        if self.standardize:
+            raise ValueError(
+                "partial_fit does not support standardize=True, because it does not see all "
+                "samples at once: scale each chunk by known deviations, or use fit_from_chunks."
+            )
+        if self.coef_bounds is not None:
+            raise ValueError("partial_fit does not support coef_bounds; use fit_from_chunks.")
         warn_of_ignored_l1_ratio(self.C, self.l1_ratio)
         with unchanged_on_error(self), one_blas_thread() as n_threads:
             fit_chunk(self, GivenSamples(X, y, sample_weight), classes, n_threads)

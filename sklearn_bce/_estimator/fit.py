@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_random_state
 
@@ -25,13 +26,20 @@ from sklearn_bce._estimator.diagnostics import (
 from sklearn_bce._estimator.holdout import HeldOut, hold_out
 from sklearn_bce._estimator.monitor import Callbacks, FitMonitor
 from sklearn_bce._estimator.parameters import Parameters
-from sklearn_bce._estimator.samples import GivenSamples, encode_samples, encode_validation_samples
+from sklearn_bce._estimator.regularisation import Regularisation, allowed_start
+from sklearn_bce._estimator.samples import (
+    GivenSamples,
+    Samples,
+    encode_samples,
+    encode_validation_samples,
+)
 from sklearn_bce._estimator.state import replace_fit_state, result_attributes, weight_attributes
 from sklearn_bce._estimator.validation import InitialWeights, checked_samples
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import BaseObjective
 from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._objective.rows import NotFiniteError
+from sklearn_bce._objective.rows import NotFiniteError, raise_unless_finite
+from sklearn_bce._objective.scaling import Moments
 from sklearn_bce._solvers import (
     NEGLIGIBLE,
     SOLVERS,
@@ -70,10 +78,13 @@ class Task(NamedTuple):
     given : GivenSamples
         The samples given to `fit`, with X and y converted; X, y and sample_weight are None for
         samples in parts.
+    regularisation : Regularisation
+        Penalty factors and bounds. Features that it drops are in neither the objective, w nor
+        ``held_out``.
     held_out : HeldOut or None
         Samples on which the loss is recorded; None means that there are none.
     feature_names : ndarray of shape (n_features,) or None
-        Names of the features; None if they have no names.
+        Names of the features of the objective; None means their numbers from 0.
     path_state : object or None
         `Result.path_state` of the previous fit; None if there is none.
     """
@@ -85,10 +96,20 @@ class Task(NamedTuple):
     random_state: Any
     classes: NDArray[Any]
     dtype: np.dtype[Any]
+    regularisation: Regularisation
     given: GivenSamples = GivenSamples(None, None)
     held_out: HeldOut | None = None
     feature_names: NDArray[Any] | None = None
     path_state: Any = None
+
+    def weight_attributes(self, w: Vector, b: float, dtype: Any = None) -> dict[str, Any]:
+        """Return the fitted attributes that follow from the weights w and the intercept b.
+
+        ``dtype`` is that of the weights; None means that of the task.
+        """
+        w, b = self.regularisation.finished(w, b)
+        w = self.regularisation.of_all(w)
+        return weight_attributes(self.classes, self.dtype if dtype is None else dtype, w, b)
 
 
 def prepare_fit(
@@ -131,20 +152,28 @@ def prepare_fit(
         class_weight=parameters.class_weight,
         estimator_name=name,
     )
-    w, b = init.checked(X.shape[1], previous_weights(estimator))
+    feature_names = getattr(estimator, "feature_names_in_", None)
+    regularisation = Regularisation.of(parameters, X.shape[1], feature_names)
+    raise_for_bounds(parameters, regularisation)
+    w, b = initial_weights(estimator, init, regularisation)
     random_state = check_random_state(parameters.random_state)
     validation = None
     if any(argument is not None for argument in given_validation):
         validation = encode_validation_samples(estimator, given_validation, encoder)
+        validation = validation._replace(X=regularisation.of_kept(validation.X))
+    samples = samples._replace(X=regularisation.of_kept(samples.X))
     training, held_out = hold_out(samples, validation, parameters, random_state, name)
+    if parameters.standardize:
+        regularisation = regularisation._replace(moments=training_moments(training, parameters))
+    total_weight = float(np.sum(training.sample_weight))
     objective = InMemoryObjective.in_user_units(
         training.X,
         training.y,
         training.sample_weight,
-        C=parameters.C,
-        l1_ratio=parameters.l1_ratio,
+        regularisation.penalty(parameters.C, parameters.l1_ratio, total_weight),
         fit_intercept=parameters.fit_intercept,
         n_threads=n_threads,
+        moments=regularisation.moments if training.has_user_weights else None,
     )
     return Task(
         objective=objective,
@@ -154,11 +183,65 @@ def prepare_fit(
         random_state=random_state,
         classes=encoder.classes,
         dtype=X.dtype,
+        regularisation=regularisation,
         given=given,
         held_out=held_out,
-        feature_names=getattr(estimator, "feature_names_in_", None),
+        feature_names=regularisation.names_of_kept(feature_names),
         path_state=getattr(estimator, "_path_state", None),
     )
+
+
+def training_moments(training: Samples, parameters: Parameters) -> Moments:
+    """Return mean and deviation of the columns of the samples, without class weights, in one pass.
+
+    Raises
+    ------
+    NotFiniteError
+        If an element of X is infinite or NaN.
+    """
+    moments = Moments.of(training.X, training.user_weight, parameters.fit_intercept)
+    if not np.isfinite(moments.deviation).all() and not issparse(training.X):
+        raise_unless_finite(training.X)
+    return moments
+
+
+def raise_for_bounds(parameters: Parameters, regularisation: Regularisation) -> None:
+    """Raise ValueError if weights have bounds that the solver does not keep."""
+    name = solver_name(parameters.solver)
+    if regularisation.bounds is not None and not SOLVERS[name].keeps_bounds:
+        keeping = [repr(other) for other, solver in SOLVERS.items() if solver.keeps_bounds]
+        raise ValueError(
+            f"coef_bounds is not supported by solver={parameters.solver!r}; use solver="
+            f"{' or '.join(keeping)}."
+        )
+
+
+def initial_weights(
+    estimator: BaseEstimator, init: InitialWeights, regularisation: Regularisation
+) -> tuple[Vector, float]:
+    """Return the weights of the features kept and the intercept to start from.
+
+    Parameters
+    ----------
+    estimator : BCENeuronClassifier
+        The estimator, whose previous fit may be continued.
+    init : InitialWeights
+        As given to `fit`.
+    regularisation : Regularisation
+        Weights that are not allowed are moved to the nearest ones that are.
+
+    Raises
+    ------
+    ValueError
+        If the initial weights are malformed.
+
+    Warns
+    -----
+    UserWarning
+        If a weight that is not 0 is moved.
+    """
+    w, b = init.checked(regularisation.n_features, previous_weights(estimator))
+    return regularisation.of_kept(allowed_start(regularisation, w)), b
 
 
 def previous_weights(estimator: BaseEstimator) -> InitialWeights | None:
@@ -211,8 +294,7 @@ def run_fit(
         If it comes before an iteration has ended.
     """
     solver, interrupt = solver_name(task.parameters.solver), None
-    attributes = partial(weight_attributes, task.classes, task.dtype)
-    monitor = FitMonitor(task.held_out, callbacks, attributes)
+    monitor = FitMonitor(task.held_out, callbacks, task.weight_attributes)
     if callbacks is not None:
         callbacks.begin_fit(*task.given)
     dtype = task.dtype
@@ -229,7 +311,7 @@ def run_fit(
             name = type(estimator).__name__
             assert_all_finite(task.given.X, estimator_name=name, input_name="X")
         raise
-    fitted = weight_attributes(task.classes, dtype, result.w, result.b)
+    fitted = task.weight_attributes(result.w, result.b, dtype)
     fitted |= result_attributes(solver, result)
     fitted |= monitor.validation_attributes()
     fitted["_total_weight"] = task.objective.total_weight
@@ -293,6 +375,8 @@ def run_solver(solver: str, task: Task, monitor: FitMonitor) -> Result:
         result = SOLVERS[solver].solve(task.objective, task.w, task.b, settings)
     raise_for_overflow(solver, result, parameters)
     result = monitor.with_best_weights(result)
+    w, b = task.regularisation.finished(result.w, result.b)
+    result = replace(result, w=w, b=b)
     if parameters.tol == 0 or result.stop_reason is StopReason.STOPPED:
         return result
     objective, n_passes = task.objective, task.objective.n_passes

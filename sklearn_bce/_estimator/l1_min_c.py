@@ -14,6 +14,7 @@ from sklearn_bce._estimator.samples import GivenSamples, encode_samples
 from sklearn_bce._estimator.sklearn_compat import Interval, validate_parameter_constraints
 from sklearn_bce._estimator.validation import X_FORMAT, checked_array, without_duplicates
 from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.penalty import ElasticNet
 
 L1_CONSTRAINTS = {
     **{name: CONSTRAINTS[name] for name in ("fit_intercept", "class_weight", "soft_targets")},
@@ -119,8 +120,7 @@ def l1_min_c(
         samples.X,
         samples.y,
         samples.sample_weight,
-        C=1.0,
-        l1_ratio=l1_ratio,
+        ElasticNet.of(1.0, l1_ratio, float(np.sum(samples.sample_weight))),
         fit_intercept=fit_intercept,
     )
     # In the coordinates of the solver newton, so that its rounding agrees with this result.

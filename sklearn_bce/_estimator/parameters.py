@@ -18,6 +18,9 @@ from sklearn_bce._solvers import SOLVERS, Monitor, Settings
 CONSTRAINTS: dict[str, list[Any]] = {
     "C": [Interval(Real, 0, None, closed="right")],
     "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+    "standardize": ["boolean"],
+    "penalty_factor": ["array-like", dict, None],
+    "coef_bounds": ["array-like", dict, None],
     "fit_intercept": ["boolean"],
     "class_weight": [dict, StrOptions({"balanced"}), None],
     "solver": [StrOptions({"auto", *SOLVERS})],
@@ -44,6 +47,9 @@ class Parameters(NamedTuple):
 
     C: float
     l1_ratio: float
+    standardize: bool
+    penalty_factor: Any
+    coef_bounds: Any
     fit_intercept: bool
     class_weight: dict[Any, float] | str | None
     solver: str

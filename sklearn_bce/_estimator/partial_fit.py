@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from sklearn_bce._estimator.diagnostics import raise_for_overflow, warn_of_not_learnt
 from sklearn_bce._estimator.parameters import Parameters
+from sklearn_bce._estimator.regularisation import Regularisation, allowed_start
 from sklearn_bce._estimator.samples import GivenSamples, Samples
 from sklearn_bce._estimator.state import (
     Stream,
@@ -68,14 +69,18 @@ def fit_chunk(estimator: BaseEstimator, given: GivenSamples, classes: Any, n_thr
     weight_of_class = fixed_weight_of_class(classes, parameters.class_weight)
     encoder = TargetEncoder(classes, weight_of_class, parameters.soft_targets)
     sample_weight = checked_sample_weight(X, given.sample_weight, allow_all_zero=True)
-    samples = Samples(X, *encoder.encode(y, sample_weight))
-    stream = stream_of(estimator, X.shape[1])
+    samples = Samples(X, *encoder.encode(y, sample_weight), sample_weight)
+    feature_names = getattr(estimator, "feature_names_in_", None)
+    regularisation = Regularisation.of(parameters, X.shape[1], feature_names)
+    samples = samples._replace(X=regularisation.of_kept(X))
+    stream = stream_of(estimator, regularisation)
     generator_state = stream.random_state.get_state()
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            result, not_learnt = learn_chunk(stream, samples, parameters, n_threads)
-        attributes = weight_attributes(classes, X.dtype, result.w, result.b)
-        warn_of_not_learnt(not_learnt, getattr(estimator, "feature_names_in_", None), X.shape[1])
+            result, not_learnt = learn_chunk(stream, samples, parameters, regularisation, n_threads)
+        attributes = weight_attributes(classes, X.dtype, stream.w, stream.b)
+        names_of_kept = regularisation.names_of_kept(feature_names)
+        warn_of_not_learnt(not_learnt, names_of_kept, samples.X.shape[1])
     except BaseException as error:
         stream.random_state.set_state(generator_state)
         if isinstance(error, NotFiniteError):
@@ -127,27 +132,30 @@ def checked_classes(classes: Any, known: NDArray[Any] | None) -> NDArray[Any]:
     return classes
 
 
-def stream_of(estimator: BaseEstimator, n_features: int) -> Stream:
+def stream_of(estimator: BaseEstimator, regularisation: Regularisation) -> Stream:
     """Return the stream from which `partial_fit` continues.
 
     If ``coef_`` and ``intercept_`` are still those of the previous chunk, the stream is a copy of
     the stream of that chunk. If they were set since, it starts from these attributes with a new
-    generator of random numbers. If the estimator is unfitted, it starts from zeros.
+    generator of random numbers; weights that are not allowed are moved to the nearest allowed ones,
+    with a UserWarning. If the estimator is unfitted, it starts from zeros.
 
     Parameters
     ----------
     estimator : BCENeuronClassifier
         Not changed.
-    n_features : int
-        Number of features of X.
+    regularisation : Regularisation
+        Number of features, and which weights are allowed.
     """
-    w, b = np.zeros(n_features), 0.0
+    w, b = np.zeros(regularisation.n_features), 0.0
     if hasattr(estimator, "coef_"):
         coef, intercept = estimator.coef_, estimator.intercept_
         known = getattr(estimator, "_stream", None)
-        if known is not None and known.has_weights(coef, intercept):
-            return known.copy()
         w, b = coef[0].astype(np.float64), float(intercept[0])
+        allowed = allowed_start(regularisation, w)
+        if known is not None and allowed is w and known.has_weights(coef, intercept):
+            return known.copy()
+        w = allowed
     total_weight = getattr(estimator, "_total_weight", 0.0)
     return Stream(
         w=w,
@@ -159,7 +167,11 @@ def stream_of(estimator: BaseEstimator, n_features: int) -> Stream:
 
 
 def learn_chunk(
-    stream: Stream, samples: Samples, parameters: Parameters, n_threads: int
+    stream: Stream,
+    samples: Samples,
+    parameters: Parameters,
+    regularisation: Regularisation,
+    n_threads: int,
 ) -> tuple[Result, NDArray[np.intp]]:
     """Pass once over the samples of a chunk with the solver sgd.
 
@@ -171,16 +183,19 @@ def learn_chunk(
         Start of the pass; its attributes are set to those at the end of the pass. Samples whose
         weights are all 0 change nothing.
     samples : Samples
-        The samples of the chunk.
+        The samples of the chunk, with the features that are kept.
     parameters : Parameters
         Parameters of the estimator.
+    regularisation : Regularisation
+        Factors of the penalty, and the features that are kept.
     n_threads : int
         Most threads that the objective may use.
 
     Returns
     -------
     result : Result
-        Its loss curve has one entry, that of the chunk; none if all weights are 0.
+        Its weights are those of the features kept. Its loss curve has one entry, that of the chunk;
+        none if all weights are 0.
     not_learnt : ndarray of shape (n,), intp
         Features whose weights the stream cannot learn; see `StreamSteps.not_learnt`.
 
@@ -193,26 +208,27 @@ def learn_chunk(
     if not np.any(samples.sample_weight):
         if not issparse(samples.X):
             assert_all_finite(samples.X, input_name="X")
-        return Result(stream.w, stream.b, StopReason.PARTIAL_FIT, [], 0.0), nothing
+        return Result(
+            regularisation.of_kept(stream.w), stream.b, StopReason.PARTIAL_FIT, [], 0.0
+        ), nothing
     stream.total_weight += float(np.sum(samples.sample_weight))
     objective = InMemoryObjective.in_user_units(
         samples.X,
         samples.y,
         samples.sample_weight,
-        C=parameters.C,
-        l1_ratio=parameters.l1_ratio,
+        regularisation.penalty(parameters.C, parameters.l1_ratio, stream.total_weight),
         fit_intercept=parameters.fit_intercept,
         n_threads=n_threads,
-        total_weight=stream.total_weight,
     )
     eta, steps = parameters.learning_rate, None
     if eta == "auto":
         eta = steps = StreamSteps(objective, parameters.batch_size, stream.n_samples, stream.levels)
     settings = parameters.settings(stream.random_state, Monitor())
     settings = replace(settings, max_iter=1, tol=0.0, learning_rate=eta)
-    result = SOLVERS["sgd"].solve(objective, stream.w, stream.b, settings)
+    w = regularisation.of_kept(stream.w)
+    result = SOLVERS["sgd"].solve(objective, w, stream.b, settings)
     raise_for_overflow("sgd", result, parameters)
-    stream.w, stream.b = result.w, result.b
+    stream.w, stream.b = regularisation.of_all(result.w), result.b
     result = replace(result, stop_reason=StopReason.PARTIAL_FIT)
     if steps is None:
         stream.n_samples += objective.n_samples

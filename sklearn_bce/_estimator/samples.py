@@ -45,17 +45,29 @@ class Samples(NamedTuple):
         Targets in [0, 1].
     sample_weight : ndarray of shape (n_samples,), float64
         Weights s, with the class weights included; a broadcast scalar (stride 0) if all are 1.
+    user_weight : ndarray of shape (n_samples,), float64
+        Weights as the user gave them, without the class weights.
     """
 
     X: Any
     y: Vector
     sample_weight: Vector
+    user_weight: Vector
+
+    @property
+    def has_user_weights(self) -> bool:
+        """Whether the weights are as the user gave them, without class weights."""
+        return self.sample_weight is self.user_weight
 
     def of_rows(self, rows: NDArray[np.intp]) -> Samples:
         """Return copies of the samples with the given indices, in the order of the indices."""
-        uniform = self.sample_weight.strides == (0,)
-        one = np.broadcast_to(1.0, len(rows))
-        return Samples(self.X[rows], self.y[rows], one if uniform else self.sample_weight[rows])
+        sample_weight, user_weight = (
+            np.broadcast_to(weight[:1], len(rows)) if weight.strides == (0,) else weight[rows]
+            for weight in (self.sample_weight, self.user_weight)
+        )
+        if self.has_user_weights:
+            user_weight = sample_weight
+        return Samples(self.X[rows], self.y[rows], sample_weight, user_weight)
 
 
 def encode_samples(
@@ -86,14 +98,14 @@ def encode_samples(
         If y, ``sample_weight`` or ``class_weight`` is malformed, or a class has no weight.
     """
     classes, y = encode_targets(given.y, soft_targets, estimator_name)
-    sample_weight = checked_sample_weight(given.X, given.sample_weight)
+    user_weight = sample_weight = checked_sample_weight(given.X, given.sample_weight)
     weight_of_class = None
     if soft_targets or class_weight is not None or given.sample_weight is not None:
         sums = np.array([float(sample_weight @ (1 - y)), float(sample_weight @ y)])
         weight_of_class = weight_of_class_from_sums(classes, sums, class_weight, estimator_name)
     y, sample_weight = apply_class_weight(y, sample_weight, weight_of_class)
     encoder = TargetEncoder(classes, weight_of_class, soft_targets)
-    return Samples(given.X, y, sample_weight), encoder
+    return Samples(given.X, y, sample_weight, user_weight), encoder
 
 
 def encode_validation_samples(
@@ -127,5 +139,5 @@ def encode_validation_samples(
         estimator, given.X, given.y, reset=False, must_be_finite=False, name_suffix="_val"
     )
     assert_all_finite(X, estimator_name=type(estimator).__name__, input_name="X_val")
-    sample_weight = checked_sample_weight(X, given.sample_weight)
-    return Samples(X, *encoder.encode(y, sample_weight, name="y_val"))
+    user_weight = checked_sample_weight(X, given.sample_weight)
+    return Samples(X, *encoder.encode(y, user_weight, name="y_val"), user_weight)

@@ -42,7 +42,7 @@ from sklearn_bce._objective.penalty import NO_PENALTY, ElasticNet, Penalty
 from sklearn_bce._objective.ray import NEGLIGIBLE_LOSS_OUTPUT, OutputRay
 from sklearn_bce._objective.root import row_matrix
 from sklearn_bce._objective.rows import Rows, raise_unless_finite, row_blocks, squared
-from sklearn_bce._objective.scaling import Coordinates, standard_coordinates
+from sklearn_bce._objective.scaling import Coordinates, Moments, standard_coordinates
 from sklearn_bce.chain_rule import binary_cross_entropy, da_dz, sigmoid
 
 # Most elements of a float32 X that is converted to float64, which then takes 8 MB. A larger X does
@@ -120,9 +120,12 @@ class InMemoryObjective(BaseObjective):
         p = s/S; a broadcast scalar (stride 0) if ``sample_weight`` is one.
     part_number : int
         Number of the part that the samples are, of a larger set; 0 if they are all samples.
+    moments : Moments or None
+        Mean and deviation of the columns; None if they are not known.
     """
 
     part_number = 0
+    moments: Moments | None = None
 
     def __init__(
         self,
@@ -161,11 +164,10 @@ class InMemoryObjective(BaseObjective):
         X: Any,
         y: Vector,
         sample_weight: Vector,
-        C: float,
-        l1_ratio: float,
+        penalty: Penalty,
         fit_intercept: bool,
         n_threads: int = 1,
-        total_weight: float | None = None,
+        moments: Moments | None = None,
     ) -> InMemoryObjective:
         """Return F as a function of the user's (w, b).
 
@@ -176,34 +178,31 @@ class InMemoryObjective(BaseObjective):
         ----------
         X, y, sample_weight, n_threads
             As for `InMemoryObjective`.
-        C : float
-            Inverse of the strength of the penalty, in (0, inf].
-        l1_ratio : float
-            Proportion ρ of the L1 norm in the penalty, in [0, 1].
+        penalty : Penalty
+            The penalty, in the user's units.
         fit_intercept : bool
             Whether θ has an entry for the intercept.
-        total_weight : float, default=None
-            S in the penalty, if the samples are part of a larger set; None means the sum of
-            ``sample_weight``. The losses are divided by the sum of ``sample_weight`` in both cases.
-
-        Raises
-        ------
-        ValueError
-            If 1/(C·S) overflows.
+        moments : Moments or None, default=None
+            Mean and deviation of the columns with these weights, so that `standardised` takes no
+            pass; the pass that they took is counted. None means that they are not known.
         """
         if X.dtype == np.float32 and X.size <= LARGE_ELEMENTS:
             X = X.astype(np.float64)
-        total_weight = float(np.sum(sample_weight)) if total_weight is None else total_weight
-        penalty = ElasticNet.of(C, l1_ratio, total_weight)
         coordinates = Coordinates.of_user(X.shape[1], fit_intercept)
-        return cls(X, y, sample_weight, penalty, coordinates, n_threads)
+        objective = cls(X, y, sample_weight, penalty, coordinates, n_threads)
+        if moments is not None:
+            objective.moments = moments
+            objective.passes.add()
+        return objective
 
     def standardised(self) -> InMemoryObjective:
         """Return F in coordinates of centred and scaled columns, given F in the user's.
 
-        That takes one pass, for mean and deviation of the columns. The result shares the pass
-        counter.
+        That takes one pass, for mean and deviation of the columns, unless these are known. The
+        result shares the pass counter.
         """
+        if self.moments is not None:
+            return self.in_coordinates(self.moments.coordinates)
         fit_intercept = self.coordinates.fit_intercept
         coordinates = standard_coordinates(self.X, self.normalised_weight, fit_intercept)
         self.passes.add()
@@ -251,15 +250,15 @@ class InMemoryObjective(BaseObjective):
             self.n_threads,
         )
 
-    def of_samples(self, X: NDArray[np.float64]) -> InMemoryObjective:
+    def of_samples(self, X: NDArray[np.float64], penalty: Penalty) -> InMemoryObjective:
         """Return F over other samples X in the user's coordinates, with y and weights of this F.
 
         Row i of X, of shape (n_samples, any number of features), has the target and the weight of
-        row i of ``self.X``; the penalty is the same. The result has a pass counter of its own.
+        row i of ``self.X``. The result has a pass counter of its own.
         """
         coordinates = Coordinates.of_user(X.shape[1], self.coordinates.fit_intercept)
         return InMemoryObjective(
-            X, self.y, self.sample_weight, self.penalty, coordinates, self.n_threads
+            X, self.y, self.sample_weight, penalty, coordinates, self.n_threads
         )
 
     def in_basis(self, basis: Basis) -> InMemoryObjective:

@@ -92,6 +92,8 @@ class Encoding:
         Basis whose coordinates take the place of θ; None means that there is none.
     left_out : SomeSamples, default=NO_SAMPLES
         Samples that are without weight.
+    features : ndarray of shape (n_features,), intp, or None, default=None
+        Indices of the columns of X that are the features of F; None means all.
     """
 
     encode: Callable[[NDArray[Any], Vector], tuple[Vector, Vector]]
@@ -100,6 +102,7 @@ class Encoding:
     n_threads: int = 1
     basis: Basis | None = None
     left_out: SomeSamples = NO_SAMPLES
+    features: NDArray[np.intp] | None = None
 
     def objective(
         self, number: int, X: Any, y: NDArray[Any], sample_weight: Vector
@@ -107,7 +110,7 @@ class Encoding:
         """Return the objective of one part: (1/S) Σ sL over its samples, without a penalty."""
         y, sample_weight = self.encode(y, sample_weight)
         part = InMemoryObjective(
-            X,
+            X if self.features is None else X[:, self.features],
             y,
             sample_weight,
             NO_PENALTY,

@@ -1,16 +1,18 @@
-"""The penalty on the weights: value, derivatives and proximal operator. It does not depend on data.
+"""The penalty on the weights, and the bounds that they keep. It does not depend on data.
 
 `Penalty` is the contract that objectives and solvers rely on; `ElasticNet` is the only
-implementation. To add a penalty, add a class to this module; if its proximal operator is not
-soft-thresholding, also change the kernel include ``_kernels/soft_threshold.pxd``.
+implementation. `NonSmooth` is the part of a penalty that is not differentiable, for loops over
+coordinates. To add a penalty, add a class to this module; if its proximal operator is not
+soft-thresholding between bounds, also change the kernel include ``_kernels/soft_threshold.pxd``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._kernels.reference import soft_threshold
@@ -21,30 +23,93 @@ from sklearn_bce._kernels.reference import soft_threshold
 MAX_STRENGTH = 1e305
 
 
+# Rounding errors of a weight θ + t·d, or of a change of its unit, as a multiple of ε and of the
+# terms: one of the product, one of the sum, and one of the bound itself, rounded up.
+BOUND_ROUNDING = 4 * float(np.finfo(np.float64).eps)
+
+
+class NonSmooth(NamedTuple):
+    """R(v) = Σ κᵢ|vᵢ| for lowerᵢ <= vᵢ <= upperᵢ, and infinity elsewhere, for n coordinates.
+
+    A coordinate is at a kink where R is not differentiable in it: at 0 if κ is above 0, and at a
+    bound. At the minimum of a smooth function plus R it may rest there.
+
+    Attributes
+    ----------
+    l1 : ndarray of shape (n,), float64
+        κ, at least 0.
+    lower, upper : ndarray of shape (n,), float64
+        Bounds; infinite where there is none. An array may have the stride 0.
+    """
+
+    l1: Vector
+    lower: Vector
+    upper: Vector
+
+    def of(self, subset: Any) -> NonSmooth:
+        """Return R as a function of some of the coordinates, given by an index."""
+        return NonSmooth(self.l1[subset], self.lower[subset], self.upper[subset])
+
+    def at_kink(self, v: Vector) -> NDArray[np.bool_]:
+        """Return whether each coordinate is at a kink."""
+        return ((v == 0) & (self.l1 > 0)) | (v == self.lower) | (v == self.upper)
+
+    def slope(self, v: Vector) -> Vector:
+        """Return κ·sign(v), the derivative of R in the coordinates that are not at a kink."""
+        return self.l1 * np.sign(v)
+
+    def least_subgradient(self, v: Vector, gradient: Vector) -> Vector:
+        """Return the subgradient of least absolute value in each coordinate, of shape (n,).
+
+        That is of a function with the given gradient plus R. All entries are 0 if and only if v is
+        the minimum of that function over each coordinate.
+        """
+        right = np.where(v >= self.upper, np.inf, gradient + np.where(v >= 0, self.l1, -self.l1))
+        left = np.where(v <= self.lower, -np.inf, gradient + np.where(v > 0, self.l1, -self.l1))
+        return np.clip(0.0, left, right)
+
+    def linear_interval(self, v: Vector) -> tuple[Vector, Vector]:
+        """Return the ends of the intervals about v in which R is linear, for v not at a kink."""
+        has_norm = self.l1 > 0
+        lower = np.where(has_norm & (v > 0), np.maximum(self.lower, 0.0), self.lower)
+        upper = np.where(has_norm & (v < 0), np.minimum(self.upper, 0.0), self.upper)
+        return lower, upper
+
+
 class Penalty(Protocol):
     """A separable penalty P(u) = Q(u) + R(u) on the weights u, on the scale of the mean loss, nats.
 
     Q is a quadratic form with a diagonal matrix, so that the gradient of Q is linear in u. R is
-    convex and not differentiable at 0. The weights u are an ndarray of shape (n_features,),
-    float64, in the units of the coordinates that the penalty was made for. The intercept is not
-    penalised and is not an entry of u. No method changes its arguments.
+    convex, not differentiable at 0, and infinite outside of the bounds of the weights. The weights
+    u are an ndarray of shape (n_features,), float64, in the units of the coordinates that the
+    penalty was made for. The intercept is not penalised and is not an entry of u. No method changes
+    its arguments.
 
     Attributes
     ----------
     l2, l1 : float or ndarray of shape (n_features,), float64
         Strengths λ of Q and κ of R: an array has one for each weight, a number is that of all.
+    lower, upper : float or ndarray of shape (n_features,), float64
+        Bounds of the weights; infinite where there is none.
     is_smooth : bool
         Whether R(u) is 0 for every u. The rule that finds Newton's directions depends on this.
+    has_bounds : bool
+        Whether a weight may have a bound.
     """
 
     l2: Any
     l1: Any
+    lower: Any
+    upper: Any
 
     @property
     def is_smooth(self) -> bool: ...
 
+    @property
+    def has_bounds(self) -> bool: ...
+
     def value(self, u: Vector) -> float:
-        """Return P(u), in nats."""
+        """Return P(u), in nats, for weights u within the bounds."""
 
     def gradient(self, u: Vector) -> Vector:
         """Return ∂Q/∂u, an ndarray of shape (n_features,)."""
@@ -60,6 +125,22 @@ class Penalty(Protocol):
 
         The result, of shape (n_features,), may be u itself.
         """
+
+    def on_bounds(self, u: Vector, rounding: Vector) -> Vector:
+        """Return the weights with those at a bound but for rounding set to the bound.
+
+        ``rounding``, of shape (n_features,), has the rounding errors of the weights. The result may
+        be u itself.
+        """
+
+    def longest_step(self, u: Vector, du: Vector) -> float:
+        """Return the largest t for which u + t·du is within the bounds; may be infinite."""
+
+    def non_smooth(self, n_features: int, size: int) -> NonSmooth:
+        """Return R as a function of the ``size`` coordinates of θ: the intercept has no kink."""
+
+    def can_recede(self, n_features: int) -> NDArray[np.bool_]:
+        """Return whether each weight can go to infinity, in one direction, while P stays finite."""
 
     def subgradient_excess(self, u: Vector, gradient: Vector) -> Vector:
         """Return, for each weight, the distance of −gradient from the subdifferential of R at u.
@@ -80,21 +161,32 @@ class Penalty(Protocol):
 
 @dataclass(frozen=True)
 class ElasticNet:
-    """Penalty ½ Σ λᵢuᵢ² + Σ κᵢ|uᵢ| with two strengths for each weight; implements `Penalty`.
+    """Penalty ½ Σ λᵢuᵢ² + Σ κᵢ|uᵢ| with two strengths and bounds for each weight.
 
-    In the user's units every λᵢ is (1−ρ)/(C·S) and every κᵢ is ρ/(C·S), where ρ is ``l1_ratio`` and
-    S the sum of the sample weights. As a function of uᵢ = σᵢwᵢ the same penalty has the strengths
-    λᵢ/σᵢ² and κᵢ/σᵢ.
+    The class implements `Penalty`. In the user's units every λᵢ is (1−ρ)/(C·S) and every κᵢ is
+    ρ/(C·S), where ρ is ``l1_ratio`` and S the sum of the sample weights, unless the strengths are
+    multiplied by factors. As a function of uᵢ = σᵢwᵢ the same penalty has the strengths λᵢ/σᵢ² and
+    κᵢ/σᵢ.
 
     Parameters
     ----------
     l2, l1 : float or ndarray of shape (n_features,), float64
         λ and κ, at least 0, on the scale of the mean loss in nats. If ``l1`` is the number 0.0 (and
         not an array), the penalty has no L1 norm.
+    lower, upper : float or ndarray of shape (n_features,), float64
+        Bounds of the weights, lower <= upper. The default, infinite numbers (and not arrays), means
+        that there are none.
+    source : tuple (ElasticNet, ndarray of shape (n_features,)) or None, default=None
+        The penalty from which `in_units` made this one, and its scale. Strengths in other units are
+        computed from those, because the ones in between may have overflowed. None means that there
+        is no such penalty.
     """
 
     l2: Any
     l1: Any = 0.0
+    lower: Any = -np.inf
+    upper: Any = np.inf
+    source: tuple[ElasticNet, Vector] | None = None
 
     @classmethod
     def of(cls, C: float, l1_ratio: float, total_weight: float) -> ElasticNet:
@@ -113,15 +205,44 @@ class ElasticNet:
             raise ValueError(f"C={C} is too small: the penalty 1/(C·{total_weight:g}) overflows.")
         return cls((1 - l1_ratio) * strength, float(l1_ratio * strength))
 
+    def with_factors(self, factor: Vector) -> ElasticNet:
+        """Return the penalty with the strengths fλ and fκ, f of shape (n_features,), at least 0."""
+        with np.errstate(over="ignore"):
+            l1 = np.minimum(factor * self.l1, MAX_STRENGTH) if self._has_norm else 0.0
+            l2 = np.minimum(factor * self.l2, MAX_STRENGTH)
+        return replace(self, l2=l2, l1=l1, source=None)
+
+    def of_standard_weights(self, deviation: Vector) -> ElasticNet:
+        """Return this penalty of the weights σw as a function of the weights w.
+
+        The strengths are λσ² and κσ. The deviation σ, of shape (n_features,), is positive.
+        """
+        return replace(self.in_units(1 / deviation), source=(self, 1 / deviation))
+
+    def with_bounds(self, lower: Any, upper: Any) -> ElasticNet:
+        """Return the penalty with other bounds of the weights, in the present units."""
+        return replace(self, lower=lower, upper=upper)
+
     @property
     def is_smooth(self) -> bool:
-        """Whether the penalty has no L1 norm: ``l1`` is the number 0.0."""
-        return type(self.l1) is float and self.l1 == 0.0
+        """Whether the penalty has no L1 norm (``l1`` is the number 0.0) and no bounds."""
+        return not (self._has_norm or self.has_bounds)
+
+    @property
+    def has_bounds(self) -> bool:
+        """Whether ``lower`` or ``upper`` is anything but the infinite number."""
+        is_number = type(self.lower) is type(self.upper) is float
+        return not (is_number and self.lower == -np.inf and self.upper == np.inf)
+
+    @property
+    def _has_norm(self) -> bool:
+        """Whether ``l1`` is anything but the number 0.0."""
+        return not (type(self.l1) is float and self.l1 == 0.0)
 
     def value(self, u: Vector) -> float:
-        """Return ½ Σ λᵢuᵢ² + Σ κᵢ|uᵢ|, in nats."""
+        """Return ½ Σ λᵢuᵢ² + Σ κᵢ|uᵢ|, in nats, for weights u within the bounds."""
         smooth = float(0.5 * np.dot(u, self.l2 * u))
-        return smooth if self.is_smooth else smooth + float(np.sum(self.l1 * np.abs(u)))
+        return smooth + float(np.sum(self.l1 * np.abs(u))) if self._has_norm else smooth
 
     def gradient(self, u: Vector) -> Vector:
         """Return λᵢuᵢ, the gradient of the smooth part, of shape (n_features,)."""
@@ -133,33 +254,84 @@ class ElasticNet:
 
     def directional_derivative(self, u: Vector, du: Vector) -> float:
         """Return the right derivative of Σ κᵢ|uᵢ + t·duᵢ| with respect to t at t = 0, in nats."""
-        if self.is_smooth:
+        if not self._has_norm:
             return 0.0
         return float(np.sum(self.l1 * np.where(u == 0, np.abs(du), np.sign(u) * du)))
 
     def prox(self, u: Vector, eta: Any) -> Vector:
-        """Return sign(u)·max(|u| − ηκ, 0), a new array; u itself if there is no L1 norm."""
-        if self.is_smooth:
+        """Return sign(u)·max(|u| − ηκ, 0), or the nearest bound if that is outside of the bounds.
+
+        The result is a new array; u itself if there is neither an L1 norm nor a bound.
+        """
+        v = soft_threshold(u, eta * self.l1) if self._has_norm else u
+        return np.clip(v, self.lower, self.upper) if self.has_bounds else v
+
+    def on_bounds(self, u: Vector, rounding: Vector) -> Vector:
+        """Return the weights with those at a bound but for rounding set to the bound.
+
+        ``rounding``, of shape (n_features,), has the rounding errors of the weights. The result is
+        u itself if there are no bounds.
+        """
+        if not self.has_bounds:
             return u
-        return soft_threshold(u, eta * self.l1)
+        for bound in (self.lower, self.upper):
+            with np.errstate(invalid="ignore"):  # ∞ − ∞
+                u = np.where(np.abs(u - bound) <= rounding, bound, u)
+        return u
+
+    def longest_step(self, u: Vector, du: Vector) -> float:
+        """Return the largest t for which u + t·du is within the bounds; infinite without bounds."""
+        if not self.has_bounds:
+            return np.inf
+        with np.errstate(divide="ignore", invalid="ignore"):
+            room = np.where(du > 0, self.upper - u, self.lower - u) / du
+        return max(float(np.min(room, where=du != 0, initial=np.inf)), 0.0)
+
+    def non_smooth(self, n_features: int, size: int) -> NonSmooth:
+        """Return R as a function of the ``size`` coordinates of θ: the intercept has no kink."""
+        l1 = np.zeros(size)
+        l1[:n_features] = self.l1
+        lower, upper = np.broadcast_to(-np.inf, size), np.broadcast_to(np.inf, size)
+        if self.has_bounds:
+            lower, upper = lower.copy(), upper.copy()
+            lower[:n_features], upper[:n_features] = self.lower, self.upper
+        return NonSmooth(l1, lower, upper)
+
+    def can_recede(self, n_features: int) -> NDArray[np.bool_]:
+        """Return whether each weight can go to infinity, in one direction, while P stays finite."""
+        is_penalised = (np.asarray(self.l2) > 0) | (np.asarray(self.l1) > 0)
+        is_bounded = np.isfinite(self.lower) & np.isfinite(self.upper)
+        return np.broadcast_to(~(is_penalised | is_bounded), n_features)
 
     def subgradient_excess(self, u: Vector, gradient: Vector) -> Vector:
-        """Return max(|g| − κ, 0) for weights u that are 0, and |g + κ·sign(u)| for the others."""
+        """Return the distance of −gradient from the subdifferential of R at u, for each weight.
+
+        Without bounds that is max(|g| − κ, 0) for weights that are 0, and |g + κ·sign(u)| for the
+        others.
+        """
+        if self.has_bounds:
+            return np.abs(self.non_smooth(len(u), len(u)).least_subgradient(u, gradient))
         at_zero = np.maximum(np.abs(gradient) - self.l1, 0.0)
         return np.where(u == 0, at_zero, np.abs(gradient + self.l1 * np.sign(u)))
 
     def times(self, factor: float) -> ElasticNet:
-        """Return the penalty with the strengths factor·λ and factor·κ, for a positive factor."""
-        return ElasticNet(factor * self.l2, factor * self.l1)
+        """Return the penalty with the strengths factor·λ and factor·κ, and the same bounds."""
+        return replace(self, l2=factor * self.l2, l1=factor * self.l1, source=None)
 
     def in_units(self, scale: Vector) -> ElasticNet:
         """Return the same penalty as a function of v = scale·u, with λ/scale² and κ/scale.
 
         Strengths above ``MAX_STRENGTH`` are set to that number.
         """
+        of, unit = self, scale
+        if self.source is not None:
+            of, unit = self.source[0], self.source[1] * scale
         with np.errstate(over="ignore"):
-            l1 = self.l1 if self.is_smooth else np.minimum(self.l1 / scale, MAX_STRENGTH)
-            return ElasticNet(np.minimum(self.l2 / scale / scale, MAX_STRENGTH), l1)
+            l1 = np.minimum(of.l1 / unit, MAX_STRENGTH) if self._has_norm else of.l1
+            l2 = np.minimum(of.l2 / unit / unit, MAX_STRENGTH)
+            if not self.has_bounds:
+                return ElasticNet(l2, l1)
+            return ElasticNet(l2, l1, self.lower * scale, self.upper * scale)
 
 
 NO_PENALTY = ElasticNet(0.0)

@@ -175,6 +175,12 @@ class Moments:
             self.fit_intercept,
         )
 
+    def of_columns(self, columns: NDArray[np.intp] | None) -> Moments:
+        """Return the moments of some columns; None means all."""
+        if columns is None:
+            return self
+        return replace(self, mean=self.mean[columns], deviation=self.deviation[columns])
+
     @property
     def coordinates(self) -> Coordinates:
         """The coordinates in which these columns have mean 0 and mean square 1."""

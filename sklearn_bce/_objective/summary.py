@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import DataSize
 from sklearn_bce._objective.partitioned import Parts
+from sklearn_bce._objective.scaling import Moments
 
 # Random samples of each class that are kept, for each coordinate of θ. The curvature of m samples
 # differs from that of all by about √(size/m), here 0.16 for two classes of so many samples each:
@@ -92,12 +93,15 @@ class DataSummary:
         Σ s for each label; with soft targets Σ s(1−y) for 0 and Σ sy for 1.
     samples : dict of BottomKSample
         Random samples of each label; with soft targets, of all samples under the key None.
+    moments : Moments or None, default=None
+        Mean and deviation of the columns, weighted as the user gave; None if not asked for.
     """
 
     data_size: DataSize
     n_features: int
     class_weight_sums: dict[Any, float]
     samples: dict[Any, BottomKSample]
+    moments: Moments | None = None
 
     def __add__(self, other: DataSummary) -> DataSummary:
         """Return the summary of both sets of samples together.
@@ -117,6 +121,7 @@ class DataSummary:
             self.n_features,
             _added(self.class_weight_sums, other.class_weight_sums),
             _added(self.samples, other.samples),
+            None if self.moments is None else self.moments + other.moments,
         )
 
 
@@ -128,7 +133,9 @@ def _added(first: dict[Any, Any], second: dict[Any, Any]) -> dict[Any, Any]:
     return both
 
 
-def summarise(parts: Parts, seed: int, soft_targets: bool) -> DataSummary:
+def summarise(
+    parts: Parts, seed: int, soft_targets: bool, moments_for: bool | None = None
+) -> DataSummary:
     """Return the summary of samples in parts, in one pass over them.
 
     Parameters
@@ -139,19 +146,23 @@ def summarise(parts: Parts, seed: int, soft_targets: bool) -> DataSummary:
         Seed of the random numbers; the samples drawn depend on it and on the numbers of the parts.
     soft_targets : bool
         Whether y are targets in [0, 1]; else they are labels of two classes.
+    moments_for : bool or None, default=None
+        Whether there is an intercept, if mean and deviation of the columns are asked for: without
+        an intercept they are about 0. None means that they are not.
 
     Raises
     ------
     ValueError
         If one part has more than two labels, or parts differ in their number of features.
     """
-    (summary,) = parts.sum(partial(_summarise_part, seed, soft_targets))
+    (summary,) = parts.sum(partial(_summarise_part, seed, soft_targets, moments_for))
     return summary
 
 
 def _summarise_part(
     seed: int,
     soft_targets: bool,
+    moments_for: bool | None,
     number: int,
     X: Any,
     y: NDArray[Any],
@@ -175,7 +186,8 @@ def _summarise_part(
         samples[label] = BottomKSample(
             len(rows), X[drawn], y[drawn], sample_weight[drawn], ranks[drawn], k
         )
-    return [DataSummary(DataSize.of(X), X.shape[1], class_weight_sums, samples)]
+    moments = None if moments_for is None else Moments.of(X, sample_weight, moments_for)
+    return [DataSummary(DataSize.of(X), X.shape[1], class_weight_sums, samples, moments)]
 
 
 def _raise_unless_binary(labels: list[Any]) -> None:

@@ -232,10 +232,13 @@ class Solver:
         b, which are not changed.
     advice : str
         Sentence of the warning that ``max_iter`` ended the fit: what the user can change.
+    keeps_bounds : bool, default=True
+        Whether the solver keeps the bounds of the weights that the penalty has.
     """
 
     solve: Callable[[Objective, Vector, float, Settings], Result]
     advice: str
+    keeps_bounds: bool = True
 
 
 class Plateau:

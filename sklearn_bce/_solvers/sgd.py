@@ -276,4 +276,5 @@ def _batches(
 SOLVER = Solver(
     solve,
     advice="Increase max_iter, scale the features, or use solver='newton'.",
+    keeps_bounds=False,
 )

@@ -1,9 +1,11 @@
 """More features than samples: the same problem in as many coordinates as there are samples.
 
 With an L2 penalty, the weights at the minimum are a linear combination of the centred samples,
-w = Xᵀα. Let K = XXᵀ = LLᵀ be the matrix of the products of samples, and v = Lᵀα. The outputs are
-then Xw = Lv, and the penalty is that of v, because ‖w‖² = αᵀKα = ‖v‖². So F(w, b) over the rows of
-X is equal to F(v, b) over the rows of L, which has at most as many columns as rows.
+w = Xᵀα. If the strengths λⱼ of the features differ, this holds for the weights √(λⱼ/λ₀)·wⱼ and the
+columns divided by √(λⱼ/λ₀), whose penalty has the one strength λ₀. Let K = XXᵀ = LLᵀ be the matrix
+of the products of samples, and v = Lᵀα. The outputs are then Xw = Lv, and the penalty is that of v,
+because ‖w‖² = αᵀKα = ‖v‖². So F(w, b) over the rows of X is equal to F(v, b) over the rows of L,
+which has at most as many columns as rows.
 
 For large data K is computed in single precision: a relative error ε of K changes the minimum of F
 by the fraction ε². The gradient with respect to w at the solution shows whether the precision was
@@ -29,6 +31,7 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._kernels.threads import sum_in_threads, thread_ranges
 from sklearn_bce._objective.base import Evaluation, Objective
 from sklearn_bce._objective.in_memory import LARGE_ELEMENTS, InMemoryObjective
+from sklearn_bce._objective.penalty import ElasticNet, Penalty
 from sklearn_bce._objective.rows import BLOCK_ELEMENTS, raise_unless_finite
 from sklearn_bce._objective.scaling import Coordinates
 
@@ -48,12 +51,18 @@ class RowSpace:
     basis : ndarray of shape (rank,), intp
         Indices of linearly independent samples. The other samples are linear combinations of them.
         The rows of L with these indices are a lower triangular matrix.
+    penalty : Penalty
+        The penalty of v.
+    unit : ndarray of shape (n_features,), float64, or None
+        √(λ₀/λⱼ), by which the columns of X are multiplied; None means 1.
     """
 
     X: NDArray[Any]
     mean: Vector
     factor: NDArray[np.float64]
     basis: NDArray[np.intp]
+    penalty: Penalty
+    unit: Vector | None
 
     @classmethod
     def of(cls, objective: InMemoryObjective) -> RowSpace | None:
@@ -66,39 +75,18 @@ class RowSpace:
         NotFiniteError
             If an element of X is infinite or NaN.
         """
-        X = objective.X
-        n_samples, n_features = X.shape
-        mean, equal = np.zeros(n_features), np.full(n_samples, 1 / n_samples)
-        width = max(1, BLOCK_ELEMENTS // n_samples)
-
-        def add(columns: slice, gram: NDArray[np.float64]) -> None:
-            for start in range(columns.start, columns.stop, width):
-                some = slice(start, min(start + width, columns.stop))
-                block = X[:, some]
-                raise_unless_finite(block)
-                if objective.coordinates.fit_intercept:
-                    mean[some] = equal @ block
-                    block = block - mean[some]
-                with np.errstate(over="ignore", invalid="ignore"):
-                    block = block.astype(precision)
-                    gram += block @ block.T
-
-        # Single precision takes half the time for large data; the module says why it is enough.
-        precision = np.float32 if X.size > LARGE_ELEMENTS else np.float64
-        objective.passes.add()
-        ranges = thread_ranges(X.T, objective.n_threads)
-        gram = np.zeros((n_samples, n_samples))
-        sum_in_threads(add, ranges, [gram])
+        penalty, unit = with_one_strength(objective.penalty)
+        gram, mean, precision = sample_products(objective, unit)
         if not np.isfinite(gram).all():
             return None
-        noise = np.finfo(precision).eps * n_samples * float(np.max(gram.diagonal()))
+        noise = np.finfo(precision).eps * len(gram) * float(np.max(gram.diagonal()))
         factor, pivots, rank, _ = dpstrf(gram, tol=noise, lower=0, overwrite_a=1)
         if not rank:
             return None
         pivots = pivots - 1
-        in_order = np.empty((n_samples, rank))
+        in_order = np.empty((len(gram), rank))
         in_order[pivots] = np.triu(factor)[:rank].T
-        return cls(X, mean, in_order, pivots[:rank])
+        return cls(objective.X, mean, in_order, pivots[:rank], penalty, unit)
 
     def column_bounds(self, objective: InMemoryObjective) -> Coordinates:
         """Return the means of the columns, and an upper bound of their deviations.
@@ -108,19 +96,87 @@ class RowSpace:
         """
         squares = np.einsum("ij,ij->i", self.factor, self.factor)
         bound = np.sqrt(float(objective.normalised_weight @ squares))
-        scale = np.full(len(self.mean), bound or 1.0)
+        scale = np.full(len(self.mean), bound or 1.0) / (1.0 if self.unit is None else self.unit)
         return Coordinates(self.mean, scale, objective.coordinates.fit_intercept)
 
     def problem(self, objective: InMemoryObjective) -> InMemoryObjective:
         """Return F as a function of (v, b): the objective with the rows of L as samples."""
-        return objective.of_samples(self.factor)
+        return objective.of_samples(self.factor, self.penalty)
 
     def to_user(self, v: Vector, b: float) -> tuple[Vector, float]:
         """Return the user's (w, b) of (v, b), with w of shape (n_features,), float64."""
         alpha = np.zeros(len(self.X))
         alpha[self.basis] = solve_triangular(self.factor[self.basis], v, lower=True, trans=1)
         w = alpha.astype(self.X.dtype) @ self.X - np.sum(alpha) * self.mean
+        if self.unit is not None:
+            w *= np.square(self.unit)
         return w, b - float(self.mean @ w)
+
+
+def sample_products(
+    objective: InMemoryObjective, unit: Vector | None
+) -> tuple[NDArray[np.float64], Vector, type]:
+    """Return K, the mean that is subtracted, and the precision of the products, in one pass.
+
+    Parameters
+    ----------
+    objective : InMemoryObjective
+        F, with a dense X; the samples are centred if there is an intercept.
+    unit : ndarray of shape (n_features,), float64, or None
+        Numbers by which the columns of X are multiplied; None means 1.
+
+    Returns
+    -------
+    gram : ndarray of shape (n_samples, n_samples), float64
+        K; not finite if products overflow.
+    mean : ndarray of shape (n_features,), float64
+        Means of the columns of X; zeros without an intercept.
+    precision : type
+        float32 or float64.
+
+    Raises
+    ------
+    NotFiniteError
+        If an element of X is infinite or NaN.
+    """
+    X = objective.X
+    n_samples, n_features = X.shape
+    mean, equal = np.zeros(n_features), np.full(n_samples, 1 / n_samples)
+    width = max(1, BLOCK_ELEMENTS // n_samples)
+
+    def add(columns: slice, gram: NDArray[np.float64]) -> None:
+        for start in range(columns.start, columns.stop, width):
+            some = slice(start, min(start + width, columns.stop))
+            block = X[:, some]
+            raise_unless_finite(block)
+            if objective.coordinates.fit_intercept:
+                mean[some] = equal @ block
+                block = block - mean[some]
+            if unit is not None:
+                block = block * unit[some]
+            with np.errstate(over="ignore", invalid="ignore"):
+                block = block.astype(precision)
+                gram += block @ block.T
+
+    # Single precision takes half the time for large data; the module says why it is enough.
+    precision = np.float32 if X.size > LARGE_ELEMENTS else np.float64
+    objective.passes.add()
+    gram = np.zeros((n_samples, n_samples))
+    sum_in_threads(add, thread_ranges(X.T, objective.n_threads), [gram])
+    return gram, mean, precision
+
+
+def with_one_strength(penalty: Penalty) -> tuple[Penalty, Vector | None]:
+    """Return a penalty that has one strength λ₀ for all weights, and √(λ₀/λⱼ) for each feature.
+
+    λ₀ is the geometric mean of the strengths, which are above 0. If the penalty has one strength
+    already, return the penalty itself and None.
+    """
+    if not np.ndim(penalty.l2):
+        return penalty, None
+    log_strength = np.log(penalty.l2)
+    mean = float(np.mean(log_strength))
+    return ElasticNet(np.exp(mean)), np.exp((mean - log_strength) / 2)
 
 
 def suboptimality_bound(objective: Objective, point: Evaluation) -> float:
