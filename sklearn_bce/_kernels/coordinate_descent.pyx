@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, freethreading_compatible=True
-"""Coordinate descent on a quadratic model with an L1 norm; ``reference.py`` has it in NumPy.
+"""Coordinate descent on a quadratic model with an L1 norm and bounds; in NumPy in ``reference.py``.
 
 All arrays are allocated by the caller; those marked "changed" are changed in place. The loops run
 without the GIL.
@@ -9,15 +9,17 @@ from sklearn_bce._kernels.soft_threshold cimport prox_coordinate_step
 from sklearn_bce._kernels.types cimport index
 
 
-def coordinate_descent(const double[:, ::1] matrix, const double[::1] l1, double[::1] u,
-                       double[::1] gradient, Py_ssize_t n_sweeps, double tolerance):
+def coordinate_descent(const double[:, ::1] matrix, const double[::1] l1, const double[:] lower,
+                       const double[:] upper, double[::1] u, double[::1] gradient,
+                       Py_ssize_t n_sweeps, double tolerance):
     """Minimise q(u) + Σ κ|u|, q quadratic with the Hessian H, over one coordinate after the other.
 
     Parameters
     ----------
     matrix : (size, size) H, symmetric
     l1 : (size,) κ, not negative
-    u : (size,) coordinates; changed
+    lower, upper : (size,) bounds of u, infinite where there is none
+    u : (size,) coordinates within the bounds; changed
     gradient : (size,) ∂q/∂u at u; changed
     n_sweeps : largest number of sweeps over all coordinates
     tolerance : stop after a sweep whose decrease is at most this fraction of that of all sweeps
@@ -36,8 +38,8 @@ def coordinate_descent(const double[:, ::1] matrix, const double[::1] l1, double
         for sweep in range(n_sweeps):
             last_decrease = 0.0
             for j in range(size):
-                step = prox_coordinate_step(&u[j], gradient[j], matrix[j, j], l1[j],
-                                            &last_decrease)
+                step = prox_coordinate_step(&u[j], gradient[j], matrix[j, j], l1[j], lower[j],
+                                            upper[j], &last_decrease)
                 if step == 0.0:
                     continue
                 row = &matrix[j, 0]
@@ -76,9 +78,10 @@ def csc_coordinate_descent(const double[::1] data, const index[::1] indices,
                            const index[::1] indptr, const Py_ssize_t[::1] columns,
                            const double[::1] row_weight, const double[::1] first,
                            const double[::1] curvature_along, const double[::1] l2,
-                           const double[::1] l1, const double[::1] gradient,
-                           const double[::1] start, double total, bint visit_zeros,
-                           double[::1] u, double[::1] weighted_z, double[::1] state):
+                           const double[::1] l1, const double[:] lower, const double[:] upper,
+                           const double[::1] gradient, const double[::1] start, double total,
+                           bint visit_zeros, double[::1] u, double[::1] weighted_z,
+                           double[::1] state):
     """Minimise gᵀd + ½ Σ h(xd + c)² + ½ Σ λd² + Σ κ|start + d| in one sweep over columns.
 
     The step c of the intercept is recomputed after each coordinate, so that c is the minimiser for
@@ -91,11 +94,12 @@ def csc_coordinate_descent(const double[::1] data, const index[::1] indices,
     curvature_along : (size,) second derivative in each coordinate of d, with λ, if c is the
         minimiser for each d; 0 if below rounding
     l2, l1 : (size,) λ and κ, not negative
+    lower, upper : (size,) bounds of u, infinite where there is none
     gradient : (size,) g, the gradient at d = 0 and c = 0
     start : (size,) u at d = 0
     total : Σ h, or infinity if there is no intercept
     visit_zeros : whether the sweep also visits coordinates with u = 0
-    u : (size,) weights, start + d; changed
+    u : (size,) weights within the bounds, start + d; changed
     weighted_z : (n_samples,) h·(xd), for each row; changed
     state : (2,) c, and the derivative of the model in c at c = 0; changed
 
@@ -114,7 +118,8 @@ def csc_coordinate_descent(const double[::1] data, const index[::1] indices,
             derivative = gradient[k] + state[0] * first[k] + l2[k] * (u[k] - start[k])
             for e in range(indptr[columns[k]], indptr[columns[k] + 1]):
                 derivative += weighted_z[indices[e]] * data[e]
-            step = prox_coordinate_step(&u[k], derivative, curvature_along[k], l1[k], &decrease)
+            step = prox_coordinate_step(&u[k], derivative, curvature_along[k], l1[k], lower[k],
+                                        upper[k], &decrease)
             if step == 0.0:
                 continue
             for e in range(indptr[columns[k]], indptr[columns[k] + 1]):

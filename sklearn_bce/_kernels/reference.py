@@ -33,10 +33,11 @@ def soft_threshold(x, threshold):
     return np.sign(x) * np.maximum(np.abs(x) - threshold, 0.0)
 
 
-def _prox_coordinate_step(u, derivative, curvature, l1):
+def _prox_coordinate_step(u, derivative, curvature, l1, lower, upper):
     """NumPy reference of `soft_threshold.prox_coordinate_step`; return the new u and the decrease.
 
-    The decrease is that of derivative·d + ½ curvature·d² + κ|u + d| from d = 0 to its minimum.
+    The decrease is that of derivative·d + ½ curvature·d² + κ|u + d| from d = 0 to its minimum
+    within the bounds.
     """
     if curvature > 0:
         new = soft_threshold(u - derivative / curvature, l1 / curvature)
@@ -44,6 +45,7 @@ def _prox_coordinate_step(u, derivative, curvature, l1):
         new = 0.0
     else:
         return u, 0.0
+    new = min(max(new, lower), upper)
     step = new - u
     return new, -(step * (derivative + curvature * step / 2) + l1 * (abs(new) - abs(u)))
 
@@ -164,13 +166,15 @@ def csr_gram(data, indices, indptr, row_weight, position, gram):
 # ----- coordinate_descent -------------------------------------------------------------------------
 
 
-def coordinate_descent(matrix, l1, u, gradient, n_sweeps, tolerance):
+def coordinate_descent(matrix, l1, lower, upper, u, gradient, n_sweeps, tolerance):
     """NumPy reference of `coordinate_descent.coordinate_descent`: sweeps by the Hessian, formed."""
     decrease = last_decrease = 0.0
     for _ in range(n_sweeps):
         last_decrease = 0.0
         for j, curvature in enumerate(np.diag(matrix)):
-            new, gain = _prox_coordinate_step(u[j], gradient[j], curvature, l1[j])
+            new, gain = _prox_coordinate_step(
+                u[j], gradient[j], curvature, l1[j], lower[j], upper[j]
+            )
             last_decrease += gain
             gradient += (new - u[j]) * matrix[j]
             u[j] = new
@@ -189,8 +193,8 @@ def csc_column_moments(data, indices, indptr, columns, row_weight, first, second
 
 
 def csc_coordinate_descent(
-    data, indices, indptr, columns, row_weight, first, curvature_along, l2, l1, gradient, start,
-    total, visit_zeros, u, weighted_z, state,
+    data, indices, indptr, columns, row_weight, first, curvature_along, l2, l1, lower, upper,
+    gradient, start, total, visit_zeros, u, weighted_z, state,
 ):  # fmt: skip
     """NumPy reference of `coordinate_descent.csc_coordinate_descent`: one sweep over columns."""
     decrease = 0.0
@@ -202,7 +206,9 @@ def csc_coordinate_descent(
         derivative = (
             gradient[k] + state[0] * first[k] + l2[k] * (u[k] - start[k]) + weighted_z[rows] @ x
         )
-        new, gain = _prox_coordinate_step(u[k], derivative, curvature_along[k], l1[k])
+        new, gain = _prox_coordinate_step(
+            u[k], derivative, curvature_along[k], l1[k], lower[k], upper[k]
+        )
         step = new - u[k]
         if step == 0:
             continue

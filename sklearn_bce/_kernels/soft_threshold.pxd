@@ -1,8 +1,8 @@
 # cython: language_level=3, cdivision=True
-"""The L1 norm in one coordinate: soft-thresholding, and the proximal step of coordinate descent.
+"""L1 norm and bounds in one coordinate: soft-thresholding, and the step of coordinate descent.
 
-All kernels with an L1 norm use these two functions; ``reference.py`` has the same functions in
-NumPy.
+All kernels with an L1 norm or bounds use these functions; ``reference.py`` has the same functions
+in NumPy.
 """
 from libc.math cimport fabs
 
@@ -16,25 +16,33 @@ cdef inline double soft_threshold(double x, double threshold) noexcept nogil:
     return 0.0
 
 
+cdef inline double within(double x, double lower, double upper) noexcept nogil:
+    """Return the number nearest to x in [lower, upper]."""
+    return lower if x < lower else upper if x > upper else x
+
+
 cdef inline double prox_coordinate_step(double *u, double derivative, double curvature, double l1,
+                                        double lower, double upper,
                                         double *decrease) noexcept nogil:
     """Move u to u + d with the d that minimises derivative·d + ½ curvature·d² + κ|u + d|; return d.
 
-    The decrease of that expression is added to ``decrease``. If the curvature is not positive, u
-    is set to 0 if |derivative| <= κ, and is not changed otherwise (d is 0).
+    Of the d with lower <= u + d <= upper. The decrease of that expression is added to ``decrease``.
+    If the curvature is not positive, u is set to 0 (the nearest number within the bounds) if
+    |derivative| <= κ, and is not changed otherwise (d is 0).
 
     Parameters
     ----------
-    u : pointer to one coordinate; changed
+    u : pointer to one coordinate within the bounds; changed
     derivative, curvature : of the smooth part in that coordinate, at u
     l1 : κ, the strength of the L1 norm in that coordinate
+    lower, upper : bounds of that coordinate; infinite if there is none
     decrease : pointer to one number, to which the decrease is added
     """
     cdef double new, step
     if curvature > 0.0:
-        new = soft_threshold(u[0] - derivative / curvature, l1 / curvature)
+        new = within(soft_threshold(u[0] - derivative / curvature, l1 / curvature), lower, upper)
     elif fabs(derivative) <= l1:
-        new = 0.0
+        new = within(0.0, lower, upper)
     else:
         return 0.0
     step = new - u[0]

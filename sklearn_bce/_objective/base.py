@@ -23,7 +23,7 @@ from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.basis import Basis
-from sklearn_bce._objective.penalty import Penalty
+from sklearn_bce._objective.penalty import BOUND_ROUNDING, Penalty
 from sklearn_bce._objective.scaling import MAX_OFF_CENTRE, Coordinates
 
 # The largest value of a(1 − a), at a = 1/2: the slope of the sigmoid a = σ(z), and the second
@@ -416,9 +416,9 @@ class BaseObjective:
     def null_intercept(self) -> float:
         """The user's intercept from which a fit starts if no weights are given.
 
-        With an L1 norm the start is the minimum over the intercept at w = 0, the log-odds, because
-        all weights may be 0 at the minimum of F. Without an L1 norm the start is 0: Newton's whole
-        steps converge from 0, and may have to be halved from the log-odds.
+        With an L1 norm or bounds the start is the minimum over the intercept at w = 0, the
+        log-odds, because all weights may be 0 at the minimum of F. For a smooth F the start is 0:
+        Newton's whole steps converge from 0, and may have to be halved from the log-odds.
         """
         return 0.0 if self.penalty.is_smooth else self.log_odds
 
@@ -428,11 +428,30 @@ class BaseObjective:
         other.penalty = penalty
         return other
 
+    def on_bounds(self, theta: Vector) -> Vector:
+        """Return θ with the weights at a bound but for rounding set to it; θ itself if none has."""
+        return self._on_bounds(theta, np.abs(theta))
+
+    def moved(self, theta: Vector, t: float, vector: Vector) -> Vector:
+        """Return θ + t·vector, with the weights at a bound but for rounding set to the bound."""
+        step = t * vector
+        if not self.penalty.has_bounds:
+            return theta + step
+        return self._on_bounds(theta + step, np.abs(theta) + np.abs(step))
+
+    def _on_bounds(self, theta: Vector, terms: Vector) -> Vector:
+        """Return θ with weights set to their bounds, given the terms that θ is the sum of."""
+        if not self.penalty.has_bounds:
+            return theta
+        p = self.n_features
+        u = self.penalty.on_bounds(theta[:p], BOUND_ROUNDING * terms[:p])
+        return np.append(u, theta[p:])
+
     def momentum(self, n_steps: int) -> float:
         """Return the momentum of accelerated proximal gradient descent after n_steps steps.
 
-        Without an L1 norm the momentum is 0: gradient descent is then the update of the derivation,
-        without acceleration.
+        With neither an L1 norm nor bounds the momentum is 0: gradient descent is then the update of
+        the derivation, without acceleration.
         """
         return 0.0 if self.penalty.is_smooth else n_steps / (n_steps + 3)
 

@@ -149,6 +149,13 @@ class Penalty(Protocol):
         shape (n_features,), are 0 if and only if u minimises the objective over the weights.
         """
 
+    def conjugate(self, gradient: Vector) -> float:
+        """Return max Σ gᵢuᵢ − P(u) over the weights u, in nats; infinity if there is no maximum.
+
+        Where |gᵢ| exceeds κᵢ but for rounding, λᵢ is 0 and uᵢ has no bound, the excess counts as 0:
+        the caller sees to it.
+        """
+
     def times(self, factor: float) -> Penalty:
         """Return factor·P(u), for a positive factor."""
 
@@ -313,6 +320,24 @@ class ElasticNet:
             return np.abs(self.non_smooth(len(u), len(u)).least_subgradient(u, gradient))
         at_zero = np.maximum(np.abs(gradient) - self.l1, 0.0)
         return np.where(u == 0, at_zero, np.abs(gradient + self.l1 * np.sign(u)))
+
+    def conjugate(self, gradient: Vector) -> float:
+        """Return max Σ gᵢuᵢ − P(u) over the weights u within the bounds, in nats.
+
+        Without bounds that is Σ max(|g| − κ, 0)²/(2λ) over the weights with λ > 0. An excess over κ
+        counts as 0 where λ is 0 and no bound ends the growth of u.
+        """
+        excess = np.maximum(np.abs(gradient) - self.l1, 0.0)
+        l2 = self.curvature_diagonal(len(gradient))
+        with np.errstate(over="ignore"):
+            if not self.has_bounds:
+                terms = np.divide(excess**2, 2 * l2, out=np.zeros_like(excess), where=l2 > 0)
+                return float(np.sum(terms))
+            size = np.divide(excess, l2, out=np.full_like(excess, np.inf), where=l2 > 0)
+        size[excess == 0] = 0.0
+        u = np.clip(np.sign(gradient) * size, self.lower, self.upper)
+        u[np.isinf(u)] = 0.0
+        return float(np.sum(gradient * u - l2 / 2 * np.square(u) - self.l1 * np.abs(u)))
 
     def times(self, factor: float) -> ElasticNet:
         """Return the penalty with the strengths factor·λ and factor·κ, and the same bounds."""

@@ -77,10 +77,12 @@ class OutputRay:
 
         F is convex on the ray: its derivative is negative before the minimum and positive after it,
         so that each trial narrows the interval that contains the minimum. A Newton step that leaves
-        the interval is replaced by its midpoint. The result is at most ``MAX_STEP_LENGTH``.
+        the interval is replaced by its midpoint. The result is at most ``MAX_STEP_LENGTH``, and
+        within the bounds of the weights.
         """
         derivatives = self.directional_derivatives()
-        low, high, t = 0.0, MAX_STEP_LENGTH, 1.0
+        # A whole step is within the bounds of the weights.
+        low, high, t = 0.0, max(1.0, min(MAX_STEP_LENGTH, self._longest_step)), 1.0
         for _ in range(MAX_SEARCH_STEPS):
             first, second = derivatives(t)
             low, high = (t, high) if first < 0 else (low, t)
@@ -96,11 +98,12 @@ class OutputRay:
         """Return the t that minimises F on the ray; None if F does not fall along d.
 
         The result is at most the t at which the output that changes most has changed by
-        ``NEGLIGIBLE_LOSS_OUTPUT``.
+        ``NEGLIGIBLE_LOSS_OUTPUT``, or a weight is at its bound.
         """
         derivatives = self.directional_derivatives()
         farthest = NEGLIGIBLE_LOSS_OUTPUT / float(np.max(np.abs(self._z_direction)))
-        if derivatives(0.0)[0] >= 0:
+        farthest = min(farthest, self._longest_step)
+        if derivatives(0.0)[0] >= 0 or not farthest > 0:
             return None
         if derivatives(farthest)[0] <= 0:
             return farthest
@@ -138,7 +141,13 @@ class OutputRay:
         return derivatives
 
     def _theta(self, t: float) -> Vector:
-        return self._origin.theta + t * self._vector
+        return self._objective.moved(self._origin.theta, t, self._vector)
+
+    @property
+    def _longest_step(self) -> float:
+        """The largest t at which all weights are within their bounds."""
+        p = self._objective.n_features
+        return self._objective.penalty.longest_step(self._origin.theta[:p], self._vector[:p])
 
     def _outputs(self, t: float) -> Vector | None:
         """Return the outputs z + t·Zd; None if Z·d is not known.
@@ -183,9 +192,14 @@ class PassRay:
         """Return 1, the whole step: an exact search would take a pass for each trial."""
         return 1.0
 
-    def distant_step_length(self) -> float:
-        """Return the t at which an output that d changes by 1 has a negligible loss."""
-        return NEGLIGIBLE_LOSS_OUTPUT
+    def distant_step_length(self) -> float | None:
+        """Return the t at which an output that d changes by 1 has a negligible loss.
+
+        The result is less if a weight is at its bound before; None if one is at its bound already.
+        """
+        p = self._objective.n_features
+        longest = self._objective.penalty.longest_step(self._origin.theta[:p], self._vector[:p])
+        return min(NEGLIGIBLE_LOSS_OUTPUT, longest) or None
 
     def max_halvings(self, decrement: float) -> int:
         """Return how often a step may be halved, given its squared Newton decrement in nats.
@@ -196,4 +210,4 @@ class PassRay:
         return MAX_HALVING_PASSES if decrement > rounding else 0
 
     def _theta(self, t: float) -> Vector:
-        return self._origin.theta + t * self._vector
+        return self._objective.moved(self._origin.theta, t, self._vector)

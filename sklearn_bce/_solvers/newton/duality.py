@@ -3,10 +3,12 @@
 For any slopes v with y + v in [0, 1], and Σ pv = 0 if there is an intercept, Fenchel duality
 gives::
 
-    min F >= Σ p H(y + v) − P*(Zᵀpv)        H(q) = −q log q − (1−q) log(1−q)
+    min F >= Σ p H(y + v) − P*(−Zᵀpv)        H(q) = −q log q − (1−q) log(1−q)
 
-with the conjugate P*(g) = Σ max(|gᵢ| − κᵢ, 0)²/(2λᵢ) of the penalty; where λᵢ = 0, |gᵢ| must be at
-most κᵢ. F minus the right side is the duality gap. It is 0 at the minimum, for the slopes a − y.
+with the conjugate P*(g) = max Σ gᵢuᵢ − P(u) of the penalty. Without bounds that is
+Σ max(|gᵢ| − κᵢ, 0)²/(2λᵢ). Where λᵢ = 0, and no bound ends the growth of uᵢ in the direction of gᵢ,
+|gᵢ| must be at most κᵢ. F minus the right side is the duality gap. It is 0 at the minimum, for the
+slopes a − y.
 
 At another point, the slopes are v = t·(a − y − c·a(1−a)):
 
@@ -25,6 +27,7 @@ import numpy as np
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Evaluation, Objective
+from sklearn_bce._objective.penalty import Penalty
 
 
 def duality_gap(objective: Objective, point: Evaluation) -> float | None:
@@ -58,10 +61,9 @@ def duality_gap(objective: Objective, point: Evaluation) -> float | None:
         step = float(point.gradient[p] / max(product[p], abs(point.gradient[p]) / 2))
         gradient -= step * product[:p]
     penalty = objective.penalty
-    l2, l1 = (np.broadcast_to(strength, p) for strength in (penalty.l2, penalty.l1))
-    shares = _shares(l2, l1, gradient) if abs(step) <= 1 else set()
+    shares = _shares(penalty, -gradient) if abs(step) <= 1 else set()
     dual = max(
-        objective.entropy_of_slopes(point.z, step, share) - _conjugate(l2, l1, share * gradient)
+        objective.entropy_of_slopes(point.z, step, share) - penalty.conjugate(-share * gradient)
         for share in shares | {0.0}  # v = 0 is always feasible
     )
     return max(point.value - dual, 0.0)
@@ -73,19 +75,14 @@ def bound_by_gap(objective: Objective, theta: Vector, tol: float) -> float:
     return np.inf if gap is None else gap
 
 
-def _shares(l2: Vector, l1: Vector, gradient: Vector) -> set[float]:
-    """Return values of t: the largest with |g| <= κ where λ = 0, and the largest with it anywhere.
+def _shares(penalty: Penalty, gradient: Vector) -> set[float]:
+    """Return values of t: the largest with |tg| <= κ where it must be, and the largest anywhere.
 
-    The arguments have the shape (n_features,).
+    ``gradient`` is g, of shape (n_features,).
     """
+    l1 = np.broadcast_to(penalty.l1, gradient.shape)
     exceeds = np.abs(gradient) > l1
     ratio = np.divide(l1, np.abs(gradient), out=np.ones_like(gradient), where=exceeds)
-    return {float(np.min(ratio, where=l2 == 0, initial=1.0)), float(np.min(ratio, initial=1.0))}
-
-
-def _conjugate(l2: Vector, l1: Vector, gradient: Vector) -> float:
-    """Return Σ max(|g| − κ, 0)²/(2λ) over the weights with λ > 0, in nats."""
-    excess = np.maximum(np.abs(gradient) - l1, 0.0)
-    with np.errstate(over="ignore"):
-        terms = np.divide(excess**2, 2 * l2, out=np.zeros_like(excess), where=l2 > 0)
-    return float(np.sum(terms))
+    end = np.where(gradient > 0, penalty.upper, penalty.lower)
+    must = (penalty.curvature_diagonal(len(gradient)) == 0) & np.isinf(end)
+    return {float(np.min(ratio, where=must, initial=1.0)), float(np.min(ratio, initial=1.0))}

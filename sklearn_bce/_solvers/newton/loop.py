@@ -247,7 +247,7 @@ def initial_evaluation(start: Start, direction: Direction) -> Evaluation:
     The matrix of the start, if there is one, becomes the curvature of the direction rule, which is
     changed.
     """
-    problem, theta = start.problem, start.theta
+    problem, theta = start.problem, start.problem.on_bounds(start.theta)
     wanted = direction.wants()._asdict()
     if start.matrix is not None:
         wanted = {"diagonal": not start.diagonal_is_reliable}

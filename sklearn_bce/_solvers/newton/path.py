@@ -15,7 +15,7 @@ import numpy as np
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Evaluation, Objective
-from sklearn_bce._objective.penalty import Penalty
+from sklearn_bce._objective.penalty import BOUND_ROUNDING, Penalty
 from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce._solvers.newton.quadratic import GramQuadratic
 
@@ -58,4 +58,6 @@ class PathState:
         known_w, known_b = self.coordinates.to_user(self.point.theta)
         is_same_kind = self.coordinates.fit_intercept == objective.coordinates.fit_intercept
         is_same_kind &= len(self.point.z) == objective.n_samples
-        return is_same_kind and np.array_equal(w, known_w) and b == known_b
+        # Weights at a bound have been set to it.
+        is_same = np.all(np.abs(w - known_w) <= BOUND_ROUNDING * np.abs(known_w))
+        return bool(is_same_kind and is_same and b == known_b)

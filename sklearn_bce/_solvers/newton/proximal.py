@@ -1,7 +1,9 @@
-"""Search directions with an L1 norm: the minimum d of the model gᵀd + ½dᵀHd + Σ κᵢ|uᵢ + dᵢ|.
+"""Search directions with an L1 norm or bounds: the minimum d of gᵀd + ½dᵀHd + Σ κᵢ|uᵢ + dᵢ|.
 
-Most weights are 0, and remain 0 in a step: a weight that is 0 changes only if its gradient exceeds
-κ in absolute value. The model therefore has the other weights only, the working set.
+The minimum is that with u + d within the bounds. With an L1 norm most weights are 0, and remain 0
+in a step: a weight that is 0 changes only if its gradient exceeds κ in absolute value, and a weight
+at a bound only if F falls towards the other side. The model therefore has the other weights only,
+the working set.
 
 References
 ----------
@@ -99,15 +101,15 @@ class ColumnCache(NamedTuple):
 class WorkingSet(NamedTuple):
     """The coordinates that change in a step.
 
-    These are the weights that are not 0, the weights at 0 whose gradient exceeds κ in absolute
-    value, and the intercept.
+    These are the weights that are not at a kink (at 0 with κ > 0, or at a bound), the weights at a
+    kink along which F falls, and the intercept.
 
     Attributes
     ----------
     subset : ndarray of shape (n,), intp
         Indices of the coordinates in θ, ascending.
     is_complete : bool
-        Whether all weights at 0 whose gradient exceeds κ are in the subset. False if there are more
+        Whether all weights at a kink along which F falls are in the subset. False if there are more
         of them than a working set may have.
     """
 
@@ -116,7 +118,7 @@ class WorkingSet(NamedTuple):
 
 
 class ProximalNewtonDirection(Direction):
-    """Finds Newton's directions for an F with an L1 norm.
+    """Finds Newton's directions for an F with an L1 norm or bounds.
 
     Parameters
     ----------
@@ -146,8 +148,7 @@ class ProximalNewtonDirection(Direction):
         )
         self.columns: ColumnCache | None = None
         self._sweeps_failed = False  # so correlated that sweeps over columns do not converge
-        self._l1 = np.zeros(problem.coordinates.size)
-        self._l1[: problem.n_features] = problem.penalty.l1
+        self._non_smooth = problem.penalty.non_smooth(problem.n_features, problem.coordinates.size)
         self.model: GramQuadratic | None = None
 
     def wants(self, is_last_step: bool = False) -> Derivatives:
@@ -157,7 +158,7 @@ class ProximalNewtonDirection(Direction):
 
     def set_curvature(self, matrix: NDArray[np.float64]) -> None:
         """Use an approximation of H, shape (size, size), which later steps change; changes self."""
-        self._set_model(GramQuadratic(matrix, np.arange(len(self._l1)), self.tol))
+        self._set_model(GramQuadratic(matrix, np.arange(len(matrix)), self.tol))
 
     def _set_model(self, model: GramQuadratic | None) -> None:
         """Use a model as trusted curvature; None means that there is none; changes self."""
@@ -172,11 +173,11 @@ class ProximalNewtonDirection(Direction):
     def model_holds(self, point: Evaluation, d: SearchDirection) -> bool:
         """Return whether the model is good up to the minimum of F; see `Direction.model_holds`.
 
-        That is so if no pivot of H is lost in the weights that are not 0, the gradient at the point
-        agrees with the minimum of the model, and no sample makes up a direction of H; or if the
-        duality gap is at most ``tol``, which may take two passes. The model of columns, which has
-        no matrix, is taken for good. Samples are not looked at if the objective does not keep
-        outputs in memory.
+        That is so if no pivot of H is lost in the weights that are not at a kink, the gradient at
+        the point agrees with the minimum of the model, and no sample makes up a direction of H; or
+        if the duality gap is at most ``tol``, which may take two passes. The model of columns,
+        which has no matrix, is taken for good. Samples are not looked at if the objective does not
+        keep outputs in memory.
         """
         problem, support = self.problem, self._support(point.theta)
         if not len(support) or not self._knows(support):
@@ -206,24 +207,21 @@ class ProximalNewtonDirection(Direction):
     ) -> bool:
         """Return whether F is within ``tol`` of its minimum, by the curvature of the model.
 
-        Takes a pass if the gradient of a weight at 0 exceeds κ, and the curvature of that weight is
-        not known.
+        Takes a pass if F falls along a weight at a kink, and the curvature of that weight is not
+        known.
 
         Parameters
         ----------
         point : Evaluation
             The point, with its gradient.
         support : ndarray of shape (n,), intp
-            Indices of the weights that are not 0, and of the intercept.
+            Indices of the weights that are not at a kink, and of the intercept.
         factor : CholeskyFactor
             Factor of H in the support.
         """
-        p, problem = self.problem.n_features, self.problem
-        u = point.theta[:p]
-        excess = problem.penalty.subgradient_excess(u, point.gradient[:p])
-        slope = point.gradient + self._l1 * np.sign(point.theta)
-        slope[:p][u == 0] = (np.sign(point.gradient[:p]) * excess)[u == 0]
-        out = np.flatnonzero((u == 0) & (excess > VISIBLE_EXCESS * self._l1[:p]))
+        slope = self._non_smooth.least_subgradient(point.theta, point.gradient)
+        is_visible = np.abs(slope) > VISIBLE_EXCESS * self._non_smooth.l1
+        out = np.flatnonzero(self._non_smooth.at_kink(point.theta) & is_visible)
         if len(out):
             support = np.union1d(support, out)
             factor = self._factor_of(support, point)
@@ -244,8 +242,8 @@ class ProximalNewtonDirection(Direction):
         return CholeskyFactor(matrix, self.problem.curvature_rounding)
 
     def _support(self, theta: Vector) -> NDArray[np.intp]:
-        """Return the indices of the weights that are not 0, and of the intercept."""
-        return np.flatnonzero((theta != 0) | (self._l1 == 0))
+        """Return the indices of the weights that are not at a kink, and of the intercept."""
+        return np.flatnonzero(~self._non_smooth.at_kink(theta))
 
     def path_state(self, point: Evaluation) -> PathState | None:
         """Return the state from which a fit with another penalty can start.
@@ -373,30 +371,28 @@ class ProximalNewtonDirection(Direction):
         """Return whether the model has the curvature of every coordinate in the subset."""
         if self.model is None:
             return False
-        known = np.zeros(len(self._l1), dtype=bool)
+        known = np.zeros(self.problem.coordinates.size, dtype=bool)
         known[self.model.subset] = True
         return bool(known[subset].all())
 
     def _working_set(self, point: Evaluation) -> WorkingSet:
         """Return the working set at a point.
 
-        If there are too many weights at 0 whose gradient exceeds κ, those with the largest excess
-        are taken.
+        If there are too many weights at a kink along which F falls, those with the largest excess
+        of the gradient are taken.
         """
         p = self.problem.n_features
-        u = point.theta[:p]
-        excess = self.problem.penalty.subgradient_excess(u, point.gradient[:p])
-        inside = u != 0
+        excess = np.abs(self._non_smooth.least_subgradient(point.theta, point.gradient))
+        inside = ~self._non_smooth.at_kink(point.theta)
         # At the largest C for which all weights are 0, a gradient is equal to κ but for rounding.
-        rounding = SUM_ROUNDING[self.problem.data_size.dtype] * self._l1[:p]
+        rounding = SUM_ROUNDING[self.problem.data_size.dtype] * self._non_smooth.l1
         wrong = np.flatnonzero(~inside & (excess > rounding))
-        room = self._most_columns(np.count_nonzero(inside))
+        room = self._most_columns(np.count_nonzero(inside[:p]))
         is_complete = len(wrong) <= room
         if not is_complete:
             wrong = wrong[np.argpartition(-excess[wrong], room)[:room]]
         inside[wrong] = True
-        subset = np.append(np.flatnonzero(inside), np.arange(p, len(self._l1)))
-        return WorkingSet(subset, is_complete)
+        return WorkingSet(np.flatnonzero(inside), is_complete)
 
     def _most_columns(self, n_others: int) -> int:
         """Return the largest number of columns to add to a working set of ``n_others`` columns."""
@@ -415,7 +411,7 @@ class ProximalNewtonDirection(Direction):
         Coordinates that are not in the working set do not change.
         """
         vector = np.zeros(len(point.theta))
-        minimum = model.minimum(point, working.subset, self._l1[working.subset])
+        minimum = model.minimum(point, working.subset, self._non_smooth.of(working.subset))
         self._sweeps_failed |= isinstance(model, ColumnQuadratic) and not minimum.is_solved
         vector[working.subset] = minimum.theta - point.theta[working.subset]
         is_complete = working.is_complete and minimum.is_solved
@@ -423,10 +419,9 @@ class ProximalNewtonDirection(Direction):
 
 
 def direction_rule(problem: Objective, tol: float, for_path: bool = False) -> Direction:
-    """Return the rule that finds search directions: one for a smooth F, one for an L1 norm.
+    """Return the rule that finds search directions: one for a smooth F, one for all others.
 
-    The arguments are those of `ProximalNewtonDirection`; without an L1 norm, ``for_path`` has no
-    effect.
+    The arguments are those of `ProximalNewtonDirection`; for a smooth F ``for_path`` has no effect.
     """
     if problem.penalty.is_smooth:
         return NewtonDirection(problem, tol)

@@ -1,10 +1,11 @@
 """The quadratic model gᵀd + ½dᵀHd + Σ κᵢ|uᵢ + dᵢ| of a working set, and its minimum.
 
-Coordinate descent finds which coordinates are 0 at the minimum. It uses the matrix H of the working
+The minimum is that within the bounds of u + d. Coordinate descent finds which coordinates are 0, or
+at a bound, at the minimum. It uses the matrix H of the working
 set (`GramQuadratic`) or the columns of a sparse X (`ColumnQuadratic`), whichever is less work. With
 few columns of many rows, the cost of a sweep over H does not depend on the number of rows; with
 many columns, each with few stored values, H would be larger than the columns. `GramQuadratic` also
-takes Newton steps in the coordinates that are not 0 (`feature_sign_search`), which correlated
+takes Newton steps in the coordinates that are neither (`feature_sign_search`), which correlated
 columns do not slow down.
 
 References
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector, kernels
 from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation, Objective
+from sklearn_bce._objective.penalty import NonSmooth
 from sklearn_bce._solvers.base import NEGLIGIBLE
 from sklearn_bce._solvers.newton.inverse import CholeskyFactor
 
@@ -148,7 +150,9 @@ class GramQuadratic:
             self.matrix += np.outer(change, change / curvature_along)
             self.matrix -= np.outer(expected, expected / expected_curvature)
 
-    def minimum(self, point: Evaluation, subset: NDArray[np.intp], l1: Vector) -> ModelMinimum:
+    def minimum(
+        self, point: Evaluation, subset: NDArray[np.intp], non_smooth: NonSmooth
+    ) -> ModelMinimum:
         """Return the minimum of the model over some of its coordinates; the others do not change.
 
         Parameters
@@ -157,8 +161,8 @@ class GramQuadratic:
             θ and gradient at d = 0.
         subset : ndarray of shape (n,), intp
             Indices of entries of θ, ascending, all of them in ``self.subset``.
-        l1 : ndarray of shape (n,), float64
-            κ of these entries; 0 for the intercept.
+        non_smooth : NonSmooth
+            L1 norm and bounds of these entries.
         """
         matrix = self.matrix
         if len(subset) < len(self.subset):
@@ -168,7 +172,7 @@ class GramQuadratic:
         gained = 0.0
         for k in range(MAX_ROUNDS):
             swept, last = kernels().coordinate_descent(
-                matrix, l1, v, derivative, SWEEPS, MIN_INNER_FRACTION
+                matrix, *non_smooth, v, derivative, SWEEPS, MIN_INNER_FRACTION
             )
             gained += swept
             if not last * SWEEPS > MIN_INNER_FRACTION * gained:
@@ -178,7 +182,7 @@ class GramQuadratic:
             if is_far and (is_near_enough or k == ROUNDS_BEFORE_LAST):
                 return ModelMinimum(v, gained, False)
             most = SIGN_SETS_BEFORE_LAST if is_far else MAX_SIGNS
-            by_signs = feature_sign_search(matrix, derivative, v, l1, most)
+            by_signs = feature_sign_search(matrix, derivative, v, non_smooth, most)
             gained += by_signs
             if not swept + by_signs > inner_tolerance(gained, INNER_ROOT_OF_GRAM):
                 return ModelMinimum(v, gained, True)
@@ -186,15 +190,19 @@ class GramQuadratic:
 
 
 def feature_sign_search(
-    matrix: NDArray[np.float64], derivative: Vector, v: Vector, l1: Vector, most: int
+    matrix: NDArray[np.float64],
+    derivative: Vector,
+    v: Vector,
+    non_smooth: NonSmooth,
+    most: int,
 ) -> float:
     """Move v towards the minimum of the model by Newton steps, each among points of equal signs.
 
     As long as no coordinate changes its sign, the L1 norm is linear and the model is quadratic in
-    the coordinates that are not 0; a Newton step leads to its minimum. If coordinates change their
-    sign along the step, either these are set to 0 or the step ends at the minimum of the model on
-    the segment, whichever gives the lower value; the search then continues with the new signs.
-    Coordinates that are 0 and have an L1 norm remain 0.
+    the coordinates that are not at a kink; a Newton step leads to its minimum. If coordinates
+    change their sign or leave their bounds along the step, either these are set to 0 or the bound,
+    or the step ends at the minimum of the model on the segment, whichever gives the lower value;
+    the search then continues with the new signs. Coordinates at a kink remain there.
 
     Parameters
     ----------
@@ -204,8 +212,8 @@ def feature_sign_search(
         Gradient of the smooth part of the model at v; changed in place.
     v : ndarray of shape (n,), float64
         The point; changed in place.
-    l1 : ndarray of shape (n,), float64
-        κ.
+    non_smooth : NonSmooth
+        L1 norm and bounds of the n coordinates.
     most : int
         Most sets of signs that are searched, one for each Newton step.
 
@@ -221,11 +229,13 @@ def feature_sign_search(
     """
     gained = 0.0
     for _ in range(most):
-        free = np.flatnonzero((v != 0) | (l1 == 0))
+        free = np.flatnonzero(~non_smooth.at_kink(v))
         if not len(free):
             break
         rows = matrix[free]
-        face = _Face(np.ascontiguousarray(rows[:, free]), derivative[free], v[free], l1[free])
+        face = _Face(
+            np.ascontiguousarray(rows[:, free]), derivative[free], v[free], non_smooth.of(free)
+        )
         to, gain, is_crossing = face.search()
         if not gain > 0:
             break
@@ -238,7 +248,7 @@ def feature_sign_search(
 
 
 class _Face(NamedTuple):
-    """The model in the n coordinates that are not 0 or have no L1 norm.
+    """The model in the n coordinates that are not at a kink.
 
     Attributes
     ----------
@@ -248,70 +258,110 @@ class _Face(NamedTuple):
         Gradient of the smooth part of the model at v.
     v : ndarray of shape (n,), float64
         The point.
-    l1 : ndarray of shape (n,), float64
-        κ.
+    non_smooth : NonSmooth
+        L1 norm and bounds.
     """
 
     matrix: NDArray[np.float64]
     derivative: Vector
     v: Vector
-    l1: Vector
+    non_smooth: NonSmooth
 
     def search(self) -> tuple[Vector, float, bool]:
-        """Take a Newton step, and shorten it if a coordinate changes its sign.
+        """Take a Newton step, and shorten it if a coordinate crosses a kink.
 
         Returns
         -------
         point : ndarray of shape (n,), float64
-            The better of two points: the end of the step with the coordinates that change their
-            sign set to 0, and the minimum of the model on the segment from v to the end.
+            The better of two points: the end of the step with the coordinates that cross a kink set
+            to it, and the minimum of the model on the segment from v to the end.
         gain : float
             Decrease of the model from v to the point, in nats.
         is_crossing : bool
-            Whether a coordinate changes its sign along the step.
+            Whether a coordinate changes its sign or leaves its bounds along the step.
         """
-        downhill = -(self.derivative + self.l1 * np.sign(self.v))
+        downhill = -(self.derivative + self.non_smooth.slope(self.v))
         step = CholeskyFactor(self.matrix.copy(), may_be_singular=True)(downhill)
-        crossing = (self.l1 > 0) & ((self.v + step) * self.v < 0)
-        trials = [np.where(crossing, 0.0, self.v + step)]
-        if np.any(crossing):
+        end, interval = self.v + step, self.non_smooth.linear_interval(self.v)
+        trials = [np.clip(end, *interval)]
+        is_crossing = bool(np.any(trials[0] != end))
+        if is_crossing:
             trials.append(self._minimum_on_segment(step))
         gains = [self._gain(to - self.v) for to in trials]
         best = int(np.argmax(gains))
-        return trials[best], gains[best], bool(np.any(crossing))
+        return trials[best], gains[best], is_crossing
 
     def _gain(self, d: Vector) -> float:
         """Return the decrease of the model from v to v + d, in nats."""
-        of_l1 = float(self.l1 @ (np.abs(self.v + d) - np.abs(self.v)))
+        of_l1 = float(self.non_smooth.l1 @ (np.abs(self.v + d) - np.abs(self.v)))
         return -float((self.derivative + 0.5 * (self.matrix @ d)) @ d) - of_l1
 
     def _minimum_on_segment(self, step: Vector) -> Vector:
         """Return the point that minimises the model on the segment from v to v + step.
 
         The derivative of the model along the segment is piecewise linear and increasing, with a
-        jump of 2κ|step| where a coordinate changes its sign. The minimum is between two jumps, or
-        at a jump; the coordinate that changes its sign there is then exactly 0.
+        jump of 2κ|step| where a coordinate changes its sign, up to the first bound. The minimum is
+        between two jumps, at a jump or at the bound; the coordinate there is then exactly 0, or
+        exactly the bound.
         """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            crosses = (self.l1 > 0) & (step * self.v < 0)
-            zeros = np.where(crosses, -self.v / step, np.inf)
-        order = np.argsort(zeros)
-        order = order[zeros[order] < 1]
+        kinks = self._kinks_on_segment(step)
         curvature_along = float(step @ (self.matrix @ step))
-        first = float((self.derivative + self.l1 * np.sign(self.v)) @ step)
-        jumps = 2 * self.l1[order] * np.abs(step[order])
-        before = first + curvature_along * zeros[order] + np.cumsum(jumps) - jumps
-        rising = np.flatnonzero(before + jumps >= 0)
+        first = float((self.derivative + self.non_smooth.slope(self.v)) @ step)
+        before = first + curvature_along * kinks.length + np.cumsum(kinks.jump) - kinks.jump
+        rising = np.flatnonzero((before + kinks.jump >= 0) | kinks.is_wall)
         if not len(rising):
-            last = first + float(np.sum(jumps))
+            last = first + float(np.sum(kinks.jump))
             length = min(1.0, -last / curvature_along) if curvature_along > 0 else 1.0
             return self.v + length * step
         k = rising[0]
         if before[k] > 0 and curvature_along > 0:  # the minimum is before the jump
-            return self.v + (zeros[order[k]] - before[k] / curvature_along) * step
-        to = self.v + zeros[order[k]] * step
-        to[order[k]] = 0.0
+            return self.v + (kinks.length[k] - before[k] / curvature_along) * step
+        to = self.v + kinks.length[k] * step
+        to[kinks.coordinate[k]] = kinks.value[k]
         return to
+
+    def _kinks_on_segment(self, step: Vector) -> _Kinks:
+        """Return the sign changes on the segment from v to v + step, and the first bound."""
+        l1, lower, upper = self.non_smooth
+        with np.errstate(divide="ignore", invalid="ignore"):
+            zeros = np.where((l1 > 0) & (step * self.v < 0), -self.v / step, np.inf)
+            bounds = np.where(step > 0, upper, lower)
+            walls = np.where(step != 0, (bounds - self.v) / step, np.inf)
+        order = np.argsort(zeros)
+        order = order[zeros[order] < min(1.0, np.min(walls))]
+        n = len(order)
+        kinks = _Kinks(
+            zeros[order], 2 * l1[order] * np.abs(step[order]), order, np.zeros(n), np.zeros(n, bool)
+        )
+        wall = int(np.argmin(walls))
+        if not walls[wall] < 1:
+            return kinks
+        of_wall = walls[wall], 0.0, wall, bounds[wall], True
+        return _Kinks(*(np.append(*pair) for pair in zip(kinks, of_wall, strict=True)))
+
+
+class _Kinks(NamedTuple):
+    """Kinks of the model on a segment, in the order in which they are reached.
+
+    Attributes
+    ----------
+    length : ndarray of shape (n,), float64
+        Fraction of the segment up to the kink.
+    jump : ndarray of shape (n,), float64
+        Jump of the derivative along the segment; 0 at a bound, where the segment ends.
+    coordinate : ndarray of shape (n,), intp
+        The coordinate that is at the kink.
+    value : ndarray of shape (n,), float64
+        Its value there.
+    is_wall : ndarray of shape (n,), bool
+        Whether the kink is a bound.
+    """
+
+    length: Vector
+    jump: Vector
+    coordinate: NDArray[np.intp]
+    value: Vector
+    is_wall: NDArray[np.bool_]
 
 
 class ColumnQuadratic:
@@ -350,13 +400,15 @@ class ColumnQuadratic:
         total = problem.total_curvature(point) or np.inf
         self.total = total if problem.coordinates.fit_intercept else np.inf
 
-    def minimum(self, point: Evaluation, subset: NDArray[np.intp], l1: Vector) -> ModelMinimum:
+    def minimum(
+        self, point: Evaluation, subset: NDArray[np.intp], non_smooth: NonSmooth
+    ) -> ModelMinimum:
         """Return the minimum of the model over the whole working set.
 
         Arguments and result are those of `GramQuadratic.minimum`; ``subset`` must be the working
         set of the columns.
         """
-        sweeps = _ColumnSweeps(self, self._problem, point, subset, l1)
+        sweeps = _ColumnSweeps(self, self._problem, point, subset, non_smooth)
         gained, left = sweeps.gained_by_intercept, 0.0
         last, is_every_column = np.inf, True
         for _ in range(MAX_SWEEPS):
@@ -401,8 +453,8 @@ class _ColumnSweeps:
         θ and gradient at the start of the sweeps.
     subset : ndarray of shape (n,), intp
         Indices of the entries of θ in the working set, ascending.
-    l1 : ndarray of shape (n,), float64
-        κ of these entries.
+    non_smooth : NonSmooth
+        L1 norm and bounds of these entries.
 
     Attributes
     ----------
@@ -416,7 +468,7 @@ class _ColumnSweeps:
         problem: Objective,
         point: Evaluation,
         subset: NDArray[np.intp],
-        l1: Vector,
+        non_smooth: NonSmooth,
     ) -> None:
         coordinates = problem.coordinates
         features = coordinates.features_of(subset)
@@ -435,7 +487,7 @@ class _ColumnSweeps:
             model.first,
             model.curvature_along + l2,
             l2,
-            l1[: len(features)],
+            *non_smooth.of(slice(len(features))),
             gradient,
             self._start,
             model.total,

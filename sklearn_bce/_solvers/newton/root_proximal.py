@@ -1,9 +1,9 @@
-"""Search directions with an L1 norm from a triangular root of H, whose condition is not squared.
+"""Search directions with an L1 norm or bounds from a root of H, whose condition is not squared.
 
 `ProximalNewtonDirection` uses the matrix H; where H loses curvature in rounding, for the reasons
 that `basis` states, `RootProximalDirection` takes its place. The model is the same. Its minimum is
-found in the coordinates that are not 0 by a QR factorisation of their columns of the root R,
-RᵀR = H; coordinates at 0 are added one by one.
+found in the coordinates that are not at a kink by a QR factorisation of their columns of the root
+R, RᵀR = H; coordinates at a kink, at 0 or at a bound, are added one by one.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from scipy.linalg import qr
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import NO_SAMPLES, Evaluation, Objective, SomeSamples
 from sklearn_bce._objective.basis import lost_below, rank_of
+from sklearn_bce._objective.penalty import NonSmooth
 from sklearn_bce._objective.root import curvature_root
 from sklearn_bce._objective.triangular import solve_triangular
 from sklearn_bce._solvers.base import NEGLIGIBLE
@@ -155,13 +156,14 @@ class RootOfCurvature(NamedTuple):
 
 
 class RootProximalDirection(Direction):
-    """Finds Newton's directions for an F with an L1 norm, each from a root of H at its point."""
+    """Finds Newton's directions for an F that is not smooth, each from a root of H at its point."""
 
     def __init__(self, problem: Objective, tol: float) -> None:
         super().__init__(problem, tol)
         size, p = problem.coordinates.size, problem.n_features
-        self._l1, self._l2 = np.zeros((2, size))
-        self._l1[:p], self._l2[:p] = problem.penalty.l1, problem.penalty.curvature_diagonal(p)
+        self._non_smooth = problem.penalty.non_smooth(p, size)
+        self._l2 = np.zeros(size)
+        self._l2[:p] = problem.penalty.curvature_diagonal(p)
 
     def wants(self, is_last_step: bool = False) -> Derivatives:
         """Return that no second derivatives are to be formed."""
@@ -178,7 +180,7 @@ class RootProximalDirection(Direction):
 
     def find(self, point: Evaluation) -> SearchDirection:
         """Return the search direction from a point, in one pass."""
-        model = RootModel(self._root(point), point, self._l1, self.tol)
+        model = RootModel(self._root(point), point, self._non_smooth, self.tol)
         model.minimise()
         is_complete = model.missed <= self.tol
         return SearchDirection(model.d, 2 * model.gained, n_products=np.inf, complete=is_complete)
@@ -204,15 +206,15 @@ class RootProximalDirection(Direction):
         problem, theta = self.problem, point.theta
         if point.gradient is None:
             point = problem.evaluate(theta, point.z)
-        support = np.flatnonzero((theta != 0) | (self._l1 == 0))
+        support = np.flatnonzero(~self._non_smooth.at_kink(theta))
         root = self._root(point)
         if not (np.isfinite(root.R).all() and np.isfinite(point.gradient).all()):
             return None
-        model = RootModel(root, point, self._l1, self.tol)
+        model = RootModel(root, point, self._non_smooth, self.tol)
         model.minimise()
         decrement, columns = 2 * (model.gained + model.missed), root.columns(support)
         factor = RootFactor.of(columns)
-        slope = (point.gradient + self._l1 * np.sign(theta))[support]
+        slope = (point.gradient + self._non_smooth.slope(theta))[support]
         radius = RADIUS_MARGIN * np.sqrt(max(decrement, 0.0))
         (beyond,) = problem.sum_over_parts(
             find_beyond, theta, radius, partial(norms_in, support, factor)
@@ -253,7 +255,7 @@ def examine_by_root(
     if is_too_large(objective):
         return None
     problem = in_robust_coordinates(objective.without(left_out), w, b)
-    theta = exact_from_user(problem.coordinates, w, b)
+    theta = problem.on_bounds(exact_from_user(problem.coordinates, w, b))
     point = problem.evaluate(theta)
     end = RootProximalDirection(problem, tol).examine(point)
     if end is None:
@@ -268,15 +270,16 @@ def examine_by_root(
 
 
 class RootModel:
-    """The model gᵀd + ½dᵀHd + Σ κ|θ + d|, and a search for its minimum.
+    """The model gᵀd + ½dᵀHd + Σ κ|θ + d| within bounds, and a search for its minimum.
 
-    As long as no coordinate changes its sign, the L1 norm is linear, and a Newton step leads to the
-    minimum. A step that would change signs ends where the first coordinate becomes 0. At the
-    minimum for a set of signs, the coordinate at 0 is added with which F falls most: the others
-    follow it, so that its derivative and its curvature are those that remain after a regression of
-    its column of the root on theirs. No difference of nearly equal numbers is formed. Where
-    rounding decides the sign of a coordinate nevertheless, a step may lead back at once to the set
-    that it came from; that coordinate is barred until the point has moved.
+    As long as no coordinate changes its sign or leaves its bounds, the L1 norm is linear, and a
+    Newton step leads to the minimum. A step that would do so ends where the first coordinate
+    reaches its kink: 0 or the bound. At the minimum for a set of coordinates that rest at their
+    kinks, the coordinate at a kink is freed with which F falls most: the others follow it, so that
+    its derivative and its curvature are those that remain after a regression of its column of the
+    root on theirs. No difference of nearly equal numbers is formed. Where rounding decides the sign
+    of a coordinate nevertheless, a step may lead back at once to the set that it came from; that
+    coordinate is barred until the point has moved.
 
     Parameters
     ----------
@@ -284,8 +287,8 @@ class RootModel:
         Root of H.
     point : Evaluation
         θ and the gradient g of the smooth part of F.
-    l1 : ndarray of shape (size,), float64
-        κ; 0 for the intercept.
+    non_smooth : NonSmooth
+        L1 norm and bounds of the coordinates.
     tol : float
         Tolerance of the run, in nats.
 
@@ -300,50 +303,60 @@ class RootModel:
         if the search ended at the most sets.
     """
 
-    def __init__(self, root: RootOfCurvature, point: Evaluation, l1: Vector, tol: float) -> None:
-        self._root, self._theta, self._gradient, self._l1 = root, point.theta, point.gradient, l1
+    def __init__(
+        self, root: RootOfCurvature, point: Evaluation, non_smooth: NonSmooth, tol: float
+    ) -> None:
+        self._root, self._theta, self._gradient = root, point.theta, point.gradient
+        self._non_smooth = non_smooth
+        # Where the coordinates are: exactly at its kink, for a coordinate that rests there.
+        self._at = point.theta.copy()
+        self._is_free = ~non_smooth.at_kink(point.theta)
+        # The sign that the L1 norm of a coordinate that is free has; 0 for one that rests at 0.
         self._sign = np.sign(point.theta)
-        self._enough = NEGLIGIBLE * tol / len(l1)
-        self._barred = np.zeros(len(l1), dtype=bool)
+        self._enough = NEGLIGIBLE * tol / len(point.theta)
+        self._barred = np.zeros(len(point.theta), dtype=bool)
         self.d, self.gained, self.missed = np.zeros_like(point.theta), 0.0, 0.0
 
     def minimise(self) -> None:
         """Move d to the minimum; changes self."""
         for _ in range(min(MAX_SETS, MAX_SETS_PER_COORDINATE * len(self.d))):
-            is_free = (self._sign != 0) | (self._l1 == 0)
-            # Derivatives where the coordinates that are not free are at 0, and all others at θ.
-            fixed = np.where(is_free, 0.0, self.d)
+            # Derivatives where the coordinates that are not free are at rest, all others at θ.
+            fixed = np.where(self._is_free, 0.0, self.d)
             derivative = self._gradient + self._root.product(fixed)
-            free = np.flatnonzero(is_free)
+            free = np.flatnonzero(self._is_free)
             factor = RootFactor.of(self._root.columns(free))
             follow = np.zeros_like(self.d)
-            follow[free] = -factor((derivative + self._l1 * self._sign)[free])
-            step = np.where(is_free, follow - self.d, 0.0)
+            follow[free] = -factor((derivative + self._non_smooth.l1 * self._sign)[free])
+            step = np.where(self._is_free, follow - self.d, 0.0)
             decrease = self._root.half_square(step)
             if decrease > self._enough:
                 self._advance(step, decrease)
-            elif not self._add_coordinate(derivative, follow, free, factor):
+            elif not self._free_coordinate(derivative, follow, free, factor):
                 self.gained += decrease  # hardly anything; the decrement must not be 0 for it
                 return
         self.missed = np.inf
 
     def _advance(self, step: Vector, decrease: float) -> None:
-        """Take the step, or the part of it up to the first coordinate that becomes 0."""
-        at = self._theta + self.d
-        ending = (self._l1 > 0) & (self._sign * (at + step) < 0)
+        """Take the step, or the part of it up to the first coordinate that reaches its kink."""
+        lower, upper = self._non_smooth.linear_interval(np.where(self._is_free, self._sign, 0.0))
+        kink = np.where(step > 0, upper, lower)
+        ending = np.where(step > 0, self._at + step > upper, self._at + step < lower)
         with np.errstate(divide="ignore", invalid="ignore"):
-            lengths = np.where(ending, -at / step, np.inf)
+            lengths = np.where(ending & (step != 0), (kink - self._at) / step, np.inf)
         t = min(1.0, float(np.min(lengths)))
         self.d = self.d + t * step
         self.gained += t * (2 - t) * decrease
-        at_zero = lengths <= t
-        self.d[at_zero], self._sign[at_zero] = -self._theta[at_zero], 0.0
-        self._barred = (self._barred | at_zero) & (t == 0)
+        at_kink = lengths <= t
+        self._at = np.where(self._is_free, self._theta + self.d, self._at)
+        self._at[at_kink] = kink[at_kink]
+        self.d[at_kink], self._sign[at_kink] = (kink - self._theta)[at_kink], np.sign(kink[at_kink])
+        self._is_free &= ~at_kink
+        self._barred = (self._barred | at_kink) & (t == 0)
 
-    def _add_coordinate(
+    def _free_coordinate(
         self, derivative: Vector, follow: Vector, free: NDArray[np.intp], factor: RootFactor
     ) -> bool:
-        """Add the coordinate at 0 with which the model falls most.
+        """Free the coordinate at a kink with which the model falls most.
 
         Return False, without a change, if no coordinate gains enough.
 
@@ -354,16 +367,16 @@ class RootModel:
         follow : ndarray of shape (size,), float64
             Newton step of the free coordinates from there; 0 for the others.
         free : ndarray of shape (n_free,), intp
-            Coordinates that are not at 0, or have no L1 norm.
+            Coordinates that are free.
         factor : RootFactor
             Factor of their columns of the root.
         """
         root, size = self._root, len(self.d)
-        # The derivative that is left for a coordinate at 0 when the free ones follow it.
+        # The derivative that is left for a coordinate at a kink when the free ones follow it.
         rest = derivative + root.R.T @ (root.R @ follow)
-        excess = np.abs(rest) - self._l1
-        excess[free] = 0.0
-        others = np.flatnonzero(excess > 0)
+        slope = self._non_smooth.least_subgradient(self._at, rest)
+        slope[free] = 0.0
+        others = np.flatnonzero(slope)
         if not len(others):
             return False
         fixed = root.columns(free)
@@ -374,12 +387,15 @@ class RootModel:
         unexplained = np.linalg.norm(columns - fixed @ factor.regression(columns), axis=0)
         left = np.hypot(unexplained, of_penalty)
         left = np.maximum(left, lost_below(size) * np.where(norm > 0, norm, 1.0))
-        gain = np.square(excess[others] / left) / 2
+        gain = np.square(slope[others] / left) / 2
         barred = self._barred[others]
         self.missed = float(np.max(gain, where=barred, initial=0.0))
         gain[barred] = 0.0
         best = int(np.argmax(gain))
         if gain[best] <= self._enough:
             return False
-        self._sign[others[best]] = -np.sign(rest[others[best]])
+        freed = others[best]
+        self._is_free[freed] = True
+        if self._at[freed] == 0:
+            self._sign[freed] = -np.sign(slope[freed])
         return True
