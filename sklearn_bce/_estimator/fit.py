@@ -68,8 +68,8 @@ class Task(NamedTuple):
     dtype : dtype
         Type of the fitted weights: that of X, float32 or float64.
     given : GivenSamples
-        The samples given to `fit`, with X and y converted; X, y and sample_weight are None for
-        samples in parts.
+        The samples given to `fit`, with X and y converted; all fields are None for samples in
+        parts.
     held_out : HeldOut or None
         Samples on which the loss is recorded; None means that there are none.
     feature_names : ndarray of shape (n_features,) or None
@@ -107,7 +107,7 @@ def prepare_fit(
     given : GivenSamples
         Samples to learn from.
     given_validation : GivenSamples
-        Samples to hold out; X, y and sample_weight are None if none are given.
+        Samples to hold out; all fields are None if none are given.
     init : InitialWeights
         Weights and intercept to start from.
     n_threads : int
@@ -124,7 +124,7 @@ def prepare_fit(
     """
     parameters, name = Parameters.of(estimator), type(estimator).__name__
     X, y = checked_samples(estimator, given.X, given.y)
-    given = GivenSamples(X, y, given.sample_weight)
+    given = given._replace(X=X, y=y)
     samples, encoder = encode_samples(
         given,
         soft_targets=parameters.soft_targets,
@@ -135,7 +135,8 @@ def prepare_fit(
     random_state = check_random_state(parameters.random_state)
     validation = None
     if any(argument is not None for argument in given_validation):
-        validation = encode_validation_samples(estimator, given_validation, encoder)
+        has_offset = samples.offset is not None
+        validation = encode_validation_samples(estimator, given_validation, encoder, has_offset)
     training, held_out = hold_out(samples, validation, parameters, random_state, name)
     objective = InMemoryObjective.in_user_units(
         training.X,
@@ -145,6 +146,7 @@ def prepare_fit(
         l1_ratio=parameters.l1_ratio,
         fit_intercept=parameters.fit_intercept,
         n_threads=n_threads,
+        offset=training.offset,
     )
     return Task(
         objective=objective,
@@ -211,7 +213,8 @@ def run_fit(
         If it comes before an iteration has ended.
     """
     solver, interrupt = solver_name(task.parameters.solver), None
-    attributes = partial(weight_attributes, task.classes, task.dtype)
+    has_offset = task.objective.has_offset
+    attributes = partial(weight_attributes, task.classes, task.dtype, has_offset=has_offset)
     monitor = FitMonitor(task.held_out, callbacks, attributes)
     if callbacks is not None:
         callbacks.begin_fit(*task.given)
@@ -229,7 +232,7 @@ def run_fit(
             name = type(estimator).__name__
             assert_all_finite(task.given.X, estimator_name=name, input_name="X")
         raise
-    fitted = weight_attributes(task.classes, dtype, result.w, result.b)
+    fitted = weight_attributes(task.classes, dtype, result.w, result.b, has_offset=has_offset)
     fitted |= result_attributes(solver, result)
     fitted |= monitor.validation_attributes()
     fitted["_total_weight"] = task.objective.total_weight

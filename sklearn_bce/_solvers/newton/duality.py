@@ -1,9 +1,9 @@
 """An upper bound on F − min F by duality, which holds at every point.
 
 For any slopes v with y + v in [0, 1], and Σ pv = 0 if there is an intercept, Fenchel duality
-gives::
+gives, with the offset o of the linear outputs o + Zθ::
 
-    min F >= Σ p H(y + v) − P*(Zᵀpv)        H(q) = −q log q − (1−q) log(1−q)
+    min F >= Σ p [H(y + v) + vo] − P*(Zᵀpv)        H(q) = −q log q − (1−q) log(1−q)
 
 with the conjugate P*(g) = Σ max(|gᵢ| − κᵢ, 0)²/(2λᵢ) of the penalty; where λᵢ = 0, |gᵢ| must be at
 most κᵢ. F minus the right side is the duality gap. It is 0 at the minimum, for the slopes a − y.
