@@ -28,9 +28,18 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_bce._estimator.chunks import fit_parts
 from sklearn_bce._estimator.classifier import BCENeuronClassifier
-from sklearn_bce._estimator.dask_blocks import Blocks, in_blocks_of_rows
+from sklearn_bce._estimator.dask_blocks import (
+    Blocks,
+    in_blocks_of_rows,
+    offset_blocks,
+    to_delayed,
+)
 from sklearn_bce._estimator.parameters import CONSTRAINTS
-from sklearn_bce._estimator.prediction import d2_from_sums, loss_and_class_weight_sums
+from sklearn_bce._estimator.prediction import (
+    d2_from_sums,
+    loss_and_class_weight_sums,
+    raise_if_offset_is_missing,
+)
 from sklearn_bce._estimator.sklearn_compat import fit_context
 from sklearn_bce._estimator.state import PickleMixin, public_fitted_state
 from sklearn_bce._objective.partitioned import PartSums
@@ -96,6 +105,8 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
         Weights w. They are float64 for a float32 X if F would rise above ``tol`` in float32.
     intercept_ : ndarray of shape (1,), dtype of X
         Intercept b.
+    has_offset_ : bool
+        Whether the samples of the fit had an offset, so that predictions and scores require one.
     n_iter_ : int
         Number of iterations.
     n_passes_ : float
@@ -182,7 +193,9 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
         self.client = client
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> DaskBCENeuronClassifier:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+    ) -> DaskBCENeuronClassifier:
         """Fit the weights and the intercept to samples.
 
         Parameters
@@ -197,6 +210,10 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
             rows must then be known.
         sample_weight : dask array or series of shape (n_samples,), or array-like, default=None
             Weights, not negative, in the form of y; None means 1 for each sample.
+        offset : float, dask array or series of shape (n_samples,), or array-like, default=None
+            Known term of the linear output of each sample, in the form of y, or a number; see
+            `BCENeuronClassifier.fit`. After a fit with an offset, predictions and scores require
+            one. None means that there is none.
 
         Returns
         -------
@@ -221,7 +238,7 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
         local = self._unfitted_local()
         if self.warm_start and hasattr(self, "coef_"):
             vars(local).update(public_fitted_state(self))
-        blocks = Blocks(X, y, sample_weight, self.client, self.soft_targets)
+        blocks = Blocks(X, y, sample_weight, offset, self.client, self.soft_targets)
         vars(local).pop("feature_names_in_", None)
         names = getattr(X, "columns", None)
         if names is not None and all(isinstance(name, str) for name in names):
@@ -247,28 +264,34 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
             setattr(local, name, value.copy() if hasattr(value, "copy") else value)
         return local
 
-    def decision_function(self, X: Any) -> Any:
+    def decision_function(self, X: Any, offset: Any = None) -> Any:
         """Return the linear output z of each sample: the log-odds of the second class.
 
         Parameters
         ----------
         X : dask array or dataframe of shape (n_samples, n_features), or array-like
             Samples.
+        offset : float, dask array or series of shape (n_samples,), or array-like, default=None
+            Known term of the linear output of each sample. Required if the estimator was fitted
+            with an offset; 0 is allowed. None means that there is none.
 
         Returns
         -------
         z : dask array of shape (n_samples,), or ndarray
             A Dask array, not computed yet, if X is a Dask collection; else an array.
         """
-        return self._lazily("decision_function", X)
+        return self._lazily("decision_function", X, offset)
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, offset: Any = None) -> Any:
         """Return the more probable class of each sample.
 
         Parameters
         ----------
         X : dask array or dataframe of shape (n_samples, n_features), or array-like
             Samples.
+        offset : float, dask array or series of shape (n_samples,), or array-like, default=None
+            Known term of the linear output of each sample. Required if the estimator was fitted
+            with an offset; 0 is allowed. None means that there is none.
 
         Returns
         -------
@@ -276,15 +299,18 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
             Elements of ``classes_``. A Dask array, not computed yet, if X is a Dask collection;
             else an array.
         """
-        return self._lazily("predict", X)
+        return self._lazily("predict", X, offset)
 
-    def predict_proba(self, X: Any) -> Any:
+    def predict_proba(self, X: Any, offset: Any = None) -> Any:
         """Return the probability of each class for each sample.
 
         Parameters
         ----------
         X : dask array or dataframe of shape (n_samples, n_features), or array-like
             Samples.
+        offset : float, dask array or series of shape (n_samples,), or array-like, default=None
+            Known term of the linear output of each sample. Required if the estimator was fitted
+            with an offset; 0 is allowed. None means that there is none.
 
         Returns
         -------
@@ -292,15 +318,18 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
             Columns in the order of ``classes_``. A Dask array, not computed yet, if X is a Dask
             collection; else an array.
         """
-        return self._lazily("predict_proba", X, n_columns=2)
+        return self._lazily("predict_proba", X, offset, n_columns=2)
 
-    def predict_log_proba(self, X: Any) -> Any:
+    def predict_log_proba(self, X: Any, offset: Any = None) -> Any:
         """Return the logarithm of the probability of each class for each sample.
 
         Parameters
         ----------
         X : dask array or dataframe of shape (n_samples, n_features), or array-like
             Samples.
+        offset : float, dask array or series of shape (n_samples,), or array-like, default=None
+            Known term of the linear output of each sample. Required if the estimator was fitted
+            with an offset; 0 is allowed. None means that there is none.
 
         Returns
         -------
@@ -308,9 +337,9 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
             Natural logarithms. Columns in the order of ``classes_``. A Dask array, not computed
             yet, if X is a Dask collection; else an array.
         """
-        return self._lazily("predict_log_proba", X, n_columns=2)
+        return self._lazily("predict_log_proba", X, offset, n_columns=2)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
         """Return the accuracy for labels, and D² for soft targets; see `BCENeuronClassifier.score`.
 
         Parameters
@@ -321,6 +350,9 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
             Labels; numbers in [0, 1] if ``soft_targets=True``. In the form that `fit` accepts.
         sample_weight : dask array or series of shape (n_samples,), or array-like, default=None
             Weights, not negative; None means 1 for each sample.
+        offset : float, dask array or series of shape (n_samples,), or array-like, default=None
+            Known term of the linear output of each sample. Required if the estimator was fitted
+            with an offset; 0 is allowed. None means that there is none.
 
         Returns
         -------
@@ -328,8 +360,9 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
             The score, computed in one pass.
         """
         local = self.to_local()
+        raise_if_offset_is_missing(local, offset)
         _check_features(local, X)
-        blocks = Blocks(X, y, sample_weight, self.client, self.soft_targets)
+        blocks = Blocks(X, y, sample_weight, offset, self.client, self.soft_targets)
         part, whole = blocks.sum(partial(_score_sums, local))
         return d2_from_sums(part, whole) if self.soft_targets else part / whole
 
@@ -339,7 +372,7 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
         del parameters["client"]
         return BCENeuronClassifier(**parameters)
 
-    def _lazily(self, method: str, X: Any, n_columns: int | None = None) -> Any:
+    def _lazily(self, method: str, X: Any, offset: Any, n_columns: int | None = None) -> Any:
         """Return what a method of the local estimator returns for X, block by block.
 
         Parameters
@@ -348,6 +381,8 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
             Name of the method.
         X : dask array or dataframe of shape (n_samples, n_features), or array-like
             Samples.
+        offset : float, dask array or series of shape (n_samples,), array-like or None
+            Offset of the samples.
         n_columns : int or None, default=None
             Number of columns of the result; None means that it has one dimension.
 
@@ -358,21 +393,30 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
         """
         local = self.to_local()
         if not is_dask_collection(X):
-            return getattr(local, method)(X)
+            return getattr(local, method)(X, offset)
+        raise_if_offset_is_missing(local, offset)
         if isinstance(X, da.Array):
             X = in_blocks_of_rows(X)
         _check_features(local, X)
-        dtype = self.classes_.dtype if method == "predict" else _float_type(X, self.coef_.dtype)
+        dtype = _float_type(X, self.coef_.dtype) if offset is None else np.dtype(np.float64)
+        dtype = self.classes_.dtype if method == "predict" else dtype
         columns = () if n_columns is None else (n_columns,)
         call, meta = partial(_method, local, method), np.empty((0, *columns), dtype)
-        if isinstance(X, da.Array):
+        if isinstance(X, da.Array) and offset is None:
             shape = {"drop_axis": 1} if n_columns is None else {"chunks": (X.chunks[0], columns)}
             return X.map_blocks(call, meta, dtype=dtype, meta=meta, **shape)
-        blocks = [delayed(call)(block, meta) for block in X.to_delayed()]
-        return da.concatenate(
-            [da.from_delayed(block, shape=(np.nan, *columns), meta=meta) for block in blocks],
-            allow_unknown_chunksizes=True,
-        )
+        X_blocks = to_delayed(X)
+        rows = X.chunks[0] if isinstance(X, da.Array) else None
+        offsets = offset_blocks(offset, rows, len(X_blocks))
+        blocks = [
+            da.from_delayed(
+                delayed(call)(block, meta, of_block), shape=(n_rows, *columns), meta=meta
+            )
+            for block, of_block, n_rows in zip(
+                X_blocks, offsets, rows or [np.nan] * len(X_blocks), strict=True
+            )
+        ]
+        return da.concatenate(blocks, allow_unknown_chunksizes=True)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes to pickle; ``client``, a connection of this process, as None."""
@@ -385,7 +429,12 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
 
 
 def _score_sums(
-    local: BCENeuronClassifier, number: int, X: Any, y: Any, sample_weight: NDArray[np.float64]
+    local: BCENeuronClassifier,
+    number: int,
+    X: Any,
+    y: Any,
+    sample_weight: NDArray[np.float64],
+    offset: NDArray[np.float64] | None,
 ) -> PartSums:
     """Return the two sums over a block that the score is computed from.
 
@@ -401,6 +450,8 @@ def _score_sums(
         Labels, or checked soft targets.
     sample_weight : ndarray of shape (n_samples,), float64
         Weights s.
+    offset : ndarray of shape (n_samples,), float64, or None
+        Offset of the samples.
 
     Returns
     -------
@@ -408,6 +459,7 @@ def _score_sums(
         Σ s over the correct predictions and Σ s; for soft targets the arguments of `d2_from_sums`.
     """
     z = linear_output(X, local.coef_[0], local.intercept_[0])
+    z = z if offset is None else z + offset
     if local.soft_targets:
         return list(loss_and_class_weight_sums(y, z, sample_weight))
     correct = (z > 0) == (y == local.classes_[1])
@@ -430,6 +482,8 @@ def _float_type(X: Any, weight_type: np.dtype[Any]) -> np.dtype[Any]:
     return np.result_type(X_type, weight_type)
 
 
-def _method(local: BCENeuronClassifier, method: str, X: Any, empty: NDArray[Any]) -> NDArray[Any]:
+def _method(
+    local: BCENeuronClassifier, method: str, X: Any, empty: NDArray[Any], offset: Any = None
+) -> NDArray[Any]:
     """Return what a method of the local estimator returns for a block; ``empty`` if it is empty."""
-    return getattr(local, method)(X) if X.shape[0] else empty
+    return getattr(local, method)(X, offset) if X.shape[0] else empty

@@ -48,6 +48,7 @@ class Problem:
         self.X = X.astype(dtype)
         self.y = rng.choice([0.0, 1.0, 0.3], N_SAMPLES)
         self.weight = WEIGHTS[weights](rng)
+        self.offset = rng.standard_normal(N_SAMPLES)
         self.order = rng.integers(0, N_SAMPLES, 3 * N_SAMPLES).astype(np.intp)
         self.start = rng.standard_normal(width), rng.standard_normal()
         self.layout = layout
@@ -68,7 +69,7 @@ class Problem:
             return constant(order, eta), l2, l1, fit_intercept
 
         loss = sum(
-            visit(*self.rows, self.y, self.weight, order, w, state, *arguments(order))
+            visit(*self.rows, self.y, self.weight, self.offset, order, w, state, *arguments(order))
             for order in ([self.order] if orders is None else orders)
         )
         return w, state, loss
@@ -83,7 +84,7 @@ class Problem:
         for i in self.order:
             x = [float(xi) for xi in self.X[i]]
             y, s = float(self.y[i]), float(self.weight[i])
-            z = math.fsum(wi * xi for wi, xi in zip(w, x, strict=True)) + b
+            z = math.fsum(wi * xi for wi, xi in zip(w, x, strict=True)) + b + float(self.offset[i])
             a = 1 / (1 + math.exp(-z))
             losses.append(-s * (y * math.log(a) + (1 - y) * math.log(1 - a)))
             w = [wi + ETA * s * ((y - a) * xi - l2 * wi) for wi, xi in zip(w, x, strict=True)]
@@ -240,7 +241,7 @@ def test_everything_but_weights_and_state_may_be_read_only(layout, dtype, l1):
     problem = Problem(65, dtype, layout, "random")
     expected = problem.learned(sgd, 0.02, l1=l1)
     rows = problem.rows
-    arrays = [*rows, problem.y, problem.weight, problem.order]
+    arrays = [*rows, problem.y, problem.weight, problem.offset, problem.order]
     copies = [array.copy() for array in arrays]
     for array in arrays:
         array.flags.writeable = False
@@ -267,6 +268,7 @@ def test_the_loss_is_exact_in_the_tails(z, y, module):
         np.ones((1, 1)),
         np.array([y]),
         np.ones(1),
+        np.zeros(1),
         order,
         w,
         state,

@@ -13,7 +13,7 @@ from sklearn_bce._solvers.newton.safeguards import (
     AcceptStart,
     FinalStaleStep,
     OutlierProbe,
-    RestartAtZero,
+    RestartAtOrigin,
     RoundingFloor,
 )
 from sklearn_bce._solvers.newton.smooth import NewtonDirection
@@ -167,7 +167,7 @@ def test_without_outputs_a_slow_step_is_what_calls_for_a_probe(distance):
     assert probe is None or probe.value < point.value
 
 
-# ----- RestartAtZero ------------------------------------------------------------------------------
+# ----- RestartAtOrigin ----------------------------------------------------------------------------
 
 
 def sure_of_every_sample():
@@ -189,14 +189,14 @@ def test_a_start_that_is_sure_of_every_sample_is_left_for_0_once():
     assert np.all(point.curvature < 1e-300)
     search = LineSearch(problem)
     assert search(point, d, search.region(point, d), NO_DERIVATIVES) is None
-    restarts = RestartAtZero(TOL, starts_at_zero=False)
+    restarts = RestartAtOrigin(TOL, starts_at_origin=False)
     assert restarts(point, d)
     assert not restarts(point, d)
 
 
 def test_a_run_from_0_does_not_restart_there():
     _, point, d = sure_of_every_sample()
-    assert not RestartAtZero(TOL, starts_at_zero=True)(point, d)
+    assert not RestartAtOrigin(TOL, starts_at_origin=True)(point, d)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_run_from_0_does_not_restart_there():
 def test_a_restart_is_for_directions_that_promise_more_than_tol_and_rounding(
     tol, value, decrement, expected
 ):
-    restarts = RestartAtZero(tol, starts_at_zero=False)
+    restarts = RestartAtOrigin(tol, starts_at_origin=False)
     assert restarts(at(value), promising(decrement)) == expected
     assert (
         restarts(at(value), promising(np.inf)) != expected

@@ -21,6 +21,7 @@ from sklearn_bce._estimator.targets import (
     ONLY_BINARY,
     SOFT_CLASSES,
     TargetEncoder,
+    checked_offset,
     checked_sample_weight,
     checked_soft_targets,
     weight_of_class_from_sums,
@@ -28,7 +29,7 @@ from sklearn_bce._estimator.targets import (
 from sklearn_bce._estimator.validation import InitialWeights, checked_samples, unchanged_on_error
 from sklearn_bce._kernels import Vector
 from sklearn_bce._kernels.threads import one_blas_thread
-from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.in_memory import InMemoryObjective, intercept_at_zero_weights
 from sklearn_bce._objective.partitioned import (
     Encoding,
     PartFunction,
@@ -50,13 +51,15 @@ class IteratedChunks:
     ----------
     estimator : BCENeuronClassifier
         Its ``n_features_in_`` and ``feature_names_in_`` are set to those of the first chunk.
-    chunks : callable () -> iterable of (X, y) or (X, y, sample_weight)
+    chunks : callable () -> iterable of (X, y), (X, y, sample_weight) or \
+            (X, y, sample_weight, offset)
         Returns the same chunks whenever it is called.
     """
 
     def __init__(self, estimator: BaseEstimator, chunks: Chunks) -> None:
         self._estimator, self._chunks = estimator, chunks
         self._n_passes = 0
+        self._has_offset = False  # of the first chunk
 
     def sum(self, function: PartFunction) -> PartSums:
         """Return the sums over all chunks, item by item; see `Parts.sum`.
@@ -77,21 +80,32 @@ class IteratedChunks:
         self._n_passes += 1
         return total
 
-    def _checked(self, number: int, chunk: tuple[Any, ...]) -> tuple[Any, NDArray[Any], Vector]:
-        """Return X, y and sample_weight of a chunk, converted; in the first pass also checked."""
-        if not isinstance(chunk, tuple | list) or len(chunk) not in (2, 3):
+    def _checked(
+        self, number: int, chunk: tuple[Any, ...]
+    ) -> tuple[Any, NDArray[Any], Vector, Vector | None]:
+        """Return the four items of a chunk, converted; in the first pass they are also checked."""
+        if not isinstance(chunk, tuple | list) or len(chunk) not in (2, 3, 4):
             raise ValueError(
-                f"Chunk {number} is {type(chunk).__name__}; it must be a tuple (X, y) or "
-                "(X, y, sample_weight)."
+                f"Chunk {number} is {type(chunk).__name__}; it must be a tuple (X, y), "
+                "(X, y, sample_weight) or (X, y, sample_weight, offset)."
             )
-        X, y, sample_weight = (*chunk, None)[:3]
+        X, y, sample_weight, offset = (*chunk, None, None)[:4]
+        if number == 0:
+            self._has_offset = offset is not None
+        elif self._has_offset != (offset is not None):
+            has, had = ("an", "no") if offset is not None else ("no", "an")
+            raise ValueError(
+                f"Chunk {number} has {has} offset, and those before have {had} offset; all chunks "
+                "must have an offset, of which offset=0 is allowed, or none."
+            )
         first_pass = self._n_passes == 0
         X, y = checked_samples(self._estimator, X, y, reset=first_pass and number == 0)
         if first_pass:
             assert_all_finite(X, input_name="X")
             if self._estimator.soft_targets:  # `TargetEncoder` checks them in later passes
                 y = checked_soft_targets(y)
-        return X, y, np.asarray(checked_sample_weight(X, sample_weight, allow_all_zero=True))
+        sample_weight = checked_sample_weight(X, sample_weight, allow_all_zero=True)
+        return X, y, np.asarray(sample_weight), checked_offset(X, offset)
 
 
 def fit_from_chunks(neuron: BaseEstimator, chunks: Chunks) -> BaseEstimator:
@@ -108,10 +122,11 @@ def fit_from_chunks(neuron: BaseEstimator, chunks: Chunks) -> BaseEstimator:
     neuron : BCENeuronClassifier
         Estimator with ``solver`` "auto", "newton" or "gd" and ``early_stopping=False``. It is
         fitted in place.
-    chunks : callable () -> iterable of (X, y) or (X, y, sample_weight)
-        Called once for each pass. Each call must return the same chunks in the same order. X, y and
-        sample_weight of a chunk are what `BCENeuronClassifier.fit` accepts, except that samples of
-        one of the classes may be missing in a chunk.
+    chunks : callable () -> iterable of (X, y), (X, y, sample_weight) or \
+            (X, y, sample_weight, offset)
+        Called once for each pass. Each call must return the same chunks in the same order. The
+        items of a chunk are what `BCENeuronClassifier.fit` accepts, except that samples of one of
+        the classes may be missing in a chunk. All chunks have an offset, or none of them.
 
     Returns
     -------
@@ -159,7 +174,8 @@ def fit_from_chunks(neuron: BaseEstimator, chunks: Chunks) -> BaseEstimator:
     if not callable(chunks):
         raise TypeError(
             f"chunks is {type(chunks).__name__}; it must be a callable that returns an iterator of "
-            "(X, y) or (X, y, sample_weight), and is called once for each pass."
+            "(X, y), (X, y, sample_weight) or (X, y, sample_weight, offset), and is called once "
+            "for each pass."
         )
     neuron._validate_params()
     fit_parts(neuron, IteratedChunks(neuron, chunks))
@@ -288,6 +304,8 @@ def objective_of_parts(
     coordinates = Coordinates.of_user(n_kept, parameters.fit_intercept)
     penalty = regularisation.penalty(parameters.C, parameters.l1_ratio, total_weight)
     log_odds = float(np.log(sums[1] / sums[0])) if parameters.fit_intercept else 0.0
+    if summary.has_offset and parameters.fit_intercept:
+        log_odds = estimated_log_odds(summary, encoder)
     objective = PartitionedObjective(
         parts,
         summary.data_size,
@@ -295,6 +313,7 @@ def objective_of_parts(
         penalty,
         log_odds,
         subsample_objective(summary, encoder, penalty, coordinates, kept),
+        has_offset=summary.has_offset,
     )
     objective.passes.add()  # that of the summary
     return objective, encoder
@@ -331,6 +350,15 @@ def classes_and_weight_sums(
     if len(classes) != 2:
         raise ValueError(f"{ONLY_BINARY} y has the labels {classes.tolist()}.")
     return classes, np.array([sums[label] for label in classes.tolist()])
+
+
+def estimated_log_odds(summary: DataSummary, encoder: TargetEncoder) -> float:
+    """Return the intercept that minimises F at w = 0 with an offset, by the random samples.
+
+    That is an estimate, which is enough for a start.
+    """
+    y, sample_weight, offset = _drawn(summary, encoder)
+    return intercept_at_zero_weights(y, sample_weight / np.sum(sample_weight), offset)
 
 
 def subsample_objective(
@@ -370,9 +398,18 @@ def subsample_objective(
     X = [sample.X for sample in samples]
     X = sp.vstack(X, format="csr") if any(map(sp.issparse, X)) else np.vstack(X)
     X = X if kept is None else X[:, kept]
+    y, sample_weight, offset = _drawn(summary, encoder)
+    return InMemoryObjective(X, y, sample_weight, penalty, coordinates, offset=offset)
+
+
+def _drawn(summary: DataSummary, encoder: TargetEncoder) -> tuple[Vector, Vector, Vector | None]:
+    """Return targets, weights and offset of the random samples; see `subsample_objective`."""
+    samples = list(summary.samples.values())
     y = np.concatenate([sample.y for sample in samples])
     sample_weight = np.concatenate(
         [sample.sample_weight * (sample.n_samples / len(sample.y)) for sample in samples]
     )
-    y, sample_weight = encoder.encode(y, sample_weight)
-    return InMemoryObjective(X, y, sample_weight, penalty, coordinates)
+    offset = None
+    if summary.has_offset:
+        offset = np.concatenate([sample.offset for sample in samples])
+    return *encoder.encode(y, sample_weight), offset

@@ -37,9 +37,9 @@ class BCENeuronClassifier(
 ):
     r"""Logistic neuron for binary classification, trained on the binary cross-entropy.
 
-    The neuron computes the linear output z = b + Σⱼ wⱼxⱼ of a sample x, and the activation
-    a = 1/(1 + e⁻ᶻ), which is the probability of the second class. `fit` minimises, over the weights
-    w and the intercept b::
+    The neuron computes the linear output z = b + Σⱼ wⱼxⱼ of a sample x, plus the ``offset`` of the
+    sample if `fit` is given one, and the activation a = 1/(1 + e⁻ᶻ), which is the probability of
+    the second class. `fit` minimises, over the weights w and the intercept b::
 
         F(w, b) = (1/S) Σᵢ sᵢ L(yᵢ, aᵢ) + 1/(C·S) · [(1−ρ)/2 ‖w‖₂² + ρ‖w‖₁]         S = Σᵢ sᵢ
 
@@ -154,6 +154,8 @@ class BCENeuronClassifier(
         Weights w. They are float64 for a float32 X if F would rise above ``tol`` in float32.
     intercept_ : ndarray of shape (1,), dtype of X
         Intercept b.
+    has_offset_ : bool
+        Whether the samples of the fit had an offset, so that predictions and scores require one.
     n_iter_ : int
         Number of iterations: steps of "newton", passes over X of "gd" and "sgd"; chunks of
         `partial_fit`.
@@ -298,9 +300,11 @@ class BCENeuronClassifier(
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
+        offset: ArrayLike | float | None = None,
         X_val: Any = None,
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
+        offset_val: ArrayLike | float | None = None,
         coef_init: ArrayLike | None = None,
         intercept_init: ArrayLike | float | None = None,
     ) -> BCENeuronClassifier:
@@ -315,6 +319,11 @@ class BCENeuronClassifier(
             Labels of two classes; numbers in [0, 1] if ``soft_targets=True``.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, not negative; None means 1 for each sample.
+        offset : float or array-like of shape (n_samples,), default=None
+            Known term o of the linear output of each sample, z = o + b + Σⱼ wⱼxⱼ, such as the
+            logarithm of an exposure or the log-odds of a model that is to be improved. It has no
+            weight and no penalty. After a fit with an offset, predictions and scores require one.
+            None means that there is none.
         X_val : {array-like, sparse matrix or array, dataframe} of shape (n_val, n_features), \
                 default=None
             Samples held out: the mean loss on them is recorded in ``validation_loss_curve_`` after
@@ -324,6 +333,8 @@ class BCENeuronClassifier(
             Labels or soft targets of ``X_val``; required if ``X_val`` is given.
         sample_weight_val : array-like of shape (n_val,), default=None
             Weights of ``X_val``, not negative; None means 1 for each sample.
+        offset_val : float or array-like of shape (n_val,), default=None
+            Offset of ``X_val``. Required if ``X_val`` and ``offset`` are given; 0 is allowed.
         coef_init : array-like of shape (n_features,) or (1, n_features), default=None
             Weights to start from. None means zeros, or the weights of the previous fit if
             ``warm_start=True``.
@@ -361,8 +372,8 @@ class BCENeuronClassifier(
         callbacks = Callbacks.of(self)
         warn_of_ignored_l1_ratio(self.C, self.l1_ratio)
         with unchanged_on_error(self), one_blas_thread() as n_threads:
-            given = GivenSamples(X, y, sample_weight)
-            given_validation = GivenSamples(X_val, y_val, sample_weight_val)
+            given = GivenSamples(X, y, sample_weight, offset)
+            given_validation = GivenSamples(X_val, y_val, sample_weight_val, offset_val)
             init = InitialWeights(coef_init, intercept_init)
             task = prepare_fit(self, given, given_validation, init, n_threads)
             interrupt = run_fit(self, task, callbacks)
@@ -378,6 +389,7 @@ class BCENeuronClassifier(
         y: ArrayLike,
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | float | None = None,
     ) -> BCENeuronClassifier:
         """Continue from the present weights with one pass of "sgd" over a chunk of samples.
 
@@ -405,6 +417,9 @@ class BCENeuronClassifier(
             calls means the labels of the first call.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, not negative; None means 1 for each sample. All may be 0.
+        offset : float or array-like of shape (n_samples,), default=None
+            Known term of the linear output of each sample, see `fit`. All chunks have an offset, or
+            none of them; 0 is allowed. The samples of a previous `fit` count as a chunk.
 
         Returns
         -------
@@ -417,8 +432,9 @@ class BCENeuronClassifier(
         AttributeError
             If ``solver`` is "newton" or "gd".
         ValueError, TypeError
-            If a parameter is out of range, an argument is malformed, the loss overflows, or
-            ``early_stopping=True``, ``standardize=True``, ``coef_bounds`` or
+            If a parameter is out of range, an argument is malformed, some chunks have an offset and
+            others have none, the loss overflows, or ``early_stopping=True``, ``standardize=True``,
+            ``coef_bounds`` or
             ``class_weight="balanced"`` is set. The estimator then keeps the attributes that it had
             before.
 
@@ -447,7 +463,7 @@ class BCENeuronClassifier(
             raise ValueError("partial_fit does not support coef_bounds; use fit_from_chunks.")
         warn_of_ignored_l1_ratio(self.C, self.l1_ratio)
         with unchanged_on_error(self), one_blas_thread() as n_threads:
-            fit_chunk(self, GivenSamples(X, y, sample_weight), classes, n_threads)
+            fit_chunk(self, GivenSamples(X, y, sample_weight, offset), classes, n_threads)
         return self
 
     def __sklearn_tags__(self) -> Tags:

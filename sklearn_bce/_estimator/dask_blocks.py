@@ -7,10 +7,15 @@ from typing import Any
 import dask
 import dask.array as da
 import numpy as np
+from dask.base import is_dask_collection
 from dask.delayed import Delayed, delayed
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
 
-from sklearn_bce._estimator.targets import checked_sample_weight, checked_soft_targets
+from sklearn_bce._estimator.targets import (
+    checked_offset,
+    checked_sample_weight,
+    checked_soft_targets,
+)
 from sklearn_bce._estimator.validation import X_FORMAT, checked_array, without_duplicates
 from sklearn_bce._objective.partitioned import PartFunction, PartSums
 
@@ -23,8 +28,8 @@ class Blocks:
 
     Parameters
     ----------
-    X, y, sample_weight : dask collection, array-like or None
-        As given to `DaskBCENeuronClassifier.fit`.
+    X, y, sample_weight, offset : dask collection, array-like or None
+        As given to `DaskBCENeuronClassifier.fit`; the offset may also be a number.
     client : distributed.Client or None
         Client that computes the sums; None means the scheduler that `dask.compute` selects.
     soft_targets : bool
@@ -35,10 +40,12 @@ class Blocks:
     TypeError
         If X is not a Dask collection.
     ValueError
-        If X is not two-dimensional, or y or sample_weight does not have the blocks of X.
+        If X is not two-dimensional, or y, sample_weight or offset does not have the blocks of X.
     """
 
-    def __init__(self, X: Any, y: Any, sample_weight: Any, client: Any, soft_targets: bool) -> None:
+    def __init__(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, client: Any, soft_targets: bool
+    ) -> None:
         self._client, self._soft_targets, self._n_passes = client, soft_targets, 0
         rows = None
         if isinstance(X, da.Array):
@@ -50,10 +57,11 @@ class Blocks:
                 "BCENeuronClassifier for samples in memory."
             )
         n_blocks = number_of_blocks(X)
-        X_blocks = _to_delayed(X)
+        X_blocks = to_delayed(X)
         y_blocks = delayed_blocks("y", y, rows, n_blocks)
         weight_blocks = delayed_blocks("sample_weight", sample_weight, rows, n_blocks)
-        self._blocks = list(zip(X_blocks, y_blocks, weight_blocks, strict=True))
+        offsets = offset_blocks(offset, rows, n_blocks)
+        self._blocks = list(zip(X_blocks, y_blocks, weight_blocks, offsets, strict=True))
 
     def sum(self, function: PartFunction) -> PartSums:
         """Return the sums over all blocks, item by item; see `Parts.sum`.
@@ -146,13 +154,23 @@ def delayed_blocks(
         if not np.isnan(n_samples) and n_samples != sum(rows):
             raise ValueError(f"{name} has {n_samples} samples and X has {sum(rows)}.")
         values = values if np.isnan(n_samples) else values.rechunk((rows,))
-    blocks = _to_delayed(values)
+    blocks = to_delayed(values)
     if len(blocks) != n_blocks:
         raise ValueError(f"{name} is in {len(blocks)} blocks and X in {n_blocks}.")
     return blocks
 
 
-def _to_delayed(collection: Any) -> list[Delayed]:
+def offset_blocks(offset: Any, rows: tuple[float, ...] | None, n_blocks: int) -> list[Any]:
+    """Return the offset of each block of X; n_blocks times the argument if it is a number or None.
+
+    The arguments are those of `delayed_blocks`.
+    """
+    if not is_dask_collection(offset) and np.ndim(offset) == 0:  # a number, or None
+        return [offset] * n_blocks
+    return delayed_blocks("offset", offset, rows, n_blocks)
+
+
+def to_delayed(collection: Any) -> list[Delayed]:
     """Return the blocks of a Dask array, series or dataframe as delayed objects, in order."""
     blocks = collection.to_delayed()
     return list(blocks.ravel() if isinstance(collection, da.Array) else blocks)
@@ -166,6 +184,7 @@ def _block_sums(
     X: Any,
     y: Any,
     sample_weight: Any,
+    offset: Any,
 ) -> PartSums | None:
     """Return the sums of one block, in the process that has the block; None if it has no rows.
 
@@ -179,8 +198,8 @@ def _block_sums(
         Whether y contains numbers in [0, 1] instead of labels.
     number : int
         Number of the block, from 0.
-    X, y, sample_weight : array, CSR, dataframe or series; sample_weight may be None
-        The samples of the block.
+    X, y, sample_weight, offset : array, CSR, dataframe or series
+        The samples of the block; sample_weight may be None, offset a number or None.
 
     Raises
     ------
@@ -199,7 +218,7 @@ def _block_sums(
         if soft_targets:  # `TargetEncoder` checks them in later passes
             y = checked_soft_targets(y)
     sample_weight = checked_sample_weight(X, sample_weight, allow_all_zero=True)
-    return function(number, X, y, np.asarray(sample_weight))
+    return function(number, X, y, np.asarray(sample_weight), checked_offset(X, offset))
 
 
 def _add_sums(all_sums: list[PartSums | None]) -> PartSums | None:

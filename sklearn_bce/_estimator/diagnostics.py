@@ -116,9 +116,10 @@ def raise_for_divergence(
     start: tuple[Vector, float],
     parameters: Parameters,
 ) -> None:
-    """Raise ValueError if a constant step has raised F above its value at the start and at zeros.
+    """Raise ValueError if a constant step has raised F above its value at two points.
 
-    At weights and an intercept of 0, F is log 2. A fit that starts near the minimum may end higher,
+    The points are the start and `Objective.origin`, which is 0 without an offset: F is log 2 there.
+    A fit that starts near the minimum may end higher,
     because the weights fluctuate around the minimum; that is no divergence. Early stopping keeps
     the best weights, and is not looked at.
 
@@ -144,7 +145,7 @@ def raise_for_divergence(
     ):
         return
     before, after = _value(objective, *start), _value(objective, result.w, result.b)
-    highest = max(before, np.log(2))
+    highest = max(before, objective.value_at_origin)
     if after > highest + rounding_floor(highest):
         raise ValueError(
             f"The loss has risen from {before:.3g} to {after:.3g} nats after pass {result.n_iter}: "
@@ -203,7 +204,8 @@ def diagnose(result: Result, objective: BaseObjective, parameters: Parameters) -
         separation = direction_of_separation(objective, w, b)
         if separation is None and result.coordinates is None:
             # Weights so large that their rounding hides which samples lie on a boundary.
-            separation = direction_of_separation(objective, np.zeros_like(w), 0.0)
+            origin = objective.coordinates.to_user(objective.origin)
+            separation = direction_of_separation(objective, *origin)
         if separation is not None:
             return Diagnosis(replace(result, has_minimum=False), separation=separation)
     if parameters.early_stopping:

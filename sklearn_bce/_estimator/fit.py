@@ -76,8 +76,8 @@ class Task(NamedTuple):
     dtype : dtype
         Type of the fitted weights: that of X, float32 or float64.
     given : GivenSamples
-        The samples given to `fit`, with X and y converted; X, y and sample_weight are None for
-        samples in parts.
+        The samples given to `fit`, with X and y converted; all fields are None for samples in
+        parts.
     regularisation : Regularisation
         Penalty factors and bounds. Features that it drops are in neither the objective, w nor
         ``held_out``.
@@ -109,7 +109,9 @@ class Task(NamedTuple):
         """
         w, b = self.regularisation.finished(w, b)
         w = self.regularisation.of_all(w)
-        return weight_attributes(self.classes, self.dtype if dtype is None else dtype, w, b)
+        dtype = self.dtype if dtype is None else dtype
+        has_offset = self.objective.has_offset
+        return weight_attributes(self.classes, dtype, w, b, has_offset=has_offset)
 
 
 def prepare_fit(
@@ -128,7 +130,7 @@ def prepare_fit(
     given : GivenSamples
         Samples to learn from.
     given_validation : GivenSamples
-        Samples to hold out; X, y and sample_weight are None if none are given.
+        Samples to hold out; all fields are None if none are given.
     init : InitialWeights
         Weights and intercept to start from.
     n_threads : int
@@ -145,7 +147,7 @@ def prepare_fit(
     """
     parameters, name = Parameters.of(estimator), type(estimator).__name__
     X, y = checked_samples(estimator, given.X, given.y)
-    given = GivenSamples(X, y, given.sample_weight)
+    given = given._replace(X=X, y=y)
     samples, encoder = encode_samples(
         given,
         soft_targets=parameters.soft_targets,
@@ -159,7 +161,8 @@ def prepare_fit(
     random_state = check_random_state(parameters.random_state)
     validation = None
     if any(argument is not None for argument in given_validation):
-        validation = encode_validation_samples(estimator, given_validation, encoder)
+        has_offset = samples.offset is not None
+        validation = encode_validation_samples(estimator, given_validation, encoder, has_offset)
         validation = validation._replace(X=regularisation.of_kept(validation.X))
     samples = samples._replace(X=regularisation.of_kept(samples.X))
     training, held_out = hold_out(samples, validation, parameters, random_state, name)
@@ -174,6 +177,7 @@ def prepare_fit(
         fit_intercept=parameters.fit_intercept,
         n_threads=n_threads,
         moments=regularisation.moments if training.has_user_weights else None,
+        offset=training.offset,
     )
     return Task(
         objective=objective,

@@ -41,6 +41,8 @@ class HeldOut:
         b : float
         """
         z = linear_output(self.samples.X, w, b)
+        if self.samples.offset is not None:
+            z = z + self.samples.offset
         return float(self._normalised_weight @ binary_cross_entropy(self.samples.y, z))
 
 

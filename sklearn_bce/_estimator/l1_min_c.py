@@ -37,6 +37,7 @@ def l1_min_c(
     class_weight: dict[Any, float] | str | None = None,
     sample_weight: ArrayLike | None = None,
     soft_targets: bool = False,
+    offset: Any = None,
 ) -> float:
     r"""Return the largest C at which an L1 penalty makes all weights 0.
 
@@ -66,12 +67,16 @@ def l1_min_c(
         Weights, not negative; None means 1 for each sample.
     soft_targets : bool, default=False
         Whether y contains numbers in [0, 1] instead of labels, as of `BCENeuronClassifier`.
+    offset : float or array-like of shape (n_samples,), default=None
+        Known term of the linear output of each sample, as of `BCENeuronClassifier.fit`; None means
+        that there is none.
 
     Returns
     -------
     C : float
         With this C and smaller ones, all weights at the minimum are 0, and the intercept is the
-        log-odds of the weighted mean of y. With larger ones, some weights are not 0.
+        log-odds of the weighted mean of y, or with an offset the intercept that minimises the loss.
+        With larger ones, some weights are not 0.
 
     Raises
     ------
@@ -111,7 +116,7 @@ def l1_min_c(
     X, y = check_X_y(checked_array(X, "X"), checked_array(y, "y"), estimator="l1_min_c", **X_FORMAT)
     X = without_duplicates(X)
     samples, _ = encode_samples(
-        GivenSamples(X, y, sample_weight),
+        GivenSamples(X, y, sample_weight, offset),
         soft_targets=soft_targets,
         class_weight=class_weight,
         estimator_name="l1_min_c",
@@ -122,6 +127,7 @@ def l1_min_c(
         samples.sample_weight,
         ElasticNet.of(1.0, l1_ratio, float(np.sum(samples.sample_weight))),
         fit_intercept=fit_intercept,
+        offset=samples.offset,
     )
     # In the coordinates of the solver newton, so that its rounding agrees with this result.
     problem = objective.standardised()

@@ -164,7 +164,7 @@ class Callbacks:
         """Return the callbacks of the estimator, set up for a fit; None if it has none."""
         return cls(estimator) if has_callbacks(estimator) else None
 
-    def begin_fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+    def begin_fit(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> None:
         """Call the hooks for the beginning of the fit.
 
         Parameters
@@ -175,8 +175,11 @@ class Callbacks:
             Labels or soft targets, not encoded; None if samples come in parts.
         sample_weight : array-like of shape (n_samples,), or None
             As given to `fit`.
+        offset : float, array-like of shape (n_samples,), or None
+            As given to `fit`.
         """
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        given = {"sample_weight": sample_weight, "offset": offset}
+        metadata = {name: value for name, value in given.items() if value is not None} or None
         self._data = {"estimator": self._estimator, "X": X, "y": y, "metadata": metadata}
         self._fit.call_on_fit_task_begin(**self._data)
 

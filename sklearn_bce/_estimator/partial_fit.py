@@ -26,6 +26,7 @@ from sklearn_bce._estimator.targets import (
     ONLY_BINARY,
     SOFT_CLASSES,
     TargetEncoder,
+    checked_offset,
     checked_sample_weight,
     fixed_weight_of_class,
 )
@@ -58,7 +59,8 @@ def fit_chunk(estimator: BaseEstimator, given: GivenSamples, classes: Any, n_thr
     Raises
     ------
     ValueError, TypeError
-        If an argument is malformed, or the loss overflows. The generator that shuffles the samples
+        If an argument is malformed, some chunks have an offset and others have none, or the loss
+        overflows. The generator that shuffles the samples
         is then in the state that it had before.
     """
     parameters = Parameters.of(estimator)
@@ -69,16 +71,21 @@ def fit_chunk(estimator: BaseEstimator, given: GivenSamples, classes: Any, n_thr
     weight_of_class = fixed_weight_of_class(classes, parameters.class_weight)
     encoder = TargetEncoder(classes, weight_of_class, parameters.soft_targets)
     sample_weight = checked_sample_weight(X, given.sample_weight, allow_all_zero=True)
-    samples = Samples(X, *encoder.encode(y, sample_weight), sample_weight)
+    has_offset = given.offset is not None
+    if not first_chunk:
+        raise_for_changed_offset(estimator, has_offset)
+    offset = checked_offset(X, given.offset)
     feature_names = getattr(estimator, "feature_names_in_", None)
     regularisation = Regularisation.of(parameters, X.shape[1], feature_names)
-    samples = samples._replace(X=regularisation.of_kept(X))
+    samples = Samples(
+        regularisation.of_kept(X), *encoder.encode(y, sample_weight), sample_weight, offset
+    )
     stream = stream_of(estimator, regularisation)
     generator_state = stream.random_state.get_state()
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             result, not_learnt = learn_chunk(stream, samples, parameters, regularisation, n_threads)
-        attributes = weight_attributes(classes, X.dtype, stream.w, stream.b)
+        attributes = weight_attributes(classes, X.dtype, stream.w, stream.b, has_offset=has_offset)
         names_of_kept = regularisation.names_of_kept(feature_names)
         warn_of_not_learnt(not_learnt, names_of_kept, samples.X.shape[1])
     except BaseException as error:
@@ -91,6 +98,29 @@ def fit_chunk(estimator: BaseEstimator, given: GivenSamples, classes: Any, n_thr
     fitted = attributes | result_attributes("sgd", result)
     fitted |= {"_stream": stream, "_total_weight": stream.total_weight}
     replace_fit_state(estimator, fitted)
+
+
+def raise_for_changed_offset(estimator: BaseEstimator, has_offset: bool) -> None:
+    """Raise ValueError unless the samples before had an offset just as the present ones.
+
+    Parameters
+    ----------
+    estimator : BCENeuronClassifier
+        A fitted estimator.
+    has_offset : bool
+        Whether the present samples have an offset.
+    """
+    had_offset = getattr(estimator, "has_offset_", False)
+    if had_offset and not has_offset:
+        raise ValueError(
+            "offset is missing: the samples before were given with an offset, so that these need "
+            "one as well; offset=0 is allowed."
+        )
+    if has_offset and not had_offset:
+        raise ValueError(
+            "offset is given, but the samples before were given without one; give all samples with "
+            "an offset, of which offset=0 is allowed, or none."
+        )
 
 
 def checked_classes(classes: Any, known: NDArray[Any] | None) -> NDArray[Any]:
@@ -219,6 +249,7 @@ def learn_chunk(
         regularisation.penalty(parameters.C, parameters.l1_ratio, stream.total_weight),
         fit_intercept=parameters.fit_intercept,
         n_threads=n_threads,
+        offset=samples.offset,
     )
     eta, steps = parameters.learning_rate, None
     if eta == "auto":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib.metadata import PackageNotFoundError, metadata
 from typing import Any
 
@@ -9,10 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr, log_expit
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_bce._estimator.targets import checked_sample_weight, checked_soft_targets
+from sklearn_bce._estimator.diagnostics import caller_stacklevel
+from sklearn_bce._estimator.targets import (
+    checked_offset,
+    checked_sample_weight,
+    checked_soft_targets,
+)
 from sklearn_bce._estimator.validation import checked_array, checked_X
 from sklearn_bce._kernels import Vector
 from sklearn_bce.chain_rule import binary_cross_entropy, linear_output, sigmoid
@@ -63,43 +70,67 @@ def d2_from_sums(loss: float, class_weight_sums: Vector) -> float:
     return 1 - loss / total / null if np.all(class_weight_sums > 0) else 0.0
 
 
+def raise_if_offset_is_missing(estimator: Any, offset: Any) -> None:
+    """Raise ValueError if a fitted estimator has seen samples with an offset and none is given."""
+    if offset is None and getattr(estimator, "has_offset_", False):
+        raise ValueError(
+            f"offset is missing: this {type(estimator).__name__} was fitted to samples with an "
+            "offset, so that predictions and scores need one as well; offset=0 is allowed."
+        )
+
+
 class PredictionMixin:
     """Methods of an estimator with the attributes ``coef_``, ``intercept_`` and ``classes_``."""
 
-    def decision_function(self, X: Any) -> NDArray[Any]:
+    def decision_function(self, X: Any, offset: Any = None) -> NDArray[Any]:
         """Return the linear output z of each sample: the log-odds of the second class.
 
         Parameters
         ----------
         X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features)
             Samples.
+        offset : float or array-like of shape (n_samples,), default=None
+            Known term of the linear output of each sample. Required if the estimator was fitted
+            with an offset; 0 is allowed. None means that there is none.
 
         Returns
         -------
         z : ndarray of shape (n_samples,)
-            z = b + Σⱼ wⱼxⱼ. `predict` returns the second class where z > 0.
+            z = b + Σⱼ wⱼxⱼ, plus the offset. `predict` returns the second class where z > 0.
+
+        Raises
+        ------
+        ValueError
+            If X or the offset is malformed, or the estimator was fitted with an offset and none is
+            given.
         """
         check_is_fitted(self)
+        raise_if_offset_is_missing(self, offset)
         X = checked_X(self, X)
-        return linear_output(X, self.coef_[0], self.intercept_[0])
+        offset = checked_offset(X, offset)
+        z = linear_output(X, self.coef_[0], self.intercept_[0])
+        return z if offset is None else z + offset
 
-    def predict(self, X: Any) -> NDArray[Any]:
+    def predict(self, X: Any, offset: Any = None) -> NDArray[Any]:
         """Return the more probable class of each sample; the first one if both are as probable.
 
         Parameters
         ----------
         X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features)
             Samples.
+        offset : float or array-like of shape (n_samples,), default=None
+            Known term of the linear output of each sample. Required if the estimator was fitted
+            with an offset; 0 is allowed. None means that there is none.
 
         Returns
         -------
         labels : ndarray of shape (n_samples,)
             Elements of ``classes_``.
         """
-        z = self.decision_function(X)
+        z = self.decision_function(X, offset)
         return self.classes_[(z > 0).astype(np.intp)]
 
-    def predict_proba(self, X: Any) -> NDArray[Any]:
+    def predict_proba(self, X: Any, offset: Any = None) -> NDArray[Any]:
         """Return the probability of each class for each sample.
 
         Both probabilities are computed from z, so that the smaller one keeps its relative precision
@@ -109,16 +140,19 @@ class PredictionMixin:
         ----------
         X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features)
             Samples.
+        offset : float or array-like of shape (n_samples,), default=None
+            Known term of the linear output of each sample. Required if the estimator was fitted
+            with an offset; 0 is allowed. None means that there is none.
 
         Returns
         -------
         probability : ndarray of shape (n_samples, 2)
             Columns in the order of ``classes_``.
         """
-        z = self.decision_function(X)
+        z = self.decision_function(X, offset)
         return sigmoid(np.column_stack([-z, z]))
 
-    def predict_log_proba(self, X: Any) -> NDArray[Any]:
+    def predict_log_proba(self, X: Any, offset: Any = None) -> NDArray[Any]:
         """Return the logarithm of the probability of each class for each sample.
 
         It is computed from z, and thus accurate where the probability rounds to 0 or 1.
@@ -127,16 +161,19 @@ class PredictionMixin:
         ----------
         X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features)
             Samples.
+        offset : float or array-like of shape (n_samples,), default=None
+            Known term of the linear output of each sample. Required if the estimator was fitted
+            with an offset; 0 is allowed. None means that there is none.
 
         Returns
         -------
         log_probability : ndarray of shape (n_samples, 2)
             Natural logarithms. Columns in the order of ``classes_``.
         """
-        z = self.decision_function(X)
+        z = self.decision_function(X, offset)
         return log_expit(np.column_stack([-z, z]))
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
         """Return the accuracy for labels, and D² for soft targets.
 
         D² is 1 − L/L₀, with L the mean cross-entropy of the predicted probabilities, and L₀ that of
@@ -152,6 +189,9 @@ class PredictionMixin:
             Labels; numbers in [0, 1] if ``soft_targets=True``.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, not negative; None means 1 for each sample.
+        offset : float or array-like of shape (n_samples,), default=None
+            Known term of the linear output of each sample. Required if the estimator was fitted
+            with an offset; 0 is allowed. None means that there is none.
 
         Returns
         -------
@@ -161,8 +201,9 @@ class PredictionMixin:
         if not self.soft_targets:
             if sample_weight is not None:  # scikit-learn 1.7 does not check the weights
                 sample_weight = checked_sample_weight(X, sample_weight)
-            return super().score(X, checked_array(y, "y"), sample_weight)
-        z = self.decision_function(X)
+            y, labels = checked_array(y, "y"), self.predict(X, offset)
+            return float(accuracy_score(y, labels, sample_weight=sample_weight))
+        z = self.decision_function(X, offset)
         y = checked_soft_targets(column_or_1d(checked_array(y, "y")))
         check_consistent_length(z, y)
         sample_weight = checked_sample_weight(z, sample_weight)
@@ -178,8 +219,20 @@ class PredictionMixin:
         model : LogisticRegression
             With copies of the fitted attributes, and with the parameters ``C``, ``fit_intercept``,
             ``class_weight``, ``max_iter`` and ``tol`` of this estimator.
+
+        Warns
+        -----
+        UserWarning
+            If this estimator was fitted with an offset: the model predicts as with ``offset=0``.
         """
         check_is_fitted(self)
+        if getattr(self, "has_offset_", False):
+            warnings.warn(
+                "This estimator was fitted with an offset, which LogisticRegression does not have: "
+                "the model predicts as with offset=0.",
+                UserWarning,
+                stacklevel=caller_stacklevel(),
+            )
         model = LogisticRegression(
             C=self.C,
             fit_intercept=self.fit_intercept,

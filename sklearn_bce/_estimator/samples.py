@@ -1,4 +1,4 @@
-"""X, y and sample_weight as one record: as given by the user, and as used by the objective."""
+"""X, y, sample_weight and offset as one record: as given, and as used by the objective."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sklearn.utils import assert_all_finite
 from sklearn_bce._estimator.targets import (
     TargetEncoder,
     apply_class_weight,
+    checked_offset,
     checked_sample_weight,
     encode_targets,
     weight_of_class_from_sums,
@@ -28,11 +29,13 @@ class GivenSamples(NamedTuple):
     X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features), or None
     y : array-like of shape (n_samples,), or None
     sample_weight : array-like of shape (n_samples,), or None
+    offset : float, array-like of shape (n_samples,), or None
     """
 
     X: Any
     y: Any
     sample_weight: Any = None
+    offset: Any = None
 
 
 class Samples(NamedTuple):
@@ -47,12 +50,15 @@ class Samples(NamedTuple):
         Weights s, with the class weights included; a broadcast scalar (stride 0) if all are 1.
     user_weight : ndarray of shape (n_samples,), float64
         Weights as the user gave them, without the class weights.
+    offset : ndarray of shape (n_samples,), float64, or None
+        Known terms of the linear outputs; a broadcast scalar (stride 0) if all are equal.
     """
 
     X: Any
     y: Vector
     sample_weight: Vector
     user_weight: Vector
+    offset: Vector | None = None
 
     @property
     def has_user_weights(self) -> bool:
@@ -67,7 +73,8 @@ class Samples(NamedTuple):
         )
         if self.has_user_weights:
             user_weight = sample_weight
-        return Samples(self.X[rows], self.y[rows], sample_weight, user_weight)
+        offset = None if self.offset is None else self.offset[rows]
+        return Samples(self.X[rows], self.y[rows], sample_weight, user_weight, offset)
 
 
 def encode_samples(
@@ -95,7 +102,8 @@ def encode_samples(
     Raises
     ------
     ValueError
-        If y, ``sample_weight`` or ``class_weight`` is malformed, or a class has no weight.
+        If y, ``sample_weight``, ``offset`` or ``class_weight`` is malformed, or a class has no
+        weight.
     """
     classes, y = encode_targets(given.y, soft_targets, estimator_name)
     user_weight = sample_weight = checked_sample_weight(given.X, given.sample_weight)
@@ -105,11 +113,12 @@ def encode_samples(
         weight_of_class = weight_of_class_from_sums(classes, sums, class_weight, estimator_name)
     y, sample_weight = apply_class_weight(y, sample_weight, weight_of_class)
     encoder = TargetEncoder(classes, weight_of_class, soft_targets)
-    return Samples(given.X, y, sample_weight, user_weight), encoder
+    offset = checked_offset(given.X, given.offset)
+    return Samples(given.X, y, sample_weight, user_weight, offset), encoder
 
 
 def encode_validation_samples(
-    estimator: BaseEstimator, given: GivenSamples, encoder: TargetEncoder
+    estimator: BaseEstimator, given: GivenSamples, encoder: TargetEncoder, has_offset: bool
 ) -> Samples:
     """Check and encode the samples that `fit` was given for validation.
 
@@ -118,9 +127,11 @@ def encode_validation_samples(
     estimator : BaseEstimator
         Its ``n_features_in_`` and ``feature_names_in_`` are those of the training samples.
     given : GivenSamples
-        ``X_val``, ``y_val`` and ``sample_weight_val``.
+        ``X_val``, ``y_val``, ``sample_weight_val`` and ``offset_val``.
     encoder : TargetEncoder
         Encoder of the training targets.
+    has_offset : bool
+        Whether the training samples have an offset.
 
     Returns
     -------
@@ -129,15 +140,27 @@ def encode_validation_samples(
     Raises
     ------
     ValueError
-        If ``X_val`` or ``y_val`` is missing, an argument is malformed or not finite, or features or
-        labels are not those of the training samples.
+        If ``X_val`` or ``y_val`` is missing, an argument is malformed or not finite, features or
+        labels are not those of the training samples, or only one of both sets of samples has an
+        offset.
     """
     if given.X is None or given.y is None:
         missing = "X_val" if given.X is None else "y_val"
         raise ValueError(f"{missing} is missing: X_val and y_val are given together, or neither.")
+    if has_offset and given.offset is None:
+        raise ValueError(
+            "offset_val is missing: offset is given, so that the samples X_val need one as well; "
+            "offset_val=0 is allowed."
+        )
+    if given.offset is not None and not has_offset:
+        raise ValueError(
+            "offset is missing: offset_val is given, so that the samples X need one as well; "
+            "offset=0 is allowed."
+        )
     X, y = checked_samples(
         estimator, given.X, given.y, reset=False, must_be_finite=False, name_suffix="_val"
     )
     assert_all_finite(X, estimator_name=type(estimator).__name__, input_name="X_val")
     user_weight = checked_sample_weight(X, given.sample_weight)
-    return Samples(X, *encoder.encode(y, user_weight, name="y_val"), user_weight)
+    offset = checked_offset(X, given.offset, name="offset_val")
+    return Samples(X, *encoder.encode(y, user_weight, name="y_val"), user_weight, offset)

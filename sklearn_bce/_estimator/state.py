@@ -50,6 +50,7 @@ FITTED_ATTRIBUTES = (
     FittedAttribute("classes_"),
     FittedAttribute("coef_"),
     FittedAttribute("intercept_"),
+    FittedAttribute("has_offset_"),  # missing in pickles of 0.1.0, where it counts as False
     FittedAttribute("n_iter_"),
     FittedAttribute("n_passes_"),
     FittedAttribute("converged_"),
@@ -197,7 +198,7 @@ def replace_fit_state(estimator: BaseEstimator, fitted: dict[str, Any]) -> None:
 
 
 def weight_attributes(
-    classes: NDArray[Any], dtype: np.dtype[Any], w: Vector, b: float
+    classes: NDArray[Any], dtype: np.dtype[Any], w: Vector, b: float, *, has_offset: bool
 ) -> dict[str, Any]:
     """Return the attributes that suffice for predictions, besides those of the features.
 
@@ -211,11 +212,13 @@ def weight_attributes(
         Weights.
     b : float
         Intercept.
+    has_offset : bool
+        Whether the samples have an offset.
 
     Returns
     -------
     attributes : dict
-        ``classes_``, ``coef_`` and ``intercept_``, as new arrays.
+        ``classes_``, ``coef_`` and ``intercept_``, as new arrays, and ``has_offset_``.
 
     Raises
     ------
@@ -229,7 +232,12 @@ def weight_attributes(
             f"The weights overflowed {dtype}, which is the dtype of X: scale the features, give X "
             "as float64 or, if learning_rate is a number, use a smaller one."
         )
-    return {"classes_": classes.copy(), "coef_": coef, "intercept_": intercept}
+    return {
+        "classes_": classes.copy(),
+        "coef_": coef,
+        "intercept_": intercept,
+        "has_offset_": has_offset,
+    }
 
 
 def result_attributes(solver: str, result: Result) -> dict[str, Any]:

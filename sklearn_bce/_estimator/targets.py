@@ -197,6 +197,51 @@ def checked_sample_weight(X: Any, sample_weight: Any, allow_all_zero: bool = Fal
     return sample_weight
 
 
+def checked_offset(X: Any, offset: Any, name: str = "offset") -> Vector | None:
+    """Return the offset as a float64 array; None if there is none.
+
+    Parameters
+    ----------
+    X : ndarray or CSR of shape (n_samples, n_features)
+        The samples.
+    offset : float, array-like of shape (n_samples,) or None
+        A number is the offset of each sample. None means that there is none.
+    name : str, default="offset"
+        Name of the argument, for the message of an error.
+
+    Returns
+    -------
+    offset : ndarray of shape (n_samples,), float64, or None
+        A broadcast scalar (stride 0) if the argument is a number.
+
+    Raises
+    ------
+    ValueError
+        If the offset is not a number and does not have the shape (n_samples,), or an element is
+        masked, not a number or not finite.
+    """
+    if offset is None:
+        return None
+    shape = (X.shape[0],)
+    allowed = f"{name} must be a finite number, or have the shape {shape} and finite elements"
+    offset = checked_array(offset, name)
+    try:
+        values = np.asarray(offset)
+        if values.dtype.kind not in "biufO" or any(
+            isinstance(each, str) for each in values.ravel() if values.dtype.kind == "O"
+        ):
+            raise TypeError(f"elements are {values.dtype}")
+        values = values.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{allowed}; it has elements that are not numbers: {error}") from error
+    if values.shape not in {(), shape}:
+        raise ValueError(f"{allowed}; it has the shape {values.shape}.")
+    if not np.isfinite(values).all():
+        found = float(values[~np.isfinite(values)].flat[0])
+        raise ValueError(f"{allowed}; it has {found}.")
+    return np.broadcast_to(values, shape)
+
+
 def weight_of_class_from_sums(
     classes: NDArray[Any], class_weight_sums: Vector, class_weight: Any, estimator_name: str
 ) -> Vector | None:

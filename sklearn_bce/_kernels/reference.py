@@ -228,6 +228,7 @@ def _update(
     features: NDArray[np.integer[Any]] | slice,
     y: float,
     sample_weight: float,
+    offset: float,
     w: NDArray[np.float64],
     state: NDArray[np.float64],
     eta: float,
@@ -238,7 +239,7 @@ def _update(
     """Update w and state in place by one sample; return its loss s·L before the update, in nats."""
     b, scale = state
     x = x.astype(np.float64)  # as the kernel does; NumPy 1 would round the weights to x's dtype
-    z = linear_output(x, scale * w[features], b)
+    z = linear_output(x, scale * w[features], b) + offset
     gradient_w, gradient_b = gradient(x, sample_weight * dl_dz(y, z))
     if l2 != 0.0:
         scale *= 1.0 - eta * sample_weight * l2
@@ -254,23 +255,35 @@ def _update(
     return float(sample_weight * binary_cross_entropy(y, z))
 
 
-def dense_sgd_pass(X, y, sample_weight, order, w, state, etas, l2, l1, fit_intercept):
+def dense_sgd_pass(X, y, sample_weight, offset, order, w, state, etas, l2, l1, fit_intercept):
     """NumPy reference of `sgd.dense_sgd_pass`: update w and b by each sample in turn."""
     every = slice(None)
     return sum(
-        _update(X[i], every, y[i], sample_weight[i], w, state, eta, l2, l1, fit_intercept)
+        _update(
+            X[i], every, y[i], sample_weight[i], offset[i], w, state, eta, l2, l1, fit_intercept
+        )
         for i, eta in zip(order, etas, strict=True)
     )
 
 
 def csr_sgd_pass(
-    data, indices, indptr, y, sample_weight, order, w, state, etas, l2, l1, fit_intercept
+    data, indices, indptr, y, sample_weight, offset, order, w, state, etas, l2, l1, fit_intercept
 ):
     """NumPy reference of `sgd.csr_sgd_pass`: update w and b by each sample in turn."""
     loss = 0.0
     for i, eta in zip(order, etas, strict=True):
         row = slice(indptr[i], indptr[i + 1])
         loss += _update(
-            data[row], indices[row], y[i], sample_weight[i], w, state, eta, l2, l1, fit_intercept
+            data[row],
+            indices[row],
+            y[i],
+            sample_weight[i],
+            offset[i],
+            w,
+            state,
+            eta,
+            l2,
+            l1,
+            fit_intercept,
         )
     return loss

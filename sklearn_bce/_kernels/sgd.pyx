@@ -145,8 +145,9 @@ cdef inline double rescaled(double scale, double factor, double[::1] w) noexcept
 
 
 def dense_sgd_pass(const real[:, ::1] X, const double[::1] y, const double[:] sample_weight,
-                   const Py_ssize_t[::1] order, double[::1] w, double[::1] state,
-                   const double[:] etas, double l2, double l1, bint fit_intercept):
+                   const double[:] offset, const Py_ssize_t[::1] order, double[::1] w,
+                   double[::1] state, const double[:] etas, double l2, double l1,
+                   bint fit_intercept):
     """Apply wᵢ ← wᵢ + ηs((y−a)xᵢ − λwᵢ), b ← b + ηs(y−a) for each sample of the order in turn.
 
     After each sample the L1 norm moves every wᵢ towards 0 by ηsκ, and not past 0.
@@ -156,6 +157,7 @@ def dense_sgd_pass(const real[:, ::1] X, const double[::1] y, const double[:] sa
     X : (n_samples, n_features) float32 or float64, C order
     y : (n_samples,) targets in [0, 1]
     sample_weight : (n_samples,) weights s
+    offset : (n_samples,) known terms of the linear outputs
     order : (n,) rows to visit, each below n_samples
     w : (n_features,) weights divided by the scale; changed
     state : (2,) intercept b and scale; changed
@@ -179,7 +181,8 @@ def dense_sgd_pass(const real[:, ::1] X, const double[::1] y, const double[:] sa
             if k + DENSE_ROWS_AHEAD < n:
                 prefetch(&X[order[k + DENSE_ROWS_AHEAD], 0], row_bytes)
             step = eta * sample_weight[i] * output_error(
-                scale * dot(&X[i, 0], &w[0], n_features) + b, y[i], sample_weight[i], &losses)
+                scale * dot(&X[i, 0], &w[0], n_features) + b + offset[i],
+                y[i], sample_weight[i], &losses)
             if l2 != 0.0:
                 scale = rescaled(scale, 1.0 - eta * sample_weight[i] * l2, w)
             add_scaled(step / scale, &X[i, 0], &w[0], n_features)
@@ -194,7 +197,7 @@ def dense_sgd_pass(const real[:, ::1] X, const double[::1] y, const double[:] sa
 
 
 def csr_sgd_pass(const real[::1] data, const index[::1] indices, const index[::1] indptr,
-                 const double[::1] y, const double[:] sample_weight,
+                 const double[::1] y, const double[:] sample_weight, const double[:] offset,
                  const Py_ssize_t[::1] order, double[::1] w, double[::1] state,
                  const double[:] etas, double l2, double l1, bint fit_intercept):
     """Apply the rule of `dense_sgd_pass` to rows of a CSR matrix, in O(nnz) operations.
@@ -202,7 +205,8 @@ def csr_sgd_pass(const real[::1] data, const index[::1] indices, const index[::1
     Parameters
     ----------
     data, indices, indptr : the CSR matrix, of shape (n_samples, n_features), float32 or float64
-    y, sample_weight, order, w, state, etas, l2, l1, fit_intercept : as for `dense_sgd_pass`
+    y, sample_weight, offset, order, w, state, etas, l2, l1, fit_intercept : as for
+        `dense_sgd_pass`
 
     Returns
     -------
@@ -233,7 +237,7 @@ def csr_sgd_pass(const real[::1] data, const index[::1] indices, const index[::1
                     weights[j[e]] = soft_threshold(weights[j[e]], l1_sum - l1_applied[j[e]])
                     l1_applied[j[e]] = l1_sum
             step = eta * sample_weight[i] * output_error(
-                scale * sparse_dot(x + start, j + start, stop - start, weights) + b,
+                scale * sparse_dot(x + start, j + start, stop - start, weights) + b + offset[i],
                 y[i], sample_weight[i], &losses)
             if l2 != 0.0:
                 factor = 1.0 - eta * sample_weight[i] * l2

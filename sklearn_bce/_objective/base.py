@@ -29,6 +29,9 @@ from sklearn_bce._objective.scaling import MAX_OFF_CENTRE, Coordinates
 # The largest value of a(1 − a), at a = 1/2: the slope of the sigmoid a = σ(z), and the second
 # derivative of a sample's loss in z.
 MAX_SLOPE = 0.25
+# F at θ = 0 in nats without an offset: the loss of each sample is log 2 for any target, and the
+# penalty is 0.
+LOSS_AT_ZERO = float(np.log(2))
 # Rounding error of a sum over samples, by the dtype of X, as a fraction of the sum of the absolute
 # values of the terms. float64: ε√n at n = 2·10⁷, if errors add up like a random walk. float32: 8ε,
 # because only sums within a block of rows are in single precision.
@@ -102,7 +105,8 @@ class Evaluation:
     gradient : ndarray of shape (size,), float64, or None
         Gradient of the smooth part of F; None if only the value was asked for.
     z : array of length n_samples or None
-        Linear outputs of the samples; None if the objective does not keep outputs in memory.
+        Linear outputs of the samples, the offset included; None if the objective does not keep
+        outputs in memory.
     curvature : array of length n_samples, `PartCurvature` or None
         Second derivative p a(1−a) of each sample's term in its output; a `PartCurvature` for
         samples in parts; None if only the value was asked for.
@@ -226,6 +230,8 @@ class Objective(Protocol):
         Counts the passes over the samples; shared with F in other coordinates.
     log_odds : float
         The intercept that minimises F at w = 0; 0 if no intercept is fitted.
+    has_offset : bool
+        Whether the linear outputs of the samples contain known terms, the offset.
     has_row_space : bool
         Whether F can be minimised in the space of the samples, see `RowSpace`.
     has_columns : bool
@@ -237,6 +243,7 @@ class Objective(Protocol):
     data_size: DataSize
     passes: PassCounter
     log_odds: float
+    has_offset: bool
     has_row_space: bool
     has_columns: bool
 
@@ -247,6 +254,24 @@ class Objective(Protocol):
     @property
     def total_weight(self) -> float:
         """S, the sum of the sample weights."""
+
+    @property
+    def origin(self) -> Vector:
+        """θ from which a fit starts if no weights are given, a new array of shape (size,).
+
+        The weights are 0, or the bound nearest to 0. With an offset the intercept is ``log_odds``,
+        else 0.
+        """
+
+    def is_origin(self, theta: Vector) -> bool:
+        """Return whether θ is ``origin``."""
+
+    @property
+    def value_at_origin(self) -> float:
+        """F at ``origin``, in nats, or an estimate of it from random samples.
+
+        Takes a pass with an offset or bounds only, and only if outputs are not known at ``origin``.
+        """
 
     # ----- F and its derivatives -----
 
@@ -271,10 +296,10 @@ class Objective(Protocol):
         """Return F at θ, in nats; without a pass if the linear outputs z at θ are given."""
 
     def entropy_of_slopes(self, z: Any, step: float, share: float) -> float | None:
-        """Return Σ p H(q) in nats, the loss of the dual problem, without a pass; see `duality_gap`.
+        """Return Σ p [H(q) + vo] in nats, the dual of the loss, without a pass; see `duality_gap`.
 
-        H is the binary entropy, q = y + share·(a − y − step·a(1−a)) and a = σ(z). None if outputs
-        are not kept.
+        H is the binary entropy, q = y + v, v = share·(a − y − step·a(1−a)), a = σ(z), and o is the
+        offset. None if outputs are not kept.
         """
 
     def curvature_product(self, point: Evaluation, vector: Vector) -> tuple[Vector, Any]:
@@ -325,10 +350,19 @@ class Objective(Protocol):
     # ----- outputs -----
 
     def outputs(self, vector: Vector) -> Any:
-        """Return Z·vector, in one pass; None if outputs are not kept in memory."""
+        """Return Z·vector, in one pass; None if outputs are not kept in memory.
+
+        The vector is a direction: the result does not contain the offset.
+        """
+
+    def linear_outputs(self, theta: Vector) -> Any:
+        """Return Z·θ plus the offset, in one pass; None if outputs are not kept in memory."""
 
     def constant_outputs(self, c: float) -> Any:
-        """Return the outputs z if all weights are 0 and the intercept is c; None if not kept."""
+        """Return the outputs z if all weights are 0 and the intercept is c; None if not kept.
+
+        The result contains the offset.
+        """
 
     def zero_outputs(self) -> Any:
         """Return zeros to which `add_outputs` can add; None if outputs are not kept."""
@@ -396,6 +430,10 @@ class BaseObjective:
         Counter of passes, to which passes are added; None means a new counter.
     """
 
+    has_offset = False
+    # F in the user's coordinates, and the basis; None if θ are not the coordinates of a basis.
+    _before_basis: tuple[Objective, Basis] | None = None
+
     def __init__(
         self, penalty: Penalty, coordinates: Coordinates, passes: PassCounter | None = None
     ) -> None:
@@ -418,9 +456,48 @@ class BaseObjective:
 
         With an L1 norm or bounds the start is the minimum over the intercept at w = 0, the
         log-odds, because all weights may be 0 at the minimum of F. For a smooth F the start is 0:
-        Newton's whole steps converge from 0, and may have to be halved from the log-odds.
+        Newton's whole steps converge from 0, and may have to be halved from the log-odds. With an
+        offset the start is always the minimum over the intercept: 0 may be far from it.
         """
-        return 0.0 if self.penalty.is_smooth else self.log_odds
+        return 0.0 if self.penalty.is_smooth and not self.has_offset else self.log_odds
+
+    @property
+    def origin(self) -> Vector:
+        """θ from which a fit starts if no weights are given, a new array of shape (size,).
+
+        The weights are 0, or the bound nearest to 0. With an offset the intercept is ``log_odds``,
+        else 0.
+        """
+        theta = np.zeros(self.coordinates.size)
+        if self.has_offset and self._before_basis is not None:
+            objective, basis = self._before_basis
+            return basis.from_theta(objective.in_coordinates(basis.coordinates).origin)
+        if self.has_offset:
+            theta[self.n_features :] = self.log_odds
+        if self.penalty.has_bounds:
+            u = np.clip(theta[: self.n_features], self.penalty.lower, self.penalty.upper)
+            theta[self.n_features :] += self.coordinates.shift @ (u / self.coordinates.scale)
+            theta[: self.n_features] = u
+        return theta
+
+    def is_origin(self, theta: Vector) -> bool:
+        """Return whether θ is ``origin``."""
+        if not (self.has_offset or self.penalty.has_bounds):
+            return not np.any(theta)
+        return np.array_equal(theta, self.origin)
+
+    @property
+    def value_at_origin(self) -> float:
+        """F at ``origin``, in nats.
+
+        Takes a pass with an offset or bounds only, and only if outputs are not known at ``origin``.
+        """
+        if not (self.has_offset or self.penalty.has_bounds):
+            return LOSS_AT_ZERO
+        origin = self.origin
+        is_null = not np.any(origin[: self.n_features])
+        z = self.constant_outputs(float(np.sum(origin[self.n_features :]))) if is_null else None
+        return self.value_at(origin, z)
 
     def with_penalty(self, penalty: Penalty) -> Self:
         """Return F with another penalty, in the same coordinates; both share the pass counter."""
@@ -458,8 +535,9 @@ class BaseObjective:
     def evaluate_start(self, theta: Vector, **derivatives: bool) -> Evaluation:
         """Return the evaluation at θ, in one pass.
 
-        If all weights are 0, every linear output is the intercept and is not computed from X. The
-        keyword arguments are ``hessian`` and ``diagonal`` of `Objective.evaluate`.
+        If all weights are 0, every linear output is the intercept plus the offset, and is not
+        computed from X. The keyword arguments are ``hessian`` and ``diagonal`` of
+        `Objective.evaluate`.
         """
         intercept = float(np.sum(theta[self.n_features :]))
         known = not np.any(theta[: self.n_features])

@@ -4,7 +4,8 @@ In the user's coordinates::
 
     F(w, b) = (1/S) Σ sᵢ L(yᵢ, aᵢ) + 1/(C·S) · [(1−ρ)/2 ‖w‖₂² + ρ‖w‖₁]         S = Σ sᵢ
 
-and in the working coordinates θ of `scaling`, with Z = [(X − μ)/σ, 1], the same number with::
+with aᵢ = σ(oᵢ + b + Σⱼ wⱼxᵢⱼ), where the offset o is a known term of each output. In the working
+coordinates θ of `scaling`, with Z = [(X − μ)/σ, 1], the same number with::
 
     gradient  Zᵀ p(a − y) + λu          curvature  Zᵀ diag(p a(1−a)) Z + diag(λ)         p = s/S
 
@@ -30,6 +31,7 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._kernels.threads import CURVATURE_WORK, sum_in_threads, thread_ranges
 from sklearn_bce._objective.base import (
     MAX_SLOPE,
+    SUM_ROUNDING,
     BaseObjective,
     DataSize,
     Evaluation,
@@ -87,6 +89,9 @@ WORK_ON_FLAT = 1e7
 # with an outlier take as many passes:
 # python -m benchmarks.tuning NEGLIGIBLE_DECREMENT
 NEGLIGIBLE_DECREMENT = 1e-9
+# Most steps for the intercept at w = 0 with an offset. Newton's method takes 5 to 10, halving the
+# interval 60: its length falls from that of the range of the offset to its rounding. [a choice]
+INTERCEPT_STEPS = 200
 
 
 class InMemoryObjective(BaseObjective):
@@ -111,6 +116,9 @@ class InMemoryObjective(BaseObjective):
         S, if the samples are part of a larger set; None means the sum of ``sample_weight``.
     passes : PassCounter, default=None
         Counter of passes, to which passes are added; None means a new counter.
+    offset : ndarray of shape (n_samples,), float64, or None, default=None
+        Known terms of the linear outputs, finite; may be a broadcast scalar (stride 0). None means
+        that there are none.
 
     Attributes
     ----------
@@ -137,9 +145,10 @@ class InMemoryObjective(BaseObjective):
         n_threads: int = 1,
         total_weight: float | None = None,
         passes: PassCounter | None = None,
+        offset: Vector | None = None,
     ) -> None:
         super().__init__(penalty, coordinates, passes)
-        self.X, self.y, self.sample_weight = X, y, sample_weight
+        self.X, self.y, self.sample_weight, self.offset = X, y, sample_weight, offset
         self.n_threads = n_threads
         self.total_weight = float(np.sum(sample_weight)) if total_weight is None else total_weight
         self._known_finite = issparse(X)
@@ -168,6 +177,7 @@ class InMemoryObjective(BaseObjective):
         fit_intercept: bool,
         n_threads: int = 1,
         moments: Moments | None = None,
+        offset: Vector | None = None,
     ) -> InMemoryObjective:
         """Return F as a function of the user's (w, b).
 
@@ -176,7 +186,7 @@ class InMemoryObjective(BaseObjective):
 
         Parameters
         ----------
-        X, y, sample_weight, n_threads
+        X, y, sample_weight, n_threads, offset
             As for `InMemoryObjective`.
         penalty : Penalty
             The penalty, in the user's units.
@@ -189,7 +199,7 @@ class InMemoryObjective(BaseObjective):
         if X.dtype == np.float32 and X.size <= LARGE_ELEMENTS:
             X = X.astype(np.float64)
         coordinates = Coordinates.of_user(X.shape[1], fit_intercept)
-        objective = cls(X, y, sample_weight, penalty, coordinates, n_threads)
+        objective = cls(X, y, sample_weight, penalty, coordinates, n_threads, offset=offset)
         if moments is not None:
             objective.moments = moments
             objective.passes.add()
@@ -219,8 +229,11 @@ class InMemoryObjective(BaseObjective):
             self.n_threads,
             self.total_weight,
             self.passes,
+            self.offset,
         )
         other._known_finite = self._known_finite
+        if "log_odds" in vars(self):  # the intercept at w = 0 is the same in all coordinates
+            other.log_odds = self.log_odds
         return other
 
     def on_one_thread(self) -> InMemoryObjective:
@@ -248,17 +261,24 @@ class InMemoryObjective(BaseObjective):
             self.penalty,
             self.coordinates,
             self.n_threads,
+            offset=None if self.offset is None else self.offset[rows],
         )
 
     def of_samples(self, X: NDArray[np.float64], penalty: Penalty) -> InMemoryObjective:
         """Return F over other samples X in the user's coordinates, with y and weights of this F.
 
-        Row i of X, of shape (n_samples, any number of features), has the target and the weight of
-        row i of ``self.X``. The result has a pass counter of its own.
+        Row i of X, of shape (n_samples, any number of features), has the target, the weight and the
+        offset of row i of ``self.X``. The result has a pass counter of its own.
         """
         coordinates = Coordinates.of_user(X.shape[1], self.coordinates.fit_intercept)
         return InMemoryObjective(
-            X, self.y, self.sample_weight, penalty, coordinates, self.n_threads
+            X,
+            self.y,
+            self.sample_weight,
+            penalty,
+            coordinates,
+            self.n_threads,
+            offset=self.offset,
         )
 
     def in_basis(self, basis: Basis) -> InMemoryObjective:
@@ -266,7 +286,7 @@ class InMemoryObjective(BaseObjective):
 
         The samples of the result are a new array, ZB.
         """
-        return InMemoryObjective(
+        other = InMemoryObjective(
             basis.rows(self.X),
             self.y,
             self.sample_weight,
@@ -275,7 +295,10 @@ class InMemoryObjective(BaseObjective):
             self.n_threads,
             self.total_weight,
             self.passes,
+            self.offset,
         )
+        other._before_basis = self, basis
+        return other
 
     def least_curvature(self, z: Vector) -> float:
         """Return a lower bound of p a(1−a) over the samples with weight, given the outputs z."""
@@ -387,7 +410,7 @@ class InMemoryObjective(BaseObjective):
         other.sample_weight = self.sample_weight.copy()
         other.sample_weight[samples.rows[self.part_number]] = 0.0
         other.normalised_weight = other.sample_weight / self.total_weight
-        for cached in ("_least_weight", "_has_weight"):
+        for cached in ("_least_weight", "_has_weight", "log_odds"):
             vars(other).pop(cached, None)
         return other
 
@@ -511,14 +534,24 @@ class InMemoryObjective(BaseObjective):
         """
         self._sum(lambda rows: list(self._blocks(rows)))
 
-    @property
+    @cached_property
     def log_odds(self) -> float:
         """The intercept that minimises F at w = 0: the log-odds of the weighted mean of y.
 
-        0 if no intercept is fitted, or the mean is 0 or 1.
+        With an offset it is the minimum of a function of one variable. 0 if no intercept is fitted,
+        or the mean is 0 or 1.
         """
         mean = float(self.normalised_weight @ self.y)
-        return float(logit(mean)) if self.coordinates.fit_intercept and 0 < mean < 1 else 0.0
+        if not (self.coordinates.fit_intercept and 0 < mean < 1):
+            return 0.0
+        if self.offset is None:
+            return float(logit(mean))
+        return intercept_at_zero_weights(self.y, self.normalised_weight, self.offset)
+
+    @property
+    def has_offset(self) -> bool:
+        """Whether the linear outputs of the samples contain known terms, the offset."""
+        return self.offset is not None
 
     @property
     def n_samples(self) -> int:
@@ -570,8 +603,11 @@ class InMemoryObjective(BaseObjective):
         return self.X is X
 
     def constant_outputs(self, c: float) -> Vector:
-        """Return the outputs z, shape (n_samples,), if all weights are 0 and the intercept is c."""
-        return np.full(self.n_samples, c)
+        """Return the outputs z, shape (n_samples,), if all weights are 0 and the intercept is c.
+
+        The result is a new array, which contains the offset.
+        """
+        return np.full(self.n_samples, c) if self.offset is None else c + self.offset
 
     def zero_outputs(self) -> Vector:
         """Return a new array of zeros, of shape (n_samples,), to which `add_outputs` can add."""
@@ -634,7 +670,7 @@ class InMemoryObjective(BaseObjective):
         diagonal : bool, default=False
             Whether to form the diagonal of that matrix.
         """
-        z_is_known = z is not None
+        z_is_known, offset = z is not None, self.offset
         z = z if z_is_known else np.empty(self.n_samples)
         curvature = np.empty(self.n_samples)
         design = self._design
@@ -643,8 +679,12 @@ class InMemoryObjective(BaseObjective):
         def add(all_rows: slice, value: Vector, sums: Vector, *second: Any) -> None:
             for rows, block in self._blocks(all_rows):
                 y, p, h = self.y[rows], self.normalised_weight[rows], curvature[rows]
-                slope = np.empty(len(y))
-                value += block.add_loss(w, b, z_is_known, y, p, z[rows], slope, h, sums)
+                slope, is_known = np.empty(len(y)), z_is_known
+                if offset is not None and not is_known:
+                    block.outputs(w, b, z[rows])
+                    z[rows] += offset[rows]
+                    is_known = True
+                value += block.add_loss(w, b, is_known, y, p, z[rows], slope, h, sums)
                 if hessian:
                     design.add_gram(block, h, self._all, *second)
                 elif diagonal:
@@ -668,23 +708,31 @@ class InMemoryObjective(BaseObjective):
 
     def value_at(self, theta: Vector, z: Vector | None = None) -> float:
         """Return F at θ in nats; without reading X if the linear outputs z at θ are given."""
-        z = self.outputs(theta) if z is None else z
+        z = self.linear_outputs(theta) if z is None else z
         losses = self.normalised_weight * binary_cross_entropy(self.y, z)
         return float(np.sum(losses)) + self.penalty.value(theta[: self.n_features])
 
     def entropy_of_slopes(self, z: Vector, step: float, share: float) -> float:
-        """Return Σ p H(q) in nats, with q = y + share·(a − y − step·a(1−a)) and a = σ(z).
+        """Return Σ p [H(q) + vo] in nats, q = y + v, v = share·(a − y − step·a(1−a)), a = σ(z).
 
-        H is the binary entropy; share is in [0, 1], and |step| at most 1 unless share is 0. Each of
-        q and 1 − q is a sum of terms of one sign, so that neither is lost in rounding.
+        H is the binary entropy and o the offset; share is in [0, 1], and |step| at most 1 unless
+        share is 0. Each of q and 1 − q is a sum of terms of one sign, so that neither is lost in
+        rounding.
         """
         a, other = sigmoid(z), sigmoid(-z)
         q = (1 - share) * self.y + share * a * (1 - step * other)
         not_q = (1 - share) * (1 - self.y) + share * other * (1 + step * a)
-        return float(self.normalised_weight @ (entr(q) + entr(not_q)))
+        dual = entr(q) + entr(not_q)
+        if self.offset is not None:
+            slopes = share * ((1 - self.y) * a - self.y * other - step * a * other)
+            dual += slopes * self.offset
+        return float(self.normalised_weight @ dual)
 
     def outputs(self, vector: Vector) -> Vector:
-        """Return Z·vector, a new array of shape (n_samples,), in one pass over X."""
+        """Return Z·vector, a new array of shape (n_samples,), in one pass over X.
+
+        The vector is a direction: the result does not contain the offset.
+        """
         z_direction = np.empty(self.n_samples)
         w, b = self._design.raw_weights(vector)
 
@@ -694,6 +742,28 @@ class InMemoryObjective(BaseObjective):
 
         self._sum(fill)
         return z_direction
+
+    def linear_outputs(self, theta: Vector) -> Vector:
+        """Return Z·θ plus the offset, a new array of shape (n_samples,), in one pass over X."""
+        z = self.outputs(theta)
+        if self.offset is not None:
+            z += self.offset
+        return z
+
+    def linear_outputs_of(self, rows: Any, Z: NDArray[np.float64], theta: Vector) -> Vector:
+        """Return Z·θ plus the offset of some rows, given as `row_matrix` yields them.
+
+        Parameters
+        ----------
+        rows : slice or ndarray of shape (n,), intp
+            Indices of the rows.
+        Z : ndarray of shape (n, size), float64
+            The rows in the coordinates of θ.
+        theta : ndarray of shape (size,), float64
+            θ.
+        """
+        z = Z @ theta
+        return z if self.offset is None else z + self.offset[rows]
 
     def curvature_product(self, point: Evaluation, vector: Vector) -> tuple[Vector, Vector]:
         """Return ∂²F/∂θ²·vector at the point, and Z·vector, new arrays, in one pass over X.
@@ -817,3 +887,40 @@ class InMemoryObjective(BaseObjective):
         else:
             sum_in_threads(add, ranges, sums)
         self._known_finite = True
+
+
+def intercept_at_zero_weights(y: Vector, normalised_weight: Vector, offset: Vector) -> float:
+    """Return the intercept c that minimises Σ p L(y, σ(c + o)), the loss of outputs c + o.
+
+    At the minimum Σ pσ(c + o) is the mean of y. Newton's method finds the root of the logarithms of
+    both sides, whose difference is concave in c and nearly linear where all probabilities are
+    small. An iterate that leaves the interval known to contain the root is replaced by its
+    midpoint. For a mean above 1/2 the classes are swapped, so that small probabilities are not
+    lost in rounding.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,), float64
+        Targets in [0, 1], whose weighted mean is neither 0 nor 1.
+    normalised_weight : ndarray of shape (n_samples,), float64
+        Weights p of sum 1.
+    offset : ndarray of shape (n_samples,), float64
+        Offset o, finite.
+    """
+    mean, sign = float(normalised_weight @ y), 1.0
+    if mean > 1 / 2:
+        mean, sign, offset = float(normalised_weight @ (1 - y)), -1.0, -offset
+    c = float(logit(mean)) - float(normalised_weight @ offset)
+    weighted = offset[normalised_weight > 0]
+    low, high = (float(logit(mean) - end) for end in (np.max(weighted), np.min(weighted)))
+    for _ in range(INTERCEPT_STEPS):
+        c = c if low < c < high else (low + high) / 2
+        a = sigmoid(c + offset)
+        expected = float(normalised_weight @ a)
+        low, high = (c, high) if expected < mean else (low, c)
+        slope = float(normalised_weight @ (a * (1 - a)))
+        is_root = abs(expected - mean) <= SUM_ROUNDING[np.dtype(np.float64)] * mean
+        if is_root or not low < (low + high) / 2 < high:
+            break
+        c += np.log(mean / expected) * expected / slope if slope > 0 else np.inf
+    return sign * c

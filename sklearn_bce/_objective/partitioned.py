@@ -33,7 +33,7 @@ from sklearn_bce._objective.ray import PassRay
 from sklearn_bce._objective.scaling import Coordinates, Moments
 
 PartSums = list[Any]
-PartFunction = Callable[[int, Any, NDArray[Any], Vector], PartSums]
+PartFunction = Callable[[int, Any, NDArray[Any], Vector, Vector | None], PartSums]
 
 
 class Parts(Protocol):
@@ -44,10 +44,11 @@ class Parts(Protocol):
 
         Parameters
         ----------
-        function : callable (number, X, y, sample_weight) -> list
+        function : callable (number, X, y, sample_weight, offset) -> list
             Called once for each part, with the number of the part, from 0, and its samples: X as
-            a float array or CSR, y as the user gave it, sample_weight as a float64 array. The
-            function can be pickled. The items of the lists have an addition.
+            a float array or CSR, y as the user gave it, sample_weight as a float64 array, offset as
+            a float64 array, or None if the samples have none. The function can be pickled. The
+            items of the lists have an addition.
 
         Returns
         -------
@@ -105,7 +106,12 @@ class Encoding:
     features: NDArray[np.intp] | None = None
 
     def objective(
-        self, number: int, X: Any, y: NDArray[Any], sample_weight: Vector
+        self,
+        number: int,
+        X: Any,
+        y: NDArray[Any],
+        sample_weight: Vector,
+        offset: Vector | None = None,
     ) -> InMemoryObjective:
         """Return the objective of one part: (1/S) Σ sL over its samples, without a penalty."""
         y, sample_weight = self.encode(y, sample_weight)
@@ -117,6 +123,7 @@ class Encoding:
             self.coordinates,
             self.n_threads,
             self.total_weight,
+            offset=offset,
         )
         if self.basis is not None:
             part = part.in_basis(self.basis).as_part()
@@ -144,6 +151,8 @@ class PartitionedObjective(BaseObjective):
         too few samples for an estimate.
     passes : PassCounter, default=None
         Counter of passes, to which passes are added; None means a new counter.
+    has_offset : bool, default=False
+        Whether the parts have an offset.
     """
 
     has_columns = has_row_space = False
@@ -157,11 +166,12 @@ class PartitionedObjective(BaseObjective):
         log_odds: float = 0.0,
         sample: InMemoryObjective | None = None,
         passes: PassCounter | None = None,
+        has_offset: bool = False,
     ) -> None:
         super().__init__(penalty, encoding.coordinates, passes)
         self.parts, self.encoding = parts, encoding
         self.data_size = replace(data_size, storage="partitioned")
-        self.log_odds, self.sample = log_odds, sample
+        self.log_odds, self.sample, self.has_offset = log_odds, sample, has_offset
 
     @property
     def total_weight(self) -> float:
@@ -172,6 +182,16 @@ class PartitionedObjective(BaseObjective):
     def n_samples(self) -> int:
         """Number of samples in all parts."""
         return self.data_size.n_samples
+
+    @property
+    def value_at_origin(self) -> float:
+        """F at ``origin`` in nats; with an offset the estimate of ``sample`` if there is one.
+
+        With an offset and without a sample it takes a pass.
+        """
+        if self.has_offset and self.sample is not None:
+            return self.sample.value_at_origin
+        return super().value_at_origin
 
     def subsample(self, n_rows: int, random_state: Any) -> InMemoryObjective | None:
         """Return ``sample``, F over the random samples drawn in the first pass; None if not set.
@@ -196,18 +216,22 @@ class PartitionedObjective(BaseObjective):
             self.log_odds,
             self.sample,
             self.passes,
+            self.has_offset,
         )
 
     def in_basis(self, basis: Basis) -> PartitionedObjective:
         """Return F as a function of the coordinates v of a basis; both share the pass counter."""
         coordinates = Coordinates.of_user(basis.rank, fit_intercept=False)
-        return PartitionedObjective(
+        other = PartitionedObjective(
             self.parts,
             self.data_size,
             replace(self.encoding, coordinates=coordinates, basis=basis),
             ElasticNet(basis.strengths),
             passes=self.passes,
+            has_offset=self.has_offset,
         )
+        other._before_basis = self, basis
+        return other
 
     def standardised(self) -> PartitionedObjective:
         """Return F in coordinates of centred and scaled columns, given F in the user's.
@@ -247,6 +271,9 @@ class PartitionedObjective(BaseObjective):
         """Do nothing: linear outputs are not kept."""
 
     def outputs(self, vector: Vector) -> None:
+        """Return None: linear outputs are not kept."""
+
+    def linear_outputs(self, theta: Vector) -> None:
         """Return None: linear outputs are not kept."""
 
     def ray(self, point: Evaluation, vector: Vector, z_direction: None = None) -> PassRay:
@@ -357,13 +384,15 @@ def _on_part(
     X: Any,
     y: NDArray[Any],
     sample_weight: Vector,
+    offset: Vector | None = None,
 ) -> PartSums:
     """Return a list of the number of samples of a part and the items of the function's result.
 
     The arguments from ``number`` on are those that `Parts.sum` passes; the function is called with
     the objective of the part and ``arguments``.
     """
-    return [X.shape[0], *function(encoding.objective(number, X, y, sample_weight), *arguments)]
+    part = encoding.objective(number, X, y, sample_weight, offset)
+    return [X.shape[0], *function(part, *arguments)]
 
 
 def _evaluate(part: InMemoryObjective, theta: Vector, hessian: bool, diagonal: bool) -> PartSums:
@@ -400,7 +429,7 @@ def _with_curvature(part: InMemoryObjective, theta: Vector, kind: str) -> Evalua
     if kind == "bound":
         return Evaluation(theta, np.nan, None, None, part.curvature_bound())
     if kind == "majorising":
-        z = part.outputs(theta)
+        z = part.linear_outputs(theta)
         return Evaluation(theta, np.nan, None, z, part.majorising_curvature(z))
     return part.evaluate(theta)
 

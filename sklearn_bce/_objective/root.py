@@ -110,8 +110,10 @@ def curvature_root(part: Any, theta: Vector) -> list[TriangularRoot]:
     theta : ndarray of shape (size,), float64
         θ.
     """
-    weighted = (
-        np.sqrt(part.curvature_of_outputs(Z @ theta, rows))[:, None] * Z
-        for rows, Z in row_matrix(part.X, part.coordinates)
-    )
-    return [root_of_blocks(weighted, len(theta))]
+
+    def weighted() -> Iterator[Matrix]:
+        for rows, Z in row_matrix(part.X, part.coordinates):
+            z = part.linear_outputs_of(rows, Z, theta)
+            yield np.sqrt(part.curvature_of_outputs(z, rows))[:, None] * Z
+
+    return [root_of_blocks(weighted(), len(theta))]

@@ -49,6 +49,8 @@ class BottomKSample:
         Ranks of the samples drawn, random numbers in [0, 1).
     k : int
         Largest number of samples drawn.
+    offset : ndarray of shape (n,) or None, default=None
+        Offsets of the samples drawn; None if the samples have none.
     """
 
     n_samples: int
@@ -57,6 +59,7 @@ class BottomKSample:
     sample_weight: Vector
     ranks: Vector
     k: int
+    offset: Vector | None = None
 
     def __add__(self, other: BottomKSample) -> BottomKSample:
         """Return the bottom-k sample of the union of both sets."""
@@ -66,10 +69,16 @@ class BottomKSample:
         y = np.concatenate([self.y, other.y])
         sample_weight = np.concatenate([self.sample_weight, other.sample_weight])
         ranks = np.concatenate([self.ranks, other.ranks])
+        offset = None
+        if self.offset is not None:
+            offset = np.concatenate([self.offset, other.offset])
         if len(ranks) > self.k:
             rows = _least(ranks, self.k)
             X, y, sample_weight, ranks = X[rows], y[rows], sample_weight[rows], ranks[rows]
-        return BottomKSample(self.n_samples + other.n_samples, X, y, sample_weight, ranks, self.k)
+            offset = None if offset is None else offset[rows]
+        return BottomKSample(
+            self.n_samples + other.n_samples, X, y, sample_weight, ranks, self.k, offset
+        )
 
 
 def _least(ranks: Vector, k: int) -> NDArray[np.intp]:
@@ -103,18 +112,27 @@ class DataSummary:
     samples: dict[Any, BottomKSample]
     moments: Moments | None = None
 
+    @property
+    def has_offset(self) -> bool:
+        """Whether the samples have an offset."""
+        return any(sample.offset is not None for sample in self.samples.values())
+
     def __add__(self, other: DataSummary) -> DataSummary:
         """Return the summary of both sets of samples together.
 
         Raises
         ------
         ValueError
-            If the numbers of features differ.
+            If the numbers of features differ, or one set of samples has an offset only.
         """
         if self.n_features != other.n_features:
             raise ValueError(
                 f"X has {self.n_features} features in one part and {other.n_features} in another; "
                 "all parts must have the same features."
+            )
+        if self.has_offset != other.has_offset:
+            raise ValueError(
+                "Some parts have an offset and others have none; offset=0 is allowed there."
             )
         return DataSummary(
             self.data_size + other.data_size,
@@ -167,6 +185,7 @@ def _summarise_part(
     X: Any,
     y: NDArray[Any],
     sample_weight: Vector,
+    offset: Vector | None = None,
 ) -> list[DataSummary]:
     """Return a list of one item, the summary of the part with this number."""
     ranks = np.random.default_rng([seed, number]).random(len(y))
@@ -184,7 +203,13 @@ def _summarise_part(
         rows = np.flatnonzero(has_label & (sample_weight > 0))
         drawn = rows[_least(ranks[rows], k)]
         samples[label] = BottomKSample(
-            len(rows), X[drawn], y[drawn], sample_weight[drawn], ranks[drawn], k
+            len(rows),
+            X[drawn],
+            y[drawn],
+            sample_weight[drawn],
+            ranks[drawn],
+            k,
+            None if offset is None else offset[drawn],
         )
     moments = None if moments_for is None else Moments.of(X, sample_weight, moments_for)
     return [DataSummary(DataSize.of(X), X.shape[1], class_weight_sums, samples, moments)]

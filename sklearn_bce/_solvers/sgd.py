@@ -220,7 +220,9 @@ class OnlineUpdater:
 
     def _update_by_samples(self, order: NDArray[np.intp], steps: Vector) -> float:
         """Update after each sample, by compiled loops; see `update`."""
-        objective = self.objective
+        objective, offset = self.objective, self.objective.offset
+        if offset is None:
+            offset = np.broadcast_to(0.0, objective.n_samples)
         stored_values = self._rows[0].size
         per_call = max(1, len(order) * ELEMENTS_PER_CALL // max(stored_values, 1))
         loss = sum(
@@ -228,6 +230,7 @@ class OnlineUpdater:
                 *self._rows,
                 objective.y,
                 objective.sample_weight,
+                offset,
                 order[start : start + per_call],
                 self._w,
                 self._state,
@@ -248,7 +251,10 @@ class OnlineUpdater:
         (w, b), total = self.weights, 0.0
         for rows, eta in _batches(order, steps, batch):
             X, y, sample_weight = self._X[rows], objective.y[rows], objective.sample_weight[rows]
-            loss, slope, _ = loss_and_derivatives(y, linear_output(X, w, b))
+            z = linear_output(X, w, b)
+            if objective.offset is not None:
+                z = z + objective.offset[rows]
+            loss, slope, _ = loss_and_derivatives(y, z)
             total += float(np.sum(sample_weight * loss))
             rate = eta / len(y) * sample_weight
             gradient_w, gradient_b = gradient(X, rate * slope)

@@ -140,6 +140,7 @@ class StreamSteps:
             objective.penalty,
             objective.coordinates,
             passes=objective.passes,
+            offset=objective.offset,
         )
 
     def not_learnt(self, w: Vector, b: float) -> NDArray[np.intp]:

@@ -14,7 +14,7 @@ from sklearn_bce._solvers.newton.robust import (
     exact_from_user,
     in_robust_coordinates,
     is_too_large,
-    output_rounding,
+    outputs_and_rounding,
 )
 from sklearn_bce._solvers.newton.solver import solve
 from sklearn_bce.chain_rule import binary_cross_entropy
@@ -130,7 +130,7 @@ def _loss_and_rounding(part: Any, theta: Vector) -> list[Vector]:
     """Return the loss of the samples of a part at θ and its rounding, in nats."""
     total = np.zeros(2)
     for rows, Z in row_matrix(part.X, part.coordinates):
-        y, z, moved = part.y[rows], Z @ theta, output_rounding(Z, theta)
+        y, (z, moved) = part.y[rows], outputs_and_rounding(part, rows, Z, theta)
         loss = binary_cross_entropy(y, z)
         ends = [binary_cross_entropy(y, z - moved), binary_cross_entropy(y, z + moved)]
         rise = np.maximum(*ends) - loss

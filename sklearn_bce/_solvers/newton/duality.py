@@ -1,9 +1,9 @@
 """An upper bound on F − min F by duality, which holds at every point.
 
 For any slopes v with y + v in [0, 1], and Σ pv = 0 if there is an intercept, Fenchel duality
-gives::
+gives, with the offset o of the linear outputs o + Zθ::
 
-    min F >= Σ p H(y + v) − P*(−Zᵀpv)        H(q) = −q log q − (1−q) log(1−q)
+    min F >= Σ p [H(y + v) + vo] − P*(−Zᵀpv)        H(q) = −q log q − (1−q) log(1−q)
 
 with the conjugate P*(g) = max Σ gᵢuᵢ − P(u) of the penalty. Without bounds that is
 Σ max(|gᵢ| − κᵢ, 0)²/(2λᵢ). Where λᵢ = 0, and no bound ends the growth of uᵢ in the direction of gᵢ,

@@ -97,13 +97,16 @@ class Samples(NamedTuple):
     def kept(self, part: InMemoryObjective) -> Iterator[tuple[NDArray[np.intp], Matrix]]:
         """Yield indices and rows Z of the samples of a part that are kept, in blocks."""
         for rows, Z in self._blocks(part):
-            kept = self._is_kept(part.y[rows], Z)
+            kept = self._is_kept(part, rows, Z)
             yield rows[kept], Z[kept]
 
     def set_aside(self, part: InMemoryObjective) -> Iterator[tuple[Matrix, Vector]]:
-        """Yield rows sZ of the samples that are set aside, and their margins at θ, in blocks."""
+        """Yield rows sZ of the samples that are set aside, and their outputs sZθ, in blocks.
+
+        θ is a direction here: the outputs do not contain the offset.
+        """
         for rows, Z in self._blocks(part):
-            others = ~self._is_kept(part.y[rows], Z)
+            others = ~self._is_kept(part, rows, Z)
             signed = side_of(part.y[rows])[others, None] * Z[others]
             yield signed, signed @ self.theta
 
@@ -114,15 +117,18 @@ class Samples(NamedTuple):
             soft = Z[side == 0]
             yield np.concatenate([side[side != 0, None] * Z[side != 0], soft, -soft])
 
-    def _is_kept(self, y: Vector, Z: Matrix) -> NDArray[np.bool_]:
+    def _is_kept(
+        self, part: InMemoryObjective, rows: NDArray[np.intp], Z: Matrix
+    ) -> NDArray[np.bool_]:
         """Return which samples of a block are kept."""
-        side = side_of(y)
+        side = side_of(part.y[rows])
         if self.soft_only:
             return side == 0
-        kept = side * (Z @ self.theta) <= SATURATED
+        kept = side * part.linear_outputs_of(rows, Z, self.theta) <= SATURATED
         for step in self.steps:
             rises = side * (Z @ step.d) >= GROWING
-            kept &= ~(rises & (side * (Z @ step.theta) >= step.least_margin))
+            margin = side * part.linear_outputs_of(rows, Z, step.theta)
+            kept &= ~(rises & (margin >= step.least_margin))
         return kept
 
     def _blocks(self, part: InMemoryObjective) -> Iterator[tuple[NDArray[np.intp], Matrix]]:
@@ -207,7 +213,8 @@ def _root_of_model(part: InMemoryObjective, samples: Samples) -> list[Any]:
     def blocks() -> Iterator[Matrix]:
         for rows, Z in samples.kept(part):
             y, p = part.y[rows], part.normalised_weight[rows]
-            z = np.clip(Z @ samples.theta, -LARGEST_OUTPUT, LARGEST_OUTPUT)
+            z = part.linear_outputs_of(rows, Z, samples.theta)
+            z = np.clip(z, -LARGEST_OUTPUT, LARGEST_OUTPUT)
             a, rest = sigmoid(z), sigmoid(-z)
             root = np.sqrt(a * rest)
             target = (y * rest - (1 - y) * a) / root
@@ -226,7 +233,7 @@ def _along_step(part: InMemoryObjective, samples: Samples, d: Vector) -> list[An
     largest, values = np.zeros(len(d) + 2), np.zeros(len(STEP_LENGTHS) + 1)
     for rows, Z in samples.kept(part):
         y, p = part.y[rows], part.normalised_weight[rows]
-        z, dz, side = Z @ samples.theta, Z @ d, side_of(y)
+        z, dz, side = part.linear_outputs_of(rows, Z, samples.theta), Z @ d, side_of(y)
         rise = sigmoid(side * z) * side * dz
         columns = np.column_stack([np.abs(Z), rise, np.abs(side * z)])
         largest = np.maximum(largest, np.max(columns, axis=0, initial=0.0))

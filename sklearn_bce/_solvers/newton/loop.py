@@ -26,9 +26,6 @@ from sklearn_bce._solvers.newton.safeguards import SLOW_DECREMENT_RATIO, Safegua
 from sklearn_bce._solvers.newton.stopping import StoppingTest, Verdict
 from sklearn_bce._solvers.newton.subsample import rescale_diagonal
 
-# F at θ = 0 in nats: the loss of each sample is log 2 for any target, and the penalty is 0.
-LOSS_AT_ZERO = float(np.log(2))
-
 
 class Start(NamedTuple):
     """The start of Newton's method, with what is known about the curvature.
@@ -67,9 +64,12 @@ class Start(NamedTuple):
         """Return the user's weights and intercept of θ."""
         return (self.to_user or self.problem.coordinates.to_user)(theta)
 
-    def at_zero(self) -> Start:
-        """Return the same start with θ = 0, without the curvature, which has been overwritten."""
-        return self._replace(theta=np.zeros_like(self.theta), matrix=None)
+    def at_origin(self) -> Start:
+        """Return the same start at `Objective.origin`, without the curvature.
+
+        The curvature of this start has been overwritten.
+        """
+        return self._replace(theta=self.problem.origin, matrix=None)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (a
     search = LineSearch(problem, start.is_expected_minimum or direction.penalty_dominates)
     stop = StoppingTest(tol)
     run = Run(start, direction, settings.monitor, initial_evaluation(start, direction))
-    guard = Safeguards(problem, direction, search, stop, run.starts_at_zero)
+    guard = Safeguards(problem, direction, search, stop, run.starts_at_origin)
     while run.n_iter < settings.max_iter and not stop.is_proven(run.point):
         settings.monitor.begin()
         d = direction.at(run.point)  # 1. search direction
@@ -134,8 +134,8 @@ def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (a
                 d = d._replace(is_certain=d.is_certain and not guard.outlier_probe.has_doubt)
                 return run.finish(StopReason.CONVERGED, d)
             run.await_confirmation(probe)
-        elif not new and guard.restart_at_zero(run.point, d):
-            run.restart(initial_evaluation(start.at_zero(), direction))
+        elif not new and guard.restart_at_origin(run.point, d):
+            run.restart(initial_evaluation(start.at_origin(), direction))
         elif not new and tol > 0:
             return run.finish(guard.rounding_floor(run.point, d, verdict), d)
     is_proven = stop.is_proven(run.point)
@@ -151,8 +151,8 @@ class Run:
         The present point.
     before : Evaluation
         The point where the last step began; the present point if there was no step.
-    starts_at_zero : bool
-        Whether the run starts at θ = 0.
+    starts_at_origin : bool
+        Whether the run starts at `Objective.origin`.
     loss_curve : list of float
         F after each step, in nats.
     previous_decrement : float
@@ -168,7 +168,7 @@ class Run:
         self._start, self._direction, self._monitor = start, direction, monitor
         self._to_user = start.to_user_weights
         self.point = self.before = point
-        self.starts_at_zero = not np.any(self.point.theta)
+        self.starts_at_origin = start.problem.is_origin(self.point.theta)
         self.loss_curve: list[float] = []
         self.previous_decrement, self.is_slow = 0.0, False
         # The point before a probe, which is the minimum unless the run goes on from the probe.
@@ -242,7 +242,7 @@ class Run:
 
 
 def initial_evaluation(start: Start, direction: Direction) -> Evaluation:
-    """Return the evaluation at the start, or at θ = 0 if F is at most as large at 0.
+    """Return the evaluation at the start, or at `Objective.origin` if F is at most as large there.
 
     The matrix of the start, if there is one, becomes the curvature of the direction rule, which is
     changed.
@@ -252,10 +252,10 @@ def initial_evaluation(start: Start, direction: Direction) -> Evaluation:
     if start.matrix is not None:
         wanted = {"diagonal": not start.diagonal_is_reliable}
     point = problem.evaluate_start(theta, **wanted)
-    if np.any(theta) and point.value >= LOSS_AT_ZERO:
+    if not problem.is_origin(theta) and point.value >= problem.value_at_origin:
         # At a start where most samples have a large loss, a(1 − a) and so the curvature is nearly
-        # 0, and Newton's steps are useless; at θ = 0 the curvature is at its largest.
-        point = problem.evaluate_start(np.zeros_like(theta), **wanted)
+        # 0, and Newton's steps are useless; at θ = 0 without an offset it is at its largest.
+        point = problem.evaluate_start(problem.origin, **wanted)
     if start.matrix is not None:
         matrix = start.matrix
         if not start.diagonal_is_reliable:

@@ -68,14 +68,23 @@ def find_beyond(part: Any, theta: Vector, radius: float, norms_of: Any) -> list[
     """
     z, rounding = np.empty((2, part.n_samples))
     for rows, Z in row_matrix(part.X, part.coordinates):
-        z[rows], rounding[rows] = Z @ theta, output_rounding(Z, theta)
+        z[rows], rounding[rows] = outputs_and_rounding(part, rows, Z, theta)
     rows = part.samples_beyond_model(z, radius, norms_of, rounding)
     return [SomeSamples({part.part_number: rows})]
 
 
-def output_rounding(Z: NDArray[np.float64], theta: Vector) -> Vector:
-    """Return how far rounding may move the output of each row of Z: that of its largest term."""
-    return np.finfo(np.float64).eps * np.max(np.abs(Z * theta), axis=1, initial=0.0)
+def outputs_and_rounding(
+    part: Any, rows: Any, Z: NDArray[np.float64], theta: Vector
+) -> tuple[Vector, Vector]:
+    """Return the linear outputs of some rows at θ, and how far rounding may move each of them.
+
+    The rounding is that of the largest term of the output. The arguments are those of
+    `InMemoryObjective.linear_outputs_of`, after the part.
+    """
+    largest = np.max(np.abs(Z * theta), axis=1, initial=0.0)
+    if part.offset is not None:
+        largest = np.maximum(largest, np.abs(part.offset[rows]))
+    return part.linear_outputs_of(rows, Z, theta), np.finfo(np.float64).eps * largest
 
 
 def robust_coordinates(objective: Objective, w: Vector, b: float) -> Coordinates:
@@ -91,7 +100,7 @@ def in_robust_coordinates(objective: Objective, w: Vector, b: float) -> Objectiv
 
 def few_rows(part: Any, theta: Vector) -> list[FewRows]:
     """Return a few rows of a part, with their curvature p a(1−a) at the user's weights θ."""
-    z = part.outputs(theta[: part.coordinates.size])
+    z = part.linear_outputs(theta[: part.coordinates.size])
     return [FewRows.of(part.X, part.curvature_of_outputs(z))]
 
 

@@ -5,7 +5,7 @@ There is one class for each situation:
 - `AcceptStart`: the start may already be the minimum, or a probe may confirm that the run is there.
 - `FinalStaleStep`: the curvature of the previous step may be good enough for the last step.
 - `OutlierProbe`: a sample far from all others may make the decrement small far from the minimum.
-- `RestartAtZero`: at a start at which every class is nearly certain, there is no usable curvature.
+- `RestartAtOrigin`: at a start at which every class is nearly certain, no curvature is usable.
 - `RoundingFloor`: the predicted decrease of F may be below the rounding of F.
 """
 
@@ -143,22 +143,23 @@ class OutlierProbe:
         return end if end.value <= point.value else None
 
 
-class RestartAtZero:
-    """Restarts a run at θ = 0, once, if F does not fall although the model predicts a decrease.
+class RestartAtOrigin:
+    """Restarts a run at the origin, once, if F does not fall although the model predicts it.
 
-    If the class of every sample is nearly certain at a point, the curvature of F there is nearly 0
-    and Newton's step is useless. At θ = 0 the curvature is at its largest.
+    The origin is `Objective.origin`. If the class of every sample is nearly certain at a point, the
+    curvature of F there is nearly 0 and Newton's step is useless. At θ = 0 without an offset the
+    curvature is at its largest.
 
     Parameters
     ----------
     tol : float
         Predicted decrease of F, in nats, up to which the run does not restart.
-    starts_at_zero : bool
-        Whether the run has started at θ = 0, so that a restart is of no use.
+    starts_at_origin : bool
+        Whether the run has started at the origin, so that a restart is of no use.
     """
 
-    def __init__(self, tol: float, starts_at_zero: bool) -> None:
-        self._tol, self._is_spent = tol, starts_at_zero
+    def __init__(self, tol: float, starts_at_origin: bool) -> None:
+        self._tol, self._is_spent = tol, starts_at_origin
 
     def __call__(self, point: Evaluation, d: SearchDirection) -> bool:
         """Return whether to restart, given that F does not fall along d; changes self."""
@@ -208,8 +209,8 @@ class Safeguards:
         The line search of the run.
     stop : StoppingTest
         The stopping test of the run.
-    starts_at_zero : bool
-        Whether the run starts at θ = 0.
+    starts_at_origin : bool
+        Whether the run starts at `Objective.origin`.
     """
 
     def __init__(
@@ -218,10 +219,10 @@ class Safeguards:
         direction: Direction,
         search: LineSearch,
         stop: StoppingTest,
-        starts_at_zero: bool,
+        starts_at_origin: bool,
     ) -> None:
         self.accept_start = AcceptStart(stop)
         self.final_stale_step = FinalStaleStep(direction, search, stop)
         self.outlier_probe = OutlierProbe(problem, direction)
-        self.restart_at_zero = RestartAtZero(stop.tol, starts_at_zero)
+        self.restart_at_origin = RestartAtOrigin(stop.tol, starts_at_origin)
         self.rounding_floor = RoundingFloor()

@@ -278,17 +278,18 @@ def _program(rows: Matrix, basis: Basis, scales_columns: bool) -> Candidate | No
 
 @np.errstate(all="ignore")
 def _root_of_others(part: InMemoryObjective, samples: Samples, basis: Basis) -> list[Any]:
-    """Return the root of the rows [A, margin, largest] of the samples set aside.
+    """Return the root of the rows [A, output, largest] of the samples set aside.
 
-    A has the outputs of the rows sz in the basis. The rows are divided by the rounding errors of
-    A. Least squares for the last two columns give directions that raise all margins, if any does.
+    A has the outputs of the rows sz in the basis, ``output`` those along θ. The rows are divided by
+    the rounding errors of A. Least squares for the last two columns give directions that raise all
+    margins, if any does.
     """
 
     def blocks() -> Iterator[Matrix]:
-        for signed, margin in samples.set_aside(part):
+        for signed, output in samples.set_aside(part):
             A, error = basis.outputs(signed)
             changed = np.any(A != 0, axis=1)
-            rows = np.column_stack([A, margin, largest_of_rows(A)]) / error[:, None]
+            rows = np.column_stack([A, output, largest_of_rows(A)]) / error[:, None]
             yield rows[changed]
 
     return [root_of_blocks(blocks(), basis.N.shape[1] + 2)]

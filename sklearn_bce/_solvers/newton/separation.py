@@ -231,7 +231,7 @@ def _precise_step(problem: Objective, theta: Vector, must_span: bool) -> Vector 
 def _along_step(part: InMemoryObjective, theta: Vector, d: Vector) -> list[Any]:
     """Return the arguments of `is_certain` over the samples of a part."""
     side = side_of(part.y) * (part.sample_weight > 0)
-    margin = side * part.outputs(theta)
+    margin = side * part.linear_outputs(theta)
     rise = sigmoid(margin) * side * part.outputs(d)
     return [Maxima(np.max([rise, np.abs(margin)], axis=1, initial=0.0))]
 

@@ -92,7 +92,7 @@ def in_row_space(
     def to_user(theta: Vector) -> tuple[Vector, float]:
         return space.to_user(*problem.coordinates.to_user(theta))
 
-    inside = minimise(Start(problem, np.zeros(problem.coordinates.size), to_user=to_user), settings)
+    inside = minimise(Start(problem, problem.origin, to_user=to_user), settings)
     w, b = to_user(inside.point.theta)
     point = objective.evaluate(objective.coordinates.from_user(w, b))
     reason, curve = inside.stop_reason, inside.loss_curve
@@ -110,7 +110,7 @@ def in_row_space(
 def with_dominating_penalty(
     objective: Objective, w: Vector, b: float, settings: Settings
 ) -> Start | None:
-    """Return a start at θ = 0 if the penalty dominates the loss.
+    """Return a start at `Objective.origin` if the penalty dominates the loss.
 
     Conjugate gradients then need a few products only, fewer than the other rules take for the
     start. Shift and scale of the coordinates are estimated from a few random rows. None if the
@@ -121,7 +121,8 @@ def with_dominating_penalty(
     coordinates = objective.dominating_penalty_coordinates(settings.random_state)
     if coordinates is None:
         return None
-    return Start(objective.in_coordinates(coordinates), np.zeros(coordinates.size))
+    problem = objective.in_coordinates(coordinates)
+    return Start(problem, problem.origin)
 
 
 def from_subsample(objective: Objective, w: Vector, b: float, settings: Settings) -> Start | None:
@@ -202,7 +203,7 @@ def solve_subsample(problem: Objective, sample: Objective, settings: Settings) -
     tol = sample_tol(sample, settings.tol)
     settings = replace(settings, tol=tol, max_iter=STEPS_ON_SAMPLE, monitor=Monitor())
     smaller = sample.subsample(sample_size(sample, tol), settings.random_state)
-    start = Start(sample, np.zeros(problem.coordinates.size))
+    start = Start(sample, sample.origin)
     if smaller is not None:
         start = solve_subsample(sample, smaller, settings)
     found = minimise(start, settings)

@@ -23,7 +23,7 @@ from scipy.special import entr
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective, SomeSamples
 from sklearn_bce._objective.root import row_matrix
-from sklearn_bce._solvers.newton.robust import output_rounding
+from sklearn_bce._solvers.newton.robust import outputs_and_rounding
 
 # Most samples whose slopes are chosen. [a choice]
 MAX_TANGENTS = 100
@@ -90,5 +90,5 @@ def left_out_of(part: Any, theta: Vector, samples: SomeSamples) -> list[LeftOut]
     rows = samples.rows.get(part.part_number, np.zeros(0, dtype=np.intp))
     blocks = [Z for _, Z in row_matrix(part.X, part.coordinates, rows)]
     Z = np.vstack([np.empty((0, len(theta))), *blocks])
-    rounding = output_rounding(Z, theta)
-    return [LeftOut(Z, Z @ theta, rounding, part.y[rows], part.normalised_weight[rows])]
+    z, rounding = outputs_and_rounding(part, rows, Z, theta)
+    return [LeftOut(Z, z, rounding, part.y[rows], part.normalised_weight[rows])]

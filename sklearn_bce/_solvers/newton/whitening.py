@@ -366,7 +366,7 @@ def rows_of_kernel(
     for rows, Z in row_matrix(part.X, part.coordinates):
         change, terms = np.abs(Z @ kernel), np.abs(Z) @ (np.abs(kernel) + unit[:, None])
         is_kept[rows] = (change <= KERNEL_ROUNDING * terms).all(axis=1)
-        z, others = Z @ theta, ~is_kept[rows]
+        z, others = part.linear_outputs_of(rows, Z, theta), ~is_kept[rows]
         losses = part.normalised_weight[rows] * binary_cross_entropy(part.y[rows], z)
         loss += float(np.sum(losses[others]))
     rows = np.flatnonzero(is_kept)
