@@ -113,11 +113,13 @@ def matrix_sweep() -> float:
     """Return the cost of an element of the curvature in a sweep of coordinate descent: 500×500."""
     size, n_sweeps = 500, 10
     X, _ = gaussian(2 * size, size)
-    matrix, l1 = X.T @ X, np.zeros(size)
+    matrix, non_smooth = X.T @ X, ElasticNet(0.0).non_smooth(size, size)
     start = np.random.default_rng(0).standard_normal(size)
 
     def sweep() -> None:
-        kernels().coordinate_descent(matrix, l1, np.zeros(size), start.copy(), n_sweeps, 0.0)
+        kernels().coordinate_descent(
+            matrix, *non_smooth, np.zeros(size), start.copy(), n_sweeps, 0.0
+        )
 
     return nanoseconds(sweep) / (n_sweeps * size**2)
 
@@ -132,11 +134,11 @@ def column_sweep() -> float:
     first, second = np.zeros((2, size))
     kernels().csc_column_moments(*data, first, second)
     gradient = matrix.T @ (0.5 - y) / n_samples
-    zeros, l1 = np.zeros(size), np.zeros(size)
+    zeros, non_smooth = np.zeros(size), ElasticNet(0.0).non_smooth(size, size)
 
     def sweep() -> None:
         kernels().csc_coordinate_descent(
-            *data, first, second + 1e-6, zeros + 1e-6, l1, gradient, zeros, np.inf, True,
+            *data, first, second + 1e-6, zeros + 1e-6, *non_smooth, gradient, zeros, np.inf, True,
             np.zeros(size), np.zeros(n_samples), np.zeros(2),
         )  # fmt: skip
 

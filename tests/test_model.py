@@ -17,6 +17,7 @@ from small_data import objective
 
 from sklearn_bce._kernels import COMPILED, coordinate_descent, reference
 from sklearn_bce._objective.base import Evaluation
+from sklearn_bce._objective.penalty import NonSmooth
 from sklearn_bce._solvers.newton import quadratic
 from sklearn_bce._solvers.newton.quadratic import (
     ColumnQuadratic,
@@ -68,28 +69,48 @@ def to_the_end(monkeypatch):
 
 
 class Model:
-    """The model gᵀd + ½dᵀHd + Σ κ|start + d| − Σ κ|start| in plain NumPy."""
+    """The model gᵀd + ½dᵀHd + Σ κ|start + d| − Σ κ|start| within bounds, in plain NumPy."""
 
-    def __init__(self, H, g, l1, start):
+    def __init__(self, H, g, l1, start, lower=-np.inf, upper=np.inf):
         self.H, self.g, self.l1, self.start = H, g, l1, start
+        self.lower, self.upper = (
+            np.broadcast_to(bound, len(start)).astype(float) for bound in (lower, upper)
+        )
+
+    @property
+    def non_smooth(self):
+        return NonSmooth(self.l1, self.lower, self.upper)
 
     def value(self, u):
+        if np.any(u < self.lower) or np.any(u > self.upper):
+            return np.inf
         d = u - self.start
         return self.g @ d + d @ self.H @ d / 2 + self.l1 @ (np.abs(u) - np.abs(self.start))
+
+    def at_kink(self, u):
+        """Return which coordinates are at 0 with an L1 norm, or at a bound."""
+        return ((u == 0) & (self.l1 > 0)) | (u == self.lower) | (u == self.upper)
 
     def derivative(self, u):
         """Return the derivative of the smooth part."""
         return self.g + self.H @ (u - self.start)
 
     def minimum(self):
-        """Return the least of the minima on all faces, each found by least squares."""
-        signs = [(-1.0, 0.0, 1.0) if kappa > 0 else (None,) for kappa in self.l1]
-        return min((self._on_face(face) for face in product(*signs)), key=self.value)
+        """Return the least of the minima on all faces, each found by least squares.
+
+        On a face, a coordinate is at a number, or free with one sign (None: of no effect).
+        """
+        faces = []
+        for ends in zip(self.l1, self.lower, self.upper, strict=True):
+            at = {end for end in ends[1:] if np.isfinite(end)} | ({0.0} if ends[0] > 0 else set())
+            faces.append([*((sign, None) for sign in ((-1, 1) if ends[0] > 0 else (0,)))])
+            faces[-1] += [(0, number) for number in at]
+        return min((self._on_face(face) for face in product(*faces)), key=self.value)
 
     def _on_face(self, face):
-        free = np.array([sign != 0.0 for sign in face])
-        sign = np.array([sign or 0.0 for sign in face])
-        u = np.where(free, self.start, 0.0)
+        free = np.array([number is None for _, number in face])
+        sign = np.array([sign for sign, _ in face])
+        u = np.where(free, self.start, [number or 0.0 for _, number in face])
         rhs = -(self.derivative(u) + self.l1 * sign)
         u[free] += np.linalg.lstsq(self.H[np.ix_(free, free)], rhs[free], rcond=1e-14)[0]
         return u
@@ -100,9 +121,11 @@ class Model:
         for _ in range(n_sweeps):
             for j in np.flatnonzero(visited(u)):
                 curvature, derivative = self.H[j, j], self.derivative(u)[j]
-                # Along a coordinate the minimum is at 0, or that of one of the two quadratics.
+                # Along a coordinate the minimum is at 0, that of one of the two quadratics, or the
+                # bound nearest to it.
                 places = [u[j] - (derivative + side * self.l1[j]) / curvature for side in (-1, 1)]
-                tried = [np.where(np.arange(len(u)) == j, to, u) for to in (*places, 0.0)]
+                places = np.clip([*places, 0.0], self.lower[j], self.upper[j])
+                tried = [np.where(np.arange(len(u)) == j, to, u) for to in places]
                 u = min(tried, key=self.value)
         return u
 
@@ -129,12 +152,22 @@ KAPPA = {  # of the L1 norm; the strongest leaves no weight
 }
 
 
-def _model_of(kind, fit_intercept=True, kappa="medium", size=1.0, density=1.0):
+BOUNDS = {
+    "none": (-np.inf, np.inf),
+    "some": (
+        np.array([-np.inf, 0.0, -0.25, -0.1, -np.inf, -np.inf]),
+        np.array([0.5, np.inf, 0.0, 0.05, 0.2, np.inf]),
+    ),
+}
+
+
+def _model_of(kind, fit_intercept=True, kappa="medium", size=1.0, density=1.0, bounds="none"):
     A = _columns(kind, density=density)
     Z = np.column_stack([A, np.ones(len(A))])[:, : 5 + fit_intercept]
     l1 = np.append(np.broadcast_to(np.multiply(KAPPA[kappa], size), 5), 0.0)[: Z.shape[1]]
     error = np.random.default_rng(4).standard_normal(len(Z))
-    return Model(Z.T @ Z / len(Z), Z.T @ error / len(Z), l1, START[: Z.shape[1]])
+    ends = (np.broadcast_to(end, 6)[: Z.shape[1]] for end in BOUNDS[bounds])
+    return Model(Z.T @ Z / len(Z), Z.T @ error / len(Z), l1, START[: Z.shape[1]], *ends)
 
 
 def _assert_least(model, u, gained, rounding=1e-13):
@@ -158,14 +191,16 @@ def over(**axes):
     return pytest.mark.parametrize(*pairwise(kernels=LOOPS, **axes), indirect=["kernels"])
 
 
-@over(kind=KINDS[:2], kappa=KAPPA, n_sweeps=[1, 2, 7])
-def test_coordinate_descent_is_exact_along_each_coordinate(kernels, kind, kappa, n_sweeps):
-    model = _model_of(kind, kappa=kappa)
+@over(kind=KINDS[:2], kappa=KAPPA, n_sweeps=[1, 2, 7], bounds=BOUNDS)
+def test_coordinate_descent_is_exact_along_each_coordinate(kernels, kind, kappa, n_sweeps, bounds):
+    model = _model_of(kind, kappa=kappa, bounds=bounds)
     u, gradient = model.start.copy(), model.g.copy()
-    gained, last = kernels.coordinate_descent(model.H, model.l1, u, gradient, n_sweeps, -1.0)
+    gained, last = kernels.coordinate_descent(
+        model.H, *model.non_smooth, u, gradient, n_sweeps, -1.0
+    )
     before, expected = (model.descended(model.start, n) for n in (n_sweeps - 1, n_sweeps))
     np.testing.assert_allclose(u, expected, rtol=0, atol=1e-12)
-    np.testing.assert_array_equal(u == 0, expected == 0)
+    np.testing.assert_array_equal(model.at_kink(u), model.at_kink(expected))
     np.testing.assert_allclose(gradient, model.derivative(u), rtol=0, atol=1e-13)
     assert gained == pytest.approx(-model.value(expected), rel=1e-12, abs=1e-14)
     assert last == pytest.approx(model.value(before) - model.value(expected), rel=1e-9, abs=1e-14)
@@ -180,27 +215,31 @@ def test_coordinate_descent_stops_when_a_sweep_brings_little(kernels, share):
         values.append(-model.value(at))
     enough = [n for n in range(1, 31) if values[n] - values[n - 1] <= share * values[n]]
     u, gradient = model.start.copy(), model.g.copy()
-    gained, last = kernels.coordinate_descent(model.H, model.l1, u, gradient, 30, share)
+    gained, last = kernels.coordinate_descent(model.H, *model.non_smooth, u, gradient, 30, share)
     sweeps = next(iter(enough), 30)
     assert gained == pytest.approx(values[sweeps], rel=1e-12)
     assert last == pytest.approx(values[sweeps] - values[sweeps - 1], rel=1e-6, abs=1e-14)
 
 
 def test_coordinate_descent_without_curvature_moves_to_0_or_not_at_all(kernels):
-    """A coordinate moves to 0 if its |gradient| is at most κ, and does not move otherwise."""
+    """A coordinate moves to 0 if its |gradient| is at most κ, and does not move otherwise.
+
+    It ends at a bound on the way to 0.
+    """
     u, gradient = np.array([3.0, -2.0, 1.5, 0.0, 0.25]), np.array([0.5, -1.0, 2.0, 4.0, 0.0])
     l1, before = np.array([1.0, 1.0, 1.0, 1.0, 0.0]), u.copy()
     matrix = np.zeros((5, 5))
-    gained, last = kernels.coordinate_descent(matrix, l1, u, gradient, 1, 0.0)
-    np.testing.assert_array_equal(u, [0.0, 0.0, 1.5, 0.0, 0.0])
+    lower, upper = np.array([1.0, -3, -3, -3, -3]), np.array([4.0, -0.5, 3, 3, 3])
+    model = Model(matrix, gradient.copy(), l1, before, lower, upper)
+    gained, last = kernels.coordinate_descent(matrix, *model.non_smooth, u, gradient, 1, 0.0)
+    np.testing.assert_array_equal(u, [1.0, -0.5, 1.5, 0.0, 0.0])
     np.testing.assert_array_equal(gradient, [0.5, -1.0, 2.0, 4.0, 0.0])
-    model = Model(matrix, gradient, l1, before)
     assert gained == last == -model.value(u)
 
 
 def test_coordinate_descent_without_coordinates_gains_nothing(kernels):
-    nothing = np.zeros(0)
-    assert kernels.coordinate_descent(np.zeros((0, 0)), nothing, nothing, nothing, 3, 0.1) == (0, 0)
+    nothing = 5 * [np.zeros(0)]
+    assert kernels.coordinate_descent(np.zeros((0, 0)), *nothing, 3, 0.1) == (0, 0)
 
 
 @pytest.mark.parametrize("index", INDEX)
@@ -220,7 +259,7 @@ def test_csc_column_moments(kernels, index):
 class Columns:
     """Arguments of `csc_coordinate_descent`, and its model with c at the minimum."""
 
-    def __init__(self, fit_intercept, index, kappa=0.02):
+    def __init__(self, fit_intercept, index, kappa=0.02, bounds="none"):
         rng = np.random.default_rng(5)
         A, self.weight = _columns("nearly duplicated", density=0.4), rng.random(50)
         self.order = np.array([3, 0, 4, 1])
@@ -234,7 +273,8 @@ class Columns:
         H = self.A.T @ (self.A * self.weight[:, None]) + np.diag(self.l2)
         H -= np.outer(self.first, self.first) / self.total
         g = self.g - self.first * self.of_intercept / self.total
-        self.model = Model(H, g, self.l1, self.start)
+        ends = (np.broadcast_to(end, 6)[:4].copy() for end in BOUNDS[bounds])
+        self.model = Model(H, g, self.l1, self.start, *ends)
 
     def descended(self, module, n_sweeps, every=True, curvature_along=None):
         """Return u, Σ hxd, the state and the gains of some sweeps."""
@@ -245,27 +285,33 @@ class Columns:
         )
         gains = [
             module.csc_coordinate_descent(
-                *self.arrays, self.weight, self.first, curvature_along, self.l2, self.l1, self.g,
-                self.start, self.total, every, u, moved, state,
+                *self.arrays, self.weight, self.first, curvature_along, self.l2,
+                *self.model.non_smooth, self.g, self.start, self.total, every, u, moved, state,
             )
             for _ in range(n_sweeps)
         ]  # fmt: skip
         return u, moved, state, gains
 
 
-@over(every=[True, False], kappa=[0.02, 0.4, 50.0], fit_intercept=[True, False], index=INDEX)
+@over(
+    every=[True, False],
+    kappa=[0.02, 0.4, 50.0],
+    fit_intercept=[True, False],
+    index=INDEX,
+    bounds=BOUNDS,
+)
 def test_csc_coordinate_descent_is_exact_with_the_best_intercept(
-    kernels, fit_intercept, index, every, kappa
+    kernels, fit_intercept, index, every, kappa, bounds
 ):
     """A sweep visits all columns, or those whose weight is not 0 when the sweep comes to them."""
-    columns = Columns(fit_intercept, index, kappa)
+    columns = Columns(fit_intercept, index, kappa, bounds)
     u, moved, state, gains = columns.descended(kernels, 3, every)
     model, expected, values = columns.model, columns.start, [0.0]
     for _ in range(3):
         expected = model.descended(expected, 1, lambda u: every | (u != 0))
         values.append(model.value(expected))
     np.testing.assert_allclose(u, expected, rtol=0, atol=1e-12)
-    np.testing.assert_array_equal(u == 0, expected == 0)
+    np.testing.assert_array_equal(model.at_kink(u), model.at_kink(expected))
     d = u - columns.start
     np.testing.assert_allclose(moved, columns.weight * (columns.A @ d), rtol=0, atol=1e-12)
     of_intercept = columns.of_intercept + columns.first @ d if fit_intercept else 0.0
@@ -299,20 +345,23 @@ def _by_matrix(model, tol=np.inf):
     """Return the minimum by `GramQuadratic`; ``tol`` is the tolerance of the run."""
     everything = np.arange(len(model.g))
     matrix = GramQuadratic(model.H.copy(), everything, tol)
-    return matrix.minimum(_point(model.start.copy(), model.g.copy()), everything, model.l1)
+    point = _point(model.start.copy(), model.g.copy())
+    return matrix.minimum(point, everything, model.non_smooth)
 
 
 @pytest.mark.usefixtures("to_the_end")
-@over(kind=KINDS, kappa=KAPPA, fit_intercept=[True, False])
-def test_minimum_by_the_matrix_is_the_least_of_all_faces(kernels, kind, fit_intercept, kappa):
-    model = _model_of(kind, fit_intercept, kappa)
+@over(kind=KINDS, kappa=KAPPA, fit_intercept=[True, False], bounds=BOUNDS)
+def test_minimum_by_the_matrix_is_the_least_of_all_faces(
+    kernels, kind, fit_intercept, kappa, bounds
+):
+    model = _model_of(kind, fit_intercept, kappa, bounds=bounds)
     u, gained, solved = _by_matrix(model)
     assert solved
     _assert_least(model, u, gained)
     if kind == "well-conditioned":  # otherwise there is more than one minimum, or all but
         best = model.minimum()
         np.testing.assert_allclose(u, best, rtol=0, atol=1e-6)
-        np.testing.assert_array_equal(u == 0, best == 0)
+        np.testing.assert_array_equal(model.at_kink(u), model.at_kink(best))
 
 
 @over(kind=KINDS, kappa=KAPPA, size=[1.0, 1e-4, 1e-8])
@@ -363,7 +412,7 @@ def test_minimum_by_the_matrix_over_a_subset_of_its_coordinates():
     theta, gradient, inside = np.full(12, 7.0), np.full(12, -3.0), [0, 2, 3, 5]
     theta[known], gradient[known] = model.start, model.g
     matrix = GramQuadratic(model.H, known)
-    u, gained, _ = matrix.minimum(_point(theta, gradient), asked, model.l1[inside])
+    u, gained, _ = matrix.minimum(_point(theta, gradient), asked, model.non_smooth.of(inside))
     within = model.H[np.ix_(inside, inside)]
     part = Model(within, model.g[inside], model.l1[inside], model.start[inside])
     _assert_least(part, u, gained)
@@ -411,16 +460,19 @@ def test_another_l2_penalty_changes_the_diagonal_of_features_alone():
     np.testing.assert_array_equal(matrix.matrix, model.H)
 
 
-@pytest.mark.parametrize(*pairwise(kind=KINDS, kappa=KAPPA, fit_intercept=[True, False]))
-def test_feature_sign_search_ends_where_the_model_is_stationary(kind, fit_intercept, kappa):
-    """Coordinates at 0 stay 0; along each one that is not 0 at the end, the model is stationary."""
-    model = _model_of(kind, fit_intercept, kappa)
+@pytest.mark.parametrize(
+    *pairwise(kind=KINDS, kappa=KAPPA, fit_intercept=[True, False], bounds=BOUNDS)
+)
+def test_feature_sign_search_ends_where_the_model_is_stationary(kind, fit_intercept, kappa, bounds):
+    """Coordinates at a kink stay there; along each other one the model is stationary at the end."""
+    model = _model_of(kind, fit_intercept, kappa, bounds=bounds)
     v, derivative = model.start.copy(), model.g.copy()
-    gained = feature_sign_search(model.H, derivative, v, model.l1, 50)
+    gained = feature_sign_search(model.H, derivative, v, model.non_smooth, 50)
     assert gained == pytest.approx(-model.value(v), rel=1e-9)
     np.testing.assert_allclose(derivative, model.derivative(v), rtol=0, atol=1e-12)
-    assert not np.any(v[(model.start == 0) & (model.l1 > 0)])
-    free = (v != 0) | (model.l1 == 0)
+    resting = model.at_kink(model.start)
+    np.testing.assert_array_equal(v[resting], model.start[resting])
+    free = ~model.at_kink(v)
     np.testing.assert_allclose((derivative + model.l1 * np.sign(v))[free], 0, rtol=0, atol=1e-9)
 
 
@@ -432,7 +484,7 @@ def test_feature_sign_search_crosses_0_where_that_is_better():
     )
     derivative = np.array([3.0, 1.2, 0.5, 2.0])
     model = Model(H, derivative.copy(), l1, v.copy())
-    gained = feature_sign_search(H, derivative, v, l1, 50)
+    gained = feature_sign_search(H, derivative, v, model.non_smooth, 50)
     # each by itself: 1 − (3 − 0.5); 0; −1 + (0.5 − 0.5)/2; and 1 − 2, which has no penalty
     np.testing.assert_allclose(v, [-1.5, 0.0, -1.0, -1.0], rtol=0, atol=1e-15)
     assert gained == pytest.approx(-model.value(v), rel=1e-14)
@@ -445,20 +497,24 @@ def test_feature_sign_search_ends_where_all_coordinates_are_0(start, derivative)
     """All coordinates become 0, so that no Newton step remains."""
     v, derivative = np.full(2, start), np.full(2, derivative)
     model = Model(np.eye(2), derivative.copy(), np.full(2, 0.5), v.copy())
-    gained = feature_sign_search(model.H, derivative, v, model.l1, 50)
+    gained = feature_sign_search(model.H, derivative, v, model.non_smooth, 50)
     np.testing.assert_array_equal(v, 0.0)
     assert gained == -model.value(v)
 
 
+@pytest.mark.parametrize("room", [np.inf, 0.3])
 @pytest.mark.parametrize("seed", range(10))
-def test_minimum_on_segment_is_the_least_on_the_way(seed):
-    """On a fine grid of the segment no value is less; a coordinate may be 0 at the minimum."""
+def test_minimum_on_segment_is_the_least_on_the_way(seed, room):
+    """On a fine grid of the segment no value is less; a coordinate may be 0 at the minimum.
+
+    The bounds are so far from the point on both sides; only a part of the segment may be allowed.
+    """
     rng = np.random.default_rng(seed)
     root, at = rng.standard_normal((4, 4)), np.append(rng.choice([-1, 1], 3) * rng.random(3), 0.0)
     H, kappa, derivative = root @ root.T, np.append(rng.random(3), 0.0), rng.standard_normal(4)
-    model = Model(H, derivative, kappa, at)
+    model = Model(H, derivative, kappa, at, at - room, at + room)
     step = np.linalg.solve(H, -(derivative + kappa * np.sign(at)))
-    to = _Face(H, derivative, at, kappa)._minimum_on_segment(step)
+    to = _Face(H, derivative, at, model.non_smooth)._minimum_on_segment(step)
     grid = [model.value(at + t * step) for t in np.linspace(0, 1, 2001)]
     assert model.value(to) <= min(grid) + 1e-14
     length = (to - at) @ step / (step @ step)
@@ -490,13 +546,13 @@ class Sparse:
         theta = np.zeros(to.size)
         theta[self.subset] = start[: len(self.subset)]
         self.point = self.problem.evaluate(theta)
-        self.l1 = np.append(penalty.l1[WORKING], [0.0] * fit_intercept)
+        self.non_smooth = penalty.non_smooth(8, to.size).of(self.subset)
         Z = np.column_stack([(X.toarray() - to.shift) / to.scale, np.ones(50)])
         normalised_weight, a = weight / weight.sum(), expit(Z[:, : to.size] @ theta)
         Z, l2 = Z[:, self.subset], np.append(penalty.l2[WORKING], [0.0] * fit_intercept)
         H = Z.T @ (Z * (normalised_weight * a * (1 - a))[:, None]) + np.diag(l2)
         g = Z.T @ (normalised_weight * (a - y)) + l2 * theta[self.subset]
-        self.model = Model(H, g, self.l1, theta[self.subset])
+        self.model = Model(H, g, self.non_smooth.l1, theta[self.subset])
 
     def by_columns(self, index=np.int32, tol=0.0):
         X = self.problem.X.tocsc()
@@ -504,11 +560,11 @@ class Sparse:
         indices, indptr = X.indices.astype(index), X.indptr.astype(index)
         matrix = SimpleNamespace(data=data, indices=indices, indptr=indptr)
         model = ColumnQuadratic(self.problem, matrix, WORKING, self.point, tol)
-        return model.minimum(self.point, self.subset, self.l1)
+        return model.minimum(self.point, self.subset, self.non_smooth)
 
     def by_matrix(self):
         matrix = self.problem.curvature_matrix(self.point, self.subset)
-        return GramQuadratic(matrix, self.subset).minimum(self.point, self.subset, self.l1)
+        return GramQuadratic(matrix, self.subset).minimum(self.point, self.subset, self.non_smooth)
 
 
 @pytest.mark.usefixtures("to_the_end")

@@ -28,7 +28,6 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_bce import BCENeuronClassifier, fit_from_chunks, l1_min_c
 from sklearn_bce._objective.in_memory import InMemoryObjective, intercept_at_zero_weights
-from sklearn_bce._objective.penalty import ElasticNet
 from sklearn_bce._objective.partitioned import Encoding, PartitionedObjective
 from sklearn_bce._objective.penalty import ElasticNet
 from sklearn_bce._objective.scaling import Coordinates

@@ -24,6 +24,7 @@ from tools.referee import problem_of, referee, value
 
 from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._objective.base import Evaluation
+from sklearn_bce._objective.penalty import NonSmooth
 from sklearn_bce._solvers import Settings, StopReason
 from sklearn_bce._solvers.newton.duality import duality_gap
 from sklearn_bce._solvers.newton.loop import Start
@@ -92,6 +93,10 @@ def by_enumeration(root, theta, gradient, l1):
     return best
 
 
+def free_of_bounds(l1):
+    return NonSmooth(l1, np.full(len(l1), -np.inf), np.full(len(l1), np.inf))
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_minimum_of_the_model_is_that_of_all_sets_of_signs(seed):
     rng = np.random.default_rng(seed)
@@ -103,7 +108,9 @@ def test_minimum_of_the_model_is_that_of_all_sets_of_signs(seed):
     l2 = rng.uniform(0, 20, size) * (rng.random(size) < 0.5)
     curvature = RootOfCurvature(root, l2)
     root = np.vstack([root, np.diag(np.sqrt(l2))])
-    model = RootModel(curvature, Evaluation(theta, 0.0, gradient, None, None), l1, 1e-12)
+    model = RootModel(
+        curvature, Evaluation(theta, 0.0, gradient, None, None), free_of_bounds(l1), 1e-12
+    )
     model.minimise()
     d = model.d
     at = gradient @ d + np.sum(np.square(root @ d)) / 2
@@ -121,7 +128,9 @@ def test_minimum_of_the_model_is_that_of_all_sets_of_signs(seed):
 def test_a_coordinate_that_gains_hardly_anything_does_not_hide_another():
     theta, gradient = np.zeros(3), np.array([1.0 + 1e-12, 3.0, 0.0])
     curvature, l1 = RootOfCurvature(np.eye(3), np.zeros(3)), np.array([1.0, 1.0, 0.0])
-    model = RootModel(curvature, Evaluation(theta, 0.0, gradient, None, None), l1, 1e-6)
+    model = RootModel(
+        curvature, Evaluation(theta, 0.0, gradient, None, None), free_of_bounds(l1), 1e-6
+    )
     model.minimise()
     assert_allclose(model.d, [0.0, -2.0, 0.0], atol=1e-9)
 
@@ -139,7 +148,7 @@ def test_a_coordinate_whose_sign_is_rounding_does_not_make_the_search_go_round(m
         theta = rng.normal(size=5) * [1, 0, 0, 1, 1] + [0, 1e12, -1e12, 0, 0]
         point = Evaluation(theta, 0.0, 0.1 * rng.normal(size=5), None, None)
         l1 = np.array([1.0, 1.0, 1.0, 1.0, 0.0]) * 10 ** rng.uniform(-14, -2)
-        model = RootModel(RootOfCurvature(root, np.zeros(5)), point, l1, 1e-9)
+        model = RootModel(RootOfCurvature(root, np.zeros(5)), point, free_of_bounds(l1), 1e-9)
         n_sets.clear()
         model.minimise()
         assert len(n_sets) < 50 or (len(n_sets) == 50 and model.missed == np.inf)
