@@ -125,6 +125,33 @@ def test_minimum_of_the_model_is_that_of_all_sets_of_signs(seed):
     assert model.gained <= -at * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_minimum_of_the_model_within_bounds_cannot_be_left_downhill(seed):
+    """The model is convex: its minimum is where it rises to every side that is allowed."""
+    rng = np.random.default_rng(seed)
+    root = rng.normal(size=(9, 5)) @ (np.eye(5) + 2 * rng.normal(size=(5, 5)))
+    l1 = rng.choice([0.0, 5.0], 5)
+    lower, upper = -rng.choice([0.0, 0.5, np.inf], 5), rng.choice([0.0, 0.5, np.inf], 5)
+    theta, gradient = np.clip(rng.normal(size=5), lower, upper), 20 * rng.normal(size=5)
+    point = Evaluation(theta, 0.0, gradient, None, None)
+    curvature = RootOfCurvature(root, np.zeros(5))
+    model = RootModel(curvature, point, NonSmooth(l1, lower, upper), 1e-12)
+    model.minimise()
+    # The steps of a fit set weights that are at a bound but for rounding to the bound.
+    end = theta + model.d
+    for bound in (lower, upper, np.zeros(5)):
+        end = np.where(np.isclose(end, bound, rtol=0, atol=1e-13), bound, end)
+    assert np.all((lower <= end) & (end <= upper))
+    slope = gradient + root.T @ (root @ (end - theta))
+    up, down = slope + np.where(end >= 0, l1, -l1), -slope + np.where(end > 0, -l1, l1)
+    assert np.all((up >= -1e-4) | (end == upper))
+    assert np.all((down >= -1e-4) | (end == lower))
+    d = end - theta
+    gain = -(gradient @ d + np.sum(np.square(root @ d)) / 2 + l1 @ (np.abs(end) - np.abs(theta)))
+    assert model.gained == pytest.approx(gain, rel=1e-9, abs=1e-12)
+    assert model.missed == 0
+
+
 def test_a_coordinate_that_gains_hardly_anything_does_not_hide_another():
     theta, gradient = np.zeros(3), np.array([1.0 + 1e-12, 3.0, 0.0])
     curvature, l1 = RootOfCurvature(np.eye(3), np.zeros(3)), np.array([1.0, 1.0, 0.0])

@@ -316,6 +316,8 @@ def objective_of_parts(
         has_offset=summary.has_offset,
     )
     objective.passes.add()  # that of the summary
+    if weight_of_class is None:
+        objective.moments = regularisation.moments
     return objective, encoder
 
 

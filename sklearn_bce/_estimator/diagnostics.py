@@ -188,7 +188,8 @@ def judge_plateau(
 def diagnose(result: Result, objective: BaseObjective, parameters: Parameters) -> Diagnosis:
     """Return what is known about the end of a fit with ``tol`` above 0.
 
-    Without a penalty and without early stopping, the classes may be separated.
+    Without a penalty on some features, and without early stopping, the classes may be separated by
+    these.
 
     Parameters
     ----------
@@ -200,12 +201,9 @@ def diagnose(result: Result, objective: BaseObjective, parameters: Parameters) -
         Parameters of the estimator.
     """
     w, b = result.w, result.b
-    if np.isinf(parameters.C) and not parameters.early_stopping:
-        separation = direction_of_separation(objective, w, b)
-        if separation is None and result.coordinates is None:
-            # Weights so large that their rounding hides which samples lie on a boundary.
-            origin = objective.coordinates.to_user(objective.origin)
-            separation = direction_of_separation(objective, *origin)
+    is_penalised = np.isfinite(parameters.C) and parameters.penalty_factor is None
+    if not (is_penalised or parameters.early_stopping):
+        separation = separation_without_penalty(result, objective)
         if separation is not None:
             return Diagnosis(replace(result, has_minimum=False), separation=separation)
     if parameters.early_stopping:
@@ -222,6 +220,39 @@ def diagnose(result: Result, objective: BaseObjective, parameters: Parameters) -
     is_there = is_newton and result.stop_reason in UNSURE and distance.is_within(parameters.tol)
     reason = StopReason.CONVERGED if is_there else result.stop_reason
     return Diagnosis(replace(result, stop_reason=reason), distance)
+
+
+def separation_without_penalty(result: Result, objective: BaseObjective) -> Vector | None:
+    """Return a direction of the weights without penalty along which F falls without end.
+
+    Parameters
+    ----------
+    result : Result
+        Result of the fit.
+    objective : BaseObjective
+        F in the user's units.
+
+    Returns
+    -------
+    direction : ndarray of shape (n_features,), float64, or None
+        As `direction_of_separation` returns it, 0 for other features; None if there is none.
+    """
+    w, b = result.w, result.b
+    free = np.flatnonzero(objective.penalty.can_recede(len(w)))
+    if not len(free):
+        return None
+    if len(free) < len(w):
+        objective = objective.of_features(free, w)
+    found = direction_of_separation(objective, w[free], b)
+    if found is None and result.coordinates is None:
+        # Weights so large that their rounding hides which samples lie on a boundary.
+        origin = objective.coordinates.to_user(objective.origin)
+        found = direction_of_separation(objective, *origin)
+    if found is None:
+        return None
+    direction = np.zeros_like(w)
+    direction[free] = found
+    return direction
 
 
 def warn_of_end(
@@ -304,11 +335,14 @@ def _warn_of_separation(
     if not diagnosis.result.converged:
         end = ENDS.get(diagnosis.result.stop_reason, "the objective ceased to fall")
         end = end.format(max_iter=parameters.max_iter)
+    cause, advice = "C=inf", "a finite C"
+    if np.isfinite(parameters.C):
+        cause, advice = "penalty_factor=0", "factors above 0"
     warnings.warn(
-        "Without a penalty (C=inf) the objective has no minimum: the classes, or some samples of "
-        "one and all of the other, are separated by a linear combination of some features, whose "
-        f"weights would grow for ever: {listed}. solver={solver!r} ended when {end}. "
-        "Choose a finite C, or leave out these features.",
+        f"Without a penalty ({cause}) the objective has no minimum: the classes, or some samples "
+        "of one and all of the other, are separated by a linear combination of some features, "
+        f"whose weights would grow for ever: {listed}. solver={solver!r} ended when {end}. "
+        f"Choose {advice}, or leave out these features.",
         ConvergenceWarning,
         stacklevel=caller_stacklevel(),
     )

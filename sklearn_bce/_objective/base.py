@@ -24,7 +24,7 @@ from scipy.sparse import issparse
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.basis import Basis
 from sklearn_bce._objective.penalty import BOUND_ROUNDING, Penalty
-from sklearn_bce._objective.scaling import MAX_OFF_CENTRE, Coordinates
+from sklearn_bce._objective.scaling import MAX_OFF_CENTRE, Coordinates, Moments
 
 # The largest value of a(1 − a), at a = 1/2: the slope of the sigmoid a = σ(z), and the second
 # derivative of a sample's loss in z.
@@ -381,6 +381,13 @@ class Objective(Protocol):
     def standardised(self) -> Objective:
         """Return F in coordinates of centred and scaled columns, given F in the user's."""
 
+    def of_features(self, features: NDArray[np.intp], w: Vector) -> Objective:
+        """Return F as a function of the weights of some features, without penalty strengths.
+
+        F must be in the user's coordinates. The weights of the others are those of w, of shape
+        (n_features,); the bounds of the n ``features``, an array of indices, remain.
+        """
+
     def dominating_penalty_coordinates(self, random_state: Any) -> Coordinates | None:
         """Return estimated standard coordinates if the penalty dominates the loss in all of them.
 
@@ -431,6 +438,8 @@ class BaseObjective:
     """
 
     has_offset = False
+    # Mean and deviation of the columns of X with the weights of F; None if they are not known.
+    moments: Moments | None = None
     # F in the user's coordinates, and the basis; None if θ are not the coordinates of a basis.
     _before_basis: tuple[Objective, Basis] | None = None
 

@@ -128,12 +128,9 @@ class InMemoryObjective(BaseObjective):
         p = s/S; a broadcast scalar (stride 0) if ``sample_weight`` is one.
     part_number : int
         Number of the part that the samples are, of a larger set; 0 if they are all samples.
-    moments : Moments or None
-        Mean and deviation of the columns; None if they are not known.
     """
 
     part_number = 0
-    moments: Moments | None = None
 
     def __init__(
         self,
@@ -262,6 +259,25 @@ class InMemoryObjective(BaseObjective):
             self.coordinates,
             self.n_threads,
             offset=None if self.offset is None else self.offset[rows],
+        )
+
+    def of_features(self, features: NDArray[np.intp], w: Vector) -> InMemoryObjective:
+        """Return F as a function of the weights of some features; see `Objective.of_features`."""
+        rest, offset = w.copy(), self.offset
+        rest[features] = 0.0
+        if np.any(rest):
+            known = self.outputs(self.coordinates.from_user(rest, 0.0))
+            offset = known if offset is None else offset + known
+        return InMemoryObjective(
+            self.X[:, features],
+            self.y,
+            self.sample_weight,
+            self.penalty.of_features(features, self.n_features),
+            Coordinates.of_user(len(features), self.coordinates.fit_intercept),
+            self.n_threads,
+            self.total_weight,
+            self.passes,
+            offset,
         )
 
     def of_samples(self, X: NDArray[np.float64], penalty: Penalty) -> InMemoryObjective:

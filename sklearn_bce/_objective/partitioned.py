@@ -31,6 +31,7 @@ from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.penalty import NO_PENALTY, ElasticNet, Penalty
 from sklearn_bce._objective.ray import PassRay
 from sklearn_bce._objective.scaling import Coordinates, Moments
+from sklearn_bce.chain_rule import linear_output
 
 PartSums = list[Any]
 PartFunction = Callable[[int, Any, NDArray[Any], Vector, Vector | None], PartSums]
@@ -95,6 +96,9 @@ class Encoding:
         Samples that are without weight.
     features : ndarray of shape (n_features,), intp, or None, default=None
         Indices of the columns of X that are the features of F; None means all.
+    fixed : tuple (ndarray of shape (n,), ndarray of shape (n,)) or None, default=None
+        Indices and weights of other columns of X, which add known terms to the linear outputs; None
+        means that there are none.
     """
 
     encode: Callable[[NDArray[Any], Vector], tuple[Vector, Vector]]
@@ -104,6 +108,19 @@ class Encoding:
     basis: Basis | None = None
     left_out: SomeSamples = NO_SAMPLES
     features: NDArray[np.intp] | None = None
+    fixed: tuple[NDArray[np.intp], Vector] | None = None
+
+    def of_features(self, features: NDArray[np.intp], w: Vector) -> Encoding:
+        """Return the encoding of F in some features; see `Objective.of_features`."""
+        columns = np.arange(len(w)) if self.features is None else self.features
+        rest = np.setdiff1d(np.flatnonzero(w), features)
+        coordinates = Coordinates.of_user(len(features), self.coordinates.fit_intercept)
+        return replace(
+            self,
+            coordinates=coordinates,
+            features=columns[features],
+            fixed=(columns[rest], w[rest]) if len(rest) else None,
+        )
 
     def objective(
         self,
@@ -115,6 +132,10 @@ class Encoding:
     ) -> InMemoryObjective:
         """Return the objective of one part: (1/S) Σ sL over its samples, without a penalty."""
         y, sample_weight = self.encode(y, sample_weight)
+        if self.fixed is not None:
+            columns, w = self.fixed
+            known = linear_output(X[:, columns], w, 0.0)
+            offset = known if offset is None else offset + known
         part = InMemoryObjective(
             X if self.features is None else X[:, self.features],
             y,
@@ -185,11 +206,11 @@ class PartitionedObjective(BaseObjective):
 
     @property
     def value_at_origin(self) -> float:
-        """F at ``origin`` in nats; with an offset the estimate of ``sample`` if there is one.
+        """F at ``origin`` in nats; with an offset or bounds, the estimate of ``sample``.
 
-        With an offset and without a sample it takes a pass.
+        It takes a pass if there is no sample.
         """
-        if self.has_offset and self.sample is not None:
+        if self.sample is not None:
             return self.sample.value_at_origin
         return super().value_at_origin
 
@@ -233,12 +254,28 @@ class PartitionedObjective(BaseObjective):
         other._before_basis = self, basis
         return other
 
+    def of_features(self, features: NDArray[np.intp], w: Vector) -> PartitionedObjective:
+        """Return F as a function of the weights of some features; see `Objective.of_features`."""
+        encoding = self.encoding.of_features(features, w)
+        return PartitionedObjective(
+            self.parts,
+            self.data_size,
+            encoding,
+            self.penalty.of_features(features, self.n_features),
+            self.log_odds,
+            None if self.sample is None else self.sample.of_features(features, w),
+            self.passes,
+            self.has_offset or encoding.fixed is not None,
+        )
+
     def standardised(self) -> PartitionedObjective:
         """Return F in coordinates of centred and scaled columns, given F in the user's.
 
-        That takes one pass, for mean and deviation of the columns. The result shares the pass
-        counter.
+        That takes one pass, for mean and deviation of the columns, unless these are known. The
+        result shares the pass counter.
         """
+        if self.moments is not None:
+            return self.in_coordinates(self.moments.coordinates)
         (moments,) = self.sum_over_parts(_moments)
         return self.in_coordinates(moments.coordinates)
 

@@ -142,6 +142,9 @@ class Penalty(Protocol):
     def can_recede(self, n_features: int) -> NDArray[np.bool_]:
         """Return whether each weight can go to infinity, in one direction, while P stays finite."""
 
+    def of_features(self, features: NDArray[np.intp], n_features: int) -> Penalty:
+        """Return the bounds of some of the n_features weights, as a penalty of the strengths 0."""
+
     def subgradient_excess(self, u: Vector, gradient: Vector) -> Vector:
         """Return, for each weight, the distance of −gradient from the subdifferential of R at u.
 
@@ -309,6 +312,13 @@ class ElasticNet:
         is_penalised = (np.asarray(self.l2) > 0) | (np.asarray(self.l1) > 0)
         is_bounded = np.isfinite(self.lower) & np.isfinite(self.upper)
         return np.broadcast_to(~(is_penalised | is_bounded), n_features)
+
+    def of_features(self, features: NDArray[np.intp], n_features: int) -> ElasticNet:
+        """Return the bounds of some of the n_features weights, as a penalty of the strengths 0."""
+        if not self.has_bounds:
+            return NO_PENALTY
+        bounds = (np.broadcast_to(bound, n_features) for bound in (self.lower, self.upper))
+        return NO_PENALTY.with_bounds(*(bound[features] for bound in bounds))
 
     def subgradient_excess(self, u: Vector, gradient: Vector) -> Vector:
         """Return the distance of −gradient from the subdifferential of R at u, for each weight.

@@ -42,6 +42,7 @@ The modules, each of which imports only those above it:
 - ``kept_samples``: samples that are known not to be separated.
 - ``exact_program``: a linear program in exact arithmetic, for few samples.
 - ``separating_direction``: a direction that separates the other samples, by linear programs.
+- ``signed_direction``: such a direction where weights have bounds.
 - ``separation``: whether the classes are separated, so that F has no minimum.
 - ``diagnosis``: the distance of F from its minimum.
 

@@ -50,6 +50,7 @@ from sklearn_bce._solvers.newton.kept_samples import (
 from sklearn_bce._solvers.newton.proximal import direction_rule
 from sklearn_bce._solvers.newton.rank import ROUNDING
 from sklearn_bce._solvers.newton.separating_direction import Separating, find_separating
+from sklearn_bce._solvers.newton.signed_direction import within_bounds
 from sklearn_bce.chain_rule import sigmoid
 
 # Coordinates of θ above which step 3 is left out, as it takes too long: the separating direction
@@ -103,7 +104,7 @@ def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector
     Parameters
     ----------
     objective : Objective
-        F, in the user's units, without a penalty.
+        F, in the user's units, without penalty strengths; weights may have one bound each.
     w : ndarray of shape (n_features,), float64
         Weights at the end of a fit.
     b : float
@@ -124,6 +125,8 @@ def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector
     else:
         coordinates = _robust_coordinates(objective)
         found = _found(objective, coordinates, coordinates.from_user(w, b))
+    if found is not None and objective.penalty.has_bounds:
+        found = within_bounds(objective.in_coordinates(coordinates), found)
     if found is None:
         return None
     (moments,) = objective.sum_over_parts(_moments)
