@@ -167,7 +167,9 @@ def prepare_fit(
     samples = samples._replace(X=regularisation.of_kept(samples.X))
     training, held_out = hold_out(samples, validation, parameters, random_state, name)
     if parameters.standardize:
-        regularisation = regularisation._replace(moments=training_moments(training, parameters))
+        regularisation = regularisation._replace(
+            moments=training_moments(training, parameters.fit_intercept)
+        )
     total_weight = float(np.sum(training.sample_weight))
     objective = InMemoryObjective.in_user_units(
         training.X,
@@ -195,15 +197,22 @@ def prepare_fit(
     )
 
 
-def training_moments(training: Samples, parameters: Parameters) -> Moments:
+def training_moments(training: Samples, fit_intercept: bool) -> Moments:
     """Return mean and deviation of the columns of the samples, without class weights, in one pass.
+
+    Parameters
+    ----------
+    training : Samples
+        Samples to learn from.
+    fit_intercept : bool
+        Whether there is an intercept; without one, deviations are about 0.
 
     Raises
     ------
     NotFiniteError
         If an element of X is infinite or NaN.
     """
-    moments = Moments.of(training.X, training.user_weight, parameters.fit_intercept)
+    moments = Moments.of(training.X, training.user_weight, fit_intercept)
     if not np.isfinite(moments.deviation).all() and not issparse(training.X):
         raise_unless_finite(training.X)
     return moments

@@ -115,6 +115,16 @@ def _has_known_features(estimator: BaseEstimator, X: NDArray[Any]) -> bool:
     return not named and X.shape[1] == estimator.n_features_in_
 
 
+def feature_names_of(X: Any) -> NDArray[Any] | None:
+    """Return the names of the features of X, of shape (n_features,), by scikit-learn's rules.
+
+    None if X has no names, or they are not all strings.
+    """
+    bare = BaseEstimator()
+    validate_data(bare, X, skip_check_array=True)
+    return getattr(bare, "feature_names_in_", None)
+
+
 class InitialWeights(NamedTuple):
     """Weights and intercept to start from, as given to `fit`.
 
