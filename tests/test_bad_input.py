@@ -145,6 +145,9 @@ A_BOOL = "must be an instance of 'bool' or an instance of 'numpy.bool"  # NumPy 
 BAD_PARAMETERS = [
     ("C", [0, -1.0, np.nan, "1", None], ABOVE_0),
     ("l1_ratio", [-0.1, 1.1, np.nan, None], "must be a float in the range [0.0, 1.0]"),
+    ("standardize", [1, None, "yes"], A_BOOL),
+    ("penalty_factor", [2.0, True], "must be an array-like, an instance of 'dict' or None"),
+    ("coef_bounds", [0.0, True], "must be an array-like, an instance of 'dict' or None"),
     ("fit_intercept", [1, None, "yes"], A_BOOL),
     ("class_weight", ["auto", [1, 2], 2.0], "must be an instance of 'dict', a str among"),
     ("solver", ["lbfgs", None, ["sgd"]], "must be a str among {'auto', 'gd', 'newton', 'sgd'}"),

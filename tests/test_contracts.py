@@ -12,7 +12,7 @@ from small_data import in_parts, objective, random_data
 
 from sklearn_bce._objective.base import Objective, PassCounter, Ray
 from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._objective.penalty import ElasticNet, Penalty
+from sklearn_bce._objective.penalty import ElasticNet, Penalty, SeparablePenalty
 from sklearn_bce._objective.ray import OutputRay, PassRay
 from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce._solvers import SOLVERS, Settings
@@ -24,7 +24,7 @@ from sklearn_bce._solvers.newton.smooth import NewtonDirection
 # ----- a penalty written for these tests ----------------------------------------------------------
 
 
-class Weighted:
+class Weighted(SeparablePenalty):
     """Penalty ½ Σ λᵢuᵢ² + Σ κᵢ|uᵢ|, computed term by term, with strengths for each weight."""
 
     def __init__(self, l2, l1):

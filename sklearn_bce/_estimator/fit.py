@@ -26,7 +26,7 @@ from sklearn_bce._estimator.diagnostics import (
 from sklearn_bce._estimator.holdout import HeldOut, hold_out
 from sklearn_bce._estimator.monitor import Callbacks, FitMonitor
 from sklearn_bce._estimator.parameters import Parameters
-from sklearn_bce._estimator.regularisation import Regularisation, allowed_start
+from sklearn_bce._estimator.regularisation import Regularisation, start_within_bounds
 from sklearn_bce._estimator.samples import (
     GivenSamples,
     Samples,
@@ -241,7 +241,7 @@ def initial_weights(
     init : InitialWeights
         As given to `fit`.
     regularisation : Regularisation
-        Weights that are not allowed are moved to the nearest ones that are.
+        Weights outside of the bounds are moved to the nearest bound.
 
     Raises
     ------
@@ -254,7 +254,7 @@ def initial_weights(
         If a weight that is not 0 is moved.
     """
     w, b = init.checked(regularisation.n_features, previous_weights(estimator))
-    return regularisation.of_kept(allowed_start(regularisation, w)), b
+    return regularisation.of_kept(start_within_bounds(regularisation, w)), b
 
 
 def previous_weights(estimator: BaseEstimator) -> InitialWeights | None:
@@ -341,7 +341,8 @@ def run_fit(
 def stored_dtype(task: Task, result: Result) -> np.dtype[Any]:
     """Return the dtype of ``coef_``: that of X, or float64 if float32 would lose newton's minimum.
 
-    Rounding may take the fraction ``NEGLIGIBLE`` of ``tol``.
+    Rounding may take the fraction ``NEGLIGIBLE`` of ``tol``. The result is also float64 if weights
+    rounded to float32 are outside of their bounds.
 
     Parameters
     ----------
@@ -350,6 +351,8 @@ def stored_dtype(task: Task, result: Result) -> np.dtype[Any]:
     result : Result
         Result of the solver.
     """
+    if not task.regularisation.can_store(result.w, task.dtype):
+        return np.dtype(np.float64)
     is_newton = solver_name(task.parameters.solver) == "newton"
     if result.converged and is_newton and task.dtype == np.float32:
         limit = max(NEGLIGIBLE * task.parameters.tol, FLOAT32_LOSS)

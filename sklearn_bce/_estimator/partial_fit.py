@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from sklearn_bce._estimator.diagnostics import raise_for_overflow, warn_of_not_learnt
 from sklearn_bce._estimator.parameters import Parameters
-from sklearn_bce._estimator.regularisation import Regularisation, allowed_start
+from sklearn_bce._estimator.regularisation import Regularisation
 from sklearn_bce._estimator.samples import GivenSamples, Samples
 from sklearn_bce._estimator.state import (
     Stream,
@@ -80,7 +80,7 @@ def fit_chunk(estimator: BaseEstimator, given: GivenSamples, classes: Any, n_thr
     samples = Samples(
         regularisation.of_kept(X), *encoder.encode(y, sample_weight), sample_weight, offset
     )
-    stream = stream_of(estimator, regularisation)
+    stream = stream_of(estimator, X.shape[1])
     generator_state = stream.random_state.get_state()
     try:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -162,30 +162,27 @@ def checked_classes(classes: Any, known: NDArray[Any] | None) -> NDArray[Any]:
     return classes
 
 
-def stream_of(estimator: BaseEstimator, regularisation: Regularisation) -> Stream:
+def stream_of(estimator: BaseEstimator, n_features: int) -> Stream:
     """Return the stream from which `partial_fit` continues.
 
     If ``coef_`` and ``intercept_`` are still those of the previous chunk, the stream is a copy of
     the stream of that chunk. If they were set since, it starts from these attributes with a new
-    generator of random numbers; weights that are not allowed are moved to the nearest allowed ones,
-    with a UserWarning. If the estimator is unfitted, it starts from zeros.
+    generator of random numbers. If the estimator is unfitted, it starts from zeros.
 
     Parameters
     ----------
     estimator : BCENeuronClassifier
         Not changed.
-    regularisation : Regularisation
-        Number of features, and which weights are allowed.
+    n_features : int
+        Number of features of X.
     """
-    w, b = np.zeros(regularisation.n_features), 0.0
+    w, b = np.zeros(n_features), 0.0
     if hasattr(estimator, "coef_"):
         coef, intercept = estimator.coef_, estimator.intercept_
         known = getattr(estimator, "_stream", None)
         w, b = coef[0].astype(np.float64), float(intercept[0])
-        allowed = allowed_start(regularisation, w)
-        if known is not None and allowed is w and known.has_weights(coef, intercept):
+        if known is not None and known.has_weights(coef, intercept):
             return known.copy()
-        w = allowed
     total_weight = getattr(estimator, "_total_weight", 0.0)
     return Stream(
         w=w,

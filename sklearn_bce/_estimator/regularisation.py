@@ -135,12 +135,16 @@ class Regularisation(NamedTuple):
             penalty = penalty.with_bounds(*map(self.of_kept, self.bounds))
         return penalty
 
-    def nearest_allowed(self, w: Vector) -> Vector:
-        """Return the weights of all features nearest to w that are allowed; w itself if w is."""
-        allowed = w if self.bounds is None else np.clip(w, *self.bounds)
-        if self.kept is not None:
-            allowed = np.where(np.isinf(self.factor), 0.0, allowed)
-        return w if np.array_equal(allowed, w) else allowed
+    def within_bounds(self, w: Vector) -> Vector:
+        """Return the weights of all features within the bounds that are nearest to w."""
+        return w if self.bounds is None else np.clip(w, *self.bounds)
+
+    def can_store(self, w: Vector, dtype: np.dtype[Any]) -> bool:
+        """Return whether weights of the features kept are within the bounds in another dtype."""
+        if self.bounds is None:
+            return True
+        stored = self.of_all(w).astype(dtype).astype(np.float64)
+        return np.array_equal(self.within_bounds(stored), stored)
 
     def finished(self, w: Vector, b: float) -> tuple[Vector, float]:
         """Return the weights and the intercept at the end of a fit, exact where they are known.
@@ -176,8 +180,8 @@ class Regularisation(NamedTuple):
         return of_all
 
 
-def allowed_start(regularisation: Regularisation, w: Vector) -> Vector:
-    """Return the weights to start from that are nearest to w, of all features; w itself if allowed.
+def start_within_bounds(regularisation: Regularisation, w: Vector) -> Vector:
+    """Return the weights of all features within the bounds that are nearest to w.
 
     Weights of 0 are the default start: they are moved without a warning.
 
@@ -186,16 +190,13 @@ def allowed_start(regularisation: Regularisation, w: Vector) -> Vector:
     UserWarning
         If another weight is moved.
     """
-    allowed = regularisation.nearest_allowed(w)
-    # Weights at a bound of a previous fit may have been rounded to float32.
-    rounding = float(np.finfo(np.float32).eps) * np.abs(w)
-    moved = np.flatnonzero((np.abs(allowed - w) > rounding) & (w != 0))
+    allowed = regularisation.within_bounds(w)
+    moved = np.flatnonzero((allowed != w) & (w != 0))
     if len(moved):
         first = moved[0]
         warnings.warn(
-            "The fit starts from weights that coef_bounds or penalty_factor=inf do not allow: "
-            f"{len(moved)} moved to the nearest allowed value, that of feature {first} from "
-            f"{w[first]:g} to {allowed[first]:g}.",
+            f"The fit starts from weights outside of coef_bounds: {len(moved)} were moved to the "
+            f"nearest bound, that of feature {first} from {w[first]:g} to {allowed[first]:g}.",
             UserWarning,
             stacklevel=caller_stacklevel(),
         )

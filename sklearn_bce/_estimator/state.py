@@ -142,8 +142,8 @@ class PickleMixin:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Set the attributes to those of the pickle.
 
-        Of a pickle that another version has saved, parameters that are missing get their default
-        values, and the state of `partial_fit` beyond the public attributes is dropped.
+        Parameters that are missing get their default values. Of a pickle that another version has
+        saved, the state of `partial_fit` beyond the public attributes is dropped.
 
         Warns
         -----
@@ -161,12 +161,11 @@ class PickleMixin:
                 stacklevel=2,
             )
             state.pop("_stream", None)
-            known = signature(type(self).__init__).parameters.values()
-            defaults = {p.name: p.default for p in known if p.default is not p.empty}
-            state = defaults | state
         elif "_stream" in state:
             state["_stream"] = Stream.of_pickle(state["_stream"])
-        super().__setstate__(state)
+        known = signature(type(self).__init__).parameters.values()
+        defaults = {p.name: p.default for p in known if p.default is not p.empty}
+        super().__setstate__(defaults | state)
 
 
 def public_fitted_state(estimator: BaseEstimator) -> dict[str, Any]:

@@ -128,4 +128,7 @@ def exact_dependence(
                 return None
         else:
             return None
+        # Factors of columns that have no part in the combination are errors of the arithmetic.
+        part = np.abs(changes[kept, n]) / unit
+        changes[kept[part <= EXACT_RESIDUAL * np.linalg.norm(high[:, j])], n] = 0.0
     return changes

@@ -1,9 +1,10 @@
 """The penalty on the weights, and the bounds that they keep. It does not depend on data.
 
 `Penalty` is the contract that objectives and solvers rely on; `ElasticNet` is the only
-implementation. `NonSmooth` is the part of a penalty that is not differentiable, for loops over
-coordinates. To add a penalty, add a class to this module; if its proximal operator is not
-soft-thresholding between bounds, also change the kernel include ``_kernels/soft_threshold.pxd``.
+implementation, and `SeparablePenalty` its base class. `NonSmooth` is the part of a penalty that is
+not differentiable, for loops over coordinates. To add a penalty, add a class to this module; if its
+proximal operator is not soft-thresholding between bounds, also change the kernel include
+``_kernels/soft_threshold.pxd``.
 """
 
 from __future__ import annotations
@@ -169,8 +170,92 @@ class Penalty(Protocol):
         """
 
 
+class SeparablePenalty:
+    """What follows from the strengths and the bounds of a penalty; base class of penalties.
+
+    Attributes
+    ----------
+    l2, l1, lower, upper : float or ndarray of shape (n_features,), float64
+        As of `Penalty`. The default bounds, infinite numbers (and not arrays), mean that there are
+        none.
+    """
+
+    l2: Any
+    l1: Any
+    lower: Any = -np.inf
+    upper: Any = np.inf
+
+    @property
+    def has_bounds(self) -> bool:
+        """Whether ``lower`` or ``upper`` is anything but the infinite number."""
+        is_number = type(self.lower) is type(self.upper) is float
+        return not (is_number and self.lower == -np.inf and self.upper == np.inf)
+
+    def on_bounds(self, u: Vector, rounding: Vector) -> Vector:
+        """Return the weights with those at a bound but for rounding set to the bound.
+
+        ``rounding``, of shape (n_features,), has the rounding errors of the weights. The result is
+        u itself if there are no bounds.
+        """
+        if not self.has_bounds:
+            return u
+        for bound in (self.lower, self.upper):
+            with np.errstate(invalid="ignore"):  # ∞ − ∞
+                u = np.where(np.abs(u - bound) <= rounding, bound, u)
+        return u
+
+    def longest_step(self, u: Vector, du: Vector) -> float:
+        """Return the largest t for which u + t·du is within the bounds; infinite without bounds."""
+        if not self.has_bounds:
+            return np.inf
+        with np.errstate(divide="ignore", invalid="ignore"):
+            room = np.where(du > 0, self.upper - u, self.lower - u) / du
+        return max(float(np.min(room, where=du != 0, initial=np.inf)), 0.0)
+
+    def non_smooth(self, n_features: int, size: int) -> NonSmooth:
+        """Return R as a function of the ``size`` coordinates of θ: the intercept has no kink."""
+        l1 = np.zeros(size)
+        l1[:n_features] = self.l1
+        lower, upper = np.broadcast_to(-np.inf, size), np.broadcast_to(np.inf, size)
+        if self.has_bounds:
+            lower, upper = lower.copy(), upper.copy()
+            lower[:n_features], upper[:n_features] = self.lower, self.upper
+        return NonSmooth(l1, lower, upper)
+
+    def can_recede(self, n_features: int) -> NDArray[np.bool_]:
+        """Return whether each weight can go to infinity, in one direction, while P stays finite."""
+        is_penalised = (np.asarray(self.l2) > 0) | (np.asarray(self.l1) > 0)
+        is_bounded = np.isfinite(self.lower) & np.isfinite(self.upper)
+        return np.broadcast_to(~(is_penalised | is_bounded), n_features)
+
+    def of_features(self, features: NDArray[np.intp], n_features: int) -> ElasticNet:
+        """Return the bounds of some of the n_features weights, as a penalty of the strengths 0."""
+        if not self.has_bounds:
+            return NO_PENALTY
+        bounds = (np.broadcast_to(bound, n_features) for bound in (self.lower, self.upper))
+        return NO_PENALTY.with_bounds(*(bound[features] for bound in bounds))
+
+    def conjugate(self, gradient: Vector) -> float:
+        """Return max Σ gᵢuᵢ − P(u) over the weights u within the bounds, in nats.
+
+        Without bounds that is Σ max(|g| − κ, 0)²/(2λ) over the weights with λ > 0. An excess over κ
+        counts as 0 where λ is 0 and no bound ends the growth of u.
+        """
+        excess = np.maximum(np.abs(gradient) - self.l1, 0.0)
+        l2 = self.curvature_diagonal(len(gradient))
+        with np.errstate(over="ignore"):
+            if not self.has_bounds:
+                terms = np.divide(excess**2, 2 * l2, out=np.zeros_like(excess), where=l2 > 0)
+                return float(np.sum(terms))
+            size = np.divide(excess, l2, out=np.full_like(excess, np.inf), where=l2 > 0)
+        size[excess == 0] = 0.0
+        u = np.clip(np.sign(gradient) * size, self.lower, self.upper)
+        u[np.isinf(u)] = 0.0
+        return float(np.sum(gradient * u - l2 / 2 * np.square(u) - self.l1 * np.abs(u)))
+
+
 @dataclass(frozen=True)
-class ElasticNet:
+class ElasticNet(SeparablePenalty):
     """Penalty ½ Σ λᵢuᵢ² + Σ κᵢ|uᵢ| with two strengths and bounds for each weight.
 
     The class implements `Penalty`. In the user's units every λᵢ is (1−ρ)/(C·S) and every κᵢ is
@@ -239,12 +324,6 @@ class ElasticNet:
         return not (self._has_norm or self.has_bounds)
 
     @property
-    def has_bounds(self) -> bool:
-        """Whether ``lower`` or ``upper`` is anything but the infinite number."""
-        is_number = type(self.lower) is type(self.upper) is float
-        return not (is_number and self.lower == -np.inf and self.upper == np.inf)
-
-    @property
     def _has_norm(self) -> bool:
         """Whether ``l1`` is anything but the number 0.0."""
         return not (type(self.l1) is float and self.l1 == 0.0)
@@ -276,50 +355,6 @@ class ElasticNet:
         v = soft_threshold(u, eta * self.l1) if self._has_norm else u
         return np.clip(v, self.lower, self.upper) if self.has_bounds else v
 
-    def on_bounds(self, u: Vector, rounding: Vector) -> Vector:
-        """Return the weights with those at a bound but for rounding set to the bound.
-
-        ``rounding``, of shape (n_features,), has the rounding errors of the weights. The result is
-        u itself if there are no bounds.
-        """
-        if not self.has_bounds:
-            return u
-        for bound in (self.lower, self.upper):
-            with np.errstate(invalid="ignore"):  # ∞ − ∞
-                u = np.where(np.abs(u - bound) <= rounding, bound, u)
-        return u
-
-    def longest_step(self, u: Vector, du: Vector) -> float:
-        """Return the largest t for which u + t·du is within the bounds; infinite without bounds."""
-        if not self.has_bounds:
-            return np.inf
-        with np.errstate(divide="ignore", invalid="ignore"):
-            room = np.where(du > 0, self.upper - u, self.lower - u) / du
-        return max(float(np.min(room, where=du != 0, initial=np.inf)), 0.0)
-
-    def non_smooth(self, n_features: int, size: int) -> NonSmooth:
-        """Return R as a function of the ``size`` coordinates of θ: the intercept has no kink."""
-        l1 = np.zeros(size)
-        l1[:n_features] = self.l1
-        lower, upper = np.broadcast_to(-np.inf, size), np.broadcast_to(np.inf, size)
-        if self.has_bounds:
-            lower, upper = lower.copy(), upper.copy()
-            lower[:n_features], upper[:n_features] = self.lower, self.upper
-        return NonSmooth(l1, lower, upper)
-
-    def can_recede(self, n_features: int) -> NDArray[np.bool_]:
-        """Return whether each weight can go to infinity, in one direction, while P stays finite."""
-        is_penalised = (np.asarray(self.l2) > 0) | (np.asarray(self.l1) > 0)
-        is_bounded = np.isfinite(self.lower) & np.isfinite(self.upper)
-        return np.broadcast_to(~(is_penalised | is_bounded), n_features)
-
-    def of_features(self, features: NDArray[np.intp], n_features: int) -> ElasticNet:
-        """Return the bounds of some of the n_features weights, as a penalty of the strengths 0."""
-        if not self.has_bounds:
-            return NO_PENALTY
-        bounds = (np.broadcast_to(bound, n_features) for bound in (self.lower, self.upper))
-        return NO_PENALTY.with_bounds(*(bound[features] for bound in bounds))
-
     def subgradient_excess(self, u: Vector, gradient: Vector) -> Vector:
         """Return the distance of −gradient from the subdifferential of R at u, for each weight.
 
@@ -330,24 +365,6 @@ class ElasticNet:
             return np.abs(self.non_smooth(len(u), len(u)).least_subgradient(u, gradient))
         at_zero = np.maximum(np.abs(gradient) - self.l1, 0.0)
         return np.where(u == 0, at_zero, np.abs(gradient + self.l1 * np.sign(u)))
-
-    def conjugate(self, gradient: Vector) -> float:
-        """Return max Σ gᵢuᵢ − P(u) over the weights u within the bounds, in nats.
-
-        Without bounds that is Σ max(|g| − κ, 0)²/(2λ) over the weights with λ > 0. An excess over κ
-        counts as 0 where λ is 0 and no bound ends the growth of u.
-        """
-        excess = np.maximum(np.abs(gradient) - self.l1, 0.0)
-        l2 = self.curvature_diagonal(len(gradient))
-        with np.errstate(over="ignore"):
-            if not self.has_bounds:
-                terms = np.divide(excess**2, 2 * l2, out=np.zeros_like(excess), where=l2 > 0)
-                return float(np.sum(terms))
-            size = np.divide(excess, l2, out=np.full_like(excess, np.inf), where=l2 > 0)
-        size[excess == 0] = 0.0
-        u = np.clip(np.sign(gradient) * size, self.lower, self.upper)
-        u[np.isinf(u)] = 0.0
-        return float(np.sum(gradient * u - l2 / 2 * np.square(u) - self.l1 * np.abs(u)))
 
     def times(self, factor: float) -> ElasticNet:
         """Return the penalty with the strengths factor·λ and factor·κ, and the same bounds."""

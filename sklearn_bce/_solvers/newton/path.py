@@ -58,6 +58,5 @@ class PathState:
         known_w, known_b = self.coordinates.to_user(self.point.theta)
         is_same_kind = self.coordinates.fit_intercept == objective.coordinates.fit_intercept
         is_same_kind &= len(self.point.z) == objective.n_samples
-        # Weights at a bound have been set to it.
-        is_same = np.all(np.abs(w - known_w) <= BOUND_ROUNDING * np.abs(known_w))
-        return bool(is_same_kind and is_same and b == known_b)
+        known_w = objective.penalty.on_bounds(known_w, BOUND_ROUNDING * np.abs(known_w))
+        return is_same_kind and np.array_equal(w, known_w) and b == known_b
