@@ -469,7 +469,7 @@ def malformed():
         "the same iterator twice": (lambda: once, ValueError, "chunk"),
         "no chunk": (tuples(), ValueError, "no chunk"),
         "X alone": (tuples((X,)), ValueError, None),
-        "more than weights": (tuples((X, Y, WEIGHT, WEIGHT)), ValueError, None),
+        "more than an offset": (tuples((X, Y, WEIGHT, WEIGHT, WEIGHT)), ValueError, None),
         "three labels": (
             Chunks(X, with_values(Y, 55, 2.0)),
             ValueError,
