@@ -363,6 +363,17 @@ def test_an_offset_does_not_change_whether_classes_are_separated():
         assert_allclose(excess(model, data, overlapping, np.ones(60), offset), 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("in_chunks", [False, True])
+def test_more_features_than_a_program_takes_are_found_to_separate_with_an_offset(in_chunks):
+    """The weights at the end separate nothing: they make up for an offset of the wrong sign."""
+    data, y, offset = rng.normal(size=(30, 1100)), np.arange(30) % 2, 10 * rng.normal(size=30)
+    chunks = [(data[k::2], y[k::2], None, offset[k::2]) for k in (0, 1)]
+    model = neuron(C=np.inf, max_iter=2, tol=1e-6)
+    with pytest.warns(ConvergenceWarning, match="the objective has no minimum"):
+        fit_from_chunks(model, lambda: chunks) if in_chunks else model.fit(data, y, offset=offset)
+    assert model.stop_reason_ == "no_minimum"
+
+
 def epoch_stamps():
     """Return two columns of 1.7e9 that differ by 0 to 3, one more, and labels with an offset."""
     n = 300

@@ -416,6 +416,13 @@ class InMemoryObjective(BaseObjective):
             vars(other).pop(cached, None)
         return other
 
+    def without_offset(self) -> InMemoryObjective:
+        """Return F with outputs that do not contain the offset, in the same coordinates."""
+        other = copy(self)
+        other.offset = None
+        vars(other).pop("log_odds", None)
+        return other
+
     def curvature_of_outputs(self, z: Vector, rows: Any = slice(None)) -> Vector:
         """Return p a(1−a) of some rows, given their linear outputs z."""
         return self.normalised_weight[rows] * da_dz(z)

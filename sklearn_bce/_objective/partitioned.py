@@ -93,6 +93,8 @@ class Encoding:
         Basis whose coordinates take the place of θ; None means that there is none.
     left_out : SomeSamples, default=NO_SAMPLES
         Samples that are without weight.
+    ignores_offset : bool, default=False
+        Whether the objectives have no offset although the parts have one.
     """
 
     encode: Callable[[NDArray[Any], Vector], tuple[Vector, Vector]]
@@ -101,6 +103,7 @@ class Encoding:
     n_threads: int = 1
     basis: Basis | None = None
     left_out: SomeSamples = NO_SAMPLES
+    ignores_offset: bool = False
 
     def objective(
         self,
@@ -120,7 +123,7 @@ class Encoding:
             self.coordinates,
             self.n_threads,
             self.total_weight,
-            offset=offset,
+            offset=None if self.ignores_offset else offset,
         )
         if self.basis is not None:
             part = part.in_basis(self.basis).as_part()
@@ -246,6 +249,15 @@ class PartitionedObjective(BaseObjective):
         """Return F without the losses of some samples; both share the pass counter."""
         other = copy(self)
         other.encoding = replace(self.encoding, left_out=self.encoding.left_out + samples)
+        return other
+
+    def without_offset(self) -> PartitionedObjective:
+        """Return F with outputs that do not contain the offset, in the same coordinates.
+
+        Its start and its random samples are those of this F.
+        """
+        other = copy(self)
+        other.encoding, other.has_offset = replace(self.encoding, ignores_offset=True), False
         return other
 
     def samples_reference(self) -> None:

@@ -245,7 +245,7 @@ def outcome(neuron, X, y, weight, rng, is_malformed):
     if hasattr(neuron, "coef_") or rng.random() < 0.02:
         names += ["predict"]
     name, n = one_of(rng, names), X.shape[0]
-    offset = one_of(rng, [None, None, None, 3, rng.normal(size=n), 1e4 * rng.normal(size=n)])
+    offset = one_of(rng, [None, None, None, 3, rng.normal(size=n), 30 * rng.normal(size=n)])
     if name in {"partial_fit", "predict"} and rng.random() < 0.9:
         offset = 0 if getattr(neuron, "has_offset_", False) else None
     before = pickle.dumps(neuron)

@@ -264,10 +264,16 @@ def _changes(part: InMemoryObjective, v: Vector) -> list[Any]:
 
 
 def _among_steps(problem: Objective, theta: Vector) -> Separating | None:
-    """Return θ or a Newton step from θ on, if it separates the classes; None if none does."""
+    """Return θ or a Newton step from θ on, if it separates the classes; None if none does.
+
+    With an offset the steps are those of F without the offset, from 0 on: whether classes are
+    separated does not depend on the offset, and F with it may lead along no separating direction.
+    """
     no_directions = np.zeros((len(theta), 0))
     if _separates(problem, theta):
         return Separating(theta, no_directions)
+    if problem.has_offset:
+        problem, theta = problem.without_offset(), np.zeros_like(theta)
     direction = direction_rule(problem, tol=0.0)
     for _ in range(MAX_STEPS):
         d = direction.at(problem.evaluate(theta, hessian=direction.wants().hessian))
