@@ -233,7 +233,7 @@ class InMemoryObjective(BaseObjective):
             self.offset,
         )
         other._known_finite = self._known_finite
-        if "log_odds" in vars(self):  # the intercept at w = 0 is the same in all coordinates
+        if self.has_offset:  # the intercept at w = 0 is the same in all coordinates
             other.log_odds = self.log_odds
         return other
 

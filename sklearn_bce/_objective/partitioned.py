@@ -145,7 +145,8 @@ class PartitionedObjective(BaseObjective):
     penalty : Penalty
         The penalty, in the units of the coordinates of ``encoding``.
     log_odds : float, default=0.0
-        The intercept that minimises F at w = 0; 0 if no intercept is fitted.
+        The intercept that minimises F at w = 0; 0 if no intercept is fitted. With an offset an
+        estimate is enough.
     sample : InMemoryObjective or None, default=None
         Estimate of F from random samples of all parts, in the user's coordinates; None if there are
         too few samples for an estimate.

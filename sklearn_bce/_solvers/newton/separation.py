@@ -16,7 +16,9 @@ the probability qᵢ of the class of the sample. So the question is answered in 
 3. In the directions that change none of their outputs, a linear program finds one that separates
    the other samples, or that there is none, see `separating_direction`.
 
-All are sums over parts of the samples.
+All are sums over parts of the samples. With an offset, margins and probabilities at a point contain
+the offset, and their changes along a direction do not: whether the classes are separated does not
+depend on the offset.
 
 References
 ----------
