@@ -171,6 +171,28 @@ def test_samples_and_weights_reach_the_hooks(solver, container, weight):
             assert_array_equal(told.metadata["sample_weight"], weight)
 
 
+class AskingForOffsets(Curious):
+    """A callback that keeps the predictions at each call, for samples with an offset of 0.5."""
+
+    def on_fit_task_end(self, estimator, context, *, X, y, metadata, fitted_estimator):
+        z = None
+        if fitted_estimator is not None:
+            with pytest.raises(ValueError, match="offset is missing"):
+                fitted_estimator.decision_function(X)
+            z = fitted_estimator.decision_function(X, metadata["offset"])
+        return self._note("end", estimator, context, z=z, fitted=fitted_estimator)
+
+
+def test_an_offset_reaches_the_hooks_and_their_predictions_need_one():
+    curious = AskingForOffsets()
+    model = unfitted(curious).fit(X, Y, offset=0.5)
+    assert [told.metadata for told in curious.told if told.where[0] == "begin"] == 7 * [
+        {"offset": 0.5}
+    ]
+    assert len(curious.after_passes()) == 6
+    assert_array_equal(curious.after_passes()[-1].z, model.decision_function(X, 0.5))
+
+
 # --- the estimator after a pass ---
 
 EXACT = {"C": np.inf, "tol": 0}

@@ -27,9 +27,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_bce import BCENeuronClassifier, fit_from_chunks, l1_min_c
+from sklearn_bce._objective.base import SomeSamples
 from sklearn_bce._objective.in_memory import InMemoryObjective, intercept_at_zero_weights
 from sklearn_bce._objective.partitioned import Encoding, PartitionedObjective
 from sklearn_bce._objective.penalty import ElasticNet
+from sklearn_bce._objective.root import curvature_root, row_matrix
 from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce._solvers.newton.duality import duality_gap
 from sklearn_bce._solvers.newton.robust import find_beyond, outputs_and_rounding
@@ -116,7 +118,7 @@ def test_newton_ends_where_the_subgradient_of_F_is_0(
     data, y, offset = X, Y, OFFSET
     if shape == "wide":  # without a penalty there is no minimum
         data, y, offset, C = WIDE, WIDE_Y, OFFSET[:40], min(C, 1.0)
-    weight, l1_ratio = WEIGHT[: len(y)], 0.0 if np.inf == C else l1_ratio
+    weight, l1_ratio = WEIGHT[: len(y)], 0.0 if np.isinf(C) else l1_ratio
     y = 0.1 + 0.8 * y if soft else y
     model = neuron(C=C, l1_ratio=l1_ratio, fit_intercept=fit_intercept, soft_targets=soft)
     model.fit(CONTAINERS[container](data), y, weight, offset=offset)
@@ -327,21 +329,24 @@ def test_the_duality_gap_bounds_the_distance_from_the_minimum(l1_ratio, fit_inte
 
 
 def test_rows_that_are_formed_have_outputs_with_the_offset():
-    """The offset makes samples 0 to 9 as certain as no weights do, and rounds their outputs."""
+    """The offset makes ten samples so certain that only its own rounding moves their outputs."""
     offset = OFFSET.copy()
     offset[:10] = 1e9 * (2 * Y[:10] - 1)
-    problem = in_memory(offset).standardised()
-    part, theta = problem.as_part(), np.full(P + 1, 0.1)
-    Z = problem._design.X if problem._design.X.shape[1] == P + 1 else None
-    assert Z is not None
-    z, rounding = outputs_and_rounding(part, slice(0, 20), Z[:20], theta)
-    assert_allclose(z, offset[:20] + Z[:20] @ theta)
+    problem, theta = in_memory(offset).standardised(), np.full(P + 1, 0.1)
+    part = problem.as_part()
+    ((rows, Z),) = row_matrix(X, problem.coordinates)
+    expected = offset + problem.outputs(theta)
+    z, rounding = outputs_and_rounding(part, rows, Z, theta)
+    assert_allclose(z, expected, rtol=1e-12)
     assert np.all(rounding[:10] > 1e-8)
     assert np.all(rounding[10:] < 1e-14)
-    (beyond,) = find_beyond(part, theta, 1e-3, lambda Z: np.linalg.norm(Z, axis=1) * 1e4)
-    assert not set(beyond.rows[0]) & set(range(10))
-    left_out = find_left_out(problem, theta, beyond.__class__({0: np.arange(3)}))
-    assert_allclose(left_out.z, z[:3])
+    # With so large a radius, the samples that are not beyond the model are those that are certain.
+    (beyond,) = find_beyond(part, theta, 10.0, lambda Z: np.ones(len(Z)))
+    assert_array_equal(beyond.rows[0], np.arange(10, N))
+    left_out = find_left_out(problem, theta, SomeSamples({0: np.array([3, 20])}))
+    assert_allclose(left_out.z, expected[[3, 20]])
+    root = curvature_root(part, theta)[0].R
+    assert_allclose(root.T @ root, part.evaluate(theta, hessian=True).hessian, atol=1e-12)
 
 
 # ----- separated classes, lost curvature ----------------------------------------------------------
@@ -363,6 +368,17 @@ def test_an_offset_does_not_change_whether_classes_are_separated():
         assert_allclose(excess(model, data, overlapping, np.ones(60), offset), 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("in_chunks", [False, True])
+def test_more_features_than_a_program_takes_are_found_to_separate_with_an_offset(in_chunks):
+    """The weights at the end separate nothing: they make up for an offset of the wrong sign."""
+    data, y, offset = rng.normal(size=(30, 1100)), np.arange(30) % 2, 10 * rng.normal(size=30)
+    chunks = [(data[k::2], y[k::2], None, offset[k::2]) for k in (0, 1)]
+    model = neuron(C=np.inf, max_iter=2, tol=1e-6)
+    with pytest.warns(ConvergenceWarning, match="the objective has no minimum"):
+        fit_from_chunks(model, lambda: chunks) if in_chunks else model.fit(data, y, offset=offset)
+    assert model.stop_reason_ == "no_minimum"
+
+
 def epoch_stamps():
     """Return two columns of 1.7e9 that differ by 0 to 3, one more, and labels with an offset."""
     n = 300
@@ -381,6 +397,10 @@ def test_epoch_stamps_with_an_offset_have_the_minimum_of_their_differences():
     assert model.converged_
     assert model.loss_curve_[-1] == pytest.approx(-expected.llf / len(y), abs=1e-6)
     assert_allclose(model.coef_[0, 1:], expected.params[1:3], atol=0.02)
+    sparse = neuron(C=1e6, l1_ratio=1.0, tol=1e-6).fit(data, y, offset=offset)
+    assert sparse.converged_
+    # The penalty at the minimum is 1e-8.
+    assert sparse.loss_curve_[-1] == pytest.approx(-expected.llf / len(y), abs=1e-6)
     chunks = [(data[k::4], y[k::4], None, offset[k::4]) for k in range(4)]
     in_chunks = fit_from_chunks(neuron(C=np.inf, tol=1e-6), lambda: chunks)
     assert in_chunks.loss_curve_[-1] == pytest.approx(-expected.llf / len(y), abs=1e-6)

@@ -227,10 +227,9 @@ def checked_offset(X: Any, offset: Any, name: str = "offset") -> Vector | None:
     offset = checked_array(offset, name)
     try:
         values = np.asarray(offset)
-        if values.dtype.kind not in "biufO" or any(
-            isinstance(each, str) for each in values.ravel() if values.dtype.kind == "O"
-        ):
-            raise TypeError(f"elements are {values.dtype}")
+        of_objects = values.ravel() if values.dtype.kind == "O" else ()
+        if values.dtype.kind not in "biufO" or any(isinstance(each, str) for each in of_objects):
+            raise TypeError(f"the dtype is {values.dtype}")
         values = values.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{allowed}; it has elements that are not numbers: {error}") from error

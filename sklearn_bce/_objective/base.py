@@ -414,6 +414,9 @@ class Objective(Protocol):
     def without(self, samples: SomeSamples) -> Self:
         """Return F without the losses of some samples; S, the divisor, remains what it is."""
 
+    def without_offset(self) -> Self:
+        """Return F with outputs that do not contain the offset, in the same coordinates."""
+
     def samples_reference(self) -> Any:
         """Return a weak reference to X; None if no single object contains the samples."""
 

@@ -229,7 +229,7 @@ class InMemoryObjective(BaseObjective):
             self.offset,
         )
         other._known_finite = self._known_finite
-        if "log_odds" in vars(self):  # the intercept at w = 0 is the same in all coordinates
+        if self.has_offset:  # the intercept at w = 0 is the same in all coordinates
             other.log_odds = self.log_odds
         return other
 
@@ -428,6 +428,13 @@ class InMemoryObjective(BaseObjective):
         other.normalised_weight = other.sample_weight / self.total_weight
         for cached in ("_least_weight", "_has_weight", "log_odds"):
             vars(other).pop(cached, None)
+        return other
+
+    def without_offset(self) -> InMemoryObjective:
+        """Return F with outputs that do not contain the offset, in the same coordinates."""
+        other = copy(self)
+        other.offset = None
+        vars(other).pop("log_odds", None)
         return other
 
     def curvature_of_outputs(self, z: Vector, rows: Any = slice(None)) -> Vector:

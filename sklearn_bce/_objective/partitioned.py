@@ -99,6 +99,8 @@ class Encoding:
     fixed : tuple (ndarray of shape (n,), ndarray of shape (n,)) or None, default=None
         Indices and weights of other columns of X, which add known terms to the linear outputs; None
         means that there are none.
+    ignores_offset : bool, default=False
+        Whether the objectives have no offset although the parts have one.
     """
 
     encode: Callable[[NDArray[Any], Vector], tuple[Vector, Vector]]
@@ -109,6 +111,7 @@ class Encoding:
     left_out: SomeSamples = NO_SAMPLES
     features: NDArray[np.intp] | None = None
     fixed: tuple[NDArray[np.intp], Vector] | None = None
+    ignores_offset: bool = False
 
     def of_features(self, features: NDArray[np.intp], w: Vector) -> Encoding:
         """Return the encoding of F in some features; see `Objective.of_features`."""
@@ -144,7 +147,7 @@ class Encoding:
             self.coordinates,
             self.n_threads,
             self.total_weight,
-            offset=offset,
+            offset=None if self.ignores_offset else offset,
         )
         if self.basis is not None:
             part = part.in_basis(self.basis).as_part()
@@ -166,7 +169,8 @@ class PartitionedObjective(BaseObjective):
     penalty : Penalty
         The penalty, in the units of the coordinates of ``encoding``.
     log_odds : float, default=0.0
-        The intercept that minimises F at w = 0; 0 if no intercept is fitted.
+        The intercept that minimises F at w = 0; 0 if no intercept is fitted. With an offset an
+        estimate is enough.
     sample : InMemoryObjective or None, default=None
         Estimate of F from random samples of all parts, in the user's coordinates; None if there are
         too few samples for an estimate.
@@ -286,6 +290,15 @@ class PartitionedObjective(BaseObjective):
         """Return F without the losses of some samples; both share the pass counter."""
         other = copy(self)
         other.encoding = replace(self.encoding, left_out=self.encoding.left_out + samples)
+        return other
+
+    def without_offset(self) -> PartitionedObjective:
+        """Return F with outputs that do not contain the offset, in the same coordinates.
+
+        Its start and its random samples are those of this F.
+        """
+        other = copy(self)
+        other.encoding, other.has_offset = replace(self.encoding, ignores_offset=True), False
         return other
 
     def samples_reference(self) -> None:

@@ -55,6 +55,8 @@ NOT_ENOUGH = (
     "leave no weight",
     "at least one non-zero",
     "No feature is correlated",
+    "offset is missing",  # predictions and chunks need one if the fit had one
+    "offset is given",
     "least populated class",
     "should be greater or equal to the number of classes",
     "the resulting train set will be empty",
@@ -242,23 +244,28 @@ def outcome(neuron, X, y, weight, rng, is_malformed):
         names += ["partial_fit"] * 3
     if hasattr(neuron, "coef_") or rng.random() < 0.02:
         names += ["predict"]
-    name = one_of(rng, names)
+    name, n = one_of(rng, names), X.shape[0]
+    offset = one_of(rng, [None, None, None, 3, rng.normal(size=n), 30 * rng.normal(size=n)])
+    if name in {"partial_fit", "predict"} and rng.random() < 0.9:
+        offset = 0 if getattr(neuron, "has_offset_", False) else None
     before = pickle.dumps(neuron)
     try:
         if name == "fit":
             p = X.shape[1]
             start = {"coef_init": rng.normal(size=p)} if rng.random() < 0.2 else {}
-            neuron.fit(X, y, weight, **start)
+            neuron.fit(X, y, weight, offset=offset, **start)
         elif name == "fit_val":
-            neuron.fit(X, y, weight, X_val=X, y_val=y, sample_weight_val=weight)
+            held_out = {"X_val": X, "y_val": y, "sample_weight_val": weight, "offset_val": offset}
+            neuron.fit(X, y, weight, offset=offset, **held_out)
         elif name == "partial_fit":
             soft = neuron.soft_targets
-            neuron.partial_fit(X, y, None if soft else [0, 1], weight)
+            neuron.partial_fit(X, y, None if soft else [0, 1], weight, offset)
         elif name == "predict":
-            probability = neuron.predict_proba(X)
+            probability = neuron.predict_proba(X, offset)
             assert np.all((probability >= 0) & (probability <= 1)), "no probability"
         else:
-            assert l1_min_c(X, y, soft_targets=neuron.soft_targets, sample_weight=weight) > 0
+            given = {"sample_weight": weight, "offset": offset}
+            assert l1_min_c(X, y, soft_targets=neuron.soft_targets, **given) > 0
     except (ValueError, TypeError, AttributeError) as error:
         assert pickle.dumps(neuron) == before, "an estimator that an error has changed"
         known = isinstance(error, AttributeError) and name in {"partial_fit", "predict"}

@@ -16,7 +16,9 @@ the probability qᵢ of the class of the sample. So the question is answered in 
 3. In the directions that change none of their outputs, a linear program finds one that separates
    the other samples, or that there is none, see `separating_direction`.
 
-All are sums over parts of the samples.
+All are sums over parts of the samples. With an offset, margins and probabilities at a point contain
+the offset, and their changes along a direction do not: whether the classes are separated does not
+depend on the offset.
 
 References
 ----------
@@ -267,10 +269,16 @@ def _changes(part: InMemoryObjective, v: Vector) -> list[Any]:
 
 
 def _among_steps(problem: Objective, theta: Vector) -> Separating | None:
-    """Return θ or a Newton step from θ on, if it separates the classes; None if none does."""
+    """Return θ or a Newton step from θ on, if it separates the classes; None if none does.
+
+    With an offset the steps are those of F without the offset, from 0 on: whether classes are
+    separated does not depend on the offset, and F with it may lead along no separating direction.
+    """
     no_directions = np.zeros((len(theta), 0))
     if _separates(problem, theta):
         return Separating(theta, no_directions)
+    if problem.has_offset:
+        problem, theta = problem.without_offset(), np.zeros_like(theta)
     direction = direction_rule(problem, tol=0.0)
     for _ in range(MAX_STEPS):
         d = direction.at(problem.evaluate(theta, hessian=direction.wants().hessian))
