@@ -60,13 +60,17 @@ class Problem:
         X, index = sp.csr_array(self.X), self.layout.removeprefix("csr-")
         return X.data, X.indices.astype(index), X.indptr.astype(index)
 
+    def strengths(self, *values):
+        """Return λ and κ of the features as arrays; those of equal strengths have the stride 0."""
+        return [np.broadcast_to(value, self.X.shape[1]) for value in values]
+
     def learned(self, module, l2, fit_intercept=True, eta=ETA, orders=None, l1=0.0):
         """Return w, (b, scale) and the loss after a pass by the kernels of a module."""
         visit = module.dense_sgd_pass if self.layout == "dense" else module.csr_sgd_pass
         w, state = self.start[0].copy(), np.array([self.start[1], 1.0])
 
         def arguments(order):
-            return constant(order, eta), l2, l1, fit_intercept
+            return constant(order, eta), *self.strengths(l2, l1), fit_intercept
 
         loss = sum(
             visit(*self.rows, self.y, self.weight, self.offset, order, w, state, *arguments(order))
@@ -87,8 +91,12 @@ class Problem:
             z = math.fsum(wi * xi for wi, xi in zip(w, x, strict=True)) + b + float(self.offset[i])
             a = 1 / (1 + math.exp(-z))
             losses.append(-s * (y * math.log(a) + (1 - y) * math.log(1 - a)))
-            w = [wi + ETA * s * ((y - a) * xi - l2 * wi) for wi, xi in zip(w, x, strict=True)]
-            w = [math.copysign(max(abs(wi) - ETA * s * l1, 0.0), wi) for wi in w]
+            terms = zip(w, x, *self.strengths(l2, l1), strict=True)
+            w = [
+                (wi + ETA * s * ((y - a) * xi - float(lam) * wi), float(kappa))
+                for wi, xi, lam, kappa in terms
+            ]
+            w = [math.copysign(max(abs(wi) - ETA * s * kappa, 0.0), wi) for wi, kappa in w]
             b += ETA * s * (y - a) if fit_intercept else 0.0
         return np.array(w), b, math.fsum(losses)
 
@@ -121,6 +129,27 @@ def test_compiled_pass_and_reference_and_rule_agree(width, dtype, layout, weight
         _assert_close(_unscaled(compiled), problem.by_the_rule(l2, fit_intercept))
         if not fit_intercept:
             assert compiled[1][0] == problem.start[1]
+
+
+@pytest.mark.parametrize(
+    *pairwise(
+        layout=LAYOUTS,
+        which=["λ", "κ", "both"],
+        width=[1, 3, 65],
+        weights=WEIGHTS,
+        dtype=DTYPES,
+    )
+)
+def test_with_a_strength_for_each_feature_the_rule_holds(width, dtype, layout, which, weights):
+    problem = Problem(width, dtype, layout, weights)
+    rng = np.random.default_rng(7)
+    l2 = rng.choice([0.0, 0.1, 0.5], width) if which != "κ" else 0.1
+    l1 = rng.choice([0.0, 0.02, 0.2], width) if which != "λ" else 0.02
+    expected = problem.by_the_rule(l2, True, l1)
+    for module in MODULES:
+        w, b, loss = _unscaled(problem.learned(module, l2, l1=l1))
+        _assert_close((w, b, loss), expected)
+        np.testing.assert_array_equal(w == 0, expected[0] == 0)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +276,9 @@ def test_everything_but_weights_and_state_may_be_read_only(layout, dtype, l1):
         array.flags.writeable = False
     visit = sgd.dense_sgd_pass if layout == "dense" else sgd.csr_sgd_pass
     w, state = problem.start[0].copy(), np.array([problem.start[1], 1.0])
-    loss = visit(*arrays, w, state, constant(problem.order, ETA), 0.02, l1, True)
+    loss = visit(
+        *arrays, w, state, constant(problem.order, ETA), *problem.strengths(0.02, l1), True
+    )
     np.testing.assert_array_equal(w, expected[0])
     np.testing.assert_array_equal(state, expected[1])
     assert loss == expected[2]
@@ -273,8 +304,8 @@ def test_the_loss_is_exact_in_the_tails(z, y, module):
         w,
         state,
         np.zeros(600),
-        0.0,
-        0.0,
+        np.zeros(1),
+        np.zeros(1),
         True,
     )
     loss = module.dense_sgd_pass(*arguments)

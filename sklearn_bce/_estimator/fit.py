@@ -342,7 +342,7 @@ def stored_dtype(task: Task, result: Result) -> np.dtype[Any]:
     """Return the dtype of ``coef_``: that of X, or float64 if float32 would lose newton's minimum.
 
     Rounding may take the fraction ``NEGLIGIBLE`` of ``tol``. The result is also float64 if weights
-    rounded to float32 are outside of their bounds.
+    are at bounds that float32 cannot hold.
 
     Parameters
     ----------

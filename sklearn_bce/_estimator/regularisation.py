@@ -140,11 +140,15 @@ class Regularisation(NamedTuple):
         return w if self.bounds is None else np.clip(w, *self.bounds)
 
     def can_store(self, w: Vector, dtype: np.dtype[Any]) -> bool:
-        """Return whether weights of the features kept are within the bounds in another dtype."""
+        """Return whether another dtype can hold those bounds at which weights are.
+
+        ``w``, of shape (n_kept,), has the weights of the features kept.
+        """
         if self.bounds is None:
             return True
-        stored = self.of_all(w).astype(dtype).astype(np.float64)
-        return np.array_equal(self.within_bounds(stored), stored)
+        of_all = self.of_all(w)
+        bounds = [bound[of_all == bound] for bound in self.bounds]
+        return all(np.array_equal(bound.astype(dtype), bound) for bound in bounds)
 
     def finished(self, w: Vector, b: float) -> tuple[Vector, float]:
         """Return the weights and the intercept at the end of a fit, exact where they are known.

@@ -232,8 +232,8 @@ def _update(
     w: NDArray[np.float64],
     state: NDArray[np.float64],
     eta: float,
-    l2: float,
-    l1: float,
+    l2: NDArray[np.float64],
+    l1: NDArray[np.float64],
     fit_intercept: bool,
 ) -> float:
     """Update w and state in place by one sample; return its loss s·L before the update, in nats."""
@@ -241,14 +241,16 @@ def _update(
     x = x.astype(np.float64)  # as the kernel does; NumPy 1 would round the weights to x's dtype
     z = linear_output(x, scale * w[features], b) + offset
     gradient_w, gradient_b = gradient(x, sample_weight * dl_dz(y, z))
-    if l2 != 0.0:
-        scale *= 1.0 - eta * sample_weight * l2
+    rate = eta * sample_weight
+    if len(w) == 1 or l2.strides == l1.strides == (0,):  # all strengths are equal
+        scale *= 1.0 - rate * l2[0]
         if abs(scale) < SMALLEST_SCALE:
             w *= scale
             scale = 1.0
+    else:
+        w *= 1.0 - rate * l2
     w[features] -= eta * gradient_w / scale
-    if l1 != 0.0:
-        w[:] = soft_threshold(w, eta * sample_weight * l1 / abs(scale))
+    w[:] = soft_threshold(w, rate * l1 / abs(scale))
     if fit_intercept:
         b -= eta * gradient_b
     state[:] = b, scale

@@ -5,12 +5,13 @@
 All arrays are allocated by the caller; those marked "changed" are changed in place. The loops run
 without the GIL.
 
-The weights are kept as scale · w, so that shrinking all weights by the L2 penalty is one
-multiplication. The L1 thresholds of all updates are added up in one number, in units of the scale.
+If all features have the same strengths λ and κ, given as arrays of stride 0, the weights are kept
+as scale · w, so that shrinking all weights by the L2 penalty is one multiplication. The L1 thresholds of all updates are added up in one number, in units of the scale.
 The weight of a feature is soft-thresholded by the sum of the thresholds that have not been applied
 to it yet, before a row that stores the feature reads that weight. A pass over sparse rows therefore
 takes O(nnz) operations (B. Carpenter, "Lazy Sparse Stochastic Gradient Descent for Regularized
-Multinomial Logistic Regression", 2008).
+Multinomial Logistic Regression", 2008). With a strength for each feature, each update reads all
+weights.
 """
 from libc.math cimport exp, fabs
 from libc.stdlib cimport calloc, free
@@ -144,10 +145,24 @@ cdef inline double rescaled(double scale, double factor, double[::1] w) noexcept
     return scale
 
 
+cdef inline void shrink(double *w, double rate, const double[:] l2) noexcept nogil:
+    """Multiply each weight by 1 − rate·λ."""
+    cdef Py_ssize_t j
+    for j in range(l2.shape[0]):
+        w[j] *= 1.0 - rate * l2[j]
+
+
+cdef inline void threshold(double *w, double rate, const double[:] l1) noexcept nogil:
+    """Soft-threshold each weight by rate·κ."""
+    cdef Py_ssize_t j
+    for j in range(l1.shape[0]):
+        w[j] = soft_threshold(w[j], rate * l1[j])
+
+
 def dense_sgd_pass(const real[:, ::1] X, const double[::1] y, const double[:] sample_weight,
                    const double[:] offset, const Py_ssize_t[::1] order, double[::1] w,
-                   double[::1] state, const double[:] etas, double l2, double l1,
-                   bint fit_intercept):
+                   double[::1] state, const double[:] etas, const double[:] l2,
+                   const double[:] l1, bint fit_intercept):
     """Apply wᵢ ← wᵢ + ηs((y−a)xᵢ − λwᵢ), b ← b + ηs(y−a) for each sample of the order in turn.
 
     After each sample the L1 norm moves every wᵢ towards 0 by ηsκ, and not past 0.
@@ -162,7 +177,7 @@ def dense_sgd_pass(const real[:, ::1] X, const double[::1] y, const double[:] sa
     w : (n_features,) weights divided by the scale; changed
     state : (2,) intercept b and scale; changed
     etas : (n,) step η of each visit, in the order of the visits
-    l2, l1 : strengths λ and κ of the penalty
+    l2, l1 : (n_features,) strengths λ and κ of the penalty; of stride 0 if all are equal
     fit_intercept : whether b is updated
 
     Returns
@@ -174,6 +189,9 @@ def dense_sgd_pass(const real[:, ::1] X, const double[::1] y, const double[:] sa
     cdef int n_features = <int> X.shape[1]
     cdef Py_ssize_t row_bytes = X.shape[1] * sizeof(real)
     cdef double b = state[0], scale = state[1], eta, step
+    # The strengths of all features, or 0 if each has its own.
+    cdef bint are_equal = w.shape[0] == 1 or (l2.strides[0] == 0 and l1.strides[0] == 0)
+    cdef double all_l2 = l2[0] if are_equal else 0.0, all_l1 = l1[0] if are_equal else 0.0
     cdef LogSum losses = LogSum(0.0, 1.0, 0)
     with nogil:
         for k in range(n):
@@ -183,12 +201,16 @@ def dense_sgd_pass(const real[:, ::1] X, const double[::1] y, const double[:] sa
             step = eta * sample_weight[i] * output_error(
                 scale * dot(&X[i, 0], &w[0], n_features) + b + offset[i],
                 y[i], sample_weight[i], &losses)
-            if l2 != 0.0:
-                scale = rescaled(scale, 1.0 - eta * sample_weight[i] * l2, w)
+            if all_l2 != 0.0:
+                scale = rescaled(scale, 1.0 - eta * sample_weight[i] * all_l2, w)
+            if not are_equal:
+                shrink(&w[0], eta * sample_weight[i], l2)
             add_scaled(step / scale, &X[i, 0], &w[0], n_features)
-            if l1 != 0.0:
+            if all_l1 != 0.0:
                 for j in range(n_features):
-                    w[j] = soft_threshold(w[j], eta * sample_weight[i] * l1 / fabs(scale))
+                    w[j] = soft_threshold(w[j], eta * sample_weight[i] * all_l1 / fabs(scale))
+            if not are_equal:
+                threshold(&w[0], eta * sample_weight[i], l1)
             if fit_intercept:
                 b += step
     state[0] = b
@@ -199,8 +221,11 @@ def dense_sgd_pass(const real[:, ::1] X, const double[::1] y, const double[:] sa
 def csr_sgd_pass(const real[::1] data, const index[::1] indices, const index[::1] indptr,
                  const double[::1] y, const double[:] sample_weight, const double[:] offset,
                  const Py_ssize_t[::1] order, double[::1] w, double[::1] state,
-                 const double[:] etas, double l2, double l1, bint fit_intercept):
-    """Apply the rule of `dense_sgd_pass` to rows of a CSR matrix, in O(nnz) operations.
+                 const double[:] etas, const double[:] l2, const double[:] l1,
+                 bint fit_intercept):
+    """Apply the rule of `dense_sgd_pass` to rows of a CSR matrix.
+
+    That takes O(nnz) operations if the strengths are equal, O(n_samples·n_features) otherwise.
 
     Parameters
     ----------
@@ -215,8 +240,11 @@ def csr_sgd_pass(const real[::1] data, const index[::1] indices, const index[::1
     """
     cdef Py_ssize_t k, i, e, start, stop, n = order.shape[0], n_features = w.shape[0]
     cdef double b = state[0], scale = state[1], eta, step, scaled, l1_sum = 0.0, factor
+    # The strengths of all features, or 0 if each has its own.
+    cdef bint are_equal = w.shape[0] == 1 or (l2.strides[0] == 0 and l1.strides[0] == 0)
+    cdef double all_l2 = l2[0] if are_equal else 0.0, all_l1 = l1[0] if are_equal else 0.0
     cdef double *l1_applied = NULL
-    if l1 != 0.0:
+    if all_l1 != 0.0:
         l1_applied = <double *> calloc(n_features, sizeof(double))
         if l1_applied == NULL:
             raise MemoryError
@@ -232,27 +260,31 @@ def csr_sgd_pass(const real[::1] data, const index[::1] indices, const index[::1
                 prefetch(j + e, (indptr[order[k + SPARSE_ROWS_AHEAD] + 1] - e) * sizeof(index))
                 prefetch(x + e, (indptr[order[k + SPARSE_ROWS_AHEAD] + 1] - e) * sizeof(real))
             start, stop = indptr[i], indptr[i + 1]
-            if l1 != 0.0:
+            if all_l1 != 0.0:
                 for e in range(start, stop):
                     weights[j[e]] = soft_threshold(weights[j[e]], l1_sum - l1_applied[j[e]])
                     l1_applied[j[e]] = l1_sum
             step = eta * sample_weight[i] * output_error(
                 scale * sparse_dot(x + start, j + start, stop - start, weights) + b + offset[i],
                 y[i], sample_weight[i], &losses)
-            if l2 != 0.0:
-                factor = 1.0 - eta * sample_weight[i] * l2
-                if l1 != 0.0 and fabs(scale * factor) < SMALLEST_SCALE:
+            if all_l2 != 0.0:
+                factor = 1.0 - eta * sample_weight[i] * all_l2
+                if all_l1 != 0.0 and fabs(scale * factor) < SMALLEST_SCALE:
                     apply_l1(weights, l1_applied, l1_sum, n_features)
                     l1_sum = 0.0
                 scale = rescaled(scale, factor, w)
+            if not are_equal:
+                shrink(weights, eta * sample_weight[i], l2)
             scaled = step / scale
             for e in range(start, stop):
                 weights[j[e]] += scaled * x[e]
-            if l1 != 0.0:
-                l1_sum += eta * sample_weight[i] * l1 / fabs(scale)
+            if not are_equal:
+                threshold(weights, eta * sample_weight[i], l1)
+            if all_l1 != 0.0:
+                l1_sum += eta * sample_weight[i] * all_l1 / fabs(scale)
             if fit_intercept:
                 b += step
-        if l1 != 0.0:
+        if all_l1 != 0.0:
             apply_l1(weights, l1_applied, l1_sum, n_features)
     free(l1_applied)
     state[0] = b

@@ -175,9 +175,11 @@ class OnlineUpdater:
         self.objective = objective
         # The kernels need contiguous rows, so that X is copied if it is not in C order.
         self._X = X = objective.X if issparse(objective.X) else np.ascontiguousarray(objective.X)
-        penalty = objective.penalty
-        # The kernels take one strength λ and one strength κ for all weights.
-        self._has_one_strength = np.ndim(penalty.l2) == np.ndim(penalty.l1) == 0
+        # Arrays of stride 0 if all features have the same strengths.
+        self._strengths = [
+            np.broadcast_to(strength, objective.n_features)
+            for strength in (objective.penalty.l2, objective.penalty.l1)
+        ]
         self._pass, self._rows = kernels().dense_sgd_pass, (X,)
         if issparse(X):
             self._pass, self._rows = kernels().csr_sgd_pass, (X.data, X.indices, X.indptr)
@@ -214,7 +216,7 @@ class OnlineUpdater:
         loss : float
             Σ s·L over the samples in nats, each loss before the update by its batch.
         """
-        if batch == 1 and self._has_one_strength:
+        if batch == 1:
             return self._update_by_samples(order, steps)
         return self._update_by_batches(order, steps, batch)
 
@@ -223,8 +225,10 @@ class OnlineUpdater:
         objective, offset = self.objective, self.objective.offset
         if offset is None:
             offset = np.broadcast_to(0.0, objective.n_samples)
-        stored_values = self._rows[0].size
-        per_call = max(1, len(order) * ELEMENTS_PER_CALL // max(stored_values, 1))
+        n_values = self._rows[0].size
+        if any(strength.strides != (0,) for strength in self._strengths):
+            n_values = len(order) * objective.n_features  # each update reads all weights
+        per_call = max(1, len(order) * ELEMENTS_PER_CALL // max(n_values, 1))
         loss = sum(
             self._pass(
                 *self._rows,
@@ -235,8 +239,7 @@ class OnlineUpdater:
                 self._w,
                 self._state,
                 steps[start : start + per_call],
-                objective.penalty.l2,
-                objective.penalty.l1,
+                *self._strengths,
                 objective.coordinates.fit_intercept,
             )
             for start in range(0, len(order), per_call)

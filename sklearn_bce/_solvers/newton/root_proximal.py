@@ -17,7 +17,7 @@ from scipy.linalg import qr
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import NO_SAMPLES, Evaluation, Objective, SomeSamples
-from sklearn_bce._objective.basis import lost_below, rank_of
+from sklearn_bce._objective.basis import Kernel, lost_below, rank_of
 from sklearn_bce._objective.penalty import NonSmooth
 from sklearn_bce._objective.root import curvature_root
 from sklearn_bce._objective.triangular import solve_triangular
@@ -40,6 +40,7 @@ from sklearn_bce._solvers.newton.robust import (
     is_too_large,
 )
 from sklearn_bce._solvers.newton.tangents import find_left_out
+from sklearn_bce._solvers.newton.whitening import kernel_gains_nothing
 
 # Most sets of signs in the search for the minimum of the model, and most for each coordinate; where
 # rounding decides the signs, the search would go round. [a choice]
@@ -118,6 +119,28 @@ class RootFactor(NamedTuple):
         norm = np.linalg.norm(columns[:, lost], axis=0)
         least = lost_below(self.size) * np.where(norm > 0, norm, 1.0)
         return float(np.sum(np.square(rest / least))) / 2
+
+    def kernel(self, columns: NDArray[np.float64], subset: NDArray[np.intp], size: int) -> Kernel:
+        """Return the changes of θ along which the root does not change, up to rounding.
+
+        Parameters
+        ----------
+        columns : ndarray of shape (n, n_columns), float64
+            The columns of the root.
+        subset : ndarray of shape (n_columns,), intp
+            Their indices in θ.
+        size : int
+            Length of θ.
+        """
+        lost = np.setdiff1d(np.arange(self.size), self.order)
+        norm = np.linalg.norm(columns, axis=0)
+        norm[norm == 0] = 1.0
+        others = self.Q.T @ (columns[:, lost] / norm[lost])
+        order, eps = np.append(self.order, lost), float(np.finfo(np.float64).eps)
+        known = Kernel.of(self.R, others, order, 1 / norm, eps)
+        vectors, unit = np.zeros((size, len(lost))), np.ones(size)
+        vectors[subset], unit[subset] = known.vectors, known.unit
+        return Kernel(vectors, subset[known.kept], subset[known.lost], unit, known.error)
 
     def norms(self, rows: NDArray[np.float64]) -> Vector:
         """Return √(zᵀ(RᵀR)⁻¹z) of each row z, of shape (size,)."""
@@ -228,7 +251,10 @@ class RootProximalDirection(Direction):
             ),
             is_small=decrement <= self.tol,
             beyond=beyond,
-            is_resolved=factor.gain_of_lost(columns, slope) <= self.tol,
+            is_resolved=factor.gain_of_lost(columns, slope) <= self.tol
+            or kernel_gains_nothing(
+                problem, factor.kernel(columns, support, len(theta)), point, self.tol
+            ),
         )
 
     def _root(self, point: Evaluation) -> RootOfCurvature:

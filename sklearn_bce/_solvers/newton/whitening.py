@@ -180,7 +180,8 @@ def kernel_gains_nothing(
 ) -> bool:
     """Return whether changes of the weights along a kernel lower F by ``tol`` at most.
 
-    If that does not follow from the curvature of the penalty, it is tested in a pass whether the
+    The weights that change are not at a kink, so that F is differentiable along the kernel. If the
+    answer does not follow from the curvature of the penalty, it is tested in a pass whether the
     columns depend on each other exactly, in all samples but those whose losses add up to less than
     ``tol``: only the penalty then changes along the kernel.
 
@@ -202,8 +203,10 @@ def kernel_gains_nothing(
         return True
     theta, l2 = point.theta, np.zeros(len(point.theta))
     l2[:p] = problem.penalty.curvature_diagonal(p)
-    curvature, of_doubtful = _penalty_along(kernel, l2, theta)
-    derivative = np.abs(vectors.T @ point.gradient) + of_doubtful + DERIVATIVE_ROUNDING + noise
+    of_norm = problem.penalty.non_smooth(p, len(theta)).slope(theta)
+    curvature, of_doubtful = _penalty_along(kernel, l2, l2 * theta + of_norm)
+    derivative = np.abs(vectors.T @ (point.gradient + of_norm)) + of_doubtful
+    derivative += DERIVATIVE_ROUNDING + noise
     is_penalised = np.linalg.matrix_rank(curvature, hermitian=True) == len(curvature)
     if is_penalised:
         gained = derivative @ np.linalg.lstsq(curvature, derivative, rcond=None)[0] / 2
@@ -216,7 +219,7 @@ def kernel_gains_nothing(
     if changes is None:
         return False
     # Other weights may follow the change of a lost one, whose own λ is the least curvature.
-    derivative = changes.T @ (l2 * theta)
+    derivative = changes.T @ (l2 * theta + of_norm)
     least = l2[kernel.lost] * np.square(np.max(changes[kernel.lost], axis=0))
     with np.errstate(divide="ignore", invalid="ignore"):
         gains = np.where(derivative == 0, 0.0, np.square(derivative) / least / 2)
@@ -238,7 +241,9 @@ def _exact_changes(problem: Objective, kernel: Kernel, few: FewRows) -> NDArray[
     return None if changes is None else unit[:, None] * changes
 
 
-def _penalty_along(kernel: Kernel, l2: Vector, theta: Vector) -> tuple[NDArray[np.float64], Vector]:
+def _penalty_along(
+    kernel: Kernel, l2: Vector, gradient: Vector
+) -> tuple[NDArray[np.float64], Vector]:
     """Return what is known about the penalty along the changes of a kernel.
 
     Small entries of a change may be rounding. Times a λ that is much larger than the others, they
@@ -248,8 +253,8 @@ def _penalty_along(kernel: Kernel, l2: Vector, theta: Vector) -> tuple[NDArray[n
     ----------
     kernel : Kernel
         n changes of θ.
-    l2, theta : ndarray of shape (size,), float64
-        λ and θ.
+    l2, gradient : ndarray of shape (size,), float64
+        λ, and the gradient of the penalty.
 
     Returns
     -------
@@ -265,7 +270,7 @@ def _penalty_along(kernel: Kernel, l2: Vector, theta: Vector) -> tuple[NDArray[n
     doubtful = np.where(is_clear, 0.0, np.maximum(entries, kernel.error * largest))
     return (
         clear.T @ (l2[:, None] * clear),
-        (l2 * np.abs(theta) * kernel.unit) @ doubtful,
+        (np.abs(gradient) * kernel.unit) @ doubtful,
     )
 
 
