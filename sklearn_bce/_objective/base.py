@@ -235,7 +235,7 @@ class Objective(Protocol):
     has_row_space : bool
         Whether F can be minimised in the space of the samples, see `RowSpace`.
     has_columns : bool
-        Whether single columns can be copied from X, as for a CSR matrix.
+        Whether single columns can be copied from X, as from a CSR matrix.
     """
 
     penalty: Penalty

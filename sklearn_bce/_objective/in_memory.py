@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import daxpy
-from scipy.sparse import issparse
+from scipy.sparse import csc_array, issparse
 from scipy.special import entr, logit
 
 from sklearn_bce._kernels import Vector
@@ -597,25 +597,43 @@ class InMemoryObjective(BaseObjective):
 
     @property
     def has_columns(self) -> bool:
-        """Whether `scaled_columns` can take columns from X: X is sparse."""
-        return issparse(self.X)
+        """Whether `scaled_columns` can take columns from X.
+
+        That is so if X is sparse. It is also so if X is dense, with fewer samples than features,
+        and weights have bounds: the matrix of all weights that are not at a bound is then larger
+        than their columns.
+        """
+        is_wide = self.penalty.has_bounds and self.n_samples < self.n_features
+        return issparse(self.X) or is_wide
 
     @cached_property
     def n_stored_in_columns(self) -> NDArray[np.intp]:
-        """Number of stored values of each column of a CSR X, of shape (n_features,)."""
+        """Number of stored values of each column of X, of shape (n_features,)."""
+        if not issparse(self.X):
+            return np.full(self.n_features, self.n_samples)
         return np.bincount(self.X.indices, minlength=self.n_features)
 
     def scaled_columns(self, features: NDArray[np.intp] | None) -> Any:
-        """Return columns of a CSR X as a CSC matrix, divided by their scale, in one pass.
+        """Return columns of X as a CSC matrix, divided by their scale, in one pass.
 
-        ``features``, an ndarray of shape (n,), has the indices of the columns; None means all.
+        Columns of a dense X are centred. ``features``, an ndarray of shape (n,), has the indices of
+        the columns; None means all.
         """
         self.passes.add()
-        columns = (self.X if features is None else self.X[:, features]).tocsc()
-        scale = self.coordinates.scale
-        unit = 1 / (scale if features is None else scale[features])
-        columns.data = columns.data * np.repeat(unit, np.diff(columns.indptr))
+        features = slice(None) if features is None else features
+        columns, scale = self.X[:, features], self.coordinates.scale[features]
+        if not issparse(self.X):
+            return csc_array((columns - self.coordinates.shift[features]) / scale)
+        columns = columns.tocsc()
+        columns.data = columns.data * np.repeat(1 / scale, np.diff(columns.indptr))
         return columns
+
+    @property
+    def shift_of_columns(self) -> Vector:
+        """Mean of the columns of `scaled_columns`, in deviations; 0 if they are centred."""
+        if not issparse(self.X):
+            return np.zeros(self.n_features)
+        return self.coordinates.shift / self.coordinates.scale
 
     def samples_reference(self) -> Any:
         """Return a weak reference to X, with which a later fit tests whether its X is this X."""

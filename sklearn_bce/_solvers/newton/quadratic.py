@@ -365,7 +365,7 @@ class _Kinks(NamedTuple):
 
 
 class ColumnQuadratic:
-    """The quadratic model with the columns of a sparse X instead of the matrix H.
+    """The quadratic model with the columns of X instead of the matrix H.
 
     Parameters
     ----------
@@ -440,8 +440,8 @@ class ColumnQuadratic:
 class _ColumnSweeps:
     """Coordinate descent over the columns of a working set, from a point.
 
-    The sweeps use columns that are scaled and not centred, which keeps them sparse: the intercept
-    during the sweeps is that of the user. `theta` converts the result to centred columns.
+    The sweeps use columns that are scaled and, if they are sparse, not centred: the intercept
+    during the sweeps is then that of the user. `theta` converts the result to centred columns.
 
     Parameters
     ----------
@@ -473,7 +473,7 @@ class _ColumnSweeps:
         coordinates = problem.coordinates
         features = coordinates.features_of(subset)
         self._fit_intercept = coordinates.fit_intercept
-        self._shift = coordinates.shift[features] / coordinates.scale[features]
+        self._shift = problem.shift_of_columns[features]
         of_intercept = point.gradient[-1] if self._fit_intercept else 0.0
         l2 = problem.penalty.curvature_diagonal(problem.n_features)[features]
         self._start = point.theta[features]
