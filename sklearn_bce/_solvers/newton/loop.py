@@ -244,9 +244,8 @@ class Run:
 def initial_evaluation(start: Start, direction: Direction) -> Evaluation:
     """Return the evaluation at the start, or at the origin if F is at most as large there.
 
-    The origin is `Objective.origin`.
-    The matrix of the start, if there is one, becomes the curvature of the direction rule, which is
-    changed.
+    The origin is `Objective.origin`. The matrix of the start, if there is one, becomes the
+    curvature of the direction rule, which is changed.
     """
     problem, theta = start.problem, start.theta
     wanted = direction.wants()._asdict()
