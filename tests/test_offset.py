@@ -27,12 +27,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_bce import BCENeuronClassifier, fit_from_chunks, l1_min_c
+from sklearn_bce._estimator.chunks import estimated_log_odds, subsample_objective
+from sklearn_bce._estimator.targets import TargetEncoder
 from sklearn_bce._objective.base import SomeSamples
 from sklearn_bce._objective.in_memory import InMemoryObjective, intercept_at_zero_weights
 from sklearn_bce._objective.partitioned import Encoding, PartitionedObjective
 from sklearn_bce._objective.penalty import ElasticNet
 from sklearn_bce._objective.root import curvature_root, row_matrix
 from sklearn_bce._objective.scaling import Coordinates
+from sklearn_bce._objective.summary import summarise
 from sklearn_bce._solvers.newton.duality import duality_gap
 from sklearn_bce._solvers.newton.robust import find_beyond, outputs_and_rounding
 from sklearn_bce._solvers.newton.tangents import find_left_out
@@ -273,6 +276,24 @@ def test_F_in_parts_is_F_in_memory():
         point.curvature = problem.majorising_curvature(point.z)
     products = [q.curvature_product(at, theta)[0] for q, at in ((inside, one), (outside, other))]
     assert_allclose(*products, rtol=1e-12)
+
+
+def test_random_samples_keep_their_offset():
+    """The offset is a copy of the only column, and more samples are drawn than are kept."""
+    data, offset = X[:, [1]], X[:, 1].copy()
+    problem = in_memory(offset, data=data)
+    sample = problem.subsample(50, np.random.RandomState(0))
+    assert 20 < sample.n_samples <= 50
+    assert_array_equal(sample.offset, sample.X[:, 0])
+    summary = summarise(Parts(data, Y, WEIGHT, offset), 0, soft_targets=False)
+    assert summary.has_offset
+    for drawn in summary.samples.values():
+        assert len(drawn.y) == drawn.k < drawn.n_samples
+        assert_array_equal(drawn.offset, drawn.X[:, 0])
+    coordinates, encoder = problem.coordinates, TargetEncoder(np.array([0, 1]), None, False)
+    sample = subsample_objective(summary, encoder, problem.penalty, coordinates)
+    assert_array_equal(sample.offset, sample.X[:, 0])
+    assert estimated_log_odds(summary, encoder) == pytest.approx(sample.log_odds, rel=1e-12)
 
 
 @pytest.mark.parametrize("mean", [1e-9, 0.01, 0.3, 0.5, 0.97, 1 - 1e-9])

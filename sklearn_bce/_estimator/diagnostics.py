@@ -119,9 +119,8 @@ def raise_for_divergence(
     """Raise ValueError if a constant step has raised F above its value at two points.
 
     The points are the start and `Objective.origin`, which is 0 without an offset: F is log 2 there.
-    A fit that starts near the minimum may end higher,
-    because the weights fluctuate around the minimum; that is no divergence. Early stopping keeps
-    the best weights, and is not looked at.
+    A fit that starts near the minimum may end higher, because the weights fluctuate around the
+    minimum; that is no divergence. Early stopping keeps the best weights, and is not looked at.
 
     Parameters
     ----------
