@@ -3,6 +3,7 @@
 A module may import those listed above it:
 
 - ``sklearn_compat``: the private names of scikit-learn that the package uses.
+- ``regularisation``: the penalty and the bounds of each feature, as the parameters give them.
 - ``parameters``: the estimator's parameters as one record, and the values allowed for them.
 - ``validation``: X, y and initial weights, checked and converted.
 - ``targets``: labels, soft targets and class weights, encoded as y in [0, 1] and sample weights.
@@ -11,7 +12,6 @@ A module may import those listed above it:
 - ``state``: the fitted attributes, and which of them a pickle contains.
 - ``monitor``: early stopping, callbacks and interruption while a solver runs.
 - ``diagnostics``: the warnings and the errors of a fit.
-- ``regularisation``: the penalty and the bounds of each feature, as the parameters give them.
 - ``fit``: a fit to samples in memory, and the steps that it shares with a fit to parts.
 - ``chunks``: a fit to samples in parts, and `fit_from_chunks`.
 - ``partial_fit``: one pass over one chunk of a stream.

@@ -220,7 +220,7 @@ def fit_parts(estimator: BaseEstimator, parts: Parts, n_threads: int | None = No
         summary = summarise(parts, seed, parameters.soft_targets, fit_intercept)
         name = type(estimator).__name__
         feature_names = getattr(estimator, "feature_names_in_", None)
-        regularisation = Regularisation.of(parameters, summary.n_features, feature_names)
+        regularisation = parameters.regularisation(summary.n_features, feature_names)
         w, b = initial_weights(estimator, InitialWeights(), regularisation)
         if parameters.standardize:
             moments = summary.moments.of_columns(regularisation.kept)

@@ -396,6 +396,26 @@ def warn_of_ignored_l1_ratio(C: float, l1_ratio: float) -> None:
         )
 
 
+def warn_of_moved_start(moved: NDArray[np.intp], w: Vector, allowed: Vector) -> None:
+    """Warn with UserWarning if weights to start from were moved to their bounds.
+
+    Parameters
+    ----------
+    moved : ndarray of shape (n,), intp
+        Numbers of the features whose weights were moved.
+    w, allowed : ndarray of shape (n_features,), float64
+        The weights before and after.
+    """
+    if len(moved):
+        first = moved[0]
+        warnings.warn(
+            f"The fit starts from weights outside of coef_bounds: {len(moved)} were moved to the "
+            f"nearest bound, that of feature {first} from {w[first]:g} to {allowed[first]:g}.",
+            UserWarning,
+            stacklevel=caller_stacklevel(),
+        )
+
+
 def caller_stacklevel() -> int:
     """Return the ``stacklevel`` with which a warning points at the line that called this package.
 

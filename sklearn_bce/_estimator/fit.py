@@ -22,11 +22,12 @@ from sklearn_bce._estimator.diagnostics import (
     raise_for_divergence,
     raise_for_overflow,
     warn_of_end,
+    warn_of_moved_start,
 )
 from sklearn_bce._estimator.holdout import HeldOut, hold_out
 from sklearn_bce._estimator.monitor import Callbacks, FitMonitor
 from sklearn_bce._estimator.parameters import Parameters
-from sklearn_bce._estimator.regularisation import Regularisation, start_within_bounds
+from sklearn_bce._estimator.regularisation import Regularisation
 from sklearn_bce._estimator.samples import (
     GivenSamples,
     Samples,
@@ -155,16 +156,16 @@ def prepare_fit(
         estimator_name=name,
     )
     feature_names = getattr(estimator, "feature_names_in_", None)
-    regularisation = Regularisation.of(parameters, X.shape[1], feature_names)
-    raise_for_bounds(parameters, regularisation)
+    regularisation = parameters.regularisation(X.shape[1], feature_names)
     w, b = initial_weights(estimator, init, regularisation)
     random_state = check_random_state(parameters.random_state)
     validation = None
     if any(argument is not None for argument in given_validation):
         has_offset = samples.offset is not None
         validation = encode_validation_samples(estimator, given_validation, encoder, has_offset)
-        validation = validation._replace(X=regularisation.of_kept(validation.X))
-    samples = samples._replace(X=regularisation.of_kept(samples.X))
+    if regularisation.kept is not None:
+        samples = samples._replace(X=regularisation.of_kept(samples.X))
+        validation = validation and validation._replace(X=regularisation.of_kept(validation.X))
     training, held_out = hold_out(samples, validation, parameters, random_state, name)
     if parameters.standardize:
         regularisation = regularisation._replace(
@@ -218,17 +219,6 @@ def training_moments(training: Samples, fit_intercept: bool) -> Moments:
     return moments
 
 
-def raise_for_bounds(parameters: Parameters, regularisation: Regularisation) -> None:
-    """Raise ValueError if weights have bounds that the solver does not keep."""
-    name = solver_name(parameters.solver)
-    if regularisation.bounds is not None and not SOLVERS[name].keeps_bounds:
-        keeping = [repr(other) for other, solver in SOLVERS.items() if solver.keeps_bounds]
-        raise ValueError(
-            f"coef_bounds is not supported by solver={parameters.solver!r}; use solver="
-            f"{' or '.join(keeping)}."
-        )
-
-
 def initial_weights(
     estimator: BaseEstimator, init: InitialWeights, regularisation: Regularisation
 ) -> tuple[Vector, float]:
@@ -254,7 +244,12 @@ def initial_weights(
         If a weight that is not 0 is moved.
     """
     w, b = init.checked(regularisation.n_features, previous_weights(estimator))
-    return regularisation.of_kept(start_within_bounds(regularisation, w)), b
+    if regularisation.bounds is not None:
+        allowed = regularisation.within_bounds(w)
+        # Weights of 0 are the default start.
+        warn_of_moved_start(np.flatnonzero((allowed != w) & (w != 0)), w, allowed)
+        w = allowed
+    return regularisation.of_kept(w), b
 
 
 def previous_weights(estimator: BaseEstimator) -> InitialWeights | None:
@@ -392,7 +387,8 @@ def run_solver(solver: str, task: Task, monitor: FitMonitor) -> Result:
     raise_for_overflow(solver, result, parameters)
     result = monitor.with_best_weights(result)
     w, b = task.regularisation.finished(result.w, result.b)
-    result = replace(result, w=w, b=b)
+    if w is not result.w:
+        result = replace(result, w=w, b=b)
     if parameters.tol == 0 or result.stop_reason is StopReason.STOPPED:
         return result
     objective, n_passes = task.objective, task.objective.n_passes

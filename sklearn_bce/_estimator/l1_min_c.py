@@ -11,7 +11,7 @@ from sklearn.utils import check_X_y
 
 from sklearn_bce._estimator.fit import training_moments
 from sklearn_bce._estimator.parameters import CONSTRAINTS
-from sklearn_bce._estimator.regularisation import Regularisation, checked_penalty_factor
+from sklearn_bce._estimator.regularisation import Regularisation
 from sklearn_bce._estimator.samples import GivenSamples, encode_samples
 from sklearn_bce._estimator.sklearn_compat import Interval, validate_parameter_constraints
 from sklearn_bce._estimator.validation import (
@@ -157,10 +157,7 @@ def l1_min_c(
         class_weight=class_weight,
         estimator_name="l1_min_c",
     )
-    regularisation = Regularisation(X.shape[1], standardize)
-    if penalty_factor is not None:
-        factor = checked_penalty_factor(penalty_factor, X.shape[1], names)
-        regularisation = regularisation._replace(factor=factor)
+    regularisation = Regularisation.of(standardize, penalty_factor, None, X.shape[1], names)
     samples = samples._replace(X=regularisation.of_kept(samples.X))
     if standardize:
         regularisation = regularisation._replace(moments=training_moments(samples, fit_intercept))

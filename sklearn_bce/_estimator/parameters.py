@@ -6,6 +6,7 @@ from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from sklearn_bce._estimator.sklearn_compat import (
@@ -13,7 +14,8 @@ from sklearn_bce._estimator.sklearn_compat import (
     StrOptions,
     validate_parameter_constraints,
 )
-from sklearn_bce._solvers import SOLVERS, Monitor, Settings
+from sklearn_bce._estimator.regularisation import Regularisation
+from sklearn_bce._solvers import SOLVERS, Monitor, Settings, solver_name
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "C": [Interval(Real, 0, None, closed="right")],
@@ -69,6 +71,30 @@ class Parameters(NamedTuple):
     def of(cls, estimator: BaseEstimator) -> Parameters:
         """Return the present parameters of the estimator."""
         return cls(*(getattr(estimator, name) for name in cls._fields))
+
+    def regularisation(self, n_features: int, feature_names: NDArray[Any] | None) -> Regularisation:
+        """Return how the weight of each feature is penalised and bounded.
+
+        Parameters
+        ----------
+        n_features : int
+            Number of features of X.
+        feature_names : ndarray of shape (n_features,) or None
+            Names of the features; None if they have no names.
+
+        Raises
+        ------
+        ValueError
+            If ``penalty_factor`` or ``coef_bounds`` is malformed, or the solver keeps no bounds.
+        """
+        if self.coef_bounds is not None and not SOLVERS[solver_name(self.solver)].keeps_bounds:
+            keeping = " or ".join(repr(name) for name in SOLVERS if SOLVERS[name].keeps_bounds)
+            raise ValueError(
+                f"coef_bounds is not supported by solver={self.solver!r}; use solver={keeping}."
+            )
+        return Regularisation.of(
+            self.standardize, self.penalty_factor, self.coef_bounds, n_features, feature_names
+        )
 
     def settings(self, random_state: Any, monitor: Monitor, path_state: Any = None) -> Settings:
         """Return the settings of a solver: those of the parameters that solvers use.

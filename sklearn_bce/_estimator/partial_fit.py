@@ -76,7 +76,7 @@ def fit_chunk(estimator: BaseEstimator, given: GivenSamples, classes: Any, n_thr
         raise_for_changed_offset(estimator, has_offset)
     offset = checked_offset(X, given.offset)
     feature_names = getattr(estimator, "feature_names_in_", None)
-    regularisation = Regularisation.of(parameters, X.shape[1], feature_names)
+    regularisation = parameters.regularisation(X.shape[1], feature_names)
     samples = Samples(
         regularisation.of_kept(X), *encoder.encode(y, sample_weight), sample_weight, offset
     )

@@ -5,14 +5,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_bce._estimator.diagnostics import caller_stacklevel
-from sklearn_bce._estimator.parameters import Parameters
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.penalty import BOUND_ROUNDING, ElasticNet
 from sklearn_bce._objective.scaling import Moments
@@ -34,6 +31,8 @@ class Regularisation(NamedTuple):
         Factors of the penalty, at least 0; None means 1 for each feature.
     bounds : tuple of two ndarrays of shape (n_features,), float64, or None, default=None
         Lower and upper bounds of the weights, in the user's units; None means that there are none.
+    kept : ndarray of shape (n_kept,), intp, or None, default=None
+        Indices of the features that are not dropped by an infinite factor; None means all.
     moments : Moments or None, default=None
         Mean and deviation of the columns kept, over the training samples and weighted without class
         weights; None if they are not needed, or not known yet.
@@ -43,18 +42,24 @@ class Regularisation(NamedTuple):
     standardize: bool = False
     factor: Vector | None = None
     bounds: tuple[Vector, Vector] | None = None
+    kept: NDArray[np.intp] | None = None
     moments: Moments | None = None
 
     @classmethod
     def of(
-        cls, parameters: Parameters, n_features: int, feature_names: NDArray[Any] | None
+        cls,
+        standardize: bool,
+        penalty_factor: Any,
+        coef_bounds: Any,
+        n_features: int,
+        feature_names: NDArray[Any] | None,
     ) -> Regularisation:
-        """Return the checked values of the parameters.
+        """Return the checked values of three parameters of an estimator.
 
         Parameters
         ----------
-        parameters : Parameters
-            Parameters of the estimator.
+        standardize, penalty_factor, coef_bounds : object
+            The parameters.
         n_features : int
             Number of features of X.
         feature_names : ndarray of shape (n_features,) or None
@@ -66,27 +71,22 @@ class Regularisation(NamedTuple):
             If ``penalty_factor`` or ``coef_bounds`` is malformed or out of range, or both
             contradict each other.
         """
-        factor = bounds = None
-        if parameters.penalty_factor is not None:
-            factor = checked_penalty_factor(parameters.penalty_factor, n_features, feature_names)
-        if parameters.coef_bounds is not None:
-            bounds = checked_coef_bounds(parameters.coef_bounds, n_features, feature_names)
-        if factor is not None and bounds is not None:
+        factor = bounds = kept = None
+        if penalty_factor is not None:
+            factor = checked_penalty_factor(penalty_factor, n_features, feature_names)
+            is_dropped = np.isinf(factor)
+            kept = np.flatnonzero(~is_dropped) if is_dropped.any() else None
+        if coef_bounds is not None:
+            bounds = checked_coef_bounds(coef_bounds, n_features, feature_names)
+        if kept is not None and bounds is not None:
             lower, upper = bounds
-            clash = np.flatnonzero(np.isinf(factor) & ((lower > 0) | (upper < 0)))
+            clash = np.flatnonzero(is_dropped & ((lower > 0) | (upper < 0)))
             if len(clash):
                 raise ValueError(
                     f"penalty_factor is inf for feature {clash[0]}, so that its weight is 0, but "
                     f"coef_bounds allow it from {lower[clash[0]]:g} to {upper[clash[0]]:g}."
                 )
-        return cls(n_features, parameters.standardize, factor, bounds)
-
-    @property
-    def kept(self) -> NDArray[np.intp] | None:
-        """Indices of the features that are not dropped by an infinite factor; None means all."""
-        if self.factor is None or not np.isinf(self.factor).any():
-            return None
-        return np.flatnonzero(np.isfinite(self.factor))
+        return cls(n_features, standardize, factor, bounds, kept)
 
     def of_kept(self, values: Any) -> Any:
         """Return the values of the features that are kept.
@@ -164,6 +164,8 @@ class Regularisation(NamedTuple):
         b : float
             Intercept.
         """
+        if self.bounds is None and not self.standardize:
+            return w, b
         bounds = self.bounds and tuple(map(self.of_kept, self.bounds))
         if self.standardize and not np.all(self.moments.deviation > 0):
             is_constant = self.moments.deviation == 0
@@ -182,29 +184,6 @@ class Regularisation(NamedTuple):
         of_all = np.zeros(self.n_features)
         of_all[self.kept] = w
         return of_all
-
-
-def start_within_bounds(regularisation: Regularisation, w: Vector) -> Vector:
-    """Return the weights of all features within the bounds that are nearest to w.
-
-    Weights of 0 are the default start: they are moved without a warning.
-
-    Warns
-    -----
-    UserWarning
-        If another weight is moved.
-    """
-    allowed = regularisation.within_bounds(w)
-    moved = np.flatnonzero((allowed != w) & (w != 0))
-    if len(moved):
-        first = moved[0]
-        warnings.warn(
-            f"The fit starts from weights outside of coef_bounds: {len(moved)} were moved to the "
-            f"nearest bound, that of feature {first} from {w[first]:g} to {allowed[first]:g}.",
-            UserWarning,
-            stacklevel=caller_stacklevel(),
-        )
-    return allowed
 
 
 def checked_penalty_factor(

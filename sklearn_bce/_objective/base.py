@@ -519,19 +519,17 @@ class BaseObjective:
 
     def on_bounds(self, theta: Vector) -> Vector:
         """Return θ with the weights at a bound but for rounding set to it; θ itself if none has."""
+        if not self.penalty.has_bounds:
+            return theta
         return self._on_bounds(theta, np.abs(theta))
 
     def moved(self, theta: Vector, t: float, vector: Vector) -> Vector:
         """Return θ + t·vector, with the weights at a bound but for rounding set to the bound."""
         step = t * vector
-        if not self.penalty.has_bounds:
-            return theta + step
         return self._on_bounds(theta + step, np.abs(theta) + np.abs(step))
 
     def _on_bounds(self, theta: Vector, terms: Vector) -> Vector:
         """Return θ with weights set to their bounds, given the terms that θ is the sum of."""
-        if not self.penalty.has_bounds:
-            return theta
         p = self.n_features
         u = self.penalty.on_bounds(theta[:p], BOUND_ROUNDING * terms[:p])
         return np.append(u, theta[p:])

@@ -146,6 +146,7 @@ class InMemoryObjective(BaseObjective):
     ) -> None:
         super().__init__(penalty, coordinates, passes)
         self.X, self.y, self.sample_weight, self.offset = X, y, sample_weight, offset
+        self.has_offset = offset is not None
         self.n_threads = n_threads
         self.total_weight = float(np.sum(sample_weight)) if total_weight is None else total_weight
         self._known_finite = issparse(X)
@@ -433,7 +434,7 @@ class InMemoryObjective(BaseObjective):
     def without_offset(self) -> InMemoryObjective:
         """Return F with outputs that do not contain the offset, in the same coordinates."""
         other = copy(self)
-        other.offset = None
+        other.offset, other.has_offset = None, False
         vars(other).pop("log_odds", None)
         return other
 
@@ -570,11 +571,6 @@ class InMemoryObjective(BaseObjective):
         if self.offset is None:
             return float(logit(mean))
         return intercept_at_zero_weights(self.y, self.normalised_weight, self.offset)
-
-    @property
-    def has_offset(self) -> bool:
-        """Whether the linear outputs of the samples contain known terms, the offset."""
-        return self.offset is not None
 
     @property
     def n_samples(self) -> int:

@@ -10,6 +10,7 @@ proximal operator is not soft-thresholding between bounds, also change the kerne
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -40,7 +41,7 @@ class NonSmooth(NamedTuple):
     l1 : ndarray of shape (n,), float64
         κ, at least 0.
     lower, upper : ndarray of shape (n,), float64
-        Bounds; infinite where there is none. An array may have the stride 0.
+        Bounds; infinite where there is none. Both have the stride 0 if there are no bounds at all.
     """
 
     l1: Vector
@@ -49,11 +50,17 @@ class NonSmooth(NamedTuple):
 
     def of(self, subset: Any) -> NonSmooth:
         """Return R as a function of some of the coordinates, given by an index."""
-        return NonSmooth(self.l1[subset], self.lower[subset], self.upper[subset])
+        l1 = self.l1[subset]
+        if self.lower.strides == (0,):
+            return NonSmooth(l1, self.lower[: len(l1)], self.upper[: len(l1)])
+        return NonSmooth(l1, self.lower[subset], self.upper[subset])
 
     def at_kink(self, v: Vector) -> NDArray[np.bool_]:
         """Return whether each coordinate is at a kink."""
-        return ((v == 0) & (self.l1 > 0)) | (v == self.lower) | (v == self.upper)
+        at_zero = (v == 0) & (self.l1 > 0)
+        if self.lower.strides == (0,):
+            return at_zero
+        return at_zero | (v == self.lower) | (v == self.upper)
 
     def slope(self, v: Vector) -> Vector:
         """Return κ·sign(v), the derivative of R in the coordinates that are not at a kink."""
@@ -65,15 +72,18 @@ class NonSmooth(NamedTuple):
         That is of a function with the given gradient plus R. All entries are 0 if and only if v is
         the minimum of that function over each coordinate.
         """
-        right = np.where(v >= self.upper, np.inf, gradient + np.where(v >= 0, self.l1, -self.l1))
-        left = np.where(v <= self.lower, -np.inf, gradient + np.where(v > 0, self.l1, -self.l1))
-        return np.clip(0.0, left, right)
+        right = gradient + np.where(v >= 0, self.l1, -self.l1)
+        left = gradient + np.where(v > 0, self.l1, -self.l1)
+        if self.lower.strides != (0,):
+            right[v >= self.upper], left[v <= self.lower] = np.inf, -np.inf
+        return np.minimum(np.maximum(left, 0.0), right)
 
     def linear_interval(self, v: Vector) -> tuple[Vector, Vector]:
         """Return the ends of the intervals about v in which R is linear, for v not at a kink."""
-        has_norm = self.l1 > 0
-        lower = np.where(has_norm & (v > 0), np.maximum(self.lower, 0.0), self.lower)
-        upper = np.where(has_norm & (v < 0), np.minimum(self.upper, 0.0), self.upper)
+        lower = np.where((self.l1 > 0) & (v > 0), 0.0, -np.inf)
+        upper = np.where((self.l1 > 0) & (v < 0), 0.0, np.inf)
+        if self.lower.strides != (0,):
+            lower, upper = np.maximum(lower, self.lower), np.minimum(upper, self.upper)
         return lower, upper
 
 
@@ -185,7 +195,7 @@ class SeparablePenalty:
     lower: Any = -np.inf
     upper: Any = np.inf
 
-    @property
+    @cached_property
     def has_bounds(self) -> bool:
         """Whether ``lower`` or ``upper`` is anything but the infinite number."""
         is_number = type(self.lower) is type(self.upper) is float
@@ -318,12 +328,12 @@ class ElasticNet(SeparablePenalty):
         """Return the penalty with other bounds of the weights, in the present units."""
         return replace(self, lower=lower, upper=upper)
 
-    @property
+    @cached_property
     def is_smooth(self) -> bool:
         """Whether the penalty has no L1 norm (``l1`` is the number 0.0) and no bounds."""
         return not (self._has_norm or self.has_bounds)
 
-    @property
+    @cached_property
     def _has_norm(self) -> bool:
         """Whether ``l1`` is anything but the number 0.0."""
         return not (type(self.l1) is float and self.l1 == 0.0)

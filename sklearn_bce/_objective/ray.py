@@ -82,7 +82,9 @@ class OutputRay:
         """
         derivatives = self.directional_derivatives()
         # A whole step is within the bounds of the weights.
-        low, high, t = 0.0, max(1.0, min(MAX_STEP_LENGTH, self._longest_step)), 1.0
+        low, high, t = 0.0, MAX_STEP_LENGTH, 1.0
+        if self._objective.penalty.has_bounds:
+            high = max(1.0, min(high, self._longest_step))
         for _ in range(MAX_SEARCH_STEPS):
             first, second = derivatives(t)
             low, high = (t, high) if first < 0 else (low, t)
@@ -141,7 +143,9 @@ class OutputRay:
         return derivatives
 
     def _theta(self, t: float) -> Vector:
-        return self._objective.moved(self._origin.theta, t, self._vector)
+        if self._objective.penalty.has_bounds:
+            return self._objective.moved(self._origin.theta, t, self._vector)
+        return self._origin.theta + t * self._vector
 
     @property
     def _longest_step(self) -> float:
@@ -210,4 +214,6 @@ class PassRay:
         return MAX_HALVING_PASSES if decrement > rounding else 0
 
     def _theta(self, t: float) -> Vector:
-        return self._objective.moved(self._origin.theta, t, self._vector)
+        if self._objective.penalty.has_bounds:
+            return self._objective.moved(self._origin.theta, t, self._vector)
+        return self._origin.theta + t * self._vector

@@ -282,8 +282,8 @@ class _Face(NamedTuple):
         """
         downhill = -(self.derivative + self.non_smooth.slope(self.v))
         step = CholeskyFactor(self.matrix.copy(), may_be_singular=True)(downhill)
-        end, interval = self.v + step, self.non_smooth.linear_interval(self.v)
-        trials = [np.clip(end, *interval)]
+        end, (lower, upper) = self.v + step, self.non_smooth.linear_interval(self.v)
+        trials = [np.minimum(np.maximum(end, lower), upper)]
         is_crossing = bool(np.any(trials[0] != end))
         if is_crossing:
             trials.append(self._minimum_on_segment(step))
@@ -325,19 +325,23 @@ class _Face(NamedTuple):
         l1, lower, upper = self.non_smooth
         with np.errstate(divide="ignore", invalid="ignore"):
             zeros = np.where((l1 > 0) & (step * self.v < 0), -self.v / step, np.inf)
-            bounds = np.where(step > 0, upper, lower)
-            walls = np.where(step != 0, (bounds - self.v) / step, np.inf)
         order = np.argsort(zeros)
-        order = order[zeros[order] < min(1.0, np.min(walls))]
+        order = order[zeros[order] < 1]
         n = len(order)
         kinks = _Kinks(
             zeros[order], 2 * l1[order] * np.abs(step[order]), order, np.zeros(n), np.zeros(n, bool)
         )
+        if lower.strides == (0,):  # no bounds
+            return kinks
+        bounds = np.where(step > 0, upper, lower)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            walls = np.where(step != 0, (bounds - self.v) / step, np.inf)
         wall = int(np.argmin(walls))
         if not walls[wall] < 1:
             return kinks
+        before = kinks.length < walls[wall]
         of_wall = walls[wall], 0.0, wall, bounds[wall], True
-        return _Kinks(*(np.append(*pair) for pair in zip(kinks, of_wall, strict=True)))
+        return _Kinks(*(np.append(a[before], b) for a, b in zip(kinks, of_wall, strict=True)))
 
 
 class _Kinks(NamedTuple):
