@@ -25,7 +25,12 @@ from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation, Objective
 from sklearn_bce._solvers.base import rounding_floor
 from sklearn_bce._solvers.newton.continuation import is_wide
 from sklearn_bce._solvers.newton.cost import columns_are_less_work
-from sklearn_bce._solvers.newton.direction import Derivatives, Direction, SearchDirection
+from sklearn_bce._solvers.newton.direction import (
+    FEW_IN_PARTS,
+    Derivatives,
+    Direction,
+    SearchDirection,
+)
 from sklearn_bce._solvers.newton.duality import duality_gap
 from sklearn_bce._solvers.newton.inverse import CholeskyFactor
 from sklearn_bce._solvers.newton.path import PathState
@@ -176,8 +181,9 @@ class ProximalNewtonDirection(Direction):
         That is so if no pivot of H is lost in the weights that are not at a kink, the gradient at
         the point agrees with the minimum of the model, and no sample makes up a direction of H; or
         if the duality gap is at most ``tol``, which may take two passes. The model of columns,
-        which has no matrix, is taken for good. Samples are not looked at if the objective does not
-        keep outputs in memory.
+        which has no matrix, is taken for good. Samples in parts, whose outputs are not kept, are
+        not looked at; with bounds the model is not taken for good if they are so few that passes
+        are cheap.
         """
         problem, support = self.problem, self._support(point.theta)
         if not len(support) or not self._knows(support):
@@ -187,7 +193,8 @@ class ProximalNewtonDirection(Direction):
         factor = self._factor_of(support, point)
         holds = factor.is_trusted and self._is_minimum(point, support, factor)
         if point.z is None:
-            return holds
+            is_large = problem.n_samples > FEW_IN_PARTS
+            return holds and (is_large or not problem.penalty.has_bounds)
         if holds and not len(
             problem.samples_that_dominate(
                 point.z,

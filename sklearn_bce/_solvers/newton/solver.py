@@ -144,6 +144,8 @@ def confirmed_in_place(problem: Objective, result: Result, settings: Settings) -
         if bound <= wanted:
             reason = reason_at_minimum(wanted, settings)
             return replace(result, stop_reason=reason, is_certain=True, n_passes=problem.n_passes)
+        if bound == np.inf and not problem.penalty.is_smooth:  # outputs are not kept
+            break
         helps = before is None or bound <= FALLING * before < np.inf
         if not (helps and has_penalty and result.n_iter < settings.max_iter):
             break
