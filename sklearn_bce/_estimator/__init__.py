@@ -3,9 +3,9 @@
 A module may import those listed above it:
 
 - ``sklearn_compat``: the private names of scikit-learn that the package uses.
+- ``validation``: X, y and initial weights, checked and converted.
 - ``regularisation``: the penalty and the bounds of each feature, as the parameters give them.
 - ``parameters``: the estimator's parameters as one record, and the values allowed for them.
-- ``validation``: X, y and initial weights, checked and converted.
 - ``targets``: labels, soft targets and class weights, encoded as y in [0, 1] and sample weights.
 - ``samples``: X, y and sample_weight as one record, as given and as encoded.
 - ``holdout``: samples held out for validation, and the mean loss on them.

@@ -80,10 +80,11 @@ class BCENeuronClassifier(
         ``penalty.factor`` to a sum of n_features. None means 1 for each feature.
     coef_bounds : tuple (lower, upper), dict or None, default=None
         Bounds of the weights, in the units of ``coef_``: a lower and an upper one, each a number or
-        an array-like of shape (n_features,), or a dict ``{feature name: (lower, upper)}``.
-        Infinite bounds, and features that the dict does not name, are free. ``(0, np.inf)`` asks
-        for weights that are not negative. A weight at a bound is exactly the bound. "newton" and
-        "gd" keep bounds; "sgd" and `partial_fit` do not support them. None means no bounds.
+        an array-like of shape (n_features,), or a dict ``{feature name: (lower, upper)}``. There is
+        no bound where the number is infinite or None, nor for features that the dict does not name.
+        ``(0, np.inf)`` asks for weights that are not negative. A weight at a bound is exactly the
+        bound. "newton" and "gd" keep bounds; "sgd" and `partial_fit` do not support them. None
+        means no bounds.
     fit_intercept : bool, default=True
         Whether to learn the intercept b. If False, b is 0.
     class_weight : dict, "balanced" or None, default=None

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_bce._estimator.validation import checked_array
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.penalty import BOUND_ROUNDING, ElasticNet
 from sklearn_bce._objective.scaling import Moments
@@ -228,51 +229,49 @@ def checked_coef_bounds(
         If a bound is NaN, a lower bound is above the upper one or infinite, the number of bounds is
         neither one nor that of the features, or a name is not that of a feature.
     """
-    name = "coef_bounds"
-    wanted = (
-        f"it must be a tuple (lower, upper), each a number or an array of shape ({n_features},)"
-    )
+    name, free = "coef_bounds", (-np.inf, np.inf)
     if isinstance(values, dict):
         wanted = f"{name} must be a dict {{feature name: (lower, upper)}} of numbers"
         pairs = {
-            key: _pair(pair, f"{wanted}, but has {key!r}: {pair!r}.")
-            for key, pair in values.items()
+            key: _pair(pair, f"{wanted}; {key!r} has {pair!r}") for key, pair in values.items()
         }
-        bounds = [
-            _by_feature(
-                {key: pair[k] for key, pair in pairs.items()}, free, name, n_features, feature_names
-            )
-            for k, free in enumerate((-np.inf, np.inf))
-        ]
+        lower, upper = (
+            _by_feature({key: pair[k] for key, pair in pairs.items()}, free[k], name,
+                        n_features, feature_names)
+            for k in (0, 1)
+        )  # fmt: skip
     else:
-        bounds = []
-        for side in _pair(values, f"{name} is {values!r}; {wanted}."):
-            side = _numbers(side, name)
-            if side.shape not in {(), (n_features,)}:
-                raise ValueError(f"{name} has bounds of shape {side.shape}; {wanted}.")
-            bounds.append(np.broadcast_to(side, n_features).copy())
-    lower, upper = bounds
+        wanted = f"it must be (lower, upper), each a number or an array of shape ({n_features},)"
+        sides = []
+        for side in _pair(values, f"{name} is {values!r}; {wanted}"):
+            numbers = _numbers(side, name)
+            if numbers.shape not in {(), (n_features,)}:
+                raise ValueError(f"{name} has a bound of shape {numbers.shape}; {wanted}.")
+            sides.append(np.broadcast_to(numbers, n_features).copy())
+        lower, upper = sides
     wrong = np.flatnonzero(~((lower <= upper) & (lower < np.inf) & (upper > -np.inf)))
     if len(wrong):
+        first = wrong[0]
+        which = first if feature_names is None else repr(feature_names[first])
         raise ValueError(
-            f"{name} has the bounds ({lower[wrong[0]]:g}, {upper[wrong[0]]:g}) for feature "
-            f"{wrong[0]}; the lower one must be below inf and not above the upper one, and the "
-            "upper one above -inf."
+            f"{name} has the bounds ({lower[first]:g}, {upper[first]:g}) for feature {which}; the "
+            "lower one must be below inf and not above the upper one, and the upper one above -inf."
         )
     return lower, upper
 
 
 def _pair(values: Any, message: str) -> tuple[Any, Any]:
-    """Return two values; raise ValueError with the message if there are not two."""
+    """Return a lower and an upper bound, infinite for None; ValueError if there are not two."""
     try:
         lower, upper = values
     except (TypeError, ValueError):
-        raise ValueError(message) from None
-    return lower, upper
+        raise ValueError(f"{message}.") from None
+    return -np.inf if lower is None else lower, np.inf if upper is None else upper
 
 
 def _numbers(values: Any, name: str) -> NDArray[np.float64]:
     """Return values as an array of float64; raise ValueError if they are not numbers."""
+    values = checked_array(values, name)
     try:
         return np.array(values, dtype=np.float64)
     except (TypeError, ValueError):
