@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sklearn_bce._estimator.validation import checked_array
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.penalty import BOUND_ROUNDING, ElasticNet
+from sklearn_bce._objective.penalty import BOUND_ROUNDING, NO_PENALTY, ElasticNet
 from sklearn_bce._objective.scaling import Moments
 
 # Most unknown feature names that an error message lists, so that it stays legible. [a choice]
@@ -130,8 +130,8 @@ class Regularisation(NamedTuple):
             penalty = penalty.with_factors(self.of_kept(self.factor))
         if self.standardize:
             # A constant column has no deviation. With the unit 1 its weight at the minimum is 0.
-            deviation = self.moments.deviation
-            penalty = penalty.of_standard_weights(np.where(deviation > 0, deviation, 1.0))
+            deviation, tiny = self.moments.deviation, np.finfo(np.float64).tiny
+            penalty = penalty.of_standard_weights(np.where(deviation > tiny, deviation, 1.0))
         if self.bounds is not None:
             penalty = penalty.with_bounds(*map(self.of_kept, self.bounds))
         return penalty
@@ -174,7 +174,7 @@ class Regularisation(NamedTuple):
             moved = np.where(is_constant, w - rest, 0.0)
             w, b = np.where(is_constant, rest, w), b + float(moved @ self.moments.mean)
         if bounds is not None:
-            near = ElasticNet(0.0).with_bounds(*bounds).on_bounds(w, BOUND_ROUNDING * np.abs(w))
+            near = NO_PENALTY.with_bounds(*bounds).on_bounds(w, BOUND_ROUNDING * np.abs(w))
             w = np.clip(near, *bounds)
         return w, b
 

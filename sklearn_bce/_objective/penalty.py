@@ -23,8 +23,6 @@ from sklearn_bce._kernels.reference import soft_threshold
 # change of units. The largest float64 is 1.8e308, so that the product with a weight of up to 1000
 # is finite.
 MAX_STRENGTH = 1e305
-
-
 # Rounding errors of a weight θ + t·d, or of a change of its unit, as a multiple of ε and of the
 # terms: one of the product, one of the sum, and one of the bound itself, rounded up.
 BOUND_ROUNDING = 4 * float(np.finfo(np.float64).eps)
@@ -164,10 +162,9 @@ class Penalty(Protocol):
         """
 
     def conjugate(self, gradient: Vector) -> float:
-        """Return max Σ gᵢuᵢ − P(u) over the weights u, in nats; infinity if there is no maximum.
+        """Return max Σ gᵢuᵢ − P(u) over the weights u within the bounds, in nats.
 
-        Where |gᵢ| exceeds κᵢ but for rounding, λᵢ is 0 and uᵢ has no bound, the excess counts as 0:
-        the caller sees to it.
+        If λᵢ is 0 and no bound ends the growth of uᵢ, |gᵢ| must be at most κᵢ but for rounding.
         """
 
     def times(self, factor: float) -> Penalty:
@@ -248,8 +245,8 @@ class SeparablePenalty:
     def conjugate(self, gradient: Vector) -> float:
         """Return max Σ gᵢuᵢ − P(u) over the weights u within the bounds, in nats.
 
-        Without bounds that is Σ max(|g| − κ, 0)²/(2λ) over the weights with λ > 0. An excess over κ
-        counts as 0 where λ is 0 and no bound ends the growth of u.
+        Without bounds that is Σ max(|g| − κ, 0)²/(2λ) over the weights with λ > 0. If λ is 0 and no
+        bound ends the growth of u, |g| must be at most κ; what is above κ counts as rounding.
         """
         excess = np.maximum(np.abs(gradient) - self.l1, 0.0)
         l2 = self.curvature_diagonal(len(gradient))
