@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, logit, xlogy
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import PolynomialFeatures
-from tools import fuzz_fits
+from tools import fuzz_bounds, fuzz_fits
 from tools.fuzz_fits import Fitted, case_of, fit, judge, known_minimum, minimum_of, problem_for
 from tools.referee import (
     EXTENDED,
@@ -43,6 +43,14 @@ def test_a_hard_fit_is_at_the_minimum_or_says_that_it_is_not(record):
     with np.errstate(all="ignore"):
         verdict = judge(case, fitted, known_minimum(record, case))
     assert verdict.end not in {"silent", "wrong"}, f"{verdict}; {case}; {fitted.said}"
+
+
+@pytest.mark.parametrize("seeds", [range(first, first + 10) for first in range(0, 40, 10)])
+@pytest.mark.parametrize("what", fuzz_bounds.JUDGES)
+def test_a_hard_fit_with_bounds_or_factors_is_at_the_minimum_or_says_that_it_is_not(what, seeds):
+    verdicts = [fuzz_bounds.verdict_of(seed, what, seconds=0) for seed in seeds]
+    assert not [each for each in verdicts if each[0].end in {"silent", "wrong"}]
+    assert sum(verdict.end == "right" for verdict, _ in verdicts) >= 5
 
 
 # ----- the cases ----------------------------------------------------------------------------------
