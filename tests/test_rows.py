@@ -174,9 +174,10 @@ def test_gram_of_some_columns_and_a_column_of_ones(data, subset):
         spread=[0.1, 3.0, 300.0],
         known=[False, True],
         uniform=[False, True],
+        has_offset=[False, True],
     )
 )
-def test_loss_its_derivatives_and_their_sums(data, dtype, known, uniform, spread):
+def test_loss_its_derivatives_and_their_sums(data, dtype, known, uniform, spread, has_offset):
     """There are so many samples that the sum of the losses takes several logarithms."""
     X, rows, weight, v = data
     n_samples = len(X)
@@ -185,11 +186,14 @@ def test_loss_its_derivatives_and_their_sums(data, dtype, known, uniform, spread
     v = (v * spread / math.sqrt(len(v))).astype(dtype).astype(v.dtype)
     if uniform:
         weight = np.broadcast_to(0.25, n_samples)
-    exact = np.linspace(-2, 2, n_samples) * spread if known else X @ v + 0.5
+    offset = rng.standard_normal(n_samples) if has_offset else None
+    exact = X @ v + 0.5 + (offset if has_offset else 0)
+    if known:  # outputs that are given contain the offset
+        exact = np.linspace(-2, 2, n_samples) * spread
     z = exact.copy() if known else np.full(n_samples, np.nan)
     slope, curvature = np.empty((2, n_samples))
     sums = np.ones(X.shape[1] + 1)
-    total = rows.add_loss(v, 0.5, known, y, weight, z, slope, curvature, sums)
+    total = rows.add_loss(v, 0.5, known, y, weight, z, slope, curvature, sums, offset)
     if known:
         np.testing.assert_array_equal(z, exact)
     else:

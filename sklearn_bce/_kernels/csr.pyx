@@ -88,15 +88,17 @@ def csr_product(const real[::1] data, const index[::1] indices, const index[::1]
 def csr_loss(const real[::1] data, const index[::1] indices, const index[::1] indptr,
              const double[::1] w, double b, bint z_is_known,
              const double[::1] y, const double[:] normalised_weight, double[::1] z,
-             double[::1] slope, double[::1] curvature, double[::1] sums):
-    """Return Σ pL(y, σ(z)) at z = Xw + b, in nats, with its derivatives, reading X once.
+             double[::1] slope, double[::1] curvature, double[::1] sums,
+             const double[:] offset=None):
+    """Return Σ pL(y, σ(z)) at z = Xw + b + offset, in nats, with its derivatives, reading X once.
 
     Parameters
     ----------
     data, indices, indptr, w, b : see the module
-    z_is_known, y, normalised_weight, z, slope, curvature, sums : as for `dense.dense_loss`
+    z_is_known, y, normalised_weight, z, slope, curvature, sums, offset : as for `dense.dense_loss`
     """
     cdef Py_ssize_t i, start = 0, n
+    cdef bint has_offset = offset is not None
     cdef Py_ssize_t stride = normalised_weight.strides[0] // <Py_ssize_t> sizeof(double)
     cdef const real *x = &data[0] if data.shape[0] else NULL
     cdef const index *j = &indices[0] if indices.shape[0] else NULL
@@ -107,6 +109,8 @@ def csr_loss(const real[::1] data, const index[::1] indices, const index[::1] in
             if not z_is_known:
                 for i in range(start, start + n):
                     z[i] = row_output(x, j, indptr[i], indptr[i + 1], &w[0], b)
+                    if has_offset:
+                        z[i] += offset[i]
             loss += bce_loss(&y[start], &z[start], &normalised_weight[start], stride,
                              &slope[start], &curvature[start], n)
             for i in range(start, start + n):

@@ -149,8 +149,9 @@ def dense_product(const real[:, :] X, const real[::1] w, double b, const double[
 
 def dense_loss(const real[:, :] X, const real[::1] w, double b, bint z_is_known,
                const double[::1] y, const double[:] normalised_weight, double[::1] z,
-               double[::1] slope, double[::1] curvature, double[::1] sums):
-    """Return Σ pL(y, σ(z)) at z = Xw + b, in nats, with its derivatives, reading X once.
+               double[::1] slope, double[::1] curvature, double[::1] sums,
+               const double[:] offset=None):
+    """Return Σ pL(y, σ(z)) at z = Xw + b + offset, in nats, with its derivatives, reading X once.
 
     Parameters
     ----------
@@ -162,8 +163,10 @@ def dense_loss(const real[:, :] X, const real[::1] w, double b, bint z_is_known,
     slope : (n_samples,) set to p ∂L/∂z = p(a−y)
     curvature : (n_samples,) set to p ∂²L/∂z² = pa(1−a)
     sums : (n_features + 1,) to which Σ slope·x and Σ slope are added
+    offset : (n_samples,) known terms of z, or None if there are none; not read if z is given
     """
-    cdef Py_ssize_t start = 0, n, chunk = rows_per_chunk(X)
+    cdef Py_ssize_t i, start = 0, n, chunk = rows_per_chunk(X)
+    cdef bint has_offset = offset is not None
     cdef Layout layout = layout_of(X)
     cdef Py_ssize_t stride = normalised_weight.strides[0] // <Py_ssize_t> sizeof(double)
     cdef double loss = 0.0
@@ -173,6 +176,9 @@ def dense_loss(const real[:, :] X, const real[::1] w, double b, bint z_is_known,
             n = min(chunk, X.shape[0] - start)
             if not z_is_known:
                 chunk_outputs(&X[start, 0], layout, <int> n, <real *> &w[0], b, buffer, &z[start])
+                if has_offset:
+                    for i in range(start, start + n):
+                        z[i] += offset[i]
             loss += bce_loss(&y[start], &z[start], &normalised_weight[start], stride,
                              &slope[start], &curvature[start], n)
             chunk_sums(&X[start, 0], layout, <int> n, &slope[start], buffer, &sums[0])

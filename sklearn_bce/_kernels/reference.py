@@ -71,10 +71,11 @@ def dense_product(X, w, b, row_weight, z, sums):
     dense_sums(X, row_weight * z, sums)
 
 
-def dense_loss(X, w, b, z_is_known, y, normalised_weight, z, slope, curvature, sums):
+def dense_loss(X, w, b, z_is_known, y, normalised_weight, z, slope, curvature, sums, offset=None):
     """NumPy reference of `dense.dense_loss`: return Σ pL and set its derivatives."""
     if not z_is_known:
         dense_outputs(X, w, b, z)
+        z += 0.0 if offset is None else offset
     loss, slope[:], curvature[:] = loss_and_derivatives(y, z)
     slope *= normalised_weight
     curvature *= normalised_weight

@@ -716,12 +716,8 @@ class InMemoryObjective(BaseObjective):
         def add(all_rows: slice, value: Vector, sums: Vector, *second: Any) -> None:
             for rows, block in self._blocks(all_rows):
                 y, p, h = self.y[rows], self.normalised_weight[rows], curvature[rows]
-                slope, is_known = np.empty(len(y)), z_is_known
-                if offset is not None and not is_known:
-                    block.outputs(w, b, z[rows])
-                    z[rows] += offset[rows]
-                    is_known = True
-                value += block.add_loss(w, b, is_known, y, p, z[rows], slope, h, sums)
+                slope, known = np.empty(len(y)), None if offset is None else offset[rows]
+                value += block.add_loss(w, b, z_is_known, y, p, z[rows], slope, h, sums, known)
                 if hessian:
                     design.add_gram(block, h, self._all, *second)
                 elif diagonal:

@@ -50,9 +50,10 @@ class Rows(NamedTuple):
         Adds Σ hx and Σ h to the sums.
     add_product : callable (w, b, row_weight, z, sums)
         Sets z to Xw + b, and adds Σ hzx and Σ hz to the sums.
-    add_loss : callable (w, b, z_is_known, y, normalised_weight, z, slope, curvature, sums) -> float
-        Returns Σ pL(y, σ(z)) in nats, sets z to Xw + b unless z is known, slope to p(a−y) and
-        curvature to pa(1−a), and adds Σ slope·x and Σ slope to the sums.
+    add_loss : callable (w, b, z_is_known, y, normalised_weight, z, slope, curvature, sums, \
+            offset=None) -> float
+        Returns Σ pL(y, σ(z)) in nats, sets z to Xw + b + offset unless z is known, slope to p(a−y)
+        and curvature to pa(1−a), and adds Σ slope·x and Σ slope to the sums.
     add_squares : callable (row_weight, first, second)
         Adds the sums of h(x−o) to first and those of h(x−o)² to second, with the origin o.
     add_gram : callable (row_weight, columns, gram)
