@@ -19,6 +19,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, make_classificatio
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import PolynomialFeatures, scale
+from stated_objective import CLASS_WEIGHTS, CONTAINERS, noisy_labels, random_weights, total_weights
 from threadpoolctl import threadpool_limits
 
 from sklearn_bce import BCENeuronClassifier
@@ -32,13 +33,6 @@ TO_ROUNDING = {"tol": 0, "max_iter": 35}
 # 0: a difference of larger numbers, without precise digits. Its error is relative to this fraction
 # of the norm instead of to itself. The same is true of the intercept, which has the units of z.
 NEGLIGIBLE = 1e-3
-
-CONTAINERS = {
-    "dense-C": np.ascontiguousarray,
-    "dense-F": np.asfortranarray,
-    "CSR": sp.csr_array,
-}
-CLASS_WEIGHTS = {"none": None, "balanced": "balanced", "dict": {0: 0.3, 1: 2.5}}
 
 
 # Data: every function returns X and labels 0, 1.
@@ -131,25 +125,6 @@ def correlated_columns(n_samples, n_features, rng):
     """Standardised columns, the most correlated pair at about 0.8."""
     common = rng.normal(size=(n_samples, 4)) @ rng.normal(size=(4, n_features))
     return scale(common + rng.normal(size=(n_samples, n_features)))
-
-
-def noisy_labels(z, rng, flipped=0.15):
-    y = rng.random(z.shape[0]) < expit(z)
-    return np.where(rng.random(z.shape[0]) < flipped, ~y, y).astype(int)
-
-
-def random_weights(y):
-    """Sample weights up to 3, a few of which are 0."""
-    rng = np.random.default_rng(y.shape[0])
-    return np.where(rng.random(y.shape[0]) < 0.03, 0, rng.uniform(0.1, 3, y.shape[0]))
-
-
-def total_weights(y, sample_weight=None, class_weight=None):
-    """Sample weights times class weights; "balanced" gives both classes the same total."""
-    s = np.ones(y.shape[0]) if sample_weight is None else sample_weight
-    if class_weight == "balanced":
-        class_weight = {label: s.sum() / (2 * s[y == label].sum()) for label in (0, 1)}
-    return s if class_weight is None else s * np.where(y == 1, class_weight[1], class_weight[0])
 
 
 # The independent reference.

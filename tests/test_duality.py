@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 from small_data import in_parts, random_data
+from stated_objective import minimum_of, stated
 
 from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._objective.in_memory import InMemoryObjective
@@ -66,6 +67,29 @@ def test_gap_is_a_bound_everywhere_and_tight_at_the_minimum(kind, fit_intercept,
         point = objective.evaluate(best + distance * rng.standard_normal(len(best)))
         gap = duality_gap(objective, point)
         assert point.value - least - ROUNDING <= gap <= point.value
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(
+    "bounds",
+    [(0.0, np.inf), (-np.inf, [0.3, np.inf, 0.0, -0.2]), (-0.1, 0.4), ([-np.inf, 0.5, -1, 0], 1)],
+    ids=["not negative", "from above", "box", "mixed"],
+)
+def test_gap_within_bounds_is_a_bound_everywhere_and_tight_at_the_minimum(bounds, l1_ratio):
+    X, y, weight = random_data(n_features=4)
+    F = stated(X, y, weight, C=1.0, l1_ratio=l1_ratio, coef_bounds=bounds)
+    w, b = minimum_of(F)
+    penalty = ElasticNet.of(1.0, l1_ratio, np.sum(weight)).with_bounds(F.lower, F.upper)
+    objective = InMemoryObjective.in_user_units(X, y, weight, penalty, True).standardised()
+    best = objective.coordinates.from_user(w, b)
+    assert duality_gap(objective, objective.evaluate(best)) <= 1e-12
+    rng = np.random.default_rng(0)
+    for distance in (1e-8, 1e-4, 0.01, 0.1, 1.0, 10.0):
+        other = np.clip(w + distance * rng.normal(size=4), F.lower, F.upper)
+        theta = objective.coordinates.from_user(other, b + distance * rng.normal())
+        point = objective.evaluate(theta)
+        gap = duality_gap(objective, point)
+        assert point.value - F.value(w, b) - ROUNDING <= gap <= point.value
 
 
 @pytest.mark.parametrize("kind", STRENGTHS)

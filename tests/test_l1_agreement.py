@@ -23,16 +23,20 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from sklearn.svm import l1_min_c as liblinear_min_c
-from test_agreement import (
+from stated_objective import (
     CONTAINERS,
+    noisy_labels,
+    plain_sgd,
+    random_weights,
+    stated,
+    total_weights,
+)
+from test_agreement import (
     breast_cancer,
     breast_cancer_scaled,
     imbalanced,
-    noisy_labels,
-    random_weights,
     spectra,
     time_stamps,
-    total_weights,
     units,
 )
 from test_agreement import text as small_text
@@ -499,25 +503,13 @@ def test_sgd_on_csr_takes_the_steps_of_sgd_on_dense_rows(problem, learning_rate)
 def test_sgd_update_is_a_gradient_step_and_then_soft_thresholding(
     problem, learning_rate, container
 ):
-    X, y = load(problem.data)
-    w, b = plain_sgd(X, y, learning_rate, 2, **params_of(problem))
+    params = params_of(problem)
+    F = stated(*load(problem.data), params.pop("s"), **params)
+    w, b = plain_sgd(F, learning_rate, 2)
     model = sgd(problem, learning_rate, 2, CONTAINERS[container])
     assert_allclose(model.coef_[0], w, rtol=0, atol=1e-11 * np.abs(w).max())
     assert_allclose(model.intercept_[0], b, rtol=0, atol=1e-11)
     assert_array_equal(model.coef_[0] == 0, w == 0)
-
-
-def plain_sgd(X, y, eta, passes, *, C, l1_ratio, fit_intercept, s):
-    """Update by each sample: w ← w + ηs((y−a)x − λw), b ← b + ηs(y−a), then |w| less by ηsκ."""
-    w, b = np.zeros(X.shape[1]), 0.0
-    strength = 1 / (C * s.sum())
-    for x, target, weight in [*zip(X, y, s, strict=True)] * passes:
-        step = eta * weight
-        error = target - expit(x @ w + b)
-        w = w + step * (error * x - (1 - l1_ratio) * strength * w)
-        w = np.sign(w) * np.maximum(np.abs(w) - step * l1_ratio * strength, 0)
-        b += step * error if fit_intercept else 0.0
-    return w, b
 
 
 # The largest C at which all weights are 0.

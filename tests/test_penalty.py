@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from covering import pairwise
 
-from sklearn_bce._objective.penalty import ElasticNet
+from sklearn_bce._objective.penalty import ElasticNet, NonSmooth
 
 L2 = {"none": 0.0, "one": 0.5, "several": np.array([0.5, 2.0, 8.0, 0.25])}
 L1 = {"none": 0.0, "one": 0.75, "several": np.array([0.5, 0.0, 3.0, 0.125])}
@@ -153,6 +153,29 @@ def test_in_units_the_penalty_is_the_same_function_of_the_weights(u, l2, l1, sca
         u, du
     )
     assert there.is_smooth == penalty.is_smooth
+
+
+LOWER, UPPER = np.array([-1.0, 0.0, -2.0, 0.5]), np.array([2.0, 3.0, -0.25, 0.5])
+
+
+@pytest.mark.parametrize(
+    *pairwise(of_squares=L2, of_norm=L1, gradient=range(len(GRADIENTS)), times=[1.0, 16.0])
+)
+def test_conjugate_within_bounds_is_the_maximum_on_a_grid(l2, l1, gradient, times):
+    g, most = times * GRADIENTS[gradient], 0.0
+    for j, (lam, kappa) in enumerate(zip(*np.broadcast_arrays(l2, l1, g)[:2], strict=True)):
+        u = np.arange(LOWER[j], UPPER[j] + STEP, STEP)
+        most += np.max(g[j] * u - lam * u**2 / 2 - kappa * np.abs(u))
+    found = ElasticNet(l2, l1).with_bounds(LOWER, UPPER).conjugate(g)
+    np.testing.assert_allclose(found, most, rtol=0, atol=8 * STEP**2)
+
+
+def test_the_norm_with_bounds_is_linear_up_to_the_next_kink():
+    v = np.array([1.0, -0.5, 1.0, 0.25])
+    bounds = np.array([-1.0, -1.0, 0.5, -1.0]), np.array([3.0, 2.0, np.inf, 1.0])
+    lower, upper = NonSmooth(np.array([1.0, 1.0, 1.0, 0.0]), *bounds).linear_interval(v)
+    np.testing.assert_array_equal(lower, [0.0, -1.0, 0.5, -1.0])
+    np.testing.assert_array_equal(upper, [3.0, 0.0, np.inf, 1.0])
 
 
 @pytest.mark.parametrize(*pairwise(of_squares=L2, of_norm=L1))

@@ -1,49 +1,58 @@
 """Penalty factors against glum, the conditions of optimality, and fits without the column.
 
-The expected values are those of `test_coef_bounds`: F as the API states it, its minimum in scipy
-and NumPy, and `kkt_excess`. In glum, P1 and P2 are the factors, and alpha stands for 1/(C·S).
+In glum, P1 and P2 are the factors.
 """
 
 import pickle
-from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
-from covering import covering, each_value, every_pair
-from glum import GeneralizedLinearRegressor
+from covering import covering, each_once, each_value, every_pair
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.naive_bayes import GaussianNB
 from sklearn.utils import estimator_html_repr
-from test_agreement import random_weights, total_weights
-from test_coef_bounds import (
+from stated_objective import (
+    CLASS_WEIGHTS,
     CONTAINERS,
     OPTIMAL,
+    PARTS,
+    RATIOS,
+    SMALL,
+    SMALL_Y,
     TIGHT,
+    Problem,
     assert_close,
     assert_minimum,
     assert_raises_and_changes_nothing,
+    assert_solved,
+    assert_solved_without_convergence,
     correlated,
-    fitted_or_not,
+    fit,
+    fit_in,
+    glum_of,
     in_odd_units,
     kkt_excess,
     load,
     minimum_of,
+    objective_of,
     overlapping,
+    plain_sgd,
+    random_weights,
+    separated_by_a_difference,
+    separated_by_the_first,
     sparse_columns,
     stated,
     tall,
+    total_weights,
     wide,
 )
 
 from sklearn_bce import BCENeuronClassifier, fit_from_chunks, l1_min_c
-
-RATIOS = (0.0, 0.5, 1.0)
 
 
 def uneven(n):
@@ -69,67 +78,18 @@ def all_0(n):
 FACTORS = [uneven, some_0, some_inf, all_kinds, all_0]
 
 
-class Problem(NamedTuple):
-    """Data and parameters of F."""
-
-    data: object
-    factors: object
-    C: float = 0.3
-    l1_ratio: float = 0.0
-    standardize: bool = False
-    fit_intercept: bool = True
-    weighted: bool = False
-
-    def __str__(self):
-        words = [self.data.__name__, self.factors.__name__, f"C={self.C:g}", f"{self.l1_ratio:g}"]
-        words += ["standardised"] * self.standardize + ["no-intercept"] * (not self.fit_intercept)
-        return "-".join(words + ["weighted"] * self.weighted)
-
-    @property
-    def weights(self):
-        return random_weights(load(self.data)[1]) if self.weighted else None
-
-    @property
-    def params(self):
-        return {
-            "C": self.C,
-            "l1_ratio": self.l1_ratio,
-            "standardize": self.standardize,
-            "fit_intercept": self.fit_intercept,
-            "penalty_factor": self.factors(load(self.data)[0].shape[1]),
-        }
-
-
-@cache
-def stated_problem(problem):
-    return stated(*load(problem.data), problem.weights, **problem.params)
-
-
-@cache
-def reference(problem):
-    return minimum_of(stated_problem(problem))
-
-
-def fit(problem, container=np.asarray, **params):
-    X, y = load(problem.data)
-    model = BCENeuronClassifier(**TIGHT | problem.params | params)
-    return model.fit(container(X), y, sample_weight=problem.weights)
-
-
-def fit_to(container, model, X, y):
-    """Fit to X in a container, or in three chunks."""
-    if container != "chunks":
-        return model.fit(CONTAINERS[container](X), y)
-    parts = np.array_split(np.arange(len(y)), 3)
-    return fit_from_chunks(model, lambda: ((X[rows], y[rows]) for rows in parts))
+def with_factors(data, factors, C, l1_ratio, standardize, fit_intercept, weighted):
+    return Problem(
+        data, C, l1_ratio, fit_intercept, weighted, standardize=standardize, factors=factors
+    )
 
 
 # The minimum.
 
-# Any two values of two parameters occur together in one of the problems.
+# Any two values of two parameters occur together in one of the problems of the first covering.
 GRID = [
-    (Problem(*values), container)
-    for *values, container in [
+    (with_factors(*values), kind)
+    for *values, kind in [
         *covering(
             (overlapping, correlated, sparse_columns, in_odd_units),
             FACTORS,
@@ -138,10 +98,10 @@ GRID = [
             (False, True),
             (True, False),
             (False, True),
-            CONTAINERS,
+            (*CONTAINERS, *PARTS),
         ),
         # With more than a few unpenalised columns the 30 samples would be separated.
-        *covering(
+        *each_once(
             (wide,),
             (uneven, some_inf),
             (0.01, 1.0),
@@ -151,7 +111,7 @@ GRID = [
             (False,),
             CONTAINERS,
         ),
-        *covering(
+        *each_once(
             (tall,),
             (some_0, all_kinds),
             (1e-5, 1.0),
@@ -161,29 +121,38 @@ GRID = [
             (True,),
             ("dense-C", "CSR"),
         ),
+        *each_once(
+            (overlapping, correlated, sparse_columns),
+            (uneven, some_0, some_inf),
+            (1e-2, 1.0),
+            RATIOS,
+            (True, False),
+            (True, False),
+            (True, False),
+            ("CSR Dask", "Dask"),
+        ),
     ]
 ]
 
 
-@pytest.mark.parametrize(("problem", "container"), GRID, ids=str)
-def test_newton_reaches_the_minimum_with_factors(problem, container):
-    model = fit(problem, CONTAINERS[container])
-    assert_minimum(model, stated_problem(problem), reference(problem))
+@pytest.mark.parametrize(("problem", "kind"), GRID, ids=str)
+def test_newton_reaches_the_minimum_with_factors(problem, kind):
+    model = fit(problem, kind)
+    assert_solved(model, problem)
     assert_array_equal(model.coef_[0][np.isinf(problem.params["penalty_factor"])], 0.0)
 
 
 GLUM_GRID = [
-    Problem(*values)
+    with_factors(*values)
     for values in covering(
-        (correlated, sparse_columns, wide),
-        (uneven, some_0),
+        (overlapping, correlated, sparse_columns),
+        (None, uneven, some_0),
         (0.03, 1.0),
         RATIOS,
         (False, True),
         (True, False),
         (False, True),
     )
-    if values[:2] != (wide, some_0)
 ]
 
 
@@ -191,29 +160,19 @@ GLUM_GRID = [
 @pytest.mark.parametrize("problem", GLUM_GRID, ids=str)
 def test_newton_reaches_the_minimum_of_glum_with_factors_as_P1_and_P2(problem):
     """In glum, scale_predictors divides by weighted deviations, too; not without an intercept."""
-    X, y = load(problem.data)
-    F, factors = stated_problem(problem), problem.params["penalty_factor"]
+    X, _ = load(problem.data)
+    P1 = P2 = np.ones(X.shape[1]) if problem.factors is None else problem.factors(X.shape[1])
     if problem.standardize and not problem.fit_intercept:
         scales = np.sqrt(np.average(X**2, axis=0, weights=problem.weights))
-        P1, P2 = factors * scales, factors * scales**2
-    else:
-        P1 = P2 = factors
-    glum = GeneralizedLinearRegressor(
-        family="binomial",
-        alpha=1 / (problem.C * F.s.sum()),
-        l1_ratio=problem.l1_ratio,
-        P1=P1,
-        P2=P2,
-        fit_intercept=problem.fit_intercept,
-        gradient_tol=1e-12,
-        max_iter=300,
-        scale_predictors=problem.standardize and problem.fit_intercept,
-    ).fit(X, y, sample_weight=problem.weights)
+        P1, P2 = P1 * scales, P2 * scales**2
+    scaled = problem.standardize and problem.fit_intercept
+    glum = glum_of(problem, P1=P1, P2=P2, scale_predictors=scaled)
+    F = objective_of(problem)
     assert kkt_excess(F, glum.coef_, glum.intercept_) <= OPTIMAL / 100
     assert_minimum(fit(problem), F, (glum.coef_, glum.intercept_))
 
 
-@every_pair(
+@each_value(
     pytest.mark.parametrize("standardize", [False, True]),
     pytest.mark.parametrize("l1_ratio", RATIOS),
     pytest.mark.parametrize("container", ["dense-C", "CSR"]),
@@ -233,15 +192,13 @@ def test_the_loss_does_not_change_with_the_weight_of_an_unpenalised_column(
     assert np.all(model.coef_[0, :2] != 0)
 
 
-@every_pair(
+@each_value(
     pytest.mark.parametrize("standardize", [False, True]),
     pytest.mark.parametrize("l1_ratio", RATIOS),
     pytest.mark.parametrize("solver", ["newton", "gd"]),
-    pytest.mark.parametrize("container", ["dense-C", "CSR", "chunks"]),
+    pytest.mark.parametrize("kind", ["dense-C", "CSR", "chunks", "dense-F"]),
 )
-def test_a_column_with_the_factor_inf_is_a_column_left_out(
-    container, solver, l1_ratio, standardize
-):
+def test_a_column_with_the_factor_inf_is_a_column_left_out(kind, solver, l1_ratio, standardize):
     X, y = load(correlated)
     factors = np.where(np.arange(12) % 3 == 0, np.inf, 1.5)
     kept = np.isfinite(factors)
@@ -249,7 +206,7 @@ def test_a_column_with_the_factor_inf_is_a_column_left_out(
     params |= TIGHT if solver == "newton" else {"tol": 0, "max_iter": 50}  # the same steps
     model = BCENeuronClassifier(penalty_factor=factors, **params)
     without = BCENeuronClassifier(penalty_factor=factors[kept], **params).fit(X[:, kept], y)
-    fit_to(container, model, X, y)
+    fit_in(kind, model, X, y)
     assert_array_equal(model.coef_[0, ~kept], 0.0)
     F = stated(X[:, kept], y)
     found = model.coef_[0, kept], model.intercept_[0]
@@ -311,51 +268,9 @@ def test_factors_of_any_array_kind_are_the_same(kind):
 
 # Other ways to fit.
 
-CHUNKED = [
-    Problem(*values)
-    for values in covering(
-        (overlapping, correlated, sparse_columns, in_odd_units),
-        (uneven, some_0, some_inf),
-        (1e-2, 1.0),
-        RATIOS,
-        (False, True),
-        (True, False),
-        (False, True),
-    )
-]
-
-
-@pytest.mark.parametrize("problem", CHUNKED, ids=str)
-def test_chunks_reach_the_minimum_with_factors(problem):
-    X, y = load(problem.data)
-    arrays = (X, y) if problem.weights is None else (X, y, problem.weights)
-    kind = sp.csr_array if problem.data is sparse_columns else np.asarray
-
-    def chunks():
-        for rows in np.array_split(np.arange(len(y)), 5):
-            yield kind(X[rows]), *(each[rows] for each in arrays[1:])
-
-    model = fit_from_chunks(BCENeuronClassifier(**TIGHT | problem.params), chunks)
-    assert_minimum(model, stated_problem(problem), reference(problem))
-
-
-@pytest.mark.parametrize("problem", CHUNKED[::4], ids=str)
-def test_dask_reaches_the_minimum_with_factors(problem):
-    da, dask = pytest.importorskip("dask.array"), pytest.importorskip("dask")
-    from sklearn_bce.dask import DaskBCENeuronClassifier
-
-    X, y = load(problem.data)
-    weights = np.ones(len(y)) if problem.weights is None else problem.weights
-    x = da.from_array(X, chunks=(100, X.shape[1]))
-    y, weights = (da.from_array(each, chunks=100) for each in (y, weights))
-    with dask.config.set(scheduler="synchronous"):
-        model = DaskBCENeuronClassifier(**TIGHT | problem.params).fit(x, y, weights)
-    assert_minimum(model, stated_problem(problem), reference(problem))
-
-
 GD_GRID = [
-    (Problem(*values), container)
-    for *values, container in covering(
+    (with_factors(*values), container)
+    for *values, container in each_once(
         (correlated, sparse_columns),
         (uneven, some_0, some_inf, all_kinds),
         (0.3,),
@@ -370,80 +285,54 @@ GD_GRID = [
 
 @pytest.mark.parametrize(("problem", "container"), GD_GRID, ids=str)
 def test_gd_reaches_the_minimum_with_factors(problem, container):
-    model = fit(problem, CONTAINERS[container], solver="gd", tol=0, max_iter=5000)
-    F = stated_problem(problem)
-    assert kkt_excess(F, model.coef_[0], model.intercept_[0]) <= OPTIMAL
-    assert_close(model.coef_[0], model.intercept_[0], *reference(problem), F)
+    model = fit(problem, container, solver="gd", tol=0, max_iter=3000)
+    assert_solved_without_convergence(model, problem)
 
 
-def plain_sgd(X, y, s, eta, passes, *, C, l1_ratio, factors, scales, fit_intercept):
-    """Update by each sample, with ridge (1−ρ)fσ²/(CS) and then soft thresholds ηsρfσ/(CS)."""
-    dropped, f = np.isinf(factors), np.where(np.isinf(factors), 0, factors)
-    ridge = (1 - l1_ratio) / (C * s.sum()) * f * scales**2
-    lasso = l1_ratio / (C * s.sum()) * f * scales
-    w, b = np.zeros(X.shape[1]), 0.0
-    for x, target, weight in [*zip(X, y, s, strict=True)] * passes:
-        step = eta * weight
-        error = target - expit(x @ w + b)
-        w = w + step * (error * x - ridge * w)
-        w = np.where(dropped, 0, np.sign(w) * np.maximum(np.abs(w) - step * lasso, 0))
-        b += step * error if fit_intercept else 0.0
-    return w, b
-
-
-@every_pair(
-    pytest.mark.parametrize("standardize", [False, True]),
-    pytest.mark.parametrize("fit_intercept", [True, False]),
-    pytest.mark.parametrize("container", CONTAINERS),
-    pytest.mark.parametrize("learning_rate", [0.1, 0.01]),
-    pytest.mark.parametrize("factors", [uneven, some_0, some_inf, all_kinds]),
-    pytest.mark.parametrize("l1_ratio", RATIOS),
-    pytest.mark.parametrize("data", [correlated, sparse_columns]),
-)
-def test_sgd_in_order_follows_the_rule_with_factors(
-    data, l1_ratio, factors, learning_rate, container, fit_intercept, standardize
-):
-    X, y = load(data)
-    s, f = random_weights(y), factors(X.shape[1])
-    centres = np.average(X, axis=0, weights=s) if fit_intercept else 0
-    scales = np.sqrt(np.average((X - centres) ** 2, axis=0, weights=s)) if standardize else 1.0
-    params = {"C": 0.1, "l1_ratio": l1_ratio, "fit_intercept": fit_intercept}
-    w, b = plain_sgd(X, y, s, learning_rate, 2, factors=f, scales=scales, **params)
-    model = BCENeuronClassifier(
-        solver="sgd",
-        learning_rate=learning_rate,
-        shuffle=False,
-        tol=0,
-        max_iter=2,
-        penalty_factor=f,
-        standardize=standardize,
-        **params,
-    ).fit(CONTAINERS[container](X), y, sample_weight=s)
+def assert_is_that_of_the_rule(model, w, b):
     assert_allclose(model.coef_[0], w, rtol=0, atol=1e-11 * np.abs(w).max())
     assert_allclose(model.intercept_[0], b, rtol=0, atol=1e-11)
     assert_array_equal(model.coef_[0] == 0, w == 0)
+
+
+SGD_GRID = [
+    (with_factors(*values), container, learning_rate)
+    for *values, container, learning_rate in covering(
+        (correlated, sparse_columns),
+        (some_0, all_kinds),
+        (0.1,),
+        RATIOS,
+        (False, True),
+        (True, False),
+        (True,),
+        CONTAINERS,
+        (0.1, 0.01),
+    )
+]
+
+
+@pytest.mark.parametrize(("problem", "container", "learning_rate"), SGD_GRID, ids=str)
+def test_sgd_in_order_follows_the_rule_with_factors(problem, container, learning_rate):
+    params = {"solver": "sgd", "shuffle": False, "tol": 0, "max_iter": 2}
+    model = fit(problem, container, learning_rate=learning_rate, **params)
+    assert_is_that_of_the_rule(model, *plain_sgd(objective_of(problem), learning_rate, 2))
 
 
 @pytest.mark.parametrize("l1_ratio", RATIOS)
 def test_partial_fit_of_all_samples_is_a_pass_of_sgd_with_factors(l1_ratio):
     X, y = load(correlated)
-    f = all_kinds(12)
-    params = {"solver": "sgd", "learning_rate": 0.05, "shuffle": False, "tol": 0, "max_iter": 1}
-    model = BCENeuronClassifier(C=0.1, l1_ratio=l1_ratio, penalty_factor=f, **params)
-    w, b = plain_sgd(
-        X, y, np.ones(400), 0.05, 1, C=0.1, l1_ratio=l1_ratio, factors=f, scales=1.0,
-        fit_intercept=True,
-    )  # fmt: skip
+    params = {"C": 0.1, "l1_ratio": l1_ratio, "penalty_factor": all_kinds(12)}
+    model = BCENeuronClassifier(solver="sgd", learning_rate=0.05, shuffle=False, **params)
     model.partial_fit(X, y, classes=[0, 1])
-    assert_allclose(model.coef_[0], w, rtol=0, atol=1e-11 * np.abs(w).max())
-    assert_allclose(model.intercept_[0], b, rtol=0, atol=1e-11)
-    assert_array_equal(model.coef_[0] == 0, w == 0)
+    assert_is_that_of_the_rule(model, *plain_sgd(stated(X, y, **params), 0.05, 1))
 
 
 # It is open whether a weight that a factor of inf moves to 0 is told.
 @pytest.mark.filterwarnings("ignore:.*penalty_factor:UserWarning")
-@pytest.mark.parametrize("data", [correlated, sparse_columns])
-@pytest.mark.parametrize("l1_ratio", RATIOS)
+@each_value(
+    pytest.mark.parametrize("data", [correlated, sparse_columns]),
+    pytest.mark.parametrize("l1_ratio", RATIOS),
+)
 def test_a_warm_start_along_C_and_factors_reaches_each_minimum(l1_ratio, data):
     X, y = load(data)
     n = X.shape[1]
@@ -457,32 +346,24 @@ def test_a_warm_start_along_C_and_factors_reaches_each_minimum(l1_ratio, data):
 # Separated classes.
 
 
-def separated_by_the_first():
-    rng = np.random.default_rng(21)
-    X = rng.normal(size=(80, 4))
-    y = (X[:, 0] > 0).astype(int)
-    X[:, 0] += np.where(y == 1, 0.2, -0.2)
-    return X, y
-
-
-@every_pair(
+@each_value(
     pytest.mark.parametrize("standardize", [False, True]),
     pytest.mark.parametrize("l1_ratio", RATIOS),
-    pytest.mark.parametrize("container", ["dense-C", "CSR", "chunks"]),
+    pytest.mark.parametrize("kind", ["dense-C", "CSR", "chunks"]),
     pytest.mark.parametrize("free", [[0], [0, 2]]),
 )
-def test_classes_separated_along_an_unpenalised_column_warn(free, container, l1_ratio, standardize):
-    X, y = separated_by_the_first()
+def test_classes_separated_along_an_unpenalised_column_warn(free, kind, l1_ratio, standardize):
+    X, y = load(separated_by_the_first)
     factors = np.ones(4)
     factors[free] = 0
     model = BCENeuronClassifier(l1_ratio=l1_ratio, standardize=standardize, penalty_factor=factors)
     with pytest.warns(ConvergenceWarning, match="no minimum"):
-        fit_to(container, model, X, y)
+        fit_in(kind, model, X, y)
     assert model.stop_reason_ == "no_minimum"
     assert model.coef_[0, 0] > 3
 
 
-@every_pair(
+@each_value(
     pytest.mark.parametrize("C", [1e-3, 1.0, 30.0]),
     pytest.mark.parametrize("l1_ratio", RATIOS),
     pytest.mark.parametrize("container", ["dense-C", "CSR"]),
@@ -492,7 +373,7 @@ def test_classes_separated_along_penalised_columns_only_have_a_minimum(
     free, container, l1_ratio, C
 ):
     """No warning: warnings are errors here."""
-    X, y = separated_by_the_first()
+    X, y = load(separated_by_the_first)
     factors = np.full(4, 0.5)
     factors[free] = 0
     params = {"C": C, "l1_ratio": l1_ratio, "penalty_factor": factors}
@@ -502,11 +383,7 @@ def test_classes_separated_along_penalised_columns_only_have_a_minimum(
 
 
 def test_two_unpenalised_columns_that_only_together_separate_warn():
-    rng = np.random.default_rng(22)
-    common, gap = 3 * rng.normal(size=120), rng.normal(size=120)
-    y = (gap > 0).astype(int)
-    gap += np.where(y == 1, 0.3, -0.3)
-    X = np.column_stack([common + gap / 2, common - gap / 2, rng.normal(size=120)])
+    X, y = load(separated_by_a_difference)
     with pytest.warns(ConvergenceWarning, match="no minimum"):
         model = BCENeuronClassifier(penalty_factor=[0, 0, 1]).fit(X, y)
     assert model.stop_reason_ == "no_minimum"
@@ -515,8 +392,10 @@ def test_two_unpenalised_columns_that_only_together_separate_warn():
         assert_minimum(model, stated(X, y, penalty_factor=factors))
 
 
-@pytest.mark.parametrize("l1_ratio", RATIOS)
-@pytest.mark.parametrize("container", ["dense-C", "CSR"])
+@each_value(
+    pytest.mark.parametrize("l1_ratio", RATIOS),
+    pytest.mark.parametrize("container", ["dense-C", "CSR"]),
+)
 def test_unpenalised_copies_share_a_minimum(container, l1_ratio):
     """No weights are the only ones there: F and the conditions of optimality decide."""
     X, y = load(correlated)
@@ -542,7 +421,7 @@ def test_unpenalised_copies_share_a_minimum(container, l1_ratio):
     pytest.mark.parametrize("fit_intercept", [True, False]),
     pytest.mark.parametrize("weighted", [False, True]),
     pytest.mark.parametrize("container", ["dense-C", "CSR"]),
-    pytest.mark.parametrize("class_weight", [None, {0: 0.3, 1: 2.5}]),
+    pytest.mark.parametrize("class_weight", [None, CLASS_WEIGHTS["dict"]]),
     pytest.mark.parametrize("factors", [None, uneven, some_0, some_inf, all_kinds]),
 )
 def test_l1_min_c_is_the_largest_C_without_penalised_weights(
@@ -581,8 +460,6 @@ def test_l1_min_c_is_the_largest_C_without_penalised_weights(
 
 # Errors, and arrays as parameters.
 
-SMALL = np.random.default_rng(0).normal(size=(30, 3))
-SMALL_Y = np.arange(30) % 2
 BAD_FACTORS = {
     "negative": [1, -1e-9, 1],
     "negative inf": [1, -np.inf, 1],
@@ -608,20 +485,21 @@ CALLS = {
     "fit by sgd": ({"solver": "sgd"}, lambda model: model.fit(SMALL, SMALL_Y)),
     "partial_fit": ({}, lambda model: model.partial_fit(SMALL, SMALL_Y, classes=[0, 1])),
     "chunks": ({}, lambda model: fit_from_chunks(model, lambda: iter([(SMALL, SMALL_Y)]))),
+    "l1_min_c": ({}, lambda model: l1_min_c(SMALL, SMALL_Y, penalty_factor=model.penalty_factor)),
 }
 
 
-@fitted_or_not
 @each_value(
     pytest.mark.parametrize("call", CALLS),
     pytest.mark.parametrize("case", BAD_FACTORS),
+    pytest.mark.parametrize("fitted", [False, True], ids=["unfitted", "fitted"]),
 )
 def test_bad_factors_raise_and_change_nothing(case, call, fitted):
     params, call = CALLS[call]
     model = BCENeuronClassifier()
     model = model.fit(SMALL, SMALL_Y) if fitted else model
     model.set_params(penalty_factor=BAD_FACTORS[case], **params)
-    assert_raises_and_changes_nothing(model, (ValueError, TypeError), "penalty_factor", call)
+    assert_raises_and_changes_nothing(model, "penalty_factor", call)
 
 
 @pytest.mark.parametrize("case", BAD_NAMED)
@@ -630,16 +508,29 @@ def test_bad_factors_by_name_raise_and_name_the_feature(case):
     frame = pd.DataFrame(SMALL, columns=list("abc"))
     assert_raises_and_changes_nothing(
         BCENeuronClassifier(penalty_factor=factors),
-        (ValueError, TypeError),
         f"(?s)(?=.*penalty_factor).*{name}",
         lambda model: model.fit(frame, SMALL_Y),
     )
 
 
-@pytest.mark.parametrize("case", BAD_FACTORS)
-def test_l1_min_c_of_bad_factors_is_an_error(case):
-    with pytest.raises((ValueError, TypeError), match="penalty_factor"):
-        l1_min_c(SMALL, SMALL_Y, penalty_factor=BAD_FACTORS[case])
+def html_or_none(estimator):
+    """Return the HTML representation; None where scikit-learn cannot show arrays, as 1.7.0."""
+    try:
+        return estimator_html_repr(estimator)
+    except ValueError:
+        return None
+
+
+@pytest.mark.skipif(
+    html_or_none(GaussianNB(priors=np.array([0.5, 0.5]))) is None,
+    reason="this scikit-learn does not show arrays as parameters in HTML",
+)
+def test_arrays_as_parameters_are_shown_in_html():
+    bounds = np.zeros(3), np.ones(3)
+    model = BCENeuronClassifier(penalty_factor=np.arange(3.0), coef_bounds=bounds)
+    text = html_or_none(model.fit(SMALL, SMALL_Y))
+    assert "penalty_factor" in text
+    assert "coef_bounds" in text
 
 
 def test_arrays_as_parameters_survive_clone_get_params_repr_and_pickle():
@@ -654,12 +545,13 @@ def test_arrays_as_parameters_survive_clone_get_params_repr_and_pickle():
         assert copied.standardize is True
     model.fit(SMALL, SMALL_Y)
     assert model.penalty_factor is factors
+    assert model.coef_bounds is bounds
     assert_array_equal(factors, [0, 2, np.inf])
+    assert_array_equal(bounds, [[0, -1, -np.inf], [np.inf, 1, np.inf]])
     for again in (clone(model).fit(SMALL, SMALL_Y), pickle.loads(pickle.dumps(model))):
         assert_array_equal(again.coef_, model.coef_)
         assert_array_equal(again.predict_proba(SMALL), model.predict_proba(SMALL))
-    for text in (repr(model), estimator_html_repr(model)):
-        assert "penalty_factor" in text
+    assert "coef_bounds" in repr(model)
     with config_context(print_changed_only=False):
         assert "penalty_factor=array([ 0.,  2., inf])" in repr(model)
     plain = BCENeuronClassifier()
