@@ -45,7 +45,14 @@ def minimum(objective):
         value = smooth + l1 @ (v[:p] + v[p : 2 * p])
         return value, np.concatenate([g + l1, l1 - g, of_b])
 
-    bounds = [(0, None)] * (2 * p) + [(None, None)] * (size - p)
+    lower, upper = (
+        np.broadcast_to(bound, p) for bound in (objective.penalty.lower, objective.penalty.upper)
+    )
+    bounds = [
+        *zip(np.maximum(lower, 0), np.maximum(upper, 0), strict=True),
+        *zip(np.maximum(-upper, 0), np.maximum(-lower, 0), strict=True),
+        *[(None, None)] * (size - p),
+    ]
     options = {"ftol": 0, "gtol": 1e-12, "maxiter": 10_000, "maxfun": 100_000}
     v = minimize(parts, np.zeros(p + size), jac=True, bounds=bounds, options=options).x
     theta = np.append(v[:p] - v[p : 2 * p], v[2 * p :])
@@ -64,6 +71,32 @@ def test_gap_is_a_bound_everywhere_and_tight_at_the_minimum(kind, fit_intercept,
     rng = np.random.default_rng(0)
     for distance in (1e-8, 1e-4, 0.01, 0.1, 1.0, 10.0, 100.0):
         point = objective.evaluate(best + distance * rng.standard_normal(len(best)))
+        gap = duality_gap(objective, point)
+        assert point.value - least - ROUNDING <= gap <= point.value
+
+
+BOUNDS = {  # in standard units, of weights whose minimum without bounds has about the size 1
+    "above": (np.full(4, -np.inf), np.full(4, 0.25)),
+    "both sides": (np.array([-0.1, -0.2, 0.0, -np.inf]), np.array([0.3, 0.2, 0.0, 0.5])),
+    "away from 0": (np.array([0.5, -np.inf, -2.0, 0.1]), np.array([0.75, -0.5, -1.0, 0.1])),
+}
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True], ids=["no intercept", "intercept"])
+@pytest.mark.parametrize("bounds", BOUNDS)
+@pytest.mark.parametrize("kind", STRENGTHS)
+def test_gap_within_bounds_is_a_bound_and_tight_at_the_minimum(kind, bounds, fit_intercept):
+    """The minimum is that of L-BFGS-B over positive and negative parts, which have bounds."""
+    objective = problem(kind, fit_intercept)
+    lower, upper = BOUNDS[bounds]
+    objective.penalty = objective.penalty.with_bounds(lower, upper)
+    best, least = minimum(objective)
+    assert duality_gap(objective, objective.evaluate(best)) <= 1e-7
+    rng = np.random.default_rng(0)
+    for distance in (1e-4, 0.1, 1.0, 10.0):
+        theta = best + distance * rng.standard_normal(len(best))
+        theta[:4] = np.clip(theta[:4], lower, upper)
+        point = objective.evaluate(theta)
         gap = duality_gap(objective, point)
         assert point.value - least - ROUNDING <= gap <= point.value
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from covering import pairwise
 
+from sklearn_bce._estimator.regularisation import Regularisation
 from sklearn_bce._objective.penalty import ElasticNet, NonSmooth
+from sklearn_bce._objective.scaling import Moments
 
 L2 = {"none": 0.0, "one": 0.5, "several": np.array([0.5, 2.0, 8.0, 0.25])}
 L1 = {"none": 0.0, "one": 0.75, "several": np.array([0.5, 0.0, 3.0, 0.125])}
@@ -372,3 +374,56 @@ def test_in_other_units_the_bounds_are_those_of_the_same_weights():
     np.testing.assert_array_equal(got.lower, scale * LOWER)
     np.testing.assert_array_equal(got.upper, scale * UPPER)
     assert not BOUNDED.in_units(scale).is_smooth
+
+
+# ----- parameters of the user ---------------------------------------------------------------------
+
+# A constant column, one that a factor drops, and two others of means 2 and −1.
+COLUMNS = np.array(
+    [[0.5, 1.0, 9.0, -2.0], [0.5, 3.0, 5.0, 0.0], [0.5, 1.0, 0.0, -2.0], [0.5, 3, 1, 0]]
+)
+FACTOR, KEPT = np.array([1.0, 4.0, np.inf, 0.5]), np.array([0, 1, 3])
+
+
+def _regularisation(bounds=None, fit_intercept=True):
+    moments = Moments.of(COLUMNS[:, KEPT], np.ones(4), fit_intercept)
+    return Regularisation(4, True, FACTOR, bounds, KEPT, moments)
+
+
+def test_the_penalty_of_a_fit_is_that_written_out():
+    """½(1−ρ) Σ f(σw)² + ρ Σ f|σw| over C·S, with the unit 1 of a constant column."""
+    C, rho, total, w = 0.5, 0.25, 8.0, np.array([3.0, -1.0, 2.0])
+    got = _regularisation().penalty(C, rho, total)
+    terms = np.array([1.0, 4.0, 0.5]) * ((1 - rho) / 2 * w**2 + rho * np.abs(w))  # σ is 1
+    assert got.value(w) == pytest.approx(np.sum(terms) / (C * total), rel=1e-15)
+    deviation = np.sqrt(np.mean(np.square(COLUMNS[:, KEPT]), axis=0))
+    u = deviation * w
+    terms = np.array([1.0, 4.0, 0.5]) * ((1 - rho) / 2 * u**2 + rho * np.abs(u))
+    got = _regularisation(fit_intercept=False).penalty(C, rho, total)
+    assert got.value(w) == pytest.approx(np.sum(terms) / (C * total), rel=1e-15)
+
+
+def test_weights_that_are_dropped_are_0():
+    np.testing.assert_array_equal(
+        _regularisation().of_all(np.array([3.0, -1.0, 2.0])), [3.0, -1.0, 0.0, 2.0]
+    )
+
+
+@pytest.mark.parametrize("lower", [-np.inf, 2.0])
+def test_a_constant_column_leaves_its_share_to_the_intercept(lower):
+    """The outputs do not change; its weight is 0, or the bound nearest to 0."""
+    bounds = None if lower == -np.inf else (np.full(4, lower), np.full(4, np.inf))
+    w, b, X = np.array([3.0, 2.0, 4.0]), -0.25, COLUMNS[:, KEPT]
+    end, c = _regularisation(bounds).finished(w, b)
+    np.testing.assert_array_equal(end, [max(lower, 0.0), 2.0, 4.0])
+    np.testing.assert_array_equal(X @ end + c, X @ w + b)
+
+
+def test_weights_at_the_end_are_within_bounds_and_at_them_but_for_rounding():
+    bounds = np.array([-1.0, -1.0, -1.0, 0.0]), np.array([1.0, 0.3, 1.0, 2.0])
+    regularisation = Regularisation(4, False, FACTOR, bounds, KEPT)
+    end, b = regularisation.finished(np.array([-1.0 - 1e-9, 0.1 + 0.2, 1.0]), 0.5)
+    np.testing.assert_array_equal(end, [-1.0, 0.3, 1.0])
+    assert b == 0.5
+    end, _ = regularisation.finished(np.array([0.0, np.nextafter(0.3, 0), 2.0 - 1e-9]), 0.5)
+    np.testing.assert_array_equal(end, [0.0, 0.3, 2.0 - 1e-9])
