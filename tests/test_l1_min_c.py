@@ -6,6 +6,7 @@ respect to none of them exceeds κⱼ, at the minimum over the weights with fⱼ
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 from scipy.special import expit
 from small_data import minimum, random_data
 
@@ -52,3 +53,14 @@ def test_without_an_intercept_all_activations_are_one_half():
     slope = WEIGHT * (1 / 2 - Y)
     got = l1_min_c(X, Y, sample_weight=WEIGHT, fit_intercept=False)
     assert got == pytest.approx(1 / np.max(np.abs(X.T @ slope)), rel=1e-12)
+
+
+def test_with_an_offset_the_intercept_is_the_minimum_at_weights_of_0():
+    offset = np.linspace(-3, 2, 80)
+
+    def excess(b):
+        return WEIGHT @ (expit(b + offset) - Y)
+
+    slope = WEIGHT * (expit(brentq(excess, -10, 10, xtol=1e-14) + offset) - Y)
+    got = l1_min_c(X, Y, sample_weight=WEIGHT, offset=offset)
+    assert got == pytest.approx(1 / np.max(np.abs(X.T @ slope)), rel=1e-10)
