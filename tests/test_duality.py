@@ -5,7 +5,6 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 from small_data import in_parts, random_data
-from stated_objective import minimum_of, stated
 
 from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._objective.in_memory import InMemoryObjective
@@ -46,7 +45,14 @@ def minimum(objective):
         value = smooth + l1 @ (v[:p] + v[p : 2 * p])
         return value, np.concatenate([g + l1, l1 - g, of_b])
 
-    bounds = [(0, None)] * (2 * p) + [(None, None)] * (size - p)
+    lower, upper = (
+        np.broadcast_to(bound, p) for bound in (objective.penalty.lower, objective.penalty.upper)
+    )
+    bounds = [
+        *zip(np.maximum(lower, 0), np.maximum(upper, 0), strict=True),
+        *zip(np.maximum(-upper, 0), np.maximum(-lower, 0), strict=True),
+        *[(None, None)] * (size - p),
+    ]
     options = {"ftol": 0, "gtol": 1e-12, "maxiter": 10_000, "maxfun": 100_000}
     v = minimize(parts, np.zeros(p + size), jac=True, bounds=bounds, options=options).x
     theta = np.append(v[:p] - v[p : 2 * p], v[2 * p :])
@@ -69,27 +75,30 @@ def test_gap_is_a_bound_everywhere_and_tight_at_the_minimum(kind, fit_intercept,
         assert point.value - least - ROUNDING <= gap <= point.value
 
 
-@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize(
-    "bounds",
-    [(0.0, np.inf), (-np.inf, [0.3, np.inf, 0.0, -0.2]), (-0.1, 0.4), ([-np.inf, 0.5, -1, 0], 1)],
-    ids=["not negative", "from above", "box", "mixed"],
-)
-def test_gap_within_bounds_is_a_bound_everywhere_and_tight_at_the_minimum(bounds, l1_ratio):
-    X, y, weight = random_data(n_features=4)
-    F = stated(X, y, weight, C=1.0, l1_ratio=l1_ratio, coef_bounds=bounds)
-    w, b = minimum_of(F)
-    penalty = ElasticNet.of(1.0, l1_ratio, np.sum(weight)).with_bounds(F.lower, F.upper)
-    objective = InMemoryObjective.in_user_units(X, y, weight, penalty, True).standardised()
-    best = objective.coordinates.from_user(w, b)
-    assert duality_gap(objective, objective.evaluate(best)) <= 1e-12
+BOUNDS = {  # in standard units, of weights whose minimum without bounds has about the size 1
+    "above": (np.full(4, -np.inf), np.full(4, 0.25)),
+    "both sides": (np.array([-0.1, -0.2, 0.0, -np.inf]), np.array([0.3, 0.2, 0.0, 0.5])),
+    "away from 0": (np.array([0.5, -np.inf, -2.0, 0.1]), np.array([0.75, -0.5, -1.0, 0.1])),
+}
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True], ids=["no intercept", "intercept"])
+@pytest.mark.parametrize("bounds", BOUNDS)
+@pytest.mark.parametrize("kind", STRENGTHS)
+def test_gap_within_bounds_is_a_bound_and_tight_at_the_minimum(kind, bounds, fit_intercept):
+    """The minimum is that of L-BFGS-B over positive and negative parts, which have bounds."""
+    objective = problem(kind, fit_intercept)
+    lower, upper = BOUNDS[bounds]
+    objective.penalty = objective.penalty.with_bounds(lower, upper)
+    best, least = minimum(objective)
+    assert duality_gap(objective, objective.evaluate(best)) <= 1e-7
     rng = np.random.default_rng(0)
-    for distance in (1e-8, 1e-4, 0.01, 0.1, 1.0, 10.0):
-        other = np.clip(w + distance * rng.normal(size=4), F.lower, F.upper)
-        theta = objective.coordinates.from_user(other, b + distance * rng.normal())
+    for distance in (1e-4, 0.1, 1.0, 10.0):
+        theta = best + distance * rng.standard_normal(len(best))
+        theta[:4] = np.clip(theta[:4], lower, upper)
         point = objective.evaluate(theta)
         gap = duality_gap(objective, point)
-        assert point.value - F.value(w, b) - ROUNDING <= gap <= point.value
+        assert point.value - least - ROUNDING <= gap <= point.value
 
 
 @pytest.mark.parametrize("kind", STRENGTHS)

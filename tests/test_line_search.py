@@ -256,6 +256,34 @@ def test_exact_step_length_is_limited():
     assert 0.75 * MAX_STEP_LENGTH <= t <= MAX_STEP_LENGTH
 
 
+def bounded_ray(length, in_parts_too=False):
+    """Return F with a bound on a ray that F falls along, which ends at the step length given."""
+    inside, point, vector = downhill(0.0, 1.0, 1e-3)  # F is least at the step length 1000
+    upper = np.full(3, np.inf)
+    upper[1] = point.theta[1] + length * vector[1]
+    lower, upper = (-np.inf, upper) if vector[1] > 0 else (upper, np.inf)
+    lower = np.where(np.isposinf(lower), -np.inf, lower)
+    inside = inside.with_penalty(inside.penalty.with_bounds(lower, upper))
+    return inside, inside.ray(point, vector), vector
+
+
+@pytest.mark.parametrize("length", [1.5, 2.0, 7.0])
+def test_step_lengths_end_at_a_bound(length):
+    """An exact search halves intervals, up to a fifth of the step length."""
+    inside, ray, _ = bounded_ray(length)
+    t = ray.exact_step_length()
+    assert (1 - STEP_LENGTH_TOL) * length <= t <= length * (1 + 1e-15)
+    assert ray.distant_step_length() == pytest.approx(length, rel=1e-14)
+    by_passes = in_parts(inside).ray(ray._origin, ray._vector)
+    assert by_passes.distant_step_length() == pytest.approx(length, rel=1e-14)
+
+
+def test_there_is_no_step_from_a_bound_outwards():
+    inside, ray, _ = bounded_ray(0.0)
+    assert ray.distant_step_length() is None
+    assert in_parts(inside).ray(ray._origin, ray._vector).distant_step_length() is None
+
+
 def test_a_ray_by_passes_searches_nothing():
     _, outside, _, by_passes = rays(0.0)
     before = outside.n_passes

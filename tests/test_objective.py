@@ -380,6 +380,68 @@ def test_diagonal_preconditioner_is_the_diagonal_where_all_outputs_are_one(fit_i
     np.testing.assert_allclose(problem.curvature_diagonal(point), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("offset", [None, np.linspace(-1, 2, 30)], ids=["none", "offset"])
+def test_f_of_some_features_has_the_others_in_its_outputs(container, offset):
+    X, y, weight = _data()
+    penalty = ElasticNet(0.3, 0.1).with_bounds(-np.arange(4.0), np.arange(4.0))
+    user = Coordinates.of_user(4, True)
+    rows = CONTAINERS[container](X)
+    objective = InMemoryObjective(rows, y, weight, penalty, user, offset=offset)
+    w, features, theta = np.array([3.0, -0.2, 0.01, 0.005]), [1, 3], np.array([0.5, -0.02, 0.7])
+    some = objective.of_features(np.array(features), w)
+    z = X @ np.array([w[0], theta[0], w[2], theta[1]]) + theta[2]
+    z = z if offset is None else z + offset
+    expected = weight @ (np.logaddexp(0, z) - y * z) / weight.sum()
+    assert some.evaluate(theta).value == pytest.approx(expected, rel=1e-13)
+    np.testing.assert_array_equal(some.penalty.upper, [1.0, 3.0])
+
+
+@pytest.mark.parametrize("standardised", BOTH)
+def test_the_origin_has_the_allowed_weights_nearest_to_0(standardised):
+    X, y, weight = _data()
+    penalty = ElasticNet(0.3).with_bounds([0.5, -1.0, -np.inf, 0.0], [2.0, -0.25, 3.0, np.inf])
+    objective = InMemoryObjective.in_user_units(X, y, weight, penalty, True)
+    objective = objective.standardised() if standardised else objective
+    w, b = objective.coordinates.to_user(objective.origin)
+    np.testing.assert_allclose(w, [0.5, -0.25, 0.0, 0.0], rtol=1e-15)
+    assert b == pytest.approx(0.0, abs=1e-15)
+    assert objective.is_origin(objective.origin)
+    z = 0.5 * X[:, 0] - 0.25 * X[:, 1]
+    expected = weight @ (np.logaddexp(0, z) - y * z) / weight.sum() + 0.15 * (0.25 + 0.0625)
+    assert objective.value_at_origin == pytest.approx(expected, rel=1e-13)
+
+
+def test_a_point_that_is_moved_to_a_bound_is_at_the_bound():
+    """0.1 + 2·0.1 is more than 0.3 but for rounding; the intercept has no bound."""
+    X, y, weight = _data()
+    penalty = ElasticNet(0.3).with_bounds(np.full(4, -1.0), np.array([0.3, 1.0, 1.0, 1.0]))
+    objective = InMemoryObjective.in_user_units(X, y, weight, penalty, True)
+    theta, vector = np.array([0.1, 0.0, -0.5, 0.25, 0.3]), np.array([0.1, 0.25, -0.25, 0, 0.0])
+    assert 0.1 + 2 * 0.1 != 0.3
+    np.testing.assert_array_equal(objective.moved(theta, 2.0, vector), [0.3, 0.5, -1.0, 0.25, 0.3])
+    np.testing.assert_array_equal(objective.on_bounds(theta), theta)
+
+
+@pytest.mark.parametrize("container", ["C order", "CSR"])
+def test_single_columns_less_their_shift_are_standard_columns(container):
+    X, y, weight = _data()
+    X, y, weight = X[:3], y[:3], weight[:3]
+    penalty = ElasticNet(0.3).with_bounds(np.full(4, -1.0), np.inf)
+    rows = CONTAINERS[container](X)
+    problem = InMemoryObjective.in_user_units(rows, y, weight, penalty, True).standardised()
+    assert problem.has_columns
+    mean = weight @ X / weight.sum()
+    deviation = np.sqrt(weight @ np.square(X - mean) / weight.sum())
+    some = np.array([0, 3])
+    for features in (some, None):
+        got = problem.scaled_columns(features).toarray()
+        got = got - problem.shift_of_columns[slice(None) if features is None else features]
+        expected = (X - mean) / deviation
+        expected = expected if features is None else expected[:, features]
+        np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12)
+
+
 # ----- blocks and passes ------------------------------------------------------------------------
 
 

@@ -149,6 +149,20 @@ def test_value_and_derivatives_are_those_of_all_samples(parts, fit_intercept, st
     )
 
 
+@over()
+def test_f_of_some_features_is_that_of_all_samples(parts):
+    """The weights of the others are in the outputs; features of features are those features."""
+    outside, inside = both(parts)
+    some, theta = np.array([0, 1, 4]), np.array([0.25, -0.05, 0.5, 0.125])
+    of_three = [F.of_features(some, THETA[:P]).evaluate(theta) for F in (outside, inside)]
+    outside, inside = (F.of_features(some, np.zeros(P)) for F in (outside, inside))
+    w, some, theta = np.array([0.5, 0.3, -0.25]), np.array([0, 2]), theta[[0, 2, 3]]
+    of_two = [F.of_features(some, w).evaluate(theta) for F in (outside, inside)]
+    for point, expected in (of_three, of_two):
+        assert_near(point.value, expected.value, parts)
+        assert_near(point.gradient, expected.gradient, parts)
+
+
 @pytest.mark.parametrize("split_name", SPLITS)
 @pytest.mark.parametrize("standard", BOTH)
 def test_left_out_samples_lose_their_losses_and_not_their_share_of_s(rows_of_parts, standard):

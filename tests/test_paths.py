@@ -160,6 +160,22 @@ def test_f_in_the_row_space_is_f_of_the_weights(fit_intercept):
     assert point.value == pytest.approx(F(np.append(w, b_user), data, C), rel=1e-12)
 
 
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_f_in_the_row_space_has_the_strength_of_each_feature(fit_intercept):
+    """For any v, F in plain NumPy, with strengths of 0.01 to 3."""
+    X, y, weight = random_data(12, 30)
+    X, l2 = X + 5, np.geomspace(0.01, 3, 30)
+    problem = InMemoryObjective.in_user_units(X, y, weight, ElasticNet(l2), fit_intercept)
+    space = RowSpace.of(problem)
+    v, b = np.linspace(-1, 2, space.factor.shape[1]), 0.5 * fit_intercept
+    w, b_user = space.to_user(v, b)
+    inside = space.problem(problem)
+    point = inside.evaluate(inside.coordinates.from_user(v, b))
+    z = X @ w + b_user
+    expected = weight @ (np.logaddexp(0, z) - y * z) / weight.sum() + l2 @ w**2 / 2
+    assert point.value == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("of_intercept", [0.0, 2e-3])
 @pytest.mark.parametrize("of_weights", [0.0, 1e-5])
 def test_the_bound_is_the_distance_where_the_penalty_prevails(of_weights, of_intercept):

@@ -1,4 +1,4 @@
-"""The penalty, against plain NumPy, finite differences and minima on a grid."""
+"""The penalty and the bounds, against plain NumPy, finite differences and minima on a grid."""
 
 import math
 
@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from covering import pairwise
 
+from sklearn_bce._estimator.regularisation import Regularisation
 from sklearn_bce._objective.penalty import ElasticNet, NonSmooth
+from sklearn_bce._objective.scaling import Moments
 
 L2 = {"none": 0.0, "one": 0.5, "several": np.array([0.5, 2.0, 8.0, 0.25])}
 L1 = {"none": 0.0, "one": 0.75, "several": np.array([0.5, 0.0, 3.0, 0.125])}
@@ -158,26 +160,6 @@ def test_in_units_the_penalty_is_the_same_function_of_the_weights(u, l2, l1, sca
 LOWER, UPPER = np.array([-1.0, 0.0, -2.0, 0.5]), np.array([2.0, 3.0, -0.25, 0.5])
 
 
-@pytest.mark.parametrize(
-    *pairwise(of_squares=L2, of_norm=L1, gradient=range(len(GRADIENTS)), times=[1.0, 16.0])
-)
-def test_conjugate_within_bounds_is_the_maximum_on_a_grid(l2, l1, gradient, times):
-    g, most = times * GRADIENTS[gradient], 0.0
-    for j, (lam, kappa) in enumerate(zip(*np.broadcast_arrays(l2, l1, g)[:2], strict=True)):
-        u = np.arange(LOWER[j], UPPER[j] + STEP, STEP)
-        most += np.max(g[j] * u - lam * u**2 / 2 - kappa * np.abs(u))
-    found = ElasticNet(l2, l1).with_bounds(LOWER, UPPER).conjugate(g)
-    np.testing.assert_allclose(found, most, rtol=0, atol=8 * STEP**2)
-
-
-def test_the_norm_with_bounds_is_linear_up_to_the_next_kink():
-    v = np.array([1.0, -0.5, 1.0, 0.25])
-    bounds = np.array([-1.0, -1.0, 0.5, -1.0]), np.array([3.0, 2.0, np.inf, 1.0])
-    lower, upper = NonSmooth(np.array([1.0, 1.0, 1.0, 0.0]), *bounds).linear_interval(v)
-    np.testing.assert_array_equal(lower, [0.0, -1.0, 0.5, -1.0])
-    np.testing.assert_array_equal(upper, [3.0, 0.0, np.inf, 1.0])
-
-
 @pytest.mark.parametrize(*pairwise(of_squares=L2, of_norm=L1))
 def test_a_penalty_is_smooth_if_it_has_no_l1_norm(l2, l1):
     assert ElasticNet(l2, l1).is_smooth == (l1 is L1["none"])
@@ -208,3 +190,243 @@ def test_strengths_are_those_of_c_l1_ratio_and_the_sum_of_weights(C, l1_ratio, t
 def test_a_strength_beyond_the_range_of_numbers_is_an_error(C, total, l1_ratio):
     with pytest.raises(ValueError, match=r"C=.* is too small: the penalty 1/\(C·.*\) overflows"):
         ElasticNet.of(C, l1_ratio, total)
+
+
+# ----- bounds -------------------------------------------------------------------------------------
+
+# Strengths λ and κ and bounds of six weights: some without a norm, or with one bound only.
+SQUARES = np.array([0.5, 2.0, 0.0, 0.5, 8.0, 1.0])
+NORM = np.array([0.75, 0.0, 0.5, 1.0, 0.25, 0.0])
+LOWER = np.array([-1.0, 0.0, -2.0, -np.inf, 0.5, -np.inf])
+UPPER = np.array([2.0, np.inf, 0.0, 1.0, 0.5, np.inf])
+BOUNDED = ElasticNet(SQUARES, NORM, LOWER, UPPER)
+# Points at a bound, at 0 and elsewhere.
+ALLOWED = [
+    np.array([-1.0, 0.0, -2.0, 0.0, 0.5, 0.0]),
+    np.array([2.0, 1.0, 0.0, 1.0, 0.5, -4.0]),
+    np.array([0.0, 3.0, -0.5, -3.0, 0.5, 4.0]),
+    np.array([0.5, 0.25, -1.0, 0.5, 0.5, 1.0]),
+]
+
+
+def bounded_norm(u, k):
+    """Return κ|u| of weight k within its bounds, and infinity elsewhere."""
+    return NORM[k] * abs(u) if LOWER[k] <= u <= UPPER[k] else np.inf
+
+
+def sides(u, k):
+    """Return the left and the right derivative of `bounded_norm`, by differences, which are exact.
+
+    A difference to infinity is infinite.
+    """
+    here = bounded_norm(u, k)
+    return (here - bounded_norm(u - STEP, k)) / STEP, (bounded_norm(u + STEP, k) - here) / STEP
+
+
+@pytest.mark.parametrize("u", ALLOWED)
+def test_a_kink_is_where_the_two_derivatives_differ(u):
+    kinks = BOUNDED.non_smooth(6, 7).at_kink(np.append(u, 0.0))
+    derivatives = [sides(ui, k) for k, ui in enumerate(u)]
+    np.testing.assert_array_equal(kinks, [*(left != right for left, right in derivatives), False])
+    slope = BOUNDED.non_smooth(6, 6).slope(u)
+    for k, (left, right) in enumerate(derivatives):
+        assert kinks[k] or slope[k] == left == right
+
+
+@pytest.mark.parametrize("u", ALLOWED)
+@pytest.mark.parametrize("g", [-3.0, -0.5, 0.0, 0.625, 2.0])
+def test_the_least_subgradient_is_that_nearest_to_0_between_the_two_derivatives(u, g):
+    gradient = g + np.arange(6) / 8
+    expected = [
+        np.clip(0.0, gk + left, gk + right)
+        for gk, (left, right) in zip(
+            gradient, (sides(ui, k) for k, ui in enumerate(u)), strict=True
+        )
+    ]
+    got = BOUNDED.non_smooth(6, 7).least_subgradient(np.append(u, 0.0), np.append(gradient, g))
+    np.testing.assert_array_equal(got, [*expected, g])
+    np.testing.assert_array_equal(BOUNDED.subgradient_excess(u, gradient), np.abs(expected))
+
+
+def test_without_bounds_the_least_subgradient_is_that_of_the_norm():
+    v, gradient = np.array([0.0, 0.0, 0.0, 2.0, -2.0]), np.array([3.0, -3.0, 0.5, -2.0, 0.25])
+    free = np.broadcast_to(np.inf, 5)
+    got = NonSmooth(np.ones(5), -free[:1].repeat(5), free).least_subgradient(v, gradient)
+    np.testing.assert_array_equal(got, [2.0, -2.0, 0.0, -1.0, -0.75])
+    got = ElasticNet(0.0, 1.0).non_smooth(5, 5).least_subgradient(v, gradient)
+    np.testing.assert_array_equal(got, [2.0, -2.0, 0.0, -1.0, -0.75])
+
+
+def test_intervals_without_a_kink_end_at_0_or_at_the_bound():
+    v = np.array([1.0, 3.0, -1.0, -2.0, 0.5, 7.0])
+    lower, upper = BOUNDED.non_smooth(6, 6).linear_interval(v)
+    np.testing.assert_array_equal(lower, [0.0, 0.0, -2.0, -np.inf, 0.5, -np.inf])
+    np.testing.assert_array_equal(upper, [2.0, np.inf, 0.0, 0.0, 0.5, np.inf])
+    lower, upper = BOUNDED.non_smooth(6, 6).linear_interval(-v)
+    assert (lower[0], upper[0]) == (-1.0, 0.0)
+    assert (lower[3], upper[3]) == (0.0, 1.0)
+
+
+def test_the_intercept_has_neither_a_norm_nor_bounds():
+    l1, lower, upper = BOUNDED.non_smooth(6, 7)
+    np.testing.assert_array_equal(l1, [*NORM, 0.0])
+    np.testing.assert_array_equal(lower, [*LOWER, -np.inf])
+    np.testing.assert_array_equal(upper, [*UPPER, np.inf])
+
+
+@pytest.mark.parametrize("eta", [0.5, 2.0])
+def test_proximal_step_within_bounds_is_least_on_a_grid(eta):
+    """The norm is largest at a bound far from 0: first the threshold, then the bounds."""
+    grid = np.arange(-8, 8 + 2.0**-8, 2.0**-8)
+    for start in (-6.0, -1.25, 0.0, 0.75, 2.5, 6.0):
+        got = BOUNDED.prox(np.full(6, start), eta)
+        for k, end in enumerate(got):
+            values = [bounded_norm(v, k) for v in grid] + (grid - start) ** 2 / 2 / eta
+            assert end == grid[np.argmin(values)]
+
+
+def test_the_longest_step_ends_at_the_first_bound():
+    u, du = ALLOWED[3], np.array([1.0, -0.125, 0.25, -1.0, 0.0, 5.0])
+    assert BOUNDED.longest_step(u, du) == 1.5  # weight 0, from 0.5 to 2
+    assert BOUNDED.longest_step(u, -du) == 0.5  # weight 3, from 0.5 to 1
+    assert BOUNDED.longest_step(u, np.eye(6)[5]) == np.inf
+    assert BOUNDED.longest_step(u, np.eye(6)[4]) == 0.0
+    assert ElasticNet(SQUARES, NORM).longest_step(u, du) == np.inf
+
+
+def test_weights_at_a_bound_but_for_rounding_are_set_to_it():
+    rounding = np.full(6, 2.0**-20)
+    near = np.array([-1.0, 0.0, 0.0, 1.0, 0.5, -7.0])
+    far = near + 2.0**-10
+    np.testing.assert_array_equal(BOUNDED.on_bounds(near + 2.0**-21, rounding)[:5], near[:5])
+    np.testing.assert_array_equal(BOUNDED.on_bounds(near - 2.0**-21, rounding)[:5], near[:5])
+    np.testing.assert_array_equal(BOUNDED.on_bounds(far, rounding), far)
+    assert ElasticNet(SQUARES, NORM).on_bounds(near, rounding) is near
+
+
+def test_a_weight_recedes_if_it_has_neither_a_penalty_nor_two_bounds():
+    l2, l1 = np.array([0.0, 1.0, 0.0, 1.0, 0, 0, 0]), np.array([0.0, 0.0, 1.0, 1.0, 0, 0, 0])
+    lower = np.array([-np.inf] * 5 + [0.0, 0.0])
+    upper = np.array([np.inf] * 4 + [0.0, np.inf, 1.0])
+    got = ElasticNet(l2, l1, lower, upper).can_recede(7)
+    np.testing.assert_array_equal(got, [True, False, False, False, True, True, False])
+    np.testing.assert_array_equal(ElasticNet(0.0).can_recede(2), [True, True])
+    np.testing.assert_array_equal(ElasticNet(0.0, l1[:3]).can_recede(3), [True, True, False])
+
+
+def test_the_bounds_of_some_features_remain():
+    some = BOUNDED.of_features(np.array([2, 3]), 6)
+    assert (some.l2, some.l1) == (0.0, 0.0)
+    np.testing.assert_array_equal([some.lower, some.upper], [LOWER[2:4], UPPER[2:4]])
+
+
+@pytest.mark.parametrize("g", [-4.0, -0.625, 0.0, 0.5, 3.0])
+@pytest.mark.parametrize("bounded", [True, False])
+def test_the_conjugate_is_largest_on_a_grid(g, bounded):
+    """Only where a weight has a maximum: with λ above 0, or with a bound in its direction."""
+    grid = np.arange(-16, 16 + 2.0**-8, 2.0**-8)
+    gradient, expected = g * np.array([1.0, 0.5, 1.0, 1.0, 2.0, 1.0]), 0.0
+    for k, (gk, lam, kappa) in enumerate(zip(gradient, SQUARES, NORM, strict=True)):
+        end = (UPPER if gk > 0 else LOWER)[k] if bounded else np.inf
+        if lam == 0 and np.isinf(end) and abs(gk) > kappa:
+            continue  # an excess that counts as 0
+        values = gk * grid - lam / 2 * grid**2 - kappa * np.abs(grid)
+        is_allowed = (LOWER[k] <= grid) & (grid <= UPPER[k]) if bounded else grid == grid
+        expected += np.max(values[is_allowed])
+    penalty = BOUNDED if bounded else ElasticNet(SQUARES, NORM)
+    assert penalty.conjugate(gradient) == pytest.approx(expected, abs=2.0**-14)
+
+
+def test_a_penalty_with_bounds_is_not_smooth():
+    assert not ElasticNet(SQUARES).with_bounds(LOWER, UPPER).is_smooth
+    assert not ElasticNet(0.0).with_bounds(-np.inf, np.ones(3)).is_smooth
+
+
+# ----- factors and units --------------------------------------------------------------------------
+
+
+@over()
+def test_factors_multiply_the_penalty_of_each_weight(u, l2, l1):
+    factor = np.array([2.0, 0.0, 0.5, 4.0])
+    got = ElasticNet(l2, l1).with_factors(factor)
+    assert got.value(u) == _value(u, factor * l2, factor * l1)
+    assert got.is_smooth == (l1 is L1["none"])
+
+
+@over(scale=[np.array([2.0, 0.5, 1.0, 64.0])])
+def test_the_penalty_of_standard_weights_is_that_of_deviations_times_weights(u, l2, l1, scale):
+    """In other units and in units of these the value is the same, too."""
+    penalty, deviation = ElasticNet(l2, l1), np.array([4.0, 0.5, 2.0, 0.125])
+    got = penalty.of_standard_weights(deviation)
+    assert got.value(u) == penalty.value(deviation * u)
+    assert got.in_units(scale).value(scale * u) == penalty.value(deviation * u)
+    assert got.in_units(deviation).value(deviation * u) == penalty.value(deviation * u)
+
+
+def test_standard_units_do_not_overflow_on_the_way():
+    """λσ² is beyond the range of numbers, and λσ²/σ² is λ."""
+    penalty, deviation = ElasticNet(0.5, 0.25), np.array([1e200, 1e-200])
+    got = penalty.of_standard_weights(deviation).in_units(deviation)
+    np.testing.assert_allclose(got.l2, [0.5, 0.5], rtol=1e-15)
+    np.testing.assert_allclose(got.l1, [0.25, 0.25], rtol=1e-15)
+
+
+def test_in_other_units_the_bounds_are_those_of_the_same_weights():
+    scale = np.array([2.0, 0.5, 4.0, 8.0, 1.0, 1.0])
+    got = BOUNDED.in_units(scale)
+    np.testing.assert_array_equal(got.lower, scale * LOWER)
+    np.testing.assert_array_equal(got.upper, scale * UPPER)
+    assert not BOUNDED.in_units(scale).is_smooth
+
+
+# ----- parameters of the user ---------------------------------------------------------------------
+
+# A constant column, one that a factor drops, and two others of means 2 and −1.
+COLUMNS = np.array(
+    [[0.5, 1.0, 9.0, -2.0], [0.5, 3.0, 5.0, 0.0], [0.5, 1.0, 0.0, -2.0], [0.5, 3, 1, 0]]
+)
+FACTOR, KEPT = np.array([1.0, 4.0, np.inf, 0.5]), np.array([0, 1, 3])
+
+
+def _regularisation(bounds=None, fit_intercept=True):
+    moments = Moments.of(COLUMNS[:, KEPT], np.ones(4), fit_intercept)
+    return Regularisation(4, True, FACTOR, bounds, KEPT, moments)
+
+
+def test_the_penalty_of_a_fit_is_that_written_out():
+    """½(1−ρ) Σ f(σw)² + ρ Σ f|σw| over C·S, with the unit 1 of a constant column."""
+    C, rho, total, w = 0.5, 0.25, 8.0, np.array([3.0, -1.0, 2.0])
+    got = _regularisation().penalty(C, rho, total)
+    terms = np.array([1.0, 4.0, 0.5]) * ((1 - rho) / 2 * w**2 + rho * np.abs(w))  # σ is 1
+    assert got.value(w) == pytest.approx(np.sum(terms) / (C * total), rel=1e-15)
+    deviation = np.sqrt(np.mean(np.square(COLUMNS[:, KEPT]), axis=0))
+    u = deviation * w
+    terms = np.array([1.0, 4.0, 0.5]) * ((1 - rho) / 2 * u**2 + rho * np.abs(u))
+    got = _regularisation(fit_intercept=False).penalty(C, rho, total)
+    assert got.value(w) == pytest.approx(np.sum(terms) / (C * total), rel=1e-15)
+
+
+def test_weights_that_are_dropped_are_0():
+    np.testing.assert_array_equal(
+        _regularisation().of_all(np.array([3.0, -1.0, 2.0])), [3.0, -1.0, 0.0, 2.0]
+    )
+
+
+@pytest.mark.parametrize("lower", [-np.inf, 2.0])
+def test_a_constant_column_leaves_its_share_to_the_intercept(lower):
+    """The outputs do not change; its weight is 0, or the bound nearest to 0."""
+    bounds = None if lower == -np.inf else (np.full(4, lower), np.full(4, np.inf))
+    w, b, X = np.array([3.0, 2.0, 4.0]), -0.25, COLUMNS[:, KEPT]
+    end, c = _regularisation(bounds).finished(w, b)
+    np.testing.assert_array_equal(end, [max(lower, 0.0), 2.0, 4.0])
+    np.testing.assert_array_equal(X @ end + c, X @ w + b)
+
+
+def test_weights_at_the_end_are_within_bounds_and_at_them_but_for_rounding():
+    bounds = np.array([-1.0, -1.0, -1.0, 0.0]), np.array([1.0, 0.3, 1.0, 2.0])
+    regularisation = Regularisation(4, False, FACTOR, bounds, KEPT)
+    end, b = regularisation.finished(np.array([-1.0 - 1e-9, 0.1 + 0.2, 1.0]), 0.5)
+    np.testing.assert_array_equal(end, [-1.0, 0.3, 1.0])
+    assert b == 0.5
+    end, _ = regularisation.finished(np.array([0.0, np.nextafter(0.3, 0), 2.0 - 1e-9]), 0.5)
+    np.testing.assert_array_equal(end, [0.0, 0.3, 2.0 - 1e-9])
