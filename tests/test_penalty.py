@@ -157,9 +157,6 @@ def test_in_units_the_penalty_is_the_same_function_of_the_weights(u, l2, l1, sca
     assert there.is_smooth == penalty.is_smooth
 
 
-LOWER, UPPER = np.array([-1.0, 0.0, -2.0, 0.5]), np.array([2.0, 3.0, -0.25, 0.5])
-
-
 @pytest.mark.parametrize(*pairwise(of_squares=L2, of_norm=L1))
 def test_a_penalty_is_smooth_if_it_has_no_l1_norm(l2, l1):
     assert ElasticNet(l2, l1).is_smooth == (l1 is L1["none"])
