@@ -265,6 +265,16 @@ def test_a_basis_function_of_one_class_is_named(n_knots, last):
     assert f"for ever: {named}. " in message
 
 
+def test_an_unpenalised_column_that_separates_is_named_by_its_own_number():
+    """The other columns have a penalty, so that their weights do not grow for ever."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4))
+    y = (X[:, 3] > 0) * 1.0
+    model = BCENeuronClassifier(penalty_factor=[1, 1, 1, 0])
+    (message,) = told(lambda: model.fit(X, y))
+    assert "for ever: 3. " in message
+
+
 def test_a_direction_is_in_units_of_standard_deviations():
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.normal(size=100), rng.normal(size=100), np.zeros(100)])

@@ -20,13 +20,20 @@ from tools.referee import problem_of, referee, value
 from sklearn_bce import BCENeuronClassifier, fit_from_chunks
 from sklearn_bce._objective.base import SomeSamples
 from sklearn_bce._objective.basis import Kernel
+from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.penalty import ElasticNet
 from sklearn_bce._objective.scaling import Coordinates, FewRows
 from sklearn_bce._solvers import Result, Settings, StopReason, rise_by_rounding
 from sklearn_bce._solvers.newton.loop import Start
 from sklearn_bce._solvers.newton.robust import exact_from_user, exact_to_user, robust_coordinates
 from sklearn_bce._solvers.newton.solver import confirmed, past_certain_samples, run
 from sklearn_bce._solvers.newton.solver import solve as solve_newton
-from sklearn_bce._solvers.newton.whitening import _penalty_along, bound_by_pivots, whiten
+from sklearn_bce._solvers.newton.whitening import (
+    _penalty_along,
+    bound_by_pivots,
+    kernel_gains_nothing,
+    whiten,
+)
 
 TOL = 1e-6
 
@@ -255,6 +262,28 @@ def test_the_error_of_a_kernel_does_not_count_as_penalty(error, is_clear):
     curvature, of_doubtful = _penalty_along(kernel, l2, theta)
     assert curvature == pytest.approx(1e-20 + 1.6e-5 * is_clear, rel=1e-12)
     assert of_doubtful == pytest.approx(0.0 if is_clear else 4e-3 * 3.0, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("l2", "l1", "gains_nothing"),
+    [
+        (1.0, [0.5, 0.1], False),
+        (0.0, [0.5, 0.1], False),
+        (1.0, [0.25, 0.25], True),
+        (0.0, [0.25, 0.25], True),
+    ],
+)
+def test_what_the_norm_gains_along_a_kernel_counts(l2, l1, gains_nothing):
+    """The columns are equal: one weight may take over the other, which the penalty alone sees.
+
+    At equal weights the squares gain nothing, and the norm the difference of its strengths.
+    """
+    X, y = np.array([[1.0, 1.0], [2.0, 2.0], [-1.0, -1.0]]), np.array([1.0, 0.0, 1.0])
+    penalty = ElasticNet(l2, np.array(l1))
+    problem = InMemoryObjective.in_user_units(X, y, np.ones(3), penalty, False)
+    kernel = Kernel(np.array([[1.0], [-1.0]]), np.array([0]), np.array([1]), np.ones(2), 1e-15)
+    point = problem.evaluate(np.array([1.0, 1.0]))
+    assert kernel_gains_nothing(problem, kernel, point, 1e-6) == gains_nothing
 
 
 @pytest.mark.parametrize(("scale", "expected"), [(1.0, 1e-15), (1e-6, 1e-9)])
