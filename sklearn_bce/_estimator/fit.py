@@ -182,6 +182,8 @@ def prepare_fit(
         moments=regularisation.moments if training.has_user_weights else None,
         offset=training.offset,
     )
+    if parameters.standardize and not training.has_user_weights:
+        objective.passes.add()  # that of the moments, which are of other weights than those of F
     return Task(
         objective=objective,
         w=w,

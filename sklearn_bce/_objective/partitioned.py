@@ -117,13 +117,12 @@ class Encoding:
         """Return the encoding of F in some features; see `Objective.of_features`."""
         columns = np.arange(len(w)) if self.features is None else self.features
         rest = np.setdiff1d(np.flatnonzero(w), features)
+        fixed = self.fixed
+        if len(rest):
+            known = (np.zeros(0, dtype=np.intp), np.zeros(0)) if fixed is None else fixed
+            fixed = np.append(known[0], columns[rest]), np.append(known[1], w[rest])
         coordinates = Coordinates.of_user(len(features), self.coordinates.fit_intercept)
-        return replace(
-            self,
-            coordinates=coordinates,
-            features=columns[features],
-            fixed=(columns[rest], w[rest]) if len(rest) else None,
-        )
+        return replace(self, coordinates=coordinates, features=columns[features], fixed=fixed)
 
     def objective(
         self,
