@@ -155,7 +155,7 @@ def test_f_of_some_features_is_that_of_all_samples(parts):
     outside, inside = both(parts)
     some, theta = np.array([0, 1, 4]), np.array([0.25, -0.05, 0.5, 0.125])
     of_three = [F.of_features(some, THETA[:P]).evaluate(theta) for F in (outside, inside)]
-    outside, inside = (F.of_features(some, np.zeros(P)) for F in (outside, inside))
+    outside, inside = (F.of_features(some, THETA[:P]) for F in (outside, inside))
     w, some, theta = np.array([0.5, 0.3, -0.25]), np.array([0, 2]), theta[[0, 2, 3]]
     of_two = [F.of_features(some, w).evaluate(theta) for F in (outside, inside)]
     for point, expected in (of_three, of_two):
