@@ -357,7 +357,8 @@ def _compiled_signatures():
             r"^def (\w+)\((.*?)\):", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL
         ):
             arguments = re.sub(r"\[[^\]]*\]", "", arguments)
-            yield name, [argument.split()[-1] for argument in arguments.split(",")]
+            without_defaults = re.sub(r"=[^,]*", "", arguments)
+            yield name, [argument.split()[-1] for argument in without_defaults.split(",")]
 
 
 @pytest.mark.parametrize(("name", "arguments"), [*_compiled_signatures()])
