@@ -51,8 +51,9 @@ class BCENeuronClassifier(
     The default solver finds the minimum of F for any units of the features. The penalty, however,
     depends on the units of the weights: set ``standardize=True`` for features in different units.
 
-    With `penalty_factor` fⱼ, with the deviation σⱼ of column j if ``standardize=True``, and with
-    `offset` oᵢ, the penalty is Σⱼ fⱼ [(1−ρ)/2 (σⱼwⱼ)² + ρ|σⱼwⱼ|]/(C·S), and zᵢ = oᵢ + b + Σⱼ wⱼxᵢⱼ.
+    With factors fⱼ (``penalty_factor``) and the deviation σⱼ of column j (``standardize=True``) the
+    penalty is Σⱼ fⱼ [(1−ρ)/2 (σⱼwⱼ)² + ρ|σⱼwⱼ|]/(C·S); with bounds (``coef_bounds``) the minimum is
+    that over the weights within the bounds.
 
     Parameters
     ----------
@@ -152,7 +153,8 @@ class BCENeuronClassifier(
     classes_ : ndarray of shape (2,)
         The two labels in sorted order. The activation a is the probability of the second label.
     coef_ : ndarray of shape (1, n_features), dtype of X
-        Weights w. They are float64 for a float32 X if F would rise above ``tol`` in float32.
+        Weights w. They are float64 for a float32 X if F would rise above ``tol`` in float32, or if
+        float32 cannot hold a bound at which a weight is.
     intercept_ : ndarray of shape (1,), dtype of X
         Intercept b.
     has_offset_ : bool
@@ -174,7 +176,7 @@ class BCENeuronClassifier(
         - "rounding": F is at its minimum but for the rounding of F, which is above ``tol``;
         - "early_stopping": the loss on the samples held out has ceased to fall;
         - "max_iter": ``max_iter`` iterations were done first;
-        - "no_minimum": without a penalty F has no minimum, because the classes are separated;
+        - "no_minimum": F has no minimum, because features without a penalty separate the classes;
         - "no_descent": F does not fall along Newton's direction, although it should;
         - "precision": float64 cannot tell whether F is within ``tol`` of its minimum, because some
           features depend on each other but for rounding, or because rounding of values that are
@@ -223,6 +225,8 @@ class BCENeuronClassifier(
     >>> neuron = BCENeuronClassifier().fit(X, y)  # features in their own units, not scaled
     >>> round(neuron.score(X, y), 3)
     0.958
+    >>> round(BCENeuronClassifier(standardize=True).fit(X, y).score(X, y), 3)
+    0.988
     >>> neuron.solver_, neuron.converged_
     ('newton', True)
 
@@ -435,9 +439,8 @@ class BCENeuronClassifier(
         ValueError, TypeError
             If a parameter is out of range, an argument is malformed, some chunks have an offset and
             others have none, the loss overflows, or ``early_stopping=True``, ``standardize=True``,
-            ``coef_bounds`` or
-            ``class_weight="balanced"`` is set. The estimator then keeps the attributes that it had
-            before.
+            ``coef_bounds`` or ``class_weight="balanced"`` is set. The estimator then keeps the
+            attributes that it had before.
 
         Warns
         -----
