@@ -74,8 +74,10 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
     class_weight : dict, "balanced" or None, default=None
         Weight of each class, as ``{label: weight}``; it multiplies the sample weights. "balanced"
         gives both classes the same total weight. None gives each class the weight 1.
-    solver : {"auto", "newton", "gd"}, default="auto"
-        Newton's method or gradient descent; "auto" is "newton". "sgd" raises an error, because it
+    solver : {"auto", "newton", "gd", "lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", \
+            "saga"}, default="auto"
+        Newton's method or gradient descent; "auto" is "newton", and so are the solvers of
+        `LogisticRegression`, which are other names of "auto". "sgd" raises an error, because it
         needs access to single samples.
     learning_rate : float or "auto", default="auto"
         Constant step of "gd"; "auto" computes a safe step from the data. "newton" ignores it.

@@ -150,7 +150,7 @@ BAD_PARAMETERS = [
     ("coef_bounds", [0.0, True], "must be an array-like, an instance of 'dict' or None"),
     ("fit_intercept", [1, None, "yes"], A_BOOL),
     ("class_weight", ["auto", [1, 2], 2.0], "must be an instance of 'dict', a str among"),
-    ("solver", ["lbfgs", None, ["sgd"]], "must be a str among {'auto', 'gd', 'newton', 'sgd'}"),
+    ("solver", ["adam", None, ["sgd"]], "must be a str among {'auto', 'gd', 'newton', 'sgd'}"),
     (
         "learning_rate",
         [0.0, -1.0, np.inf, np.nan, "constant", None],
@@ -198,7 +198,15 @@ def test_every_parameter_has_a_malformed_value_in_the_table():
 def test_error_of_an_unknown_solver_names_those_that_exist():
     with pytest.raises(ValueError, match=r"a str among \{.*\}") as raised:
         BCENeuronClassifier(solver="adam").fit(X, Y)
-    assert all(f"'{solver}'" in str(raised.value) for solver in ("auto", "newton", "gd", "sgd"))
+    names = ("auto", "newton", "gd", "sgd", "lbfgs", "saga")
+    assert all(f"'{solver}'" in str(raised.value) for solver in names)
+
+
+@pytest.mark.parametrize("parameters", [{"C": -1.0}, {"C": -1.0, "class_weight": {0: 1.0, 1: 2.0}}])
+def test_error_of_a_parameter_is_not_chained_to_another_error(parameters):
+    with pytest.raises(ValueError, match="The 'C' parameter") as raised:
+        BCENeuronClassifier(**parameters).fit(X, Y)
+    assert raised.value.__context__ is None
 
 
 @each_value(

@@ -92,6 +92,24 @@ def test_grid_search_with_a_grid_for_logistic_regression():
     assert search.score(X, Y) == pytest.approx(reference.score(X, Y), rel=1e-6)
 
 
+def test_each_solver_of_logistic_regression_is_another_name_of_auto():
+    (names,) = [
+        each.options
+        for each in LogisticRegression._parameter_constraints["solver"]
+        if hasattr(each, "options")
+    ]
+    expected = exact()[1].fit(X, Y)
+    search = GridSearchCV(BCENeuronClassifier(tol=1e-14), {"solver": sorted(names)}, cv=3)
+    assert_array_equal(search.fit(X, Y).cv_results_["rank_test_score"], 1)
+    for name in names:
+        model = BCENeuronClassifier(solver=name, tol=1e-14).fit(X, Y)
+        assert model.solver_ == "newton"
+        assert model.get_params()["solver"] == name
+        assert_allclose(model.coef_, expected.coef_, rtol=1e-6)
+        stream = BCENeuronClassifier(solver=name).partial_fit(X, Y, classes=[0, 1])
+        assert stream.solver_ == "sgd"
+
+
 @pytest.mark.parametrize("class_weight", ["balanced", {0: 3.0, 1: 0.5}])
 def test_class_weight_multiplies_sample_weight(class_weight):
     models = exact(class_weight=class_weight)

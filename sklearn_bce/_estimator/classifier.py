@@ -20,11 +20,12 @@ from sklearn_bce._estimator.sklearn_compat import CallbackSupportMixin, fit_cont
 from sklearn_bce._estimator.state import PickleMixin
 from sklearn_bce._estimator.validation import InitialWeights, unchanged_on_error
 from sklearn_bce._kernels.threads import one_blas_thread
+from sklearn_bce._solvers import NAMES_OF_AUTO
 
 
 def _supports_partial_fit(estimator: BCENeuronClassifier) -> bool:
     """Return True if the solver can learn from a stream; raise AttributeError if it cannot."""
-    if estimator.solver not in {"auto", "sgd"}:
+    if estimator.solver not in {"auto", "sgd", *NAMES_OF_AUTO}:
         raise AttributeError(
             "partial_fit is available with solver='sgd' or 'auto' only; this estimator has "
             f"solver={estimator.solver!r}."
@@ -91,14 +92,17 @@ class BCENeuronClassifier(
     class_weight : dict, "balanced" or None, default=None
         Weight of each class, as ``{label: weight}``; it multiplies the sample weights. "balanced"
         gives both classes the same total weight. None gives each class the weight 1.
-    solver : {"auto", "newton", "gd", "sgd"}, default="auto"
+    solver : {"auto", "newton", "gd", "sgd", "lbfgs", "liblinear", "newton-cg", "newton-cholesky", \
+            "sag", "saga"}, default="auto"
         - "newton": Newton's method on centred and scaled columns; with an L1 norm proximal Newton,
           whose quadratic model is minimised by coordinate descent;
         - "gd": gradient descent with the mean gradient of all samples; with an L1 norm accelerated
           proximal gradient descent;
         - "sgd": stochastic gradient descent. The update w ← w + η(y−a)x, b ← b + η(y−a) follows
           each sample, or its mean each mini-batch; with an L1 norm a proximal step follows;
-        - "auto": "newton" in `fit`, "sgd" in `partial_fit`.
+        - "auto": "newton" in `fit`, "sgd" in `partial_fit`;
+        - "lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga", the solvers of
+          `LogisticRegression`, are other names of "auto", which ends at the same minimum.
     learning_rate : float or "auto", default="auto"
         Constant step η of "gd" and "sgd"; "newton" ignores it. "auto" computes a safe step from the
         data: from the largest curvature for "gd", and from the norms of the samples for "sgd".
@@ -398,8 +402,9 @@ class BCENeuronClassifier(
     ) -> BCENeuronClassifier:
         """Continue from the present weights with one pass of "sgd" over a chunk of samples.
 
-        Available if ``solver`` is "auto" or "sgd". The strength of the penalty follows from the sum
-        of the sample weights of all chunks so far; samples that are passed again count again.
+        Available if ``solver`` is "sgd", or "auto" by any of its names. The strength of the penalty
+        follows from the sum of the sample weights of all chunks so far; samples that are passed
+        again count again.
 
         With ``learning_rate="auto"`` the step falls like the root of 1/(number of samples so far),
         the samples of a previous `fit` included, so that the weights come to rest at the minimum.
@@ -486,7 +491,11 @@ class BCENeuronClassifier(
         """
         if self._parameter_constraints is not CONSTRAINTS:  # a subclass has parameters of its own
             return super()._validate_params()
+        parameters, is_hashable = Parameters.of(self), True
         try:
-            check_parameters(type(self).__name__, *Parameters.of(self))
-        except TypeError:  # a value is not hashable, such as a dict, or invalid
-            super()._validate_params()
+            hash(parameters)
+        except TypeError:  # a value is a dict or an array
+            is_hashable = False
+        if not is_hashable:
+            return super()._validate_params()
+        check_parameters(type(self).__name__, *parameters)

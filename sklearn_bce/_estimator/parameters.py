@@ -16,7 +16,7 @@ from sklearn_bce._estimator.sklearn_compat import (
     StrOptions,
     validate_parameter_constraints,
 )
-from sklearn_bce._solvers import SOLVERS, Monitor, Settings, solver_name
+from sklearn_bce._solvers import NAMES_OF_AUTO, SOLVERS, Monitor, Settings, solver_name
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "C": [Interval(Real, 0, None, closed="right")],
@@ -26,7 +26,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "coef_bounds": ["array-like", dict, None],
     "fit_intercept": ["boolean"],
     "class_weight": [dict, StrOptions({"balanced"}), None],
-    "solver": [StrOptions({"auto", *SOLVERS})],
+    "solver": [StrOptions({"auto", *SOLVERS, *NAMES_OF_AUTO})],
     "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "shuffle": ["boolean"],

@@ -30,6 +30,7 @@ from sklearn_bce._solvers.newton.separation import direction_of_separation
 from sklearn_bce._solvers.stream import StreamSteps
 
 __all__ = [
+    "NAMES_OF_AUTO",
     "NEGLIGIBLE",
     "SOLVERS",
     "Distance",
@@ -51,6 +52,11 @@ __all__ = [
 SOLVERS: dict[str, Solver] = {"sgd": sgd.SOLVER, "gd": gd.SOLVER, "newton": newton.SOLVER}
 
 
+# Other names of "auto": the solvers of `sklearn.linear_model.LogisticRegression`, so that calls and
+# grids written for that class run. All of its solvers end at the minimum that "auto" ends at.
+NAMES_OF_AUTO = {"lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"}
+
+
 def solver_name(solver: str) -> str:
-    """Return the name of a solver in ``SOLVERS``: "newton" for "auto", else ``solver`` itself."""
-    return "newton" if solver == "auto" else solver
+    """Return the name of a solver in ``SOLVERS``: "newton" for "auto" and its other names."""
+    return solver if solver in SOLVERS else "newton"
