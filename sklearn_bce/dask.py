@@ -34,14 +34,14 @@ from sklearn_bce._estimator.dask_blocks import (
     offset_blocks,
     to_delayed,
 )
-from sklearn_bce._estimator.parameters import CONSTRAINTS
+from sklearn_bce._estimator.parameters import CONSTRAINTS, PenaltyName
 from sklearn_bce._estimator.prediction import (
     d2_from_sums,
     loss_and_class_weight_sums,
     raise_if_offset_is_missing,
 )
-from sklearn_bce._estimator.sklearn_compat import fit_context
-from sklearn_bce._estimator.state import PickleMixin, public_fitted_state
+from sklearn_bce._estimator.sklearn_compat import SparseCoefMixin, fit_context
+from sklearn_bce._estimator.state import PickleMixin, dense_coef, public_fitted_state
 from sklearn_bce._objective.partitioned import PartSums
 from sklearn_bce.chain_rule import linear_output
 
@@ -50,7 +50,7 @@ from sklearn_bce.chain_rule import linear_output
 UNSUPPORTED_PARAMETERS = {"batch_size", "shuffle", "early_stopping", "validation_fraction"}
 
 
-class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
+class DaskBCENeuronClassifier(PickleMixin, SparseCoefMixin, ClassifierMixin, BaseEstimator):
     """Logistic neuron for binary classification of samples in Dask collections.
 
     The estimator minimises the objective F of `BCENeuronClassifier`: both end within ``tol`` of the
@@ -109,7 +109,7 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
         Intercept b.
     has_offset_ : bool
         Whether the samples of the fit had an offset, so that predictions and scores require one.
-    n_iter_ : int
+    n_iter_ : ndarray of shape (1,), int32
         Number of iterations.
     n_passes_ : float
         Number of passes over X, each of which is one reduction. The first one collects the classes,
@@ -122,6 +122,8 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
         Solver that was used: "newton" or "gd".
     loss_curve_ : list of float
         Value of the objective F in nats after each iteration.
+    penalty : {"l1", "l2", "elasticnet"} or None
+        Name of the penalty in scikit-learn, as of `BCENeuronClassifier`.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -156,6 +158,8 @@ class DaskBCENeuronClassifier(PickleMixin, ClassifierMixin, BaseEstimator):
         },
         "client": "no_validation",
     }
+
+    penalty = PenaltyName()
 
     def __init__(
         self,
@@ -460,7 +464,7 @@ def _score_sums(
     sums : list of two
         Σ s over the correct predictions and Σ s; for soft targets the arguments of `d2_from_sums`.
     """
-    z = linear_output(X, local.coef_[0], local.intercept_[0])
+    z = linear_output(X, dense_coef(local)[0], local.intercept_[0])
     z = z if offset is None else z + offset
     if local.soft_targets:
         return list(loss_and_class_weight_sums(y, z, sample_weight))

@@ -339,7 +339,7 @@ def test_gd_reaches_the_optimum_of_logistic_regression(problem, container):
     model = BCENeuronClassifier(solver="gd", tol=0, max_iter=2000)
     fit(problem, model, CONTAINERS[container])
     expected = logistic_regression_of(problem)
-    assert model.n_iter_ == 2000
+    assert model.n_iter_[0] == 2000
     assert_same_parameters(
         model, expected.coef_[0], expected.intercept_[0], optimum_of(problem).deviations
     )

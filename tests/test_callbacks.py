@@ -129,14 +129,14 @@ def places_of(n_passes):
 def test_every_pass_begins_and_ends_once(solver, l1_ratio, ending):
     quiet = Quiet()
     model = unfitted(quiet, solver=solver, l1_ratio=l1_ratio, **ending).fit(X, Y)
-    assert quiet.places == places_of(model.n_iter_)
+    assert quiet.places == places_of(model.n_iter_[0])
     assert all(told.estimator is model for told in quiet.told)
     for told in quiet.told:  # what progress is measured by
         assert told.n_subtasks == (model.max_iter if told.where[1] == "fit" else 0)
-    assert (model.n_iter_ == 6) == (not ending)
+    assert (model.n_iter_[0] == 6) == (not ending)
     quiet.told.clear()
     model.fit(X, Y)
-    assert quiet.places == places_of(model.n_iter_)
+    assert quiet.places == places_of(model.n_iter_[0])
 
 
 @pytest.mark.parametrize("C", [0.5, 0.9])
@@ -147,8 +147,8 @@ def test_last_pass_along_a_path_may_be_empty(C):
     model.set_params(C=C).fit(X, Y)
     n_begun = curious.count("begin") - 1
     assert curious.places == places_of(n_begun)
-    assert model.n_iter_ == len(curious.after_passes())
-    assert n_begun - model.n_iter_ in {0, 1}
+    assert model.n_iter_[0] == len(curious.after_passes())
+    assert n_begun - model.n_iter_[0] in {0, 1}
 
 
 @every_pair(
@@ -220,7 +220,7 @@ def test_fitted_estimator_is_as_if_the_fit_had_stopped(parameters, shape, dtype)
     curious = Curious()
     model = unfitted(curious, **parameters).fit(samples, labels)
     fitted = [told.fitted for told in curious.after_passes()]
-    assert len(fitted) == model.n_iter_ > 2
+    assert len(fitted) == model.n_iter_[0] > 2
     for k, told in enumerate(curious.after_passes()):
         expected = unfitted(max_iter=k + 1, **{"tol": 0} | parameters).fit(samples, labels)
         # The arrays of this estimator have not changed in later passes.
@@ -244,7 +244,7 @@ def test_fitted_estimator_along_a_path():
         return model.set_params(C=0.1, **parameters).set_callbacks(*callbacks).fit(X, Y)
 
     curious = Curious()
-    n_iter = second_fit(curious).n_iter_
+    n_iter = second_fit(curious).n_iter_[0]
     assert n_iter > 2
     for k, told in enumerate(curious.after_passes()):
         with warnings.catch_warnings():
@@ -259,7 +259,7 @@ def ended_by_held_out_samples(*callbacks, **parameters):
     parameters = {"C": np.inf, "learning_rate": 2.0, "max_iter": 100} | parameters
     model = unfitted(*callbacks, solver="gd", early_stopping=True, **parameters)
     model.fit(X[40:], Y[40:], X_val=X[:40], y_val=Y[:40])
-    assert model.best_iter_ < model.n_iter_ < 100
+    assert model.best_iter_ < model.n_iter_[0] < 100
     return model
 
 
@@ -311,7 +311,7 @@ def test_fitted_estimator_is_made_once_a_pass_only_if_a_hook_asks(
 
     monkeypatch.setattr(BCENeuronClassifier, "__copy__", counted, raising=False)
     model.fit(X, Y)
-    assert len(made) == per_pass * (model.n_iter_ + 1)  # and once for the end of the fit
+    assert len(made) == per_pass * (model.n_iter_[0] + 1)  # and once for the end of the fit
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -345,7 +345,7 @@ def test_a_stop_ends_the_fit_after_that_pass(solver, last, tol):
     quiet, stopping, curious = Quiet(), Quiet(at("end", last)), Curious()
     # pytest makes a warning an error
     model = unfitted(quiet, stopping, curious, solver=solver, tol=tol, max_iter=100).fit(X, Y)
-    assert model.n_iter_ == len(model.loss_curve_) == last + 1
+    assert model.n_iter_[0] == len(model.loss_curve_) == last + 1
     assert model.converged_ is False
     expected = unfitted(solver=solver, max_iter=last + 1).fit(X, Y)
     assert_array_equal(model.coef_, expected.coef_)
@@ -358,7 +358,7 @@ def test_a_stop_ends_newton_in_row_space_after_that_pass():
     rng = np.random.default_rng(1)
     samples, labels = rng.normal(size=(30, 300)), np.arange(30) % 2
     model = unfitted(Quiet(at("end", 1)), tol=1e-9, max_iter=100).fit(samples, labels)
-    assert (model.n_iter_, model.converged_) == (2, False)
+    assert (model.n_iter_[0], model.converged_) == (2, False)
     with pytest.warns(ConvergenceWarning):
         expected = unfitted(tol=1e-9, max_iter=2).fit(samples, labels)
     assert_array_equal(model.coef_, expected.coef_)
@@ -368,7 +368,7 @@ def test_a_stop_leaves_the_best_weights_so_far():
     whole = ended_by_held_out_samples(n_iter_no_change=20)
     stopping = Quiet(at("end", whole.best_iter_ + 2))
     model = ended_by_held_out_samples(stopping, n_iter_no_change=20)
-    assert model.n_iter_ == whole.best_iter_ + 3 < whole.n_iter_
+    assert model.n_iter_[0] == whole.best_iter_ + 3 < whole.n_iter_[0]
     assert model.best_iter_ == whole.best_iter_
     assert_array_equal(model.coef_, whole.coef_)
     assert (model.converged_, whole.converged_) == (False, True)
@@ -444,7 +444,7 @@ def test_ctrl_c_in_a_hook_leaves_the_passes_that_have_ended(solver, where, n_ite
         assert_array_equal(model.coef_, expected.coef_)
         assert_array_equal(model.intercept_, expected.intercept_)
         assert model.loss_curve_ == expected.loss_curve_
-        assert (model.n_iter_, model.converged_) == (n_iter, False)
+        assert (model.n_iter_[0], model.converged_) == (n_iter, False)
         assert not np.shares_memory(model.coef_, first.after_passes()[-1].fitted.coef_)
     assert interrupted.places[-2] == where  # nothing was called in between
     for callback in (first, interrupted):
@@ -457,8 +457,8 @@ def test_ctrl_c_leaves_the_best_weights_so_far():
     model = clone(whole).set_callbacks(interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X[40:], Y[40:], X_val=X[:40], y_val=Y[:40])
-    assert (model.best_iter_, model.n_iter_) == (whole.best_iter_, whole.best_iter_ + 2)
-    assert model.validation_loss_curve_ == whole.validation_loss_curve_[: model.n_iter_]
+    assert (model.best_iter_, model.n_iter_[0]) == (whole.best_iter_, whole.best_iter_ + 2)
+    assert model.validation_loss_curve_ == whole.validation_loss_curve_[: model.n_iter_[0]]
     assert_array_equal(model.coef_, whole.coef_)
     assert model.converged_ is False
 
@@ -470,7 +470,7 @@ def test_clone_keeps_callbacks():
     quiet = Quiet()
     model = unfitted(quiet)
     copied = clone(model).fit(X, Y)
-    assert quiet.places == places_of(copied.n_iter_)
+    assert quiet.places == places_of(copied.n_iter_[0])
     assert all(told.estimator is copied for told in quiet.told)
     quiet.told.clear()
     clone(model.set_callbacks()).fit(X, Y)
@@ -484,9 +484,9 @@ def test_pipeline_passes_callbacks_on(solver):
     pipeline.set_callbacks(propagated).fit(X, Y)
     assert propagated.count("setup") == propagated.count("teardown") == 1
     # the pipeline, its scaler, the estimator and its passes
-    assert propagated.count("begin") == propagated.count("end") == 3 + pipeline[-1].n_iter_
+    assert propagated.count("begin") == propagated.count("end") == 3 + pipeline[-1].n_iter_[0]
     assert own.count("setup") == own.count("teardown") == 1
-    assert own.count("begin") == own.count("end") == 1 + pipeline[-1].n_iter_
+    assert own.count("begin") == own.count("end") == 1 + pipeline[-1].n_iter_[0]
     propagated.told.clear()
     pipeline[-1].fit(X, Y)
     assert not propagated.told  # it was only lent
@@ -509,7 +509,7 @@ def test_one_vs_rest_fits_clones_that_keep_callbacks():
     quiet = Quiet()
     models = OneVsRestClassifier(unfitted(quiet)).fit(features, species).estimators_
     assert quiet.count("setup") == quiet.count("teardown") == len(models) == 3
-    assert quiet.count("end") == sum(1 + model.n_iter_ for model in models)
+    assert quiet.count("end") == sum(1 + model.n_iter_[0] for model in models)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -519,7 +519,7 @@ def test_grid_search_passes_callbacks_on(solver):
     search.set_callbacks(propagated, own).fit(X, Y)
     n_searched = 1 + 1 + 6 + 1  # the fit, the search, its six fits, and the last one
     assert own.count("begin") == own.count("end") == n_searched
-    n_passes = 3 * (2 + 5) + search.best_estimator_.n_iter_
+    n_passes = 3 * (2 + 5) + search.best_estimator_.n_iter_[0]
     assert propagated.count("begin") == propagated.count("end") == n_searched + n_passes
     assert propagated.count("setup") == propagated.count("teardown") == 1
 
@@ -633,7 +633,7 @@ def test_progress_bar_ends_at_100_percent(progress_bar, capsys, solver, ending):
     text = capsys.readouterr().out
     assert re.search(r"BCENeuronClassifier - fit .*100%", text)
     assert set(percentages(text)) == {"100"}  # even if it ends before max_iter
-    assert (model.n_iter_ == model.max_iter) == (not ending)
+    assert (model.n_iter_[0] == model.max_iter) == (not ending)
 
 
 @pytest.mark.parametrize("depth", [0, 1, None])
@@ -665,7 +665,7 @@ model = BCENeuronClassifier()
 print(hasattr(model, "set_callbacks"))
 for solver in ("newton", "gd", "sgd"):
     model.set_params(solver=solver, tol=0, max_iter=2)
-    print(model.fit(X, y, X_val=X, y_val=y).n_iter_, model.predict_proba(X).shape)
+    print(model.fit(X, y, X_val=X, y_val=y).n_iter_[0], model.predict_proba(X).shape)
 """
 
 

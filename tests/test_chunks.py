@@ -185,7 +185,7 @@ def test_gd_on_chunks_takes_the_steps_of_one_array(penalty, size):
     expected = in_memory(*scaled, **parameters)
     assert_same_optimum(model, expected)
     assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-12)
-    assert model.n_iter_ == 12
+    assert model.n_iter_[0] == 12
 
 
 @each_value(
@@ -301,7 +301,7 @@ def test_fit_from_chunks_sets_the_attributes_of_fit():
     }
     assert {type(value) for value in model.loss_curve_} == {float}
     assert model.solver_ == "newton"
-    assert model.n_iter_ == len(model.loss_curve_)
+    assert model.n_iter_[0] == len(model.loss_curve_)
 
 
 # --- passes ---
@@ -401,10 +401,10 @@ def test_one_chunk_is_alive_at_a_time():
 def test_warm_start_from_chunks_takes_fewer_iterations(penalty):
     parameters = PENALTIES[penalty]
     warm = in_memory(X, Y, WEIGHT, warm_start=True, **parameters)
-    n_iter = warm.n_iter_
+    n_iter = warm.n_iter_[0]
     chunks = Chunks(X, Y, WEIGHT)
     fit_from_chunks(warm, chunks)
-    assert warm.n_iter_ < n_iter
+    assert warm.n_iter_[0] < n_iter
     assert warm.n_passes_ == chunks.calls <= 10  # two of them confirm the minimum
     warm.set_params(C=0.05)
     fit_from_chunks(warm, chunks)
@@ -623,7 +623,7 @@ def test_interrupt_in_a_chunk_keeps_the_last_pass(penalty, solver, finished, mod
     assert_array_equal(model.intercept_, expected.intercept_)
     assert_array_equal(model.classes_, ["no", "yes"])
     assert model.loss_curve_ == expected.loss_curve_
-    assert (model.n_iter_, model.converged_, model.n_features_in_) == (finished, False, 4)
+    assert (model.n_iter_[0], model.converged_, model.n_features_in_) == (finished, False, 4)
     assert vars(model).keys() == vars(expected).keys()
 
 
@@ -646,7 +646,7 @@ def test_callbacks_follow_every_pass_over_chunks(solver):
     quiet = Quiet()
     model = BCENeuronClassifier(solver=solver, tol=0, max_iter=4).set_callbacks(quiet)
     fit_from_chunks(model, Chunks(X, Y))
-    assert model.n_iter_ == 4
+    assert model.n_iter_[0] == 4
     assert all(told.estimator is model for told in quiet.told)
     # The callback is torn down: the threads of a progress bar would keep the process alive.
     assert quiet.places == places_of(4)
@@ -665,7 +665,7 @@ def test_callback_sees_the_fitted_estimator_and_may_end_the_fit():
     coefs = []
     model = BCENeuronClassifier(tol=0, max_iter=9).set_callbacks(Looking())
     fit_from_chunks(model, Chunks(X, Y))
-    assert (model.n_iter_, model.converged_) == (3, False)
+    assert (model.n_iter_[0], model.converged_) == (3, False)
     for k, coef in enumerate(coefs[:3]):
         assert_array_equal(coef, fitted(Chunks(X, Y), tol=0, max_iter=k + 1).coef_)
     assert_array_equal(model.coef_, coefs[2])

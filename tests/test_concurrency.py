@@ -99,7 +99,7 @@ def what_was_learned(model):
     """Return the fitted attributes that depend on the order of sums or on the steps."""
     arrays = [model.coef_.tobytes(), model.intercept_.tobytes()]
     held_out = getattr(model, "validation_loss_curve_", None)
-    return [*arrays, model.loss_curve_, held_out, model.n_iter_, model.n_passes_]
+    return [*arrays, model.loss_curve_, held_out, model.n_iter_[0], model.n_passes_]
 
 
 def learned(parameters, X, y):

@@ -216,9 +216,9 @@ def test_float32_blocks_give_float32_weights():
 def test_warm_start_on_dask_takes_fewer_iterations():
     x, y, weight = collections()
     model = estimator(warm_start=True).fit(x, y, weight)
-    n_iter = model.n_iter_
+    n_iter = model.n_iter_[0]
     model.fit(x, y, weight)
-    assert model.n_iter_ < n_iter
+    assert model.n_iter_[0] < n_iter
     assert_same_optimum(model.set_params(C=0.05).fit(x, y, weight), in_memory(X, Y, WEIGHT, C=0.05))
 
 

@@ -72,7 +72,7 @@ def end_of(curve, tol, patience):
 def assert_same_fit(ours, theirs):
     for name in ("coef_", "intercept_", "loss_curve_", "validation_loss_curve_"):
         assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-12, err_msg=name)
-    assert (ours.best_iter_, ours.n_iter_) == (theirs.best_iter_, theirs.n_iter_)
+    assert (ours.best_iter_, ours.n_iter_[0]) == (theirs.best_iter_, theirs.n_iter_)
 
 
 def assert_fit_raises_and_changes_nothing(model, message, *args, **kwargs):
@@ -99,7 +99,7 @@ def test_validation_curve_is_the_mean_loss_after_each_pass_without_the_penalty(p
     assert model.best_iter_ == 1 + np.argmin(curve)
     # Without early_stopping the fit does not end early, and keeps its last weights.
     assert model.best_iter_ < N or others
-    assert model.n_iter_ == len(model.loss_curve_) == N
+    assert model.n_iter_[0] == len(model.loss_curve_) == N
     assert_array_equal(model.coef_, models[-1].coef_)
     assert model.loss_curve_ == models[-1].loss_curve_
 
@@ -163,8 +163,10 @@ def test_validation_curve_of_newton_omits_steps_on_other_problems(n_samples, n_f
     training, others = (rows[200:], y[200:]), (rows[:200], y[:200])
     parameters = {"C": 1.0, "tol": 1e-12}
     model = unfitted(**parameters).fit(*training, X_val=others[0], y_val=others[1])
-    assert model.n_iter_ > 3
-    models = [unfitted(max_iter=k + 1, **parameters).fit(*training) for k in range(model.n_iter_)]
+    assert model.n_iter_[0] > 3
+    models = [
+        unfitted(max_iter=k + 1, **parameters).fit(*training) for k in range(model.n_iter_[0])
+    ]
     curve = [loss(m, *others) for m in models]
     begin = slice(first - 1, None)
     assert_allclose(model.validation_loss_curve_[begin], curve[begin], rtol=1e-12)
@@ -182,7 +184,7 @@ def test_fit_ends_without_improvement_with_the_weights_of_the_best_pass(paramete
     curve = [loss(m, X_VAL, Y_VAL) for m in models]
     end = end_of(curve, 0, patience)
     best = 1 + np.argmin(curve[:end])
-    assert (model.n_iter_, model.best_iter_) == (end, best)
+    assert (model.n_iter_[0], model.best_iter_) == (end, best)
     assert len(model.loss_curve_) == len(model.validation_loss_curve_) == end
     assert_allclose(model.validation_loss_curve_, curve[:end], rtol=1e-12)
     assert_array_equal(model.coef_, models[best - 1].coef_)
@@ -196,7 +198,7 @@ def test_an_improvement_is_one_larger_than_tol(tol, end, best):
     assert (end_of(curve, tol, 2), 1 + np.argmin(curve)) == (end, best)
     model = unfitted(solver="gd", early_stopping=True, tol=tol, n_iter_no_change=2)
     model.fit(X_TRAIN, Y_TRAIN, **GIVEN)
-    assert (model.n_iter_, model.best_iter_) == (end, best)
+    assert (model.n_iter_[0], model.best_iter_) == (end, best)
 
 
 @each_value(
@@ -213,7 +215,7 @@ def test_fit_that_reaches_max_iter_first_keeps_the_best_weights(solver, tol):
     else:
         model.fit(X_TRAIN, Y_TRAIN, **GIVEN)
     assert model.converged_ is False
-    assert model.n_iter_ == 4
+    assert model.n_iter_[0] == 4
     curve = model.validation_loss_curve_
     assert loss(model, X_VAL, Y_VAL) == pytest.approx(min(curve), rel=1e-12)
     assert model.best_iter_ == 1 + np.argmin(curve)
@@ -224,7 +226,7 @@ def test_newton_that_converges_first_keeps_the_best_weights():
         X_TRAIN, Y_TRAIN, **GIVEN
     )
     assert model.converged_ is True
-    assert model.best_iter_ < model.n_iter_ < 50
+    assert model.best_iter_ < model.n_iter_[0] < 50
     assert loss(model, X_VAL, Y_VAL) == pytest.approx(min(model.validation_loss_curve_), rel=1e-12)
 
 

@@ -168,7 +168,7 @@ def test_partial_fit_is_the_written_out_update_in_any_containers(kinds, batch_si
             features[rows], y[rows], weight[rows], batch=batch_size, **{"C": 1.0, **parameters}
         )
         literal.assert_is(model)
-        assert model.n_iter_ == len(model.loss_curve_) == k + 1
+        assert model.n_iter_[0] == len(model.loss_curve_) == k + 1
         assert model.converged_ is False
         zeros += np.count_nonzero(model.coef_ == 0)
     assert np.count_nonzero(model.coef_) > 0
@@ -522,7 +522,7 @@ def test_fit_then_partial_fit_goes_on_from_the_fit(solver):
         model.partial_fit(X[rows], Y[rows], sample_weight=WEIGHT[rows])
         literal.learn(X[rows], Y[rows], WEIGHT[rows], C=1.0)
         literal.assert_is(model)
-        assert model.n_iter_ == len(model.loss_curve_)
+        assert model.n_iter_[0] == len(model.loss_curve_)
     assert model.solver_ == "sgd"
     assert not hasattr(model, "validation_loss_curve_")
     assert not hasattr(model, "best_iter_")
@@ -586,13 +586,13 @@ def test_chunk_without_weight_changes_nothing(at, how, container):
             each.partial_fit(X[rows], Y[rows], [0, 1], sample_weight=WEIGHT[rows])
     assert_same(model, other)
     assert model.loss_curve_ == other.loss_curve_
-    assert model.n_iter_ == 4
+    assert model.n_iter_[0] == 4
     before = model.coef_.copy(), model.intercept_.copy(), list(model.loss_curve_)
     without_weight(model, how, container)
     assert_array_equal(model.coef_, before[0])
     assert_array_equal(model.intercept_, before[1])
     assert model.loss_curve_ == before[2]
-    assert model.n_iter_ == 4
+    assert model.n_iter_[0] == 4
 
 
 @pytest.mark.parametrize("learning_rate", ["auto", ETA])

@@ -336,9 +336,9 @@ def test_callbacks_are_saved_with_the_estimator(through):
     assert_array_equal(loaded.coef_, model.coef_)
     [callback], [counting] = loaded._skl_callbacks, model._skl_callbacks
     assert callback is not counting
-    assert callback.n_passes == counting.n_passes == model.n_iter_
+    assert callback.n_passes == counting.n_passes == model.n_iter_[0]
     loaded.fit(X, Y)
-    assert callback.n_passes == 2 * counting.n_passes == 2 * model.n_iter_
+    assert callback.n_passes == 2 * counting.n_passes == 2 * model.n_iter_[0]
 
 
 def test_estimator_is_saved_without_callbacks_that_cannot_be():
@@ -490,7 +490,7 @@ def test_stream_of_another_version_goes_on_without_what_it_kept():
     loaded, [_] = loads(as_saved_by("0.0.7", model, pickle.dumps, _stream=kept))
     assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
     loaded.partial_fit(X[300:].astype(np.float32), Y[300:])
-    assert loaded.n_iter_ == model.n_iter_ + 1
+    assert loaded.n_iter_[0] == model.n_iter_[0] + 1
 
 
 def test_stream_without_the_fields_of_the_automatic_step_goes_on():
@@ -599,6 +599,8 @@ def test_pickle_of_0_1_0_after_fit_predicts_the_same():
     assert model.get_params() == BCENeuronClassifier(C=2.0).get_params()
     fitted_again = clone(model).fit(SMALL, SMALL_LABELS)
     assert_allclose(fitted_again.coef_, model.coef_, rtol=1e-9)
+    assert model.n_iter_.shape == fitted_again.n_iter_.shape  # a number in 0.1.0
+    assert model.n_iter_.dtype == fitted_again.n_iter_.dtype
 
 
 def test_pickle_of_0_1_0_in_a_stream_predicts_the_same_and_goes_on():

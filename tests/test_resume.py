@@ -105,8 +105,8 @@ def test_fit_started_at_the_minimum_takes_fewer_iterations(solver, l1_ratio):
     exact = clone(model).set_params(solver="newton", tol=1e-14).fit(X, Y)
     model.fit(X, Y, coef_init=exact.coef_, intercept_init=exact.intercept_)
     assert model.converged_
-    assert model.n_iter_ <= (1 if solver == "newton" else model.n_iter_no_change)
-    assert model.n_iter_ < cold.n_iter_
+    assert model.n_iter_[0] <= (1 if solver == "newton" else model.n_iter_no_change)
+    assert model.n_iter_[0] < cold.n_iter_[0]
     assert_allclose(model.coef_, exact.coef_, rtol=1e-6)
     assert_allclose(model.intercept_, exact.intercept_, rtol=1e-6)
 
@@ -123,7 +123,7 @@ def assert_5_and_5_are_10(model, resumed, X):
     resumed(model, X)
     assert_same(model, at_once)
     assert first[1] + model.loss_curve_ == at_once.loss_curve_
-    assert model.n_iter_ == 5
+    assert model.n_iter_[0] == 5
     assert np.abs(model.coef_ - first[0]).max() > 1e-6  # there was something to do
 
 
@@ -291,5 +291,5 @@ def test_warm_start_goes_on_after_ctrl_c(solver, penalty, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             model.fit(X, Y)
     finished = 3 if solver == "gd" else 4
-    assert model.n_iter_ == finished
+    assert model.n_iter_[0] == finished
     assert_same(model.set_params(max_iter=10 - finished).fit(X, Y), at_once)

@@ -18,12 +18,14 @@ import pytest
 import sklearn
 from covering import each_value, every_pair
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
+from scipy.sparse import csr_matrix, issparse
 from scipy.special import expit
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError, UnsetMetadataPassedError
+from sklearn.feature_selection import SelectFromModel
 from sklearn.inspection import DecisionBoundaryDisplay, permutation_importance
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, brier_score_loss
@@ -228,6 +230,86 @@ def test_stored_and_loaded_estimator_has_the_same_bits(copy, dtype):
     assert_array_equal(loaded.predict(frame), model.predict(frame))
 
 
+# --- what scikit-learn's tools ask a linear model for ---
+
+
+def test_n_iter_has_the_form_that_logistic_regression_gives_it():
+    theirs = LogisticRegression().fit(X, Y).n_iter_
+    for solver in SOLVERS:
+        ours = BCENeuronClassifier(solver=solver, tol=0, max_iter=3).fit(X, Y).n_iter_
+        assert (ours.shape, ours.dtype, ours[0]) == (theirs.shape, theirs.dtype, 3)
+
+
+@pytest.mark.parametrize("C", [0.1, 10.0])
+def test_select_from_model_keeps_the_features_of_an_l1_model(C):
+    selector = SelectFromModel(BCENeuronClassifier(l1_ratio=1, C=C)).fit(X, Y)
+    assert selector.threshold_ == 1e-5
+    assert_array_equal(selector.get_support(), selector.estimator_.coef_[0] != 0)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
+def test_select_from_model_takes_the_mean_of_other_models_as_threshold(l1_ratio):
+    selector = SelectFromModel(BCENeuronClassifier(l1_ratio=l1_ratio)).fit(X, Y)
+    assert selector.threshold_ == np.mean(np.abs(selector.estimator_.coef_))
+
+
+def test_threshold_that_the_documentation_names_keeps_columns_in_large_units():
+    large = 1e8 * X
+    model = BCENeuronClassifier(l1_ratio=1, standardize=True, C=0.1)
+    assert np.all(np.abs(model.fit(large, Y).coef_) < 1e-5)
+    selector = SelectFromModel(model, threshold=1e-300).fit(large, Y)
+    assert_array_equal(selector.get_support(), model.coef_[0] != 0)
+
+
+def test_name_of_the_penalty_is_no_parameter_and_leaves_that_of_a_subclass_alone():
+    class Penalised(BCENeuronClassifier):
+        def __init__(self, *, penalty="l1", C=1.0):
+            super().__init__(C=C, l1_ratio=1.0 if penalty == "l1" else 0.0)
+            self.penalty = penalty
+
+    model = BCENeuronClassifier(l1_ratio=1)
+    assert "penalty" not in model.get_params()
+    assert clone(model).penalty == "l1"
+    with pytest.raises(ValueError, match="Invalid parameter 'penalty'"):
+        model.set_params(penalty="l2")
+    assert [model.set_params(C=C).penalty for C in (1.0, np.inf)] == ["l1", None]
+    copied = clone(Penalised(penalty="l2"))
+    assert copied.get_params() == {"C": 1.0, "penalty": "l2"}
+    assert copied.set_params(penalty="l1").penalty == "l1"
+
+
+@each_value(
+    pytest.mark.parametrize("dtype", [np.float32, np.float64]),
+    pytest.mark.parametrize("container", [np.asarray, csr_matrix]),
+)
+def test_sparsified_model_has_the_predictions_of_the_dense_one(dtype, container):
+    samples = container(X.astype(dtype))
+    model = BCENeuronClassifier(l1_ratio=1, C=0.1, warm_start=True).fit(samples, Y)
+    dense, expected = model.coef_, model.predict_proba(samples)
+    assert model.sparsify() is model
+    assert issparse(model.coef_)
+    assert model.coef_.nnz == np.count_nonzero(dense) < dense.size
+    for copied in (model, pickle.loads(pickle.dumps(model))):
+        assert copied.predict_proba(samples).tobytes() == expected.tobytes()
+        assert copied.score(samples, Y) > 0.9
+    theirs = model.to_sklearn().decision_function(samples)
+    assert_allclose(theirs, model.decision_function(samples), rtol=1e-5, atol=1e-5)
+    starts = {"coef_init": dense, "intercept_init": model.intercept_}
+    model.set_params(solver="sgd", max_iter=1, tol=0, random_state=0)
+    warm = pickle.loads(pickle.dumps(model)).fit(samples, Y)
+    assert_array_equal(warm.coef_, clone(model).fit(samples, Y, **starts).coef_)
+    assert_array_equal(model.densify().coef_, dense)
+
+
+def test_sparsified_model_goes_on_with_its_stream():
+    model = BCENeuronClassifier(l1_ratio=1, C=0.01, random_state=0)
+    model.partial_fit(X[:300], Y[:300], classes=[0, 1])
+    other = pickle.loads(pickle.dumps(model)).sparsify()
+    assert_array_equal(
+        other.partial_fit(X[300:], Y[300:]).coef_, model.partial_fit(X[300:], Y[300:]).coef_
+    )
+
+
 @pytest.mark.parametrize("parameters", [{}, {"C": 0.1, "class_weight": "balanced"}])
 @pytest.mark.parametrize("container", [np.asarray, pd.DataFrame])
 def test_to_sklearn_returns_the_logistic_regression_that_predicts_the_same(parameters, container):
@@ -253,7 +335,7 @@ def test_to_sklearn_returns_the_logistic_regression_that_predicts_the_same(param
     logistic.fit(frame, Y)
     assert vars(converted).keys() == vars(logistic).keys()
     assert converted.n_iter_.dtype == logistic.n_iter_.dtype
-    assert_array_equal(converted.n_iter_, [model.n_iter_])
+    assert_array_equal(converted.n_iter_, model.n_iter_)
     assert_allclose(converted.coef_, logistic.coef_, rtol=1e-6)
     converted.coef_[:] = 0.0
     assert np.all(model.coef_ != 0)  # the model's arrays are its own
@@ -359,7 +441,7 @@ def test_loss_curve_falls_to_the_objective(solver, fit_intercept, sample_weight)
     model.fit(X, Y, sample_weight)
     assert model.converged_ is True
     assert model.solver_ == solver
-    assert model.n_iter_ == len(model.loss_curve_) > 3
+    assert model.n_iter_[0] == len(model.loss_curve_) > 3
     assert np.all(np.diff(model.loss_curve_) <= 0)
     assert model.loss_curve_[-1] == pytest.approx(objective(model, X, Y, sample_weight), 1e-13)
 
@@ -400,7 +482,7 @@ def test_convergence_warning_states_the_distance_from_the_minimum(solver, max_it
     # The message has two digits of an estimate by the curvature at the end of the fit.
     assert stated == pytest.approx(objective(model, X, Y) - optimum, rel=0.1)
     assert model.converged_ is False
-    assert model.n_iter_ == max_iter
+    assert model.n_iter_[0] == max_iter
 
 
 @each_value(
@@ -410,7 +492,7 @@ def test_convergence_warning_states_the_distance_from_the_minimum(solver, max_it
 def test_tol_0_runs_to_the_end_without_a_warning(solver, learning_rate):
     model = BCENeuronClassifier(solver=solver, tol=0, max_iter=37, learning_rate=learning_rate)
     model.set_params(n_iter_no_change=1).fit(X[::10], Y[::10])  # pytest makes a warning an error
-    assert model.n_iter_ == len(model.loss_curve_) == 37
+    assert model.n_iter_[0] == len(model.loss_curve_) == 37
     assert model.converged_ is False
 
 

@@ -95,7 +95,6 @@ class AdaptedLogisticRegression(Adapter):
 
     def fit(self, X, y, sample_weight=None):
         self.learn("fit", len(y), X, y, sample_weight=sample_weight)
-        self.n_iter_ = np.array([self.n_iter_], dtype=np.int32)
         return self
 
 
@@ -117,7 +116,7 @@ class AdaptedSGDClassifier(Adapter):
     def fit(self, X, y, coef_init=None, intercept_init=None, sample_weight=None):
         start = {"coef_init": coef_init, "intercept_init": intercept_init}
         self.learn("fit", len(y), X, y, sample_weight=sample_weight, **start)
-        self.t_ = 1.0 + self.n_iter_ * len(y)
+        self.t_ = 1.0 + self.n_iter_[0] * len(y)
         return self
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):

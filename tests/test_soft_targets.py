@@ -180,7 +180,7 @@ def begins_on_a_sample(model):
 
 
 def goes_by_products_of_rows(model):
-    return model.n_passes_ < model.n_iter_
+    return model.n_passes_ < model.n_iter_[0]
 
 
 @pytest.mark.parametrize("C", [1e-3, 1.0])

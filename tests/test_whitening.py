@@ -141,10 +141,10 @@ def test_a_run_is_doubtful_where_the_factor_lost_pivots_and_only_there():
 
 def test_max_iter_ends_a_doubtful_run_as_any_other():
     X, y = two_epochs(1e6, 1e-4)
-    n_iter = fitted(X, y)[0].n_iter_
+    n_iter = fitted(X, y)[0].n_iter_[0]
     for max_iter in range(1, n_iter):
         model, told = fitted(X, y, max_iter=max_iter)
-        assert model.n_iter_ == max_iter
+        assert model.n_iter_[0] == max_iter
         assert model.stop_reason_ == "max_iter"
         assert len(told) == 1
         assert f"max_iter={max_iter}" in told[0]

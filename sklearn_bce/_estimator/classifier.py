@@ -12,11 +12,20 @@ from sklearn.utils.metaestimators import available_if
 from sklearn_bce._estimator.diagnostics import warn_of_ignored_l1_ratio
 from sklearn_bce._estimator.fit import prepare_fit, run_fit
 from sklearn_bce._estimator.monitor import Callbacks
-from sklearn_bce._estimator.parameters import CONSTRAINTS, Parameters, check_parameters
+from sklearn_bce._estimator.parameters import (
+    CONSTRAINTS,
+    Parameters,
+    PenaltyName,
+    check_parameters,
+)
 from sklearn_bce._estimator.partial_fit import fit_chunk
 from sklearn_bce._estimator.prediction import PredictionMixin
 from sklearn_bce._estimator.samples import GivenSamples
-from sklearn_bce._estimator.sklearn_compat import CallbackSupportMixin, fit_context
+from sklearn_bce._estimator.sklearn_compat import (
+    CallbackSupportMixin,
+    SparseCoefMixin,
+    fit_context,
+)
 from sklearn_bce._estimator.state import PickleMixin
 from sklearn_bce._estimator.validation import InitialWeights, unchanged_on_error
 from sklearn_bce._kernels.threads import one_blas_thread
@@ -34,7 +43,12 @@ def _supports_partial_fit(estimator: BCENeuronClassifier) -> bool:
 
 
 class BCENeuronClassifier(
-    CallbackSupportMixin, PickleMixin, PredictionMixin, ClassifierMixin, BaseEstimator
+    CallbackSupportMixin,
+    PickleMixin,
+    PredictionMixin,
+    SparseCoefMixin,
+    ClassifierMixin,
+    BaseEstimator,
 ):
     r"""Logistic neuron for binary classification, trained on the binary cross-entropy.
 
@@ -102,7 +116,8 @@ class BCENeuronClassifier(
           each sample, or its mean each mini-batch; with an L1 norm a proximal step follows;
         - "auto": "newton" in `fit`, "sgd" in `partial_fit`;
         - "lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga", the solvers of
-          `LogisticRegression`, are other names of "auto", which ends at the same minimum.
+          `LogisticRegression`, are other names of "auto", which ends at the same minimum ("liblinear"
+          differs there: it penalises the intercept).
     learning_rate : float or "auto", default="auto"
         Constant step η of "gd" and "sgd"; "newton" ignores it. "auto" computes a safe step from the
         data: from the largest curvature for "gd", and from the norms of the samples for "sgd".
@@ -157,13 +172,13 @@ class BCENeuronClassifier(
     classes_ : ndarray of shape (2,)
         The two labels in sorted order. The activation a is the probability of the second label.
     coef_ : ndarray of shape (1, n_features), dtype of X
-        Weights w. They are float64 for a float32 X if F would rise above ``tol`` in float32, or if
-        float32 cannot hold a bound at which a weight is.
+        Weights w; a CSR matrix after `sparsify`. They are float64 for a float32 X if F would rise
+        above ``tol`` in float32, or if float32 cannot hold a bound at which a weight is.
     intercept_ : ndarray of shape (1,), dtype of X
         Intercept b.
     has_offset_ : bool
         Whether the samples of the fit had an offset, so that predictions and scores require one.
-    n_iter_ : int
+    n_iter_ : ndarray of shape (1,), int32
         Number of iterations: steps of "newton", passes over X of "gd" and "sgd"; chunks of
         `partial_fit`.
     n_passes_ : float
@@ -201,6 +216,11 @@ class BCENeuronClassifier(
         Iteration with the least entry of ``validation_loss_curve_``, counted from 1. With
         ``early_stopping`` the weights are those after this iteration. Set only with
         ``validation_loss_curve_``.
+    penalty : {"l1", "l2", "elasticnet"} or None
+        Name of the penalty in scikit-learn, which follows from ``l1_ratio`` and ``C``. It is not a
+        parameter. If it is "l1", `SelectFromModel` keeps the features whose weights are at least
+        1e-5, else those whose weights are at least the mean. Weights of columns in large units may
+        be below 1e-5: ``threshold=1e-300`` keeps all features whose weights are not 0.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -258,6 +278,8 @@ class BCENeuronClassifier(
     __module__ = "sklearn_bce"  # the path it is imported from, which pickles name
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
+
+    penalty = PenaltyName()
 
     def __init__(
         self,

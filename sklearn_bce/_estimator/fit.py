@@ -34,7 +34,12 @@ from sklearn_bce._estimator.samples import (
     encode_samples,
     encode_validation_samples,
 )
-from sklearn_bce._estimator.state import replace_fit_state, result_attributes, weight_attributes
+from sklearn_bce._estimator.state import (
+    dense_coef,
+    replace_fit_state,
+    result_attributes,
+    weight_attributes,
+)
 from sklearn_bce._estimator.validation import InitialWeights, checked_samples
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import BaseObjective
@@ -257,7 +262,7 @@ def initial_weights(
 def previous_weights(estimator: BaseEstimator) -> InitialWeights | None:
     """Return the fitted weights of the estimator; None if it is unfitted or without warm_start."""
     if estimator.warm_start and hasattr(estimator, "coef_"):
-        return InitialWeights(estimator.coef_, estimator.intercept_)
+        return InitialWeights(dense_coef(estimator), estimator.intercept_)
     return None
 
 

@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
@@ -121,6 +122,22 @@ class Parameters(NamedTuple):
             random_state=random_state,
             monitor=monitor,
         )
+
+
+class PenaltyName:
+    """Attribute of an estimator: the name of its penalty in scikit-learn, by which tools ask.
+
+    It is no data descriptor: an attribute that a subclass sets on an instance, as it does for a
+    parameter of this name, takes its place.
+    """
+
+    def __get__(self, estimator: Any, owner: Any = None) -> Any:
+        """Return "l2", "l1", "elasticnet" or None; of the class, the descriptor itself."""
+        if estimator is None:
+            return self
+        if np.isinf(estimator.C):
+            return None
+        return {0: "l2", 1: "l1"}.get(estimator.l1_ratio, "elasticnet")
 
 
 # Returns the values of all parameters of an estimator, in one call for a small fit's sake.

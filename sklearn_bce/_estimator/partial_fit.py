@@ -18,6 +18,7 @@ from sklearn_bce._estimator.regularisation import Regularisation
 from sklearn_bce._estimator.samples import GivenSamples, Samples
 from sklearn_bce._estimator.state import (
     Stream,
+    dense_coef,
     replace_fit_state,
     result_attributes,
     weight_attributes,
@@ -178,7 +179,7 @@ def stream_of(estimator: BaseEstimator, n_features: int) -> Stream:
     """
     w, b = np.zeros(n_features), 0.0
     if hasattr(estimator, "coef_"):
-        coef, intercept = estimator.coef_, estimator.intercept_
+        coef, intercept = dense_coef(estimator), estimator.intercept_
         known = getattr(estimator, "_stream", None)
         w, b = coef[0].astype(np.float64), float(intercept[0])
         if known is not None and known.has_weights(coef, intercept):

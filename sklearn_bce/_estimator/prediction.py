@@ -15,6 +15,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bce._estimator.diagnostics import caller_stacklevel
+from sklearn_bce._estimator.state import dense_coef
 from sklearn_bce._estimator.targets import (
     checked_offset,
     checked_sample_weight,
@@ -108,7 +109,7 @@ class PredictionMixin:
         raise_if_offset_is_missing(self, offset)
         X = checked_X(self, X)
         offset = checked_offset(X, offset)
-        z = linear_output(X, self.coef_[0], self.intercept_[0])
+        z = linear_output(X, dense_coef(self)[0], self.intercept_[0])
         return z if offset is None else z + offset
 
     def predict(self, X: Any, offset: Any = None) -> NDArray[Any]:
@@ -243,7 +244,7 @@ class PredictionMixin:
         model.classes_ = self.classes_.copy()
         model.coef_ = self.coef_.copy()
         model.intercept_ = self.intercept_.copy()
-        model.n_iter_ = np.array([self.n_iter_], dtype=np.int32)
+        model.n_iter_ = self.n_iter_.copy()
         model.n_features_in_ = self.n_features_in_
         if hasattr(self, "feature_names_in_"):
             model.feature_names_in_ = self.feature_names_in_.copy()

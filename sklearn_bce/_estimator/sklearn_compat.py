@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 try:
     from sklearn.base import _fit_context as fit_context
+    from sklearn.linear_model._base import SparseCoefMixin
     from sklearn.utils._param_validation import (
         Interval,
         StrOptions,
@@ -75,6 +76,7 @@ def has_callbacks(estimator: Any) -> bool:
 __all__ = [
     "CallbackSupportMixin",
     "Interval",
+    "SparseCoefMixin",
     "StrOptions",
     "check_sample_weight",
     "fit_context",

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 
 from sklearn_bce._kernels import Vector
@@ -151,6 +152,8 @@ class PickleMixin:
             If another version has saved the pickle.
         """
         state = dict(state)
+        if "n_iter_" in state:  # a number in pickles of 0.1.0
+            state["n_iter_"] = np.atleast_1d(np.asarray(state["n_iter_"], dtype=np.int32))
         saved_by = state.pop(VERSION, None)
         if saved_by != __version__:
             warnings.warn(
@@ -172,6 +175,12 @@ def public_fitted_state(estimator: BaseEstimator) -> dict[str, Any]:
     """Return the public fitted attributes that the estimator has, by name."""
     attributes = vars(estimator)
     return {name: attributes[name] for name in PUBLIC_NAMES if name in attributes}
+
+
+def dense_coef(estimator: BaseEstimator) -> NDArray[Any]:
+    """Return ``coef_`` as an array of shape (1, n_features); `sparsify` may have made it CSR."""
+    coef = estimator.coef_
+    return coef.toarray() if issparse(coef) else coef
 
 
 def clear_fit_state(estimator: BaseEstimator) -> None:
@@ -250,7 +259,7 @@ def result_attributes(solver: str, result: Result) -> dict[str, Any]:
         Result of the solver.
     """
     return {
-        "n_iter_": result.n_iter,
+        "n_iter_": np.array([result.n_iter], dtype=np.int32),  # as LogisticRegression has it
         "n_passes_": float(result.n_passes),
         "converged_": result.converged,
         "stop_reason_": result.shown_reason.value,
