@@ -116,8 +116,8 @@ class BCENeuronClassifier(
           each sample, or its mean each mini-batch; with an L1 norm a proximal step follows;
         - "auto": "newton" in `fit`, "sgd" in `partial_fit`;
         - "lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga", the solvers of
-          `LogisticRegression`, are other names of "auto", which ends at the same minimum ("liblinear"
-          differs there: it penalises the intercept).
+          `LogisticRegression`, are other names of "auto", which ends at the same minimum (except
+          that "liblinear" penalises the intercept there).
     learning_rate : float or "auto", default="auto"
         Constant step η of "gd" and "sgd"; "newton" ignores it. "auto" computes a safe step from the
         data: from the largest curvature for "gd", and from the norms of the samples for "sgd".
