@@ -3,6 +3,7 @@
 - `BCENeuronClassifier`: the classifier.
 - `fit_from_chunks`: fits the classifier to samples that do not fit into memory.
 - `l1_min_c`: the largest C at which an L1 penalty makes all weights 0.
+- `to_sklearn`: a copy of a fitted estimator with `LogisticRegression` in the place of neurons.
 - `LossCurveDisplay`: a plot of the loss curves of a fit.
 - `chain_rule`: the derivation of the gradient, as functions.
 - `sklearn_bce.dask.DaskBCENeuronClassifier`: the classifier for Dask collections.
@@ -14,6 +15,7 @@ from sklearn_bce import chain_rule
 from sklearn_bce._estimator import classifier
 from sklearn_bce._estimator.chunks import fit_from_chunks
 from sklearn_bce._estimator.classifier import BCENeuronClassifier
+from sklearn_bce._estimator.conversion import to_sklearn
 from sklearn_bce._estimator.display import LossCurveDisplay
 from sklearn_bce._estimator.l1_min_c import l1_min_c
 from sklearn_bce._estimator.state import __version__
@@ -25,6 +27,7 @@ __all__ = [
     "chain_rule",
     "fit_from_chunks",
     "l1_min_c",
+    "to_sklearn",
 ]
 
 # Pickles of version 0.1.0 name `sklearn_bce._neuron`, the module that then defined the class.

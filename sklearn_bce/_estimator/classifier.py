@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 
+from sklearn_bce._estimator.conversion import fitted_attributes, translated
 from sklearn_bce._estimator.diagnostics import warn_of_ignored_l1_ratio
 from sklearn_bce._estimator.fit import prepare_fit, run_fit
 from sklearn_bce._estimator.monitor import Callbacks
@@ -323,6 +324,55 @@ class BCENeuronClassifier(
         self.soft_targets = soft_targets
         self.warm_start = warm_start
         self.random_state = random_state
+
+    @classmethod
+    def from_sklearn(cls, estimator: BaseEstimator, n_samples: float | None = None) -> Self:
+        """Return a neuron with the objective, and the weights, of a scikit-learn classifier.
+
+        Parameters
+        ----------
+        estimator : LogisticRegression or SGDClassifier
+            Fitted or not; an `SGDClassifier` has ``loss="log_loss"``. Not changed. The README says
+            which of its parameters carry over.
+        n_samples : float, default=None
+            Number of training samples, or the sum of their weights. By it the strength of the
+            penalty of `SGDClassifier` becomes ``C`` = 1/(alpha·n_samples), and `partial_fit`
+            continues a fit with the right weight. None leaves ``C`` of an `SGDClassifier` at its
+            default.
+
+        Returns
+        -------
+        neuron : BCENeuronClassifier
+            Unfitted if the estimator is; else it makes the same predictions, and `fit` starts anew
+            unless ``warm_start=True``. It lacks the attributes that tell how a fit has ended, such
+            as ``converged_``.
+
+        Raises
+        ------
+        TypeError
+            If the estimator is of another class.
+        ValueError
+            If the loss of the estimator is not "log_loss", it was fitted to more than two classes,
+            or ``n_samples`` is not above 0.
+
+        Warns
+        -----
+        UserWarning
+            If parameters that are not at their defaults have no counterpart; one warning names all.
+
+        Examples
+        --------
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn_bce import BCENeuronClassifier
+        >>> BCENeuronClassifier.from_sklearn(LogisticRegression(C=0.3, max_iter=1000))
+        BCENeuronClassifier(C=0.3, max_iter=1000)
+        """
+        neuron = cls(**translated(estimator, n_samples))
+        attributes = fitted_attributes(estimator)
+        if attributes and n_samples is not None:
+            attributes["_total_weight"] = float(n_samples)
+        vars(neuron).update(attributes)
+        return neuron
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(

@@ -95,7 +95,8 @@ def fit_chunk(estimator: BaseEstimator, given: GivenSamples, classes: Any, n_thr
             assert_all_finite(X, estimator_name=type(estimator).__name__, input_name="X")
         raise
     if not first_chunk:
-        result = replace(result, loss_curve=estimator.loss_curve_ + result.loss_curve)
+        before = getattr(estimator, "loss_curve_", [])  # missing after `from_sklearn`
+        result = replace(result, loss_curve=before + result.loss_curve)
     fitted = attributes | result_attributes("sgd", result)
     fitted |= {"_stream": stream, "_total_weight": stream.total_weight}
     replace_fit_state(estimator, fitted)

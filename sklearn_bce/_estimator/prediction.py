@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from importlib.metadata import PackageNotFoundError, metadata
 from typing import Any
 
@@ -14,7 +13,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_bce._estimator.diagnostics import caller_stacklevel
+from sklearn_bce._estimator.conversion import logistic_regression_of
 from sklearn_bce._estimator.state import dense_coef
 from sklearn_bce._estimator.targets import (
     checked_offset,
@@ -213,13 +212,20 @@ class PredictionMixin:
     def to_sklearn(self) -> LogisticRegression:
         """Return a fitted `LogisticRegression` that makes the same predictions.
 
-        Tools that know the classes of scikit-learn only, such as exporters to ONNX, can use it.
+        Tools that know the classes of scikit-learn only, such as exporters to ONNX, can use it. For
+        an estimator that contains neurons see `sklearn_bce.to_sklearn`.
 
         Returns
         -------
         model : LogisticRegression
-            With copies of the fitted attributes, and with the parameters ``C``, ``fit_intercept``,
-            ``class_weight``, ``max_iter`` and ``tol`` of this estimator.
+            With copies of the fitted attributes, and with the parameters ``C``, ``l1_ratio``,
+            ``fit_intercept``, ``class_weight``, ``max_iter`` and ``tol`` of this estimator; its
+            ``solver`` is "saga" if ``l1_ratio`` is above 0.
+
+        Raises
+        ------
+        NotFittedError
+            If this estimator is not fitted.
 
         Warns
         -----
@@ -227,28 +233,7 @@ class PredictionMixin:
             If this estimator was fitted with an offset: the model predicts as with ``offset=0``.
         """
         check_is_fitted(self)
-        if getattr(self, "has_offset_", False):
-            warnings.warn(
-                "This estimator was fitted with an offset, which LogisticRegression does not have: "
-                "the model predicts as with offset=0.",
-                UserWarning,
-                stacklevel=caller_stacklevel(),
-            )
-        model = LogisticRegression(
-            C=self.C,
-            fit_intercept=self.fit_intercept,
-            class_weight=self.class_weight,
-            max_iter=self.max_iter,
-            tol=self.tol,
-        )
-        model.classes_ = self.classes_.copy()
-        model.coef_ = self.coef_.copy()
-        model.intercept_ = self.intercept_.copy()
-        model.n_iter_ = self.n_iter_.copy()
-        model.n_features_in_ = self.n_features_in_
-        if hasattr(self, "feature_names_in_"):
-            model.feature_names_in_ = self.feature_names_in_.copy()
-        return model
+        return logistic_regression_of(self)
 
     # `_doc_link_module` and `_doc_link_template` are scikit-learn's documented way to set the page
     # that the HTML representation of an estimator links to.

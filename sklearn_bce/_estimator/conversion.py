@@ -1,0 +1,312 @@
+"""Conversions between this package's estimators and scikit-learn's own linear classifiers."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import warnings
+from copy import deepcopy
+from inspect import signature
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, SGDClassifier
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_bce._estimator.diagnostics import caller_stacklevel
+from sklearn_bce._estimator.state import PickleMixin, dense_coef, weight_attributes
+
+# Parameters of LogisticRegression and SGDClassifier that mean the same in `BCENeuronClassifier`.
+EQUAL_PARAMETERS = (
+    "C",
+    "class_weight",
+    "early_stopping",
+    "fit_intercept",
+    "max_iter",
+    "n_iter_no_change",
+    "random_state",
+    "shuffle",
+    "validation_fraction",
+    "warm_start",
+)
+# Parameters that the function `translated` translates.
+TRANSLATED_PARAMETERS = ("alpha", "l1_ratio", "loss", "penalty", "solver")
+# Parameters that do not change the minimum of a binary problem, and need no counterpart: threads
+# are taken as the machine has them, and "epsilon" belongs to other losses.
+NEEDLESS_PARAMETERS = ("dual", "epsilon", "n_jobs")
+# Types that a copy shares with the original, so that local functions need not be pickled.
+SHARED_TYPES = (FunctionType, BuiltinFunctionType, ModuleType, type)
+
+
+def translated(estimator: BaseEstimator, n_samples: float | None) -> dict[str, Any]:
+    """Return the parameters of `BCENeuronClassifier` that mean what those of the estimator mean.
+
+    Parameters
+    ----------
+    estimator : LogisticRegression or SGDClassifier
+        Not changed. It may be unfitted.
+    n_samples : float or None
+        Number of training samples, or the sum of their weights, by which alpha = 1/(C·n_samples) of
+        `SGDClassifier` becomes ``C``. None leaves ``C`` at its default.
+
+    Returns
+    -------
+    parameters : dict
+        By name; parameters that are not named keep their defaults.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is of another class.
+    ValueError
+        If the loss of the estimator is not "log_loss", or ``n_samples`` is not above 0.
+
+    Warns
+    -----
+    UserWarning
+        If parameters that are not at their defaults have no counterpart; one warning names all.
+    """
+    is_logistic = isinstance(estimator, LogisticRegression)
+    if isinstance(estimator, LogisticRegressionCV) or not (
+        is_logistic or isinstance(estimator, SGDClassifier)
+    ):
+        raise TypeError(
+            "from_sklearn translates LogisticRegression and SGDClassifier(loss='log_loss'); "
+            f"estimator is {type(estimator).__name__}."
+        )
+    if n_samples is not None and not n_samples > 0:
+        raise ValueError(f"n_samples={n_samples!r} must be above 0.")
+    given = estimator.get_params(deep=False)
+    if given.get("loss", "log_loss") != "log_loss":
+        raise ValueError(
+            f"loss={given['loss']!r} of the {type(estimator).__name__} is another loss than "
+            "BCENeuronClassifier has; only loss='log_loss' can be translated."
+        )
+    parameters = {name: given[name] for name in EQUAL_PARAMETERS if name in given}
+    left_out = _without_counterpart(estimator, given)
+    parameters["l1_ratio"] = _l1_ratio(given, is_logistic)
+    if given.get("penalty", "deprecated") is None or given.get("alpha") == 0:
+        parameters["C"] = np.inf
+    elif not is_logistic and n_samples is not None:
+        parameters["C"] = 1 / (given["alpha"] * n_samples)
+    elif not is_logistic:
+        left_out.append(
+            f"alpha={given['alpha']!r} (C = 1/(alpha·n_samples) needs n_samples; C is at its default)"
+        )
+    if np.isinf(parameters.get("C", 1.0)):  # there is no penalty
+        parameters["l1_ratio"] = 0.0
+    if left_out:
+        warnings.warn(
+            f"Parameters of {type(estimator).__name__} that BCENeuronClassifier does not have, or "
+            f"not with this meaning, are left out: {', '.join(left_out)}.",
+            UserWarning,
+            stacklevel=caller_stacklevel(),
+        )
+    return parameters
+
+
+def _l1_ratio(given: dict[str, Any], is_logistic: bool) -> float:
+    """Return ``l1_ratio``, given the parameters of a LogisticRegression or SGDClassifier."""
+    # scikit-learn 1.8 has "deprecated" in the place of the name, later versions have no name.
+    penalty = given.get("penalty", "deprecated")
+    if penalty == "elasticnet" or (is_logistic and penalty == "deprecated"):
+        return float(given["l1_ratio"] or 0.0)
+    return 1.0 if penalty == "l1" else 0.0
+
+
+def _without_counterpart(estimator: BaseEstimator, given: dict[str, Any]) -> list[str]:
+    """Return "name=value" of the parameters that are set and have no counterpart."""
+    known = {*EQUAL_PARAMETERS, *TRANSLATED_PARAMETERS, *NEEDLESS_PARAMETERS}
+    defaults = signature(type(estimator)).parameters
+    found = [
+        f"{name}={value!r}"
+        for name, value in given.items()
+        if name not in known and (name not in defaults or value != defaults[name].default)
+    ]
+    if given.get("solver") == "liblinear" and given["fit_intercept"]:
+        found.append("solver='liblinear' (its penalty of the intercept)")
+    return found
+
+
+def fitted_attributes(estimator: BaseEstimator) -> dict[str, Any]:
+    """Return copies of the fitted attributes of a binary linear classifier; {} if it is unfitted.
+
+    Parameters
+    ----------
+    estimator : LogisticRegression or SGDClassifier
+        Not changed.
+
+    Returns
+    -------
+    attributes : dict
+        What predictions need, and ``n_iter_``. Attributes that tell how a solver of this package
+        has ended, such as ``converged_``, are not among them.
+
+    Raises
+    ------
+    ValueError
+        If the estimator was fitted to more than two classes.
+    """
+    if not hasattr(estimator, "coef_"):
+        return {}
+    if len(estimator.classes_) != 2:
+        raise ValueError(
+            f"The {type(estimator).__name__} was fitted to {len(estimator.classes_)} classes; "
+            "BCENeuronClassifier supports two."
+        )
+    coef = dense_coef(estimator)
+    # `SGDClassifier` without an intercept and liblinear may hold it in other shapes and types.
+    intercept = float(np.ravel(estimator.intercept_)[0])
+    attributes = weight_attributes(
+        estimator.classes_, coef.dtype, coef[0], intercept, has_offset=False
+    )
+    attributes["n_iter_"] = np.array(np.ravel(estimator.n_iter_)[:1], dtype=np.int32)
+    for name in ("n_features_in_", "feature_names_in_"):
+        if hasattr(estimator, name):
+            attributes[name] = deepcopy(getattr(estimator, name))
+    return attributes
+
+
+def logistic_regression_of(neuron: BaseEstimator) -> LogisticRegression:
+    """Return the `LogisticRegression` that has the same objective and predicts the same.
+
+    Parameters
+    ----------
+    neuron : BCENeuronClassifier
+        Not changed. If it is unfitted, so is the result.
+
+    Returns
+    -------
+    model : LogisticRegression
+        With copies of the fitted attributes.
+
+    Warns
+    -----
+    UserWarning
+        If the neuron was fitted with an offset: the model predicts as with ``offset=0``.
+    """
+    shared = ("C", "fit_intercept", "class_weight", "max_iter", "tol")
+    parameters = {name: getattr(neuron, name) for name in shared}
+    if neuron.l1_ratio > 0 and not np.isinf(neuron.C):
+        # "saga" alone can do every ratio, and leaves the intercept without a penalty.
+        parameters |= {"l1_ratio": neuron.l1_ratio, "solver": "saga"}
+        named = signature(LogisticRegression).parameters.get("penalty")
+        if named is not None and named.default == "l2":  # scikit-learn before 1.8
+            is_l1 = neuron.l1_ratio == 1
+            parameters |= {"penalty": "l1" if is_l1 else "elasticnet"}
+            parameters |= {"l1_ratio": None} if is_l1 else {}
+    model = LogisticRegression(**parameters)
+    if not hasattr(neuron, "coef_"):
+        return model
+    if getattr(neuron, "has_offset_", False):
+        warnings.warn(
+            "This estimator was fitted with an offset, which LogisticRegression does not have: "
+            "the model predicts as with offset=0.",
+            UserWarning,
+            stacklevel=caller_stacklevel(),
+        )
+    model.classes_ = neuron.classes_.copy()
+    model.coef_ = neuron.coef_.copy()
+    model.intercept_ = neuron.intercept_.copy()
+    model.n_iter_ = neuron.n_iter_.copy()
+    model.n_features_in_ = neuron.n_features_in_
+    if hasattr(neuron, "feature_names_in_"):
+        model.feature_names_in_ = neuron.feature_names_in_.copy()
+    return model
+
+
+def to_sklearn(estimator: Any) -> Any:
+    """Return a copy in which every neuron is the `LogisticRegression` that predicts the same.
+
+    Tools that know the classes of scikit-learn only, such as exporters to ONNX, can use it.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted `BCENeuronClassifier` or `sklearn_bce.dask.DaskBCENeuronClassifier`, or a fitted
+        estimator that contains neurons at any depth: a Pipeline, a search, an ensemble, a
+        calibrated or multi-class classifier. Not changed.
+
+    Returns
+    -------
+    copy : object
+        Of the class of ``estimator``, or a `LogisticRegression`. Functions and classes are those of
+        the original; all else is copied. Neurons that are parameters, and not fitted, become
+        unfitted models with the same objective.
+
+    Raises
+    ------
+    NotFittedError
+        If ``estimator`` is not fitted.
+    TypeError
+        If it contains an object that cannot be copied, such as a lock or an open file.
+
+    Warns
+    -----
+    UserWarning
+        If a neuron was fitted with an offset: the copy predicts as with ``offset=0``.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_bce import BCENeuronClassifier, to_sklearn
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> pipeline = make_pipeline(StandardScaler(), BCENeuronClassifier()).fit(X, y)
+    >>> to_sklearn(pipeline)[-1]
+    LogisticRegression(tol=1e-06)
+    """
+    check_is_fitted(estimator)
+    file, shared = io.BytesIO(), []
+    _Converter(file, shared).dump(estimator)
+    file.seek(0)
+    return _Loader(file, shared).load()
+
+
+class _Converter(pickle.Pickler):
+    """Pickles an object with a `LogisticRegression` in the place of each neuron.
+
+    Parameters
+    ----------
+    file : file object
+        Receives the pickle.
+    shared : list
+        Receives the objects that the copy shares with the original.
+    """
+
+    def __init__(self, file: Any, shared: list[Any]) -> None:
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
+        self._shared = shared
+
+    def persistent_id(self, obj: Any) -> int | None:
+        """Return the place of a shared object in the list; None for objects to be copied."""
+        if not isinstance(obj, SHARED_TYPES):
+            return None
+        self._shared.append(obj)
+        return len(self._shared) - 1
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Return how to build the equal model, for a neuron; NotImplemented for other objects."""
+        if not isinstance(obj, PickleMixin):  # all estimators of this package derive from it
+            return NotImplemented
+        return _given, (logistic_regression_of(obj),)
+
+
+def _given(model: LogisticRegression) -> LogisticRegression:
+    """Return the argument: a pickle builds the copy of a neuron by a call."""
+    return model
+
+
+class _Loader(pickle.Unpickler):
+    """Loads what `_Converter` has pickled, in the same process."""
+
+    def __init__(self, file: Any, shared: list[Any]) -> None:
+        super().__init__(file)
+        self._shared = shared
+
+    def persistent_load(self, pid: int) -> Any:
+        """Return a shared object."""
+        return self._shared[pid]
