@@ -19,6 +19,9 @@ SETTING_FLOOR = 1.0
 # neuron's time, or SEARCH_FLOOR seconds if that is more.
 SEARCH_PATIENCE = 30
 SEARCH_FLOOR = 5.0
+# Tolerances in a row that solve the problem and are no faster than one before, after which no
+# tighter one is tried: a loose tolerance may take longer than a tighter one, and times vary.
+NO_FASTER = 2
 NO_CHANCE = 1.2  # times the time of the fastest setting so far, after which a fit is given up
 SHORT = 0.05  # seconds; times of shorter fits vary too much to be compared one by one
 SEEDS = (1, 2)  # a setting that is chosen must also solve the problem with these seeds, besides 0
@@ -29,9 +32,10 @@ def best_setting(
 ) -> Entry | None:
     """Return the fastest setting that comes within the target of ``least``, or else the closest.
 
-    Of each setting, tolerances are tried from the loosest to the tightest, until one solves the
-    problem, or a fit is slower than a setting that solved the problem, or many times slower than
-    the ``neuron`` (seconds) without solving it. Return None if no setting can be tried at all.
+    Of each setting, tolerances are tried from the loosest to the tightest, until ``NO_FASTER`` of
+    them in a row solve the problem in no less time than one before, or a fit that does not solve it
+    is slower than a setting that did, or many times slower than the ``neuron`` (seconds). Return
+    None if no setting can be tried at all.
     """
     search = Search(
         problem,
@@ -76,9 +80,9 @@ class Search:
         return above > TARGET, entry.fits[0].seconds if above <= TARGET else above
 
     def try_tolerances(self, estimators: list[BaseEstimator]) -> None:
-        """Try the tolerances of a setting, from the loosest, until one solves the problem."""
+        """Try the tolerances of a setting, from the loosest; see `best_setting` for the end."""
         path: list[Fit] = []
-        more = 1.0
+        more, fastest, n_slower = 1.0, np.inf, 0  # of this setting
         for candidate in estimators:
             estimator, result, more = self.fit_long_enough(candidate, more)
             path.append(result)
@@ -86,7 +90,11 @@ class Search:
             self.entries.append(Entry(self.competitor, estimator, [result], path, self.tried))
             if self.solved(result):
                 self.fastest = min(self.fastest, result.seconds)
-                return
+                n_slower = 0 if result.seconds < fastest else n_slower + 1
+                fastest = min(fastest, result.seconds)
+                if n_slower == NO_FASTER:
+                    return
+                continue
             if result.seconds > min(self.patience, NO_CHANCE * self.fastest):
                 self.gave_up = True
                 return

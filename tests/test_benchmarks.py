@@ -418,6 +418,24 @@ def test_iterations_that_were_over_too_soon_are_raised():
     assert not entry.gave_up
 
 
+def test_a_tighter_tolerance_is_chosen_where_it_is_faster(monkeypatch):
+    seconds = {1.0: 9.0, 0.1: 3.0, 0.01: 4.0, 1e-3: 2.0, 1e-4: 5.0, 1e-5: 4.0, 1e-6: 1.0}
+    above = {1.0: 1.0}  # nats above the minimum; all tighter tolerances reach it
+    monkeypatch.setattr(
+        search,
+        "fit",
+        lambda problem, model, limit=np.inf: fits.Fit(
+            seconds[model.tol], above.get(model.tol, 0.0), 1.0, 0.0
+        ),
+    )
+    problem = Problem("not fitted", lambda: (np.zeros((4, 1)), np.array([0, 1, 0, 1])), test_size=0)
+    walker = Competitor("walker", Walker, tolerances=tuple(seconds))
+    entry = search.best_setting(problem, walker, 0.0, limit=100, neuron=1.0)
+    assert entry.estimator.tol == 1e-3
+    # None is tried after two slower ones.
+    assert [each.seconds for each in entry.tried] == [9.0, 3.0, 4.0, 2.0, 5.0, 4.0]
+
+
 # --- performance profile
 
 
