@@ -68,35 +68,21 @@ def translated(estimator: BaseEstimator, n_samples: float | None) -> dict[str, A
     UserWarning
         If parameters that are not at their defaults have no counterpart; one warning names all.
     """
-    is_logistic = isinstance(estimator, LogisticRegression)
-    if isinstance(estimator, LogisticRegressionCV) or not (
-        is_logistic or isinstance(estimator, SGDClassifier)
-    ):
-        raise TypeError(
-            "from_sklearn translates LogisticRegression and SGDClassifier(loss='log_loss'); "
-            f"estimator is {type(estimator).__name__}."
-        )
+    raise_unless_translatable(estimator)
     if n_samples is not None and not n_samples > 0:
         raise ValueError(f"n_samples={n_samples!r} must be above 0.")
     given = estimator.get_params(deep=False)
-    if given.get("loss", "log_loss") != "log_loss":
-        raise ValueError(
-            f"loss={given['loss']!r} of the {type(estimator).__name__} is another loss than "
-            "BCENeuronClassifier has; only loss='log_loss' can be translated."
-        )
     parameters = {name: given[name] for name in EQUAL_PARAMETERS if name in given}
     left_out = _without_counterpart(estimator, given)
-    parameters["l1_ratio"] = _l1_ratio(given, is_logistic)
-    if given.get("penalty", "deprecated") is None or given.get("alpha") == 0:
+    has_no_penalty = given.get("penalty", "deprecated") is None or given.get("alpha") == 0
+    if has_no_penalty:
         parameters["C"] = np.inf
-    elif not is_logistic and n_samples is not None:
+    elif "alpha" in given and n_samples is not None:
         parameters["C"] = 1 / (given["alpha"] * n_samples)
-    elif not is_logistic:
-        left_out.append(
-            f"alpha={given['alpha']!r} (C = 1/(alpha·n_samples) needs n_samples; C is at its default)"
-        )
-    if np.isinf(parameters.get("C", 1.0)):  # there is no penalty
-        parameters["l1_ratio"] = 0.0
+    elif "alpha" in given:
+        reason = "C = 1/(alpha·n_samples) needs n_samples; C is at its default"
+        left_out.append(f"alpha={given['alpha']!r} ({reason})")
+    parameters["l1_ratio"] = 0.0 if parameters.get("C") == np.inf else _l1_ratio(given)
     if left_out:
         warnings.warn(
             f"Parameters of {type(estimator).__name__} that BCENeuronClassifier does not have, or "
@@ -107,11 +93,28 @@ def translated(estimator: BaseEstimator, n_samples: float | None) -> dict[str, A
     return parameters
 
 
-def _l1_ratio(given: dict[str, Any], is_logistic: bool) -> float:
+def raise_unless_translatable(estimator: BaseEstimator) -> None:
+    """Raise TypeError or ValueError unless `translated` knows the class and the loss."""
+    is_known = isinstance(estimator, LogisticRegression | SGDClassifier)
+    if isinstance(estimator, LogisticRegressionCV) or not is_known:
+        raise TypeError(
+            "from_sklearn translates LogisticRegression and SGDClassifier(loss='log_loss'); "
+            f"estimator is {type(estimator).__name__}."
+        )
+    loss = getattr(estimator, "loss", "log_loss")
+    if loss != "log_loss":
+        raise ValueError(
+            f"loss={loss!r} of the {type(estimator).__name__} is another loss than that of "
+            "BCENeuronClassifier; only loss='log_loss' can be translated."
+        )
+
+
+def _l1_ratio(given: dict[str, Any]) -> float:
     """Return ``l1_ratio``, given the parameters of a LogisticRegression or SGDClassifier."""
-    # scikit-learn 1.8 has "deprecated" in the place of the name, later versions have no name.
+    # `LogisticRegression` of scikit-learn 1.8 has "deprecated" in the place of the name, and later
+    # versions have no name: the ratio alone says which penalty it is.
     penalty = given.get("penalty", "deprecated")
-    if penalty == "elasticnet" or (is_logistic and penalty == "deprecated"):
+    if penalty in {"elasticnet", "deprecated"}:
         return float(given["l1_ratio"] or 0.0)
     return 1.0 if penalty == "l1" else 0.0
 
