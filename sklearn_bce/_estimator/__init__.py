@@ -15,7 +15,8 @@ A module may import those listed above it:
 - ``fit``: a fit to samples in memory, and the steps that it shares with a fit to parts.
 - ``chunks``: a fit to samples in parts, and `fit_from_chunks`.
 - ``partial_fit``: one pass over one chunk of a stream.
-- ``prediction``: predictions, the score and the conversion to scikit-learn's own class.
+- ``conversion``: conversions from and to scikit-learn's own linear classifiers.
+- ``prediction``: predictions and the score.
 - ``classifier``: `BCENeuronClassifier`.
 - ``l1_min_c``: the largest C at which an L1 penalty makes all weights 0.
 - ``display``: `LossCurveDisplay`.

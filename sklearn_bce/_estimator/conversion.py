@@ -269,6 +269,9 @@ def to_sklearn(estimator: Any) -> Any:
     return _Loader(file, shared).load()
 
 
+to_sklearn.__module__ = "sklearn_bce"  # the path it is imported from
+
+
 class _Converter(pickle.Pickler):
     """Pickles an object with a `LogisticRegression` in the place of each neuron.
 

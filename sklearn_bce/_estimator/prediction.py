@@ -1,4 +1,4 @@
-"""Predictions and scores of a fitted estimator, and its conversion to scikit-learn's own class."""
+"""Predictions and scores of a fitted estimator."""
 
 from __future__ import annotations
 
