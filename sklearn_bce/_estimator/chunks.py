@@ -24,7 +24,7 @@ from sklearn_bce._estimator.targets import (
     checked_offset,
     checked_sample_weight,
     checked_soft_targets,
-    weight_of_class_from_sums,
+    encoder_from_sums,
 )
 from sklearn_bce._estimator.validation import InitialWeights, checked_samples, unchanged_on_error
 from sklearn_bce._kernels import Vector
@@ -238,6 +238,7 @@ def fit_parts(estimator: BaseEstimator, parts: Parts, n_threads: int | None = No
             dtype=summary.data_size.dtype,
             regularisation=regularisation,
             feature_names=regularisation.names_of_kept(feature_names),
+            only_class=encoder.only_class,
             path_state=getattr(estimator, "_path_state", None),
         )
         interrupt = run_fit(estimator, task, callbacks)
@@ -290,22 +291,28 @@ def objective_of_parts(
     Raises
     ------
     ValueError
-        If there are not two classes, or one of them has no weight.
+        If there are not two classes, or none of them has a weight.
     """
     classes, sums = classes_and_weight_sums(summary, parameters.soft_targets)
-    weight_of_class = weight_of_class_from_sums(
-        classes, sums, parameters.class_weight, estimator_name
+    encoder = encoder_from_sums(
+        classes,
+        sums,
+        parameters.class_weight,
+        estimator_name,
+        soft_targets=parameters.soft_targets,
     )
-    encoder = TargetEncoder(classes, weight_of_class, parameters.soft_targets)
+    weight_of_class = encoder.weight_of_class
     sums = sums if weight_of_class is None else sums * weight_of_class
     total_weight = float(np.sum(sums))
     kept = regularisation.kept
     n_kept = summary.n_features if kept is None else len(kept)
     coordinates = Coordinates.of_user(n_kept, parameters.fit_intercept)
     penalty = regularisation.penalty(parameters.C, parameters.l1_ratio, total_weight)
-    log_odds = float(np.log(sums[1] / sums[0])) if parameters.fit_intercept else 0.0
-    if summary.has_offset and parameters.fit_intercept:
-        log_odds = estimated_log_odds(summary, encoder)
+    log_odds = 0.0
+    if parameters.fit_intercept and encoder.only_class is None:
+        log_odds = float(np.log(sums[1] / sums[0]))
+        if summary.has_offset:
+            log_odds = estimated_log_odds(summary, encoder)
     objective = PartitionedObjective(
         parts,
         summary.data_size,

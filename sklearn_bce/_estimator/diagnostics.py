@@ -76,11 +76,15 @@ class Diagnosis(NamedTuple):
         F − min F; None if it was not computed.
     separation : ndarray of shape (n_features,) or None
         Direction of the weights along which F falls without end; None if there is none.
+    only_class : object or None
+        The label of all samples whose weight is not 0, if F falls without end because there is only
+        one.
     """
 
     result: Result
     distance: Distance | None = None
     separation: Vector | None = None
+    only_class: Any = None
 
 
 def raise_for_overflow(solver: str, result: Result, parameters: Parameters) -> None:
@@ -184,7 +188,9 @@ def judge_plateau(
     return StopReason.MAX_ITER if parameters.early_stopping else StopReason.STALLED
 
 
-def diagnose(result: Result, objective: BaseObjective, parameters: Parameters) -> Diagnosis:
+def diagnose(
+    result: Result, objective: BaseObjective, parameters: Parameters, only_class: Any = None
+) -> Diagnosis:
     """Return what is known about the end of a fit with ``tol`` above 0.
 
     Without a penalty on some features, and without early stopping, the classes may be separated by
@@ -198,8 +204,13 @@ def diagnose(result: Result, objective: BaseObjective, parameters: Parameters) -
         F in the user's units.
     parameters : Parameters
         Parameters of the estimator.
+    only_class : object or None, default=None
+        The label of all samples whose weight is not 0, if there is only one. F then falls without
+        end as the intercept grows.
     """
     w, b = result.w, result.b
+    if only_class is not None and parameters.fit_intercept:
+        return Diagnosis(replace(result, has_minimum=False), only_class=only_class)
     is_penalised = np.isfinite(parameters.C) and parameters.penalty_factor is None
     if not (is_penalised or parameters.early_stopping):
         separation = separation_without_penalty(result, objective)
@@ -260,7 +271,7 @@ def warn_of_end(
     parameters: Parameters,
     feature_names: NDArray[Any] | None,
 ) -> None:
-    """Warn if the classes are separated, or else if the fit has not converged.
+    """Warn if F has no minimum, or else if the fit has not converged.
 
     Parameters
     ----------
@@ -278,7 +289,9 @@ def warn_of_end(
     ConvergenceWarning
         If F has no minimum, or the fit has stopped above the minimum of F.
     """
-    if diagnosis.separation is not None:
+    if diagnosis.only_class is not None:
+        _warn_of_only_class(solver, diagnosis, parameters)
+    elif diagnosis.separation is not None:
         _warn_of_separation(solver, diagnosis, parameters, feature_names)
     elif not diagnosis.result.converged:
         _warn_of_no_convergence(solver, diagnosis, parameters)
@@ -315,6 +328,26 @@ def _warn_of_no_convergence(solver: str, diagnosis: Diagnosis, parameters: Param
     )
 
 
+def _warn_of_only_class(solver: str, diagnosis: Diagnosis, parameters: Parameters) -> None:
+    """Warn that all samples with a weight are of one class; the arguments are of `warn_of_end`."""
+    warnings.warn(
+        f"All samples whose weight is not 0 are of class {diagnosis.only_class!r} (see "
+        "sample_weight and class_weight): the objective has no minimum, because it falls for ever with the "
+        f"intercept, and predictions are nearly constant. solver={solver!r} ended when "
+        f"{_end_of(diagnosis.result, parameters)}. Give samples of both classes a weight.",
+        ConvergenceWarning,
+        stacklevel=caller_stacklevel(),
+    )
+
+
+def _end_of(result: Result, parameters: Parameters) -> str:
+    """Return when a fit without a minimum has ended, as the end of a sentence."""
+    if result.converged:
+        return f"its stopping test with tol={parameters.tol} held"
+    end = ENDS.get(result.stop_reason, "the objective ceased to fall")
+    return end.format(max_iter=parameters.max_iter)
+
+
 def _warn_of_separation(
     solver: str,
     diagnosis: Diagnosis,
@@ -330,18 +363,14 @@ def _warn_of_separation(
     found = np.flatnonzero(size >= NAMED_FRACTION * np.max(size))
     found = found[np.argsort(-size[found], kind="stable")]
     listed = _listed(found, feature_names, len(size))
-    end = f"its stopping test with tol={parameters.tol} held"
-    if not diagnosis.result.converged:
-        end = ENDS.get(diagnosis.result.stop_reason, "the objective ceased to fall")
-        end = end.format(max_iter=parameters.max_iter)
     cause, advice = "C=inf", "a finite C"
     if np.isfinite(parameters.C):
         cause, advice = "penalty_factor=0", "factors above 0"
     warnings.warn(
         f"Without a penalty ({cause}) the objective has no minimum: the classes, or some samples "
         "of one and all of the other, are separated by a linear combination of some features, "
-        f"whose weights would grow for ever: {listed}. solver={solver!r} ended when {end}. "
-        f"Choose {advice}, or leave out these features.",
+        f"whose weights would grow for ever: {listed}. solver={solver!r} ended when "
+        f"{_end_of(diagnosis.result, parameters)}. Choose {advice}, or leave out these features.",
         ConvergenceWarning,
         stacklevel=caller_stacklevel(),
     )

@@ -93,6 +93,8 @@ class Task(NamedTuple):
         Names of the features of the objective; None means their numbers from 0.
     path_state : object or None
         `Result.path_state` of the previous fit; None if there is none.
+    only_class : object or None
+        The label of all samples whose weight is not 0, if there is only one.
     """
 
     objective: BaseObjective
@@ -107,6 +109,7 @@ class Task(NamedTuple):
     held_out: HeldOut | None = None
     feature_names: NDArray[Any] | None = None
     path_state: Any = None
+    only_class: Any = None
 
     def weight_attributes(self, w: Vector, b: float, dtype: Any = None) -> dict[str, Any]:
         """Return the fitted attributes that follow from the weights w and the intercept b.
@@ -201,6 +204,7 @@ def prepare_fit(
         given=given,
         held_out=held_out,
         feature_names=regularisation.names_of_kept(feature_names),
+        only_class=encoder.only_class,
         path_state=getattr(estimator, "_path_state", None),
     )
 
@@ -401,7 +405,7 @@ def run_solver(solver: str, task: Task, monitor: FitMonitor) -> Result:
     objective, n_passes = task.objective, task.objective.n_passes
     with np.errstate(all="ignore"):  # a diagnosis that overflows is not believed
         raise_for_divergence(solver, result, objective, (task.w, task.b), parameters)
-        diagnosis = diagnose(result, objective, parameters)
+        diagnosis = diagnose(result, objective, parameters, task.only_class)
     warn_of_end(solver, diagnosis, parameters, task.feature_names)
     n_passes = result.n_passes + objective.n_passes - n_passes
     return replace(diagnosis.result, n_passes=n_passes)

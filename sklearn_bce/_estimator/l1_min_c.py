@@ -151,12 +151,17 @@ def l1_min_c(
     names = feature_names_of(X)
     X, y = check_X_y(checked_array(X, "X"), checked_array(y, "y"), estimator="l1_min_c", **X_FORMAT)
     X = without_duplicates(X)
-    samples, _ = encode_samples(
+    samples, encoder = encode_samples(
         GivenSamples(X, y, sample_weight, offset),
         soft_targets=soft_targets,
         class_weight=class_weight,
         estimator_name="l1_min_c",
     )
+    if fit_intercept and encoder.only_class is not None:
+        raise ValueError(
+            f"All samples whose weight is not 0 are of class {encoder.only_class!r}, so that there "
+            "is no minimum for any C."
+        )
     regularisation = Regularisation.of(standardize, penalty_factor, None, X.shape[1], names)
     samples = samples._replace(X=regularisation.of_kept(samples.X))
     if standardize:

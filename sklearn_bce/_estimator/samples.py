@@ -15,7 +15,7 @@ from sklearn_bce._estimator.targets import (
     checked_offset,
     checked_sample_weight,
     encode_targets,
-    weight_of_class_from_sums,
+    encoder_from_sums,
 )
 from sklearn_bce._estimator.validation import checked_samples
 from sklearn_bce._kernels import Vector
@@ -102,17 +102,18 @@ def encode_samples(
     Raises
     ------
     ValueError
-        If y, ``sample_weight``, ``offset`` or ``class_weight`` is malformed, or a class has no
+        If y, ``sample_weight``, ``offset`` or ``class_weight`` is malformed, or no class has a
         weight.
     """
     classes, y = encode_targets(given.y, soft_targets, estimator_name)
     user_weight = sample_weight = checked_sample_weight(given.X, given.sample_weight)
-    weight_of_class = None
+    encoder = TargetEncoder(classes, None, soft_targets)
     if soft_targets or class_weight is not None or given.sample_weight is not None:
         sums = np.array([float(sample_weight @ (1 - y)), float(sample_weight @ y)])
-        weight_of_class = weight_of_class_from_sums(classes, sums, class_weight, estimator_name)
-    y, sample_weight = apply_class_weight(y, sample_weight, weight_of_class)
-    encoder = TargetEncoder(classes, weight_of_class, soft_targets)
+        encoder = encoder_from_sums(
+            classes, sums, class_weight, estimator_name, soft_targets=soft_targets
+        )
+    y, sample_weight = apply_class_weight(y, sample_weight, encoder.weight_of_class)
     offset = checked_offset(given.X, given.offset)
     return Samples(given.X, y, sample_weight, user_weight, offset), encoder
 

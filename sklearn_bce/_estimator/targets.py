@@ -29,11 +29,14 @@ class TargetEncoder(NamedTuple):
         Factor of the sample weights of each class; None means 1 for both.
     soft_targets : bool
         Whether y contains numbers in [0, 1] instead of labels.
+    only_class : object or None, default=None
+        The label of all samples whose weight is not 0, if there is only one.
     """
 
     classes: NDArray[Any]
     weight_of_class: Vector | None
     soft_targets: bool
+    only_class: Any = None
 
     def encode(
         self, y: NDArray[Any], sample_weight: Vector, name: str = "y"
@@ -241,10 +244,15 @@ def checked_offset(X: Any, offset: Any, name: str = "offset") -> Vector | None:
     return np.broadcast_to(values, shape)
 
 
-def weight_of_class_from_sums(
-    classes: NDArray[Any], class_weight_sums: Vector, class_weight: Any, estimator_name: str
-) -> Vector | None:
-    """Return the factor of the sample weights of each class.
+def encoder_from_sums(
+    classes: NDArray[Any],
+    class_weight_sums: Vector,
+    class_weight: Any,
+    estimator_name: str,
+    *,
+    soft_targets: bool,
+) -> TargetEncoder:
+    """Return the encoder of the targets, with the factor of the sample weights of each class.
 
     Parameters
     ----------
@@ -256,24 +264,33 @@ def weight_of_class_from_sums(
         As given to the estimator.
     estimator_name : str
         Name of the estimator's class, for the message of an error.
+    soft_targets : bool
+        Whether y contains numbers in [0, 1] instead of labels.
 
     Returns
     -------
-    weight_of_class : ndarray of shape (2,), float64, or None
-        None if ``class_weight`` is None.
+    encoder : TargetEncoder
 
     Raises
     ------
     ValueError
-        If a class weight is negative or not finite, ``class_weight`` has an unknown label, or a
-        class has no weight left.
+        If a class weight is negative or not finite, ``class_weight`` has an unknown label, no class
+        has a weight, or soft targets are all 0 or all 1.
     """
-    _raise_for_class_without_weight(classes, class_weight_sums, estimator_name)
-    if class_weight is None:
-        return None
-    weight_of_class = _checked_weight_of_class(classes, class_weight, class_weight_sums)
-    _raise_for_class_without_weight(classes, class_weight_sums * weight_of_class, estimator_name)
-    return weight_of_class
+    if soft_targets:
+        _raise_for_one_soft_target(class_weight_sums, estimator_name)
+    weight_of_class, sums = None, class_weight_sums
+    if class_weight is not None:
+        weight_of_class = _checked_weight_of_class(classes, class_weight, class_weight_sums)
+        sums = class_weight_sums * weight_of_class
+    weighted = classes[sums > 0].tolist()
+    if not weighted:
+        raise ValueError(
+            f"class_weight={class_weight!r} leaves no weight to the samples of {estimator_name}: "
+            "a class whose samples have a weight must have one as well."
+        )
+    only_class = weighted[0] if len(weighted) == 1 else None
+    return TargetEncoder(classes, weight_of_class, soft_targets, only_class)
 
 
 def fixed_weight_of_class(classes: NDArray[Any], class_weight: Any) -> Vector | None:
@@ -311,6 +328,8 @@ def _checked_weight_of_class(
     classes: NDArray[Any], class_weight: Any, class_weight_sums: Vector
 ) -> Vector:
     """Return the weight of each class; raise ValueError if it is negative or not finite."""
+    if isinstance(class_weight, str) and not np.all(class_weight_sums > 0):
+        return np.ones(2)  # one class has all the weight: there is nothing to balance
     weight_of_class = compute_class_weight(
         class_weight, classes=classes, y=classes, sample_weight=class_weight_sums
     )
@@ -353,13 +372,11 @@ def apply_class_weight(
     return y, sample_weight * total
 
 
-def _raise_for_class_without_weight(
-    classes: NDArray[Any], class_weight_sums: Vector, estimator_name: str
-) -> None:
-    """Raise ValueError if the samples of a class have the total weight 0."""
-    for weight, label in zip(class_weight_sums, classes.tolist(), strict=True):
+def _raise_for_one_soft_target(class_weight_sums: Vector, estimator_name: str) -> None:
+    """Raise ValueError if soft targets, times their weights, are all 0 or all 1."""
+    for weight, label in zip(class_weight_sums, SOFT_CLASSES.tolist(), strict=True):
         if not weight > 0:
             raise ValueError(
-                f"{estimator_name} needs samples of 2 classes, but targets, sample_weight and "
-                f"class_weight leave no weight to class {label!r}: only one class is left."
+                f"{estimator_name} needs targets of 2 classes, but targets and sample_weight leave "
+                f"no weight to class {label!r}: only one class is left."
             )

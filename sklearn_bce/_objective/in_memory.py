@@ -570,6 +570,8 @@ class InMemoryObjective(BaseObjective):
             return 0.0
         if self.offset is None:
             return float(logit(mean))
+        if not self.normalised_weight @ (1 - self.y) > 0:  # the mean is 1 but for rounding
+            return 0.0
         return intercept_at_zero_weights(self.y, self.normalised_weight, self.offset)
 
     @property
