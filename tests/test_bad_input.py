@@ -99,10 +99,6 @@ BAD_ARGUMENTS = {
         r"Negative values in data passed to `sample_weight`",
     ),
     "weight all zero": ({"sample_weight": 0 * ONES}, r"at least one non-zero"),
-    "weight none for a class": (
-        {"sample_weight": 1.0 * Y},
-        r"leave no weight to class (np\.int64\()?0\)?: only one class is left",
-    ),
     "weight too short": (
         {"sample_weight": ONES[:-1]},
         r"sample_weight\.shape == \(29,\), expected \(30,\)",
@@ -216,7 +212,7 @@ def test_error_of_a_parameter_is_not_chained_to_another_error(parameters):
             ({0: -1.0, 1: 1.0}, r"class_weight=.* negative or not finite; .* \[0, inf\)"),
             ({0: np.nan, 1: 1.0}, r"class_weight=.* negative or not finite"),
             ({0: np.inf, 1: 1.0}, r"class_weight=.* negative or not finite"),
-            ({0: 0.0, 1: 1.0}, r"class_weight leave no weight to class (np\.int64\()?0"),
+            ({0: 0.0, 1: 0.0}, r"class_weight=.* leave no weight to any class"),
             ({"a": 1.0}, r"The classes, \[0, 1\], are not in class_weight"),
             ({0: 1.0, 2: 1.0}, r"The classes, \[1\], are not in class_weight"),
         ],

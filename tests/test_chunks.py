@@ -504,8 +504,7 @@ def malformed():
             ValueError,
             "[Nn]egative",
         ),
-        "no weight": (Chunks(X, Y, np.zeros(N)), ValueError, "no weight to class"),
-        "no weight to a class": (Chunks(X, Y, 1 - Y), ValueError, "no weight to class 1"),
+        "no weight": (Chunks(X, Y, np.zeros(N)), ValueError, "no weight to any class"),
         "an error of its own": (
             broken_in_pass(1, OSError("no such table")),
             OSError,

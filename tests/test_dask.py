@@ -556,7 +556,11 @@ MALFORMED = {
         ValueError,
         "[Nn]egative",
     ),
-    "no weight": (lambda: wrong(weight=da.zeros(N, chunks=50)), ValueError, "no weight to class"),
+    "no weight": (
+        lambda: wrong(weight=da.zeros(N, chunks=50)),
+        ValueError,
+        "no weight to any class",
+    ),
     "no samples": (
         lambda: wrong(x=blocks_of(X)[blocks_of(X)[:, 0] > 1e9], weight=None),
         ValueError,

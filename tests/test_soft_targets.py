@@ -19,6 +19,7 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 from scipy.special import expit, logit, xlogy
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import d2_log_loss_score, make_scorer, mean_squared_error
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
@@ -552,20 +553,17 @@ def test_targets_out_of_range_are_refused_by_score_and_l1_min_c_and_as_y_val():
                 l1_min_c(X, y, soft_targets=True)
 
 
-@pytest.mark.parametrize(
-    ("y", "arguments", "empty"),
-    [
-        (np.where(HARD, 1.0, Y), {"sample_weight": HARD}, 0),
-        (np.where(HARD, 0.0, Y), {"sample_weight": HARD}, 1),
-        (Y, {"class_weight": {1: 0.0}}, 1),
-    ],
-)
-def test_weights_that_leave_only_one_class_are_an_error(y, arguments, empty):
-    model = soft(class_weight=arguments.get("class_weight"))
+@pytest.mark.parametrize(("y", "empty"), [(np.where(HARD, 1.0, Y), 0), (np.where(HARD, 0.0, Y), 1)])
+def test_weights_that_leave_only_targets_of_0_or_1_are_an_error(y, empty):
     with pytest.raises(ValueError, match=f"leave no weight to class {empty}"):
-        model.fit(X, y, arguments.get("sample_weight"))
+        soft().fit(X, y, HARD)
     with pytest.raises(ValueError, match=f"leave no weight to class {empty}"):
-        l1_min_c(X, y, soft_targets=True, **arguments)
+        l1_min_c(X, y, soft_targets=True, sample_weight=HARD)
+
+
+def test_class_weight_that_leaves_only_one_class_warns():
+    with pytest.warns(ConvergenceWarning, match="weight is not 0 are of class 0"):
+        soft(class_weight={1: 0.0}).fit(X, Y)
 
 
 @each_value(

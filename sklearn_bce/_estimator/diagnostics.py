@@ -332,8 +332,8 @@ def _warn_of_only_class(solver: str, diagnosis: Diagnosis, parameters: Parameter
     """Warn that all samples with a weight are of one class; the arguments are of `warn_of_end`."""
     warnings.warn(
         f"All samples whose weight is not 0 are of class {diagnosis.only_class!r} (see "
-        "sample_weight and class_weight): the objective has no minimum, because it falls for ever with the "
-        f"intercept, and predictions are nearly constant. solver={solver!r} ended when "
+        "sample_weight and class_weight): the objective has no minimum, because it falls for ever "
+        f"with the intercept, and predictions are nearly constant. solver={solver!r} ended when "
         f"{_end_of(diagnosis.result, parameters)}. Give samples of both classes a weight.",
         ConvergenceWarning,
         stacklevel=caller_stacklevel(),

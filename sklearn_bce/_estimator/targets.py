@@ -286,8 +286,8 @@ def encoder_from_sums(
     weighted = classes[sums > 0].tolist()
     if not weighted:
         raise ValueError(
-            f"class_weight={class_weight!r} leaves no weight to the samples of {estimator_name}: "
-            "a class whose samples have a weight must have one as well."
+            f"{estimator_name} needs samples with a weight, but sample_weight and "
+            f"class_weight={class_weight!r} leave no weight to any class."
         )
     only_class = weighted[0] if len(weighted) == 1 else None
     return TargetEncoder(classes, weight_of_class, soft_targets, only_class)
