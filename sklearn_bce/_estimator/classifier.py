@@ -196,8 +196,8 @@ class BCENeuronClassifier(
         - "rounding": F is at its minimum but for the rounding of F, which is above ``tol``;
         - "early_stopping": the loss on the samples held out has ceased to fall;
         - "max_iter": ``max_iter`` iterations were done first;
-        - "no_minimum": F has no minimum, because features without a penalty separate the classes, or
-          because all samples whose weight is not 0 are of one class;
+        - "no_minimum": F has no minimum, because features without a penalty separate the classes,
+          or because all samples whose weight is not 0 are of one class;
         - "no_descent": F does not fall along Newton's direction, although it should;
         - "precision": float64 cannot tell whether F is within ``tol`` of its minimum, because some
           features depend on each other but for rounding, or because rounding of values that are
@@ -447,8 +447,8 @@ class BCENeuronClassifier(
             the fit ended, how far F is from its minimum if that can be estimated, and what helps.
             Also if C is infinite and the classes are separated, so that F has no minimum; the
             message names the features that separate them. Also if all samples whose weight is not 0
-            are of one class: F then falls for ever with the intercept. There is no such warning if a callback
-            ended the fit, or ``tol`` is 0.
+            are of one class: F then falls for ever with the intercept. There is no such warning if
+            a callback ended the fit, or ``tol`` is 0.
         UserWarning
             If ``l1_ratio`` is above 0 and C is infinite: there is then no penalty.
         """
