@@ -35,7 +35,7 @@ from sklearn_bce._solvers import NAMES_OF_AUTO
 
 def _supports_partial_fit(estimator: BCENeuronClassifier) -> bool:
     """Return True if the solver can learn from a stream; raise AttributeError if it cannot."""
-    if estimator.solver not in {"auto", "sgd", *NAMES_OF_AUTO}:
+    if estimator.solver not in {"sgd", *NAMES_OF_AUTO}:
         raise AttributeError(
             "partial_fit is available with solver='sgd' or 'auto' only; this estimator has "
             f"solver={estimator.solver!r}."

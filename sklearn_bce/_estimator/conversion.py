@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, SGDCl
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bce._estimator.diagnostics import caller_stacklevel
+from sklearn_bce._estimator.parameters import penalty_name
 from sklearn_bce._estimator.state import PickleMixin, dense_coef, weight_attributes
 
 # Parameters of LogisticRegression and SGDClassifier that mean the same in `BCENeuronClassifier`.
@@ -192,14 +193,15 @@ def logistic_regression_of(neuron: BaseEstimator) -> LogisticRegression:
     """
     shared = ("C", "fit_intercept", "class_weight", "max_iter", "tol")
     parameters = {name: getattr(neuron, name) for name in shared}
-    if neuron.l1_ratio > 0 and not np.isinf(neuron.C):
+    penalty = penalty_name(neuron.C, neuron.l1_ratio)
+    if penalty in {"l1", "elasticnet"}:
         # "saga" alone can do every ratio, and leaves the intercept without a penalty.
         parameters |= {"l1_ratio": neuron.l1_ratio, "solver": "saga"}
         named = signature(LogisticRegression).parameters.get("penalty")
         if named is not None and named.default == "l2":  # scikit-learn before 1.8
-            is_l1 = neuron.l1_ratio == 1
-            parameters |= {"penalty": "l1" if is_l1 else "elasticnet"}
-            parameters |= {"l1_ratio": None} if is_l1 else {}
+            parameters["penalty"] = penalty
+            if penalty == "l1":
+                parameters["l1_ratio"] = None
     model = LogisticRegression(**parameters)
     if not hasattr(neuron, "coef_"):
         return model

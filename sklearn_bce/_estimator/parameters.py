@@ -27,7 +27,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "coef_bounds": ["array-like", dict, None],
     "fit_intercept": ["boolean"],
     "class_weight": [dict, StrOptions({"balanced"}), None],
-    "solver": [StrOptions({"auto", *SOLVERS, *NAMES_OF_AUTO})],
+    "solver": [StrOptions({*SOLVERS, *NAMES_OF_AUTO})],
     "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "shuffle": ["boolean"],
@@ -124,6 +124,11 @@ class Parameters(NamedTuple):
         )
 
 
+def penalty_name(C: float, l1_ratio: float) -> str | None:
+    """Return the name of a penalty in scikit-learn: "l2", "l1", "elasticnet" or None."""
+    return None if np.isinf(C) else {0: "l2", 1: "l1"}.get(l1_ratio, "elasticnet")
+
+
 class PenaltyName:
     """Attribute of an estimator: the name of its penalty in scikit-learn, by which tools ask.
 
@@ -132,12 +137,8 @@ class PenaltyName:
     """
 
     def __get__(self, estimator: Any, owner: Any = None) -> Any:
-        """Return "l2", "l1", "elasticnet" or None; of the class, the descriptor itself."""
-        if estimator is None:
-            return self
-        if np.isinf(estimator.C):
-            return None
-        return {0: "l2", 1: "l1"}.get(estimator.l1_ratio, "elasticnet")
+        """Return what `penalty_name` returns; of the class, the descriptor itself."""
+        return self if estimator is None else penalty_name(estimator.C, estimator.l1_ratio)
 
 
 # Returns the values of all parameters of an estimator, in one call for a small fit's sake.

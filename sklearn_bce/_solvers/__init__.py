@@ -52,9 +52,10 @@ __all__ = [
 SOLVERS: dict[str, Solver] = {"sgd": sgd.SOLVER, "gd": gd.SOLVER, "newton": newton.SOLVER}
 
 
-# Other names of "auto": the solvers of `sklearn.linear_model.LogisticRegression`, so that calls and
-# grids written for that class run. All of its solvers end at the minimum that "auto" ends at.
-NAMES_OF_AUTO = {"lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"}
+# "auto" and its other names: the solvers of `sklearn.linear_model.LogisticRegression`, so that
+# calls and grids written for that class run. They end at the minimum that "auto" ends at
+# ("liblinear" does so but for its penalty of the intercept).
+NAMES_OF_AUTO = {"auto", "lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"}
 
 
 def solver_name(solver: str) -> str:
