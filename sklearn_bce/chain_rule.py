@@ -52,8 +52,8 @@ __all__ = [
 Floats = NDArray[np.floating[Any]]
 
 
-def linear_output(X: Any, w: ArrayLike, b: float = 0.0) -> Floats:
-    """Linear output z = b + Σ wᵢxᵢ.
+def linear_output(X: Any, w: ArrayLike, b: float = 0.0, offset: ArrayLike | None = None) -> Floats:
+    """Linear output z = b + Σ wᵢxᵢ, plus the offset if there is one.
 
     Parameters
     ----------
@@ -63,13 +63,16 @@ def linear_output(X: Any, w: ArrayLike, b: float = 0.0) -> Floats:
         Weights.
     b : float, default=0.0
         Intercept.
+    offset : array-like of shape (n_samples,), or float for one sample, default=None
+        Known term of each linear output; None means that there is none.
 
     Returns
     -------
     z : ndarray of shape (n_samples,), or a scalar for one sample
         Linear output, the log-odds of y = 1.
     """
-    return X @ np.asarray(w) + b
+    z = X @ np.asarray(w) + b
+    return z if offset is None else z + offset
 
 
 def dz_dw(X: Any) -> Any:

@@ -464,8 +464,7 @@ def _score_sums(
     sums : list of two
         Σ s over the correct predictions and Σ s; for soft targets the arguments of `d2_from_sums`.
     """
-    z = linear_output(X, dense_coef(local)[0], local.intercept_[0])
-    z = z if offset is None else z + offset
+    z = linear_output(X, dense_coef(local)[0], local.intercept_[0], offset)
     if local.soft_targets:
         return list(loss_and_class_weight_sums(y, z, sample_weight))
     correct = (z > 0) == (y == local.classes_[1])

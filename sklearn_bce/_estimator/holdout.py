@@ -40,9 +40,7 @@ class HeldOut:
         w : ndarray of shape (n_features,), float64
         b : float
         """
-        z = linear_output(self.samples.X, w, b)
-        if self.samples.offset is not None:
-            z = z + self.samples.offset
+        z = linear_output(self.samples.X, w, b, self.samples.offset)
         return float(self._normalised_weight @ binary_cross_entropy(self.samples.y, z))
 
 

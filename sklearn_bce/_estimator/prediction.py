@@ -108,8 +108,7 @@ class PredictionMixin:
         raise_if_offset_is_missing(self, offset)
         X = checked_X(self, X)
         offset = checked_offset(X, offset)
-        z = linear_output(X, dense_coef(self)[0], self.intercept_[0])
-        return z if offset is None else z + offset
+        return linear_output(X, dense_coef(self)[0], self.intercept_[0], offset)
 
     def predict(self, X: Any, offset: Any = None) -> NDArray[Any]:
         """Return the more probable class of each sample; the first one if both are as probable.
