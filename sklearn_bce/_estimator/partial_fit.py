@@ -61,8 +61,7 @@ def fit_chunk(estimator: BaseEstimator, given: GivenSamples, classes: Any, n_thr
     ------
     ValueError, TypeError
         If an argument is malformed, some chunks have an offset and others have none, or the loss
-        overflows. The generator that shuffles the samples
-        is then in the state that it had before.
+        overflows. The generator that shuffles the samples is then in the state that it had before.
     """
     parameters = Parameters.of(estimator)
     first_chunk = not hasattr(estimator, "classes_")

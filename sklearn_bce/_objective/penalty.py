@@ -46,17 +46,22 @@ class NonSmooth(NamedTuple):
     lower: Vector
     upper: Vector
 
+    @property
+    def has_bounds(self) -> bool:
+        """Whether a coordinate may have a bound."""
+        return self.lower.strides != (0,)
+
     def of(self, subset: Any) -> NonSmooth:
         """Return R as a function of some of the coordinates, given by an index."""
         l1 = self.l1[subset]
-        if self.lower.strides == (0,):
+        if not self.has_bounds:
             return NonSmooth(l1, self.lower[: len(l1)], self.upper[: len(l1)])
         return NonSmooth(l1, self.lower[subset], self.upper[subset])
 
     def at_kink(self, v: Vector) -> NDArray[np.bool_]:
         """Return whether each coordinate is at a kink."""
         at_zero = (v == 0) & (self.l1 > 0)
-        if self.lower.strides == (0,):
+        if not self.has_bounds:
             return at_zero
         return at_zero | (v == self.lower) | (v == self.upper)
 
@@ -72,7 +77,7 @@ class NonSmooth(NamedTuple):
         """
         right = gradient + np.where(v >= 0, self.l1, -self.l1)
         left = gradient + np.where(v > 0, self.l1, -self.l1)
-        if self.lower.strides != (0,):
+        if self.has_bounds:
             right[v >= self.upper], left[v <= self.lower] = np.inf, -np.inf
         return np.minimum(np.maximum(left, 0.0), right)
 
@@ -80,7 +85,7 @@ class NonSmooth(NamedTuple):
         """Return the ends of the intervals about v in which R is linear, for v not at a kink."""
         lower = np.where((self.l1 > 0) & (v > 0), 0.0, -np.inf)
         upper = np.where((self.l1 > 0) & (v < 0), 0.0, np.inf)
-        if self.lower.strides != (0,):
+        if self.has_bounds:
             lower, upper = np.maximum(lower, self.lower), np.minimum(upper, self.upper)
         return lower, upper
 

@@ -254,10 +254,8 @@ class OnlineUpdater:
         (w, b), total = self.weights, 0.0
         for rows, eta in _batches(order, steps, batch):
             X, y, sample_weight = self._X[rows], objective.y[rows], objective.sample_weight[rows]
-            z = linear_output(X, w, b)
-            if objective.offset is not None:
-                z = z + objective.offset[rows]
-            loss, slope, _ = loss_and_derivatives(y, z)
+            offset = None if objective.offset is None else objective.offset[rows]
+            loss, slope, _ = loss_and_derivatives(y, linear_output(X, w, b, offset))
             total += float(np.sum(sample_weight * loss))
             rate = eta / len(y) * sample_weight
             gradient_w, gradient_b = gradient(X, rate * slope)

@@ -1,12 +1,11 @@
 """The quadratic model gᵀd + ½dᵀHd + Σ κᵢ|uᵢ + dᵢ| of a working set, and its minimum.
 
 The minimum is that within the bounds of u + d. Coordinate descent finds which coordinates are 0, or
-at a bound, at the minimum. It uses the matrix H of the working
-set (`GramQuadratic`) or the columns of a sparse X (`ColumnQuadratic`), whichever is less work. With
-few columns of many rows, the cost of a sweep over H does not depend on the number of rows; with
-many columns, each with few stored values, H would be larger than the columns. `GramQuadratic` also
-takes Newton steps in the coordinates that are neither (`feature_sign_search`), which correlated
-columns do not slow down.
+at a bound, at the minimum. It uses the matrix H of the working set (`GramQuadratic`) or the columns
+of X (`ColumnQuadratic`), whichever is less work. With few columns of many rows, the cost of a sweep
+over H does not depend on the number of rows; with many columns, each with few stored values, H
+would be larger than the columns. `GramQuadratic` also takes Newton steps in the coordinates that
+are neither 0 nor at a bound (`feature_sign_search`), which correlated columns do not slow down.
 
 References
 ----------
@@ -331,7 +330,7 @@ class _Face(NamedTuple):
         kinks = _Kinks(
             zeros[order], 2 * l1[order] * np.abs(step[order]), order, np.zeros(n), np.zeros(n, bool)
         )
-        if lower.strides == (0,):  # no bounds
+        if not self.non_smooth.has_bounds:
             return kinks
         bounds = np.where(step > 0, upper, lower)
         with np.errstate(divide="ignore", invalid="ignore"):
