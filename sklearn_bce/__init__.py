@@ -7,6 +7,7 @@
 - `LossCurveDisplay`: a plot of the loss curves of a fit.
 - `chain_rule`: the derivation of the gradient, as functions.
 - `sklearn_bce.dask.DaskBCENeuronClassifier`: the classifier for Dask collections.
+- `sklearn_bce.onnx`: its import registers the converter of `skl2onnx` for the classifier.
 """
 
 import sys

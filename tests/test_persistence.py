@@ -614,52 +614,7 @@ def test_pickle_of_0_1_0_in_a_stream_predicts_the_same_and_goes_on():
     assert_allclose(model.decision_function(SMALL), after_another_chunk, rtol=1e-12)
 
 
-# --- a graph of ONNX ---
-
-
-def run_onnx(model, samples):
-    """Return the labels and probabilities of the converted model."""
-    skl2onnx = pytest.importorskip("skl2onnx")
-    runtime = pytest.importorskip("onnxruntime")
-    graph = skl2onnx.to_onnx(model, samples[:1], options={"zipmap": False})
-    session = runtime.InferenceSession(
-        graph.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    return session.run(None, {"X": samples})
-
-
-@each_value(
-    pytest.mark.parametrize("key", KINDS),
-    pytest.mark.parametrize("dtype", [np.float64, np.float32]),
-)
-def test_onnx_graph_predicts_the_same(key, dtype):
-    model = KINDS[key]()
-    # In raw units outputs are up to 85: float32 would be exact to 1.5e-6 only; float64 is used.
-    samples = RAW if key == "raw units" else X.astype(dtype)
-    labels, probability = run_onnx(model.to_sklearn(), samples)
-    assert probability.dtype == samples.dtype
-    given = pd.DataFrame(samples, columns=NAMES) if key.startswith("frame") else samples
-    assert_allclose(probability, model.predict_proba(given), rtol=0, atol=1e-6)
-    assert np.ptp(probability[:, 1]) > 0.5
-    # ONNX has booleans as numbers.
-    assert_array_equal(np.asarray(labels).astype(model.classes_.dtype), model.predict(given))
-
-
-def test_onnx_graph_predicts_the_same_far_from_0():
-    model = KINDS["raw units"]()
-    for scale in (1e2, 1e4):
-        labels, probability = run_onnx(model.to_sklearn(), scale * RAW)
-        assert_allclose(probability, model.predict_proba(scale * RAW), rtol=0, atol=1e-6)
-        assert_array_equal(labels, model.predict(scale * RAW))
-
-
-def test_onnx_graph_of_a_pipeline_predicts_the_same():
-    pipeline = make_pipeline(StandardScaler(), BCENeuronClassifier()).fit(RAW, LABELS)
-    steps = [*pipeline.steps[:-1], ("model", pipeline[-1].to_sklearn())]
-    labels, probability = run_onnx(Pipeline(steps), RAW)
-    assert_allclose(probability, pipeline.predict_proba(RAW), rtol=0, atol=1e-6)
-    assert_array_equal(labels, pipeline.predict(RAW))
-    assert set(labels) == {"benign", "malignant"}
+# --- to_sklearn ---
 
 
 @pytest.mark.parametrize("key", KINDS)

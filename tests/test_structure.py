@@ -24,7 +24,7 @@ RANKING = [
     ["_objective"],
     ["_solvers"],
     ["_estimator"],
-    ["metrics", "dask"],
+    ["metrics", "dask", "onnx"],
     ["inference"],
     ["__init__"],
 ]
@@ -223,6 +223,8 @@ def _undeclared(module, tree):
     allowed = _import_names(project["dependencies"]) | root | sys.stdlib_module_names
     if module[-1] in {"dask", "dask_blocks"}:
         allowed |= _import_names(extras["dask"]) | {"pandas"}  # which Dask's data frames are of
+    if module == ("onnx",):
+        allowed |= _import_names(extras["onnx"])
     inside = allowed | _import_names(extras["plot"]) | _import_names(extras["progress"])
     yield from {name.split(".")[0] for name in _imported(module, tree)} - inside
     outer = [node for node in tree.body if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
