@@ -23,24 +23,25 @@ import pandas as pd
 from dask.base import is_dask_collection
 from dask.delayed import delayed
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_bce._estimator.chunks import fit_parts
+from sklearn_bce._estimator.chunks import fit_parts, raise_for_unsupported
 from sklearn_bce._estimator.classifier import BCENeuronClassifier
 from sklearn_bce._estimator.dask_blocks import (
     Blocks,
+    computed,
     in_blocks_of_rows,
     offset_blocks,
     to_delayed,
 )
-from sklearn_bce._estimator.parameters import CONSTRAINTS, PenaltyName
+from sklearn_bce._estimator.parameters import CONSTRAINTS, BinaryClassifierMixin
 from sklearn_bce._estimator.prediction import (
     d2_from_sums,
     loss_and_class_weight_sums,
     raise_if_offset_is_missing,
 )
-from sklearn_bce._estimator.sklearn_compat import SparseCoefMixin, fit_context
+from sklearn_bce._estimator.sklearn_compat import fit_context
 from sklearn_bce._estimator.state import PickleMixin, dense_coef, public_fitted_state
 from sklearn_bce._objective.partitioned import PartSums
 from sklearn_bce.chain_rule import linear_output
@@ -50,7 +51,7 @@ from sklearn_bce.chain_rule import linear_output
 UNSUPPORTED_PARAMETERS = {"batch_size", "shuffle", "early_stopping", "validation_fraction"}
 
 
-class DaskBCENeuronClassifier(PickleMixin, SparseCoefMixin, ClassifierMixin, BaseEstimator):
+class DaskBCENeuronClassifier(PickleMixin, BinaryClassifierMixin, BaseEstimator):
     """Logistic neuron for binary classification of samples in Dask collections.
 
     The estimator minimises the objective F of `BCENeuronClassifier`: both end within ``tol`` of the
@@ -159,8 +160,6 @@ class DaskBCENeuronClassifier(PickleMixin, SparseCoefMixin, ClassifierMixin, Bas
         "client": "no_validation",
     }
 
-    penalty = PenaltyName()
-
     def __init__(
         self,
         *,
@@ -206,14 +205,15 @@ class DaskBCENeuronClassifier(PickleMixin, SparseCoefMixin, ClassifierMixin, Bas
 
         Parameters
         ----------
-        X : dask array or dataframe of shape (n_samples, n_features)
+        X : dask array or dataframe of shape (n_samples, n_features), or array-like
             Samples. The blocks of an array are NumPy arrays or CSR matrices; the number of their
             rows need not be known. Each pass computes X anew: persist X on the cluster if it fits
-            into its memory.
+            into its memory. Samples in memory, such as the folds that the searches of dask-ml hand
+            over, are fitted in this process, as by `BCENeuronClassifier`.
         y : dask array or series of shape (n_samples,), or array-like
             Labels of two classes; numbers in [0, 1] if ``soft_targets=True``. A Dask collection has
-            as many blocks as X. Anything else is cut into blocks like those of X, whose numbers of
-            rows must then be known.
+            as many blocks as X; it is computed if X is in memory. Anything else is cut into blocks
+            like those of X, whose numbers of rows must then be known.
         sample_weight : dask array or series of shape (n_samples,), or array-like, default=None
             Weights, not negative, in the form of y; None means 1 for each sample.
         offset : float, dask array or series of shape (n_samples,), or array-like, default=None
@@ -229,7 +229,7 @@ class DaskBCENeuronClassifier(PickleMixin, SparseCoefMixin, ClassifierMixin, Bas
         Raises
         ------
         TypeError
-            If X is not a Dask collection.
+            If X is a Dask collection of another kind than array or dataframe.
         ValueError
             If a parameter is out of range or the samples are malformed, on any worker. The
             estimator then keeps the attributes that it had before.
@@ -244,13 +244,13 @@ class DaskBCENeuronClassifier(PickleMixin, SparseCoefMixin, ClassifierMixin, Bas
         local = self._unfitted_local()
         if self.warm_start and hasattr(self, "coef_"):
             vars(local).update(public_fitted_state(self))
-        blocks = Blocks(X, y, sample_weight, offset, self.client, self.soft_targets)
-        vars(local).pop("feature_names_in_", None)
-        names = getattr(X, "columns", None)
-        if names is not None and all(isinstance(name, str) for name in names):
-            local.feature_names_in_ = np.asarray(names, dtype=object)
-        fit_parts(local, blocks, n_threads=1)
-        local.n_features_in_ = local.coef_.shape[1]
+        if is_dask_collection(X):
+            blocks = Blocks(X, y, sample_weight, offset, self.client, self.soft_targets)
+            _fit_blocks(local, blocks, getattr(X, "columns", None))
+        else:
+            raise_for_unsupported(self.solver, early_stopping=False)
+            y, sample_weight, offset = self._in_memory(y, sample_weight, offset)
+            local.fit(X, y, sample_weight, offset=offset)
         for name in public_fitted_state(self):
             delattr(self, name)
         vars(self).update(public_fitted_state(local))
@@ -350,7 +350,7 @@ class DaskBCENeuronClassifier(PickleMixin, SparseCoefMixin, ClassifierMixin, Bas
 
         Parameters
         ----------
-        X : dask array or dataframe of shape (n_samples, n_features)
+        X : dask array or dataframe of shape (n_samples, n_features), or array-like
             Samples.
         y : dask array or series of shape (n_samples,), or array-like
             Labels; numbers in [0, 1] if ``soft_targets=True``. In the form that `fit` accepts.
@@ -363,14 +363,21 @@ class DaskBCENeuronClassifier(PickleMixin, SparseCoefMixin, ClassifierMixin, Bas
         Returns
         -------
         score : float
-            The score, computed in one pass.
+            The score, computed in one pass over a Dask collection.
         """
         local = self.to_local()
+        if not is_dask_collection(X):
+            y, sample_weight, offset = self._in_memory(y, sample_weight, offset)
+            return local.score(X, y, sample_weight, offset=offset)
         raise_if_offset_is_missing(local, offset)
         _check_features(local, X)
         blocks = Blocks(X, y, sample_weight, offset, self.client, self.soft_targets)
         part, whole = blocks.sum(partial(_score_sums, local))
         return d2_from_sums(part, whole) if self.soft_targets else part / whole
+
+    def _in_memory(self, *arrays: Any) -> list[Any]:
+        """Return the arguments, Dask collections among them computed by the client."""
+        return [computed(values, self.client) for values in arrays]
 
     def _unfitted_local(self) -> BCENeuronClassifier:
         """Return an unfitted `BCENeuronClassifier` with the same parameters."""
@@ -432,6 +439,25 @@ class DaskBCENeuronClassifier(PickleMixin, SparseCoefMixin, ClassifierMixin, Bas
         """Return an unfitted estimator with the same parameters and the same client object."""
         other = super(DaskBCENeuronClassifier, copy(self)).__sklearn_clone__()
         return other.set_params(client=self.client)
+
+
+def _fit_blocks(local: BCENeuronClassifier, blocks: Blocks, names: Any) -> None:
+    """Fit the local estimator to blocks.
+
+    Parameters
+    ----------
+    local : BCENeuronClassifier
+        Its fitted attributes are replaced.
+    blocks : Blocks
+        Samples.
+    names : pandas Index or None
+        Names of the columns; None means that the columns have no names.
+    """
+    vars(local).pop("feature_names_in_", None)
+    if names is not None and all(isinstance(name, str) for name in names):
+        local.feature_names_in_ = np.asarray(names, dtype=object)
+    fit_parts(local, blocks, n_threads=1)
+    local.n_features_in_ = local.coef_.shape[1]
 
 
 def _score_sums(

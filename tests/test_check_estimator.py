@@ -5,6 +5,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from sklearn_bce import BCENeuronClassifier
+from sklearn_bce.dask import DaskBCENeuronClassifier
 
 # The checks fit noise in a few steps and test the results. Convergence warnings are ignored; checks
 # that test warnings record the warnings themselves.
@@ -14,6 +15,7 @@ MODELS = {
     "newton": BCENeuronClassifier(solver="newton"),
     "gd": BCENeuronClassifier(solver="gd"),
     "sgd": BCENeuronClassifier(solver="sgd"),
+    "dask": DaskBCENeuronClassifier(),
 }
 # Checks of sample weights compare optima, so that sgd must run until rounding ends it.
 COMPARES_OPTIMA = "sample_weight"

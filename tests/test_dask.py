@@ -13,6 +13,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, KFold
 from small_data import assert_same_optimum, in_memory, minimum, naming, random_data
 
 import sklearn_bce
@@ -22,9 +24,14 @@ dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 distributed = pytest.importorskip("distributed")
+pytest.importorskip("dask_ml.model_selection")
+
+import dask_ml.model_selection  # noqa: E402
+from dask.base import is_dask_collection  # noqa: E402
 
 from sklearn_bce._estimator import dask_blocks  # noqa: E402
 from sklearn_bce._estimator.dask_blocks import Blocks  # noqa: E402
+from sklearn_bce._estimator.state import public_fitted_state  # noqa: E402
 from sklearn_bce._objective.summary import ROWS_PER_COORDINATE  # noqa: E402
 from sklearn_bce.dask import DaskBCENeuronClassifier  # noqa: E402
 
@@ -471,6 +478,57 @@ def test_samples_that_are_not_2d_are_refused(fitted, shape):
             getattr(fitted, method)(x, *arguments)
 
 
+# --- samples in memory ---
+
+
+@every_pair(
+    pytest.mark.parametrize("kind", [np.asarray, np.ndarray.tolist, pd.DataFrame, sp.csr_array]),
+    pytest.mark.parametrize("y", [Y, LABELS, collections()[1]], ids=["numbers", "strings", "Dask"]),
+    pytest.mark.parametrize("offset", [None, 0.5, Y - 0.3, collections()[2]]),
+    pytest.mark.parametrize("parameters", [{}, {"solver": "gd", "max_iter": 50, "tol": 0}]),
+)
+def test_samples_in_memory_are_fitted_as_by_the_local_estimator(kind, y, offset, parameters):
+    samples, model = kind(X), estimator(**parameters)
+    model.fit(samples, y, collections()[2], offset)
+    local = BCENeuronClassifier(tol=1e-16, random_state=0).set_params(**parameters)
+    known = [np.asarray(values) if is_dask_collection(values) else values for values in (y, offset)]
+    local.fit(samples, known[0], WEIGHT, offset=known[1])
+    assert_array_equal(model.coef_, local.coef_)
+    assert_array_equal(model.predict(samples, offset), local.predict(samples, known[1]))
+    expected = local.score(samples, known[0], WEIGHT, offset=known[1])
+    assert model.score(samples, y, collections()[2], offset) == expected
+
+
+def test_score_in_memory_is_that_of_blocks():
+    x, y, weight = collections()
+    model = estimator().fit(x, y, weight)
+    assert_allclose(model.score(X, Y, WEIGHT), model.score(x, y, weight), rtol=1e-12)
+    with pytest.raises(ValueError, match="X has 3 features"):
+        model.score(X[:, :3], Y)
+
+
+def test_failed_fit_in_memory_changes_nothing_and_a_warm_start_goes_on():
+    model = estimator(warm_start=True).fit(*collections())
+    before = public_fitted_state(model)
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(with_values(X, (3, 1), np.nan), Y)
+    assert public_fitted_state(model).keys() == before.keys()
+    assert all(getattr(model, name) is value for name, value in before.items())
+    assert model.set_params(tol=1e-6).fit(X, Y, WEIGHT).n_iter_[0] == 1  # from the minimum
+
+
+@pytest.mark.parametrize("in_blocks", [False, True])
+def test_searches_of_dask_ml_choose_as_scikit_learn_does(in_blocks):
+    grid, folds = {"C": [1e-4, 1e-2, 1.0]}, KFold(3)
+    ours = dask_ml.model_selection.GridSearchCV(estimator(), grid, cv=folds)
+    ours.fit(*(collections()[:2] if in_blocks else (X, LABELS)))
+    theirs = GridSearchCV(LogisticRegression(tol=1e-10, max_iter=1000), grid, cv=folds).fit(X, Y)
+    scores = "mean_test_score"
+    assert_allclose(ours.cv_results_[scores], theirs.cv_results_[scores], rtol=1e-12)
+    assert ours.best_params_ == theirs.best_params_
+    assert isinstance(ours.best_estimator_, DaskBCENeuronClassifier)
+
+
 # --- errors ---
 
 
@@ -500,8 +558,7 @@ def none_of(array):
 
 
 MALFORMED = {
-    "X in memory": (lambda: wrong(x=X), TypeError, "X is ndarray; it must be a Dask array"),
-    "X a list": (lambda: wrong(x=X.tolist()), TypeError, "X is list"),
+    "X delayed": (lambda: wrong(x=dask.delayed(X)), TypeError, "X is Delayed.*, not a Dask array"),
     "X of one dimension": (lambda: wrong(x=blocks_of(X[:, 0])), ValueError, "2D"),
     "fewer targets": (lambda: wrong(y=blocks_of(Y[:200])), ValueError, "y has 200 .* X has 240"),
     "fewer targets in memory": (lambda: wrong(y=Y[:200]), ValueError, "y is an array of 200"),
@@ -594,9 +651,10 @@ def test_soft_targets_out_of_range_in_blocks_are_refused(soft):
         estimator(soft_targets=True).fit(*collections(arrays=(X, soft)))
 
 
-def test_solver_sgd_is_refused_on_dask():
+@pytest.mark.parametrize("arrays", [collections(), (X, Y)], ids=["Dask", "memory"])
+def test_solver_sgd_is_refused_on_dask(arrays):
     with pytest.raises(ValueError, match=r"solver='sgd' goes from sample to sample.*'newton'"):
-        estimator(solver="sgd").fit(*collections())
+        estimator(solver="sgd").fit(*arrays)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import Tags
+from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import available_if
 
 from sklearn_bce._estimator.conversion import fitted_attributes, translated
@@ -15,8 +14,8 @@ from sklearn_bce._estimator.fit import prepare_fit, run_fit
 from sklearn_bce._estimator.monitor import Callbacks
 from sklearn_bce._estimator.parameters import (
     CONSTRAINTS,
+    BinaryClassifierMixin,
     Parameters,
-    PenaltyName,
     check_parameters,
 )
 from sklearn_bce._estimator.partial_fit import fit_chunk
@@ -24,7 +23,6 @@ from sklearn_bce._estimator.prediction import PredictionMixin
 from sklearn_bce._estimator.samples import GivenSamples
 from sklearn_bce._estimator.sklearn_compat import (
     CallbackSupportMixin,
-    SparseCoefMixin,
     fit_context,
 )
 from sklearn_bce._estimator.state import PickleMixin
@@ -47,8 +45,7 @@ class BCENeuronClassifier(
     CallbackSupportMixin,
     PickleMixin,
     PredictionMixin,
-    SparseCoefMixin,
-    ClassifierMixin,
+    BinaryClassifierMixin,
     BaseEstimator,
 ):
     r"""Logistic neuron for binary classification, trained on the binary cross-entropy.
@@ -280,8 +277,6 @@ class BCENeuronClassifier(
     __module__ = "sklearn_bce"  # the path it is imported from, which pickles name
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
-
-    penalty = PenaltyName()
 
     def __init__(
         self,
@@ -548,12 +543,6 @@ class BCENeuronClassifier(
         with unchanged_on_error(self), one_blas_thread() as n_threads:
             fit_chunk(self, GivenSamples(X, y, sample_weight, offset), classes, n_threads)
         return self
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        tags.input_tags.sparse = True
-        return tags
 
     def _validate_params(self) -> None:
         """Check the parameters, unless the same values have passed before; see `check_parameters`.

@@ -28,7 +28,9 @@ class Blocks:
 
     Parameters
     ----------
-    X, y, sample_weight, offset : dask collection, array-like or None
+    X : dask array or dataframe
+        Samples.
+    y, sample_weight, offset : dask collection, array-like or None
         As given to `DaskBCENeuronClassifier.fit`; the offset may also be a number.
     client : distributed.Client or None
         Client that computes the sums; None means the scheduler that `dask.compute` selects.
@@ -38,7 +40,7 @@ class Blocks:
     Raises
     ------
     TypeError
-        If X is not a Dask collection.
+        If X is a Dask collection of another kind than array or dataframe.
     ValueError
         If X is not two-dimensional, or y, sample_weight or offset does not have the blocks of X.
     """
@@ -51,11 +53,8 @@ class Blocks:
         if isinstance(X, da.Array):
             X = in_blocks_of_rows(X)
             rows = X.chunks[0]
-        elif not hasattr(X, "to_delayed"):
-            raise TypeError(
-                f"X is {type(X).__name__}; it must be a Dask array or dataframe. Use "
-                "BCENeuronClassifier for samples in memory."
-            )
+        elif not hasattr(type(X), "columns"):  # a Delayed claims to have every attribute
+            raise TypeError(f"X is {type(X).__name__}, not a Dask array or dataframe.")
         n_blocks = number_of_blocks(X)
         X_blocks = to_delayed(X)
         y_blocks = delayed_blocks("y", y, rows, n_blocks)
@@ -82,14 +81,26 @@ class Blocks:
                 delayed(_add_sums, pure=False)(level[first : first + SUMS_PER_TASK])
                 for first in range(0, len(level), SUMS_PER_TASK)
             ]
-        if self._client is None:
-            (total,) = dask.compute(level[0])
-        else:
-            total = self._client.compute(level[0]).result()
+        total = computed(level[0], self._client)
         self._n_passes += 1
         if total is None:
             raise ValueError("X has no samples.")
         return total
+
+
+def computed(values: Any, client: Any) -> Any:
+    """Return the values of a Dask collection, or the argument itself if it is not one.
+
+    Parameters
+    ----------
+    values : object
+        Dask collection, or values in memory.
+    client : distributed.Client or None
+        Client that computes the values; None means the scheduler that `dask.compute` selects.
+    """
+    if not is_dask_collection(values):
+        return values
+    return dask.compute(values)[0] if client is None else client.compute(values).result()
 
 
 def in_blocks_of_rows(X: da.Array) -> da.Array:

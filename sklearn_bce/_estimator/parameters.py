@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import Tags
 
 from sklearn_bce._estimator.regularisation import Regularisation
 from sklearn_bce._estimator.sklearn_compat import (
     Interval,
+    SparseCoefMixin,
     StrOptions,
     validate_parameter_constraints,
 )
@@ -139,6 +141,18 @@ class PenaltyName:
     def __get__(self, estimator: Any, owner: Any = None) -> Any:
         """Return what `penalty_name` returns; of the class, the descriptor itself."""
         return self if estimator is None else penalty_name(estimator.C, estimator.l1_ratio)
+
+
+class BinaryClassifierMixin(SparseCoefMixin, ClassifierMixin):
+    """What scikit-learn's tools ask of a binary linear classifier: tags and ``penalty``."""
+
+    penalty = PenaltyName()
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        tags.input_tags.sparse = True
+        return tags
 
 
 # Returns the values of all parameters of an estimator, in one call for a small fit's sake.
