@@ -17,7 +17,7 @@ from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.partitioned import Encoding, PartitionedObjective
 from sklearn_bce._objective.penalty import ElasticNet
-from sklearn_bce._solvers import SOLVERS, Settings
+from sklearn_bce._solvers import PARTLY_USED, SOLVERS, Settings, solver_name
 from sklearn_bce._solvers.newton.cost import CostModel
 
 # scikit-learn 1.7 does not see the names of Polars 2.
@@ -130,6 +130,13 @@ class Parts:
     def sum(self, function):
         answers = [function(k, *part) for k, part in enumerate(self.parts)]
         return [reduce(add, items) for items in zip(*answers, strict=True)]
+
+
+def neuron_of(solver, **parameters):
+    """Return an estimator without those of the parameters that its solver would warn to ignore."""
+    ignored = set(PARTLY_USED) - SOLVERS[solver_name(solver)].uses
+    used = {name: value for name, value in parameters.items() if name not in ignored}
+    return BCENeuronClassifier(solver=solver, **used)
 
 
 def in_parts(problem):

@@ -18,7 +18,7 @@ from covering import each_value, every_pair
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from small_data import random_data
+from small_data import neuron_of, random_data
 
 import sklearn_bce
 from sklearn_bce import BCENeuronClassifier
@@ -67,7 +67,7 @@ def three_kernel_calls_for_a_pass(monkeypatch):
 
 def model_of(key, **parameters):
     fixed = {"solver": "newton", "tol": 0, "max_iter": 50, "random_state": 0}
-    return BCENeuronClassifier(**{**fixed, **ON_CALL[key][0], **parameters})
+    return neuron_of(**{**fixed, **ON_CALL[key][0], **parameters})
 
 
 def interrupt(monkeypatch, where, k, error=KeyboardInterrupt):

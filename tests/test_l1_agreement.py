@@ -848,7 +848,8 @@ def test_warm_start_from_the_minimum_stays_there(solver):
     X, y = load(sparse_columns)
     model = fit(problem, tol=TIGHT, warm_start=True)
     w, b = model.coef_, model.intercept_
-    model.set_params(solver=solver, tol=1e-6, learning_rate=1e-6, max_iter=50, random_state=0)
+    step = {} if solver == "newton" else {"learning_rate": 1e-6}
+    model.set_params(solver=solver, tol=1e-6, max_iter=50, random_state=0, **step)
     model.fit(X, y)
     assert_allclose(model.coef_, w, rtol=0, atol=1e-3 * np.abs(w).max())
     assert_allclose(model.intercept_, b, rtol=0, atol=1e-3 * np.abs(w).max())

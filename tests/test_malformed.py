@@ -819,7 +819,6 @@ def test_scalar_sample_weight_is_the_weight_of_every_sample(model):
         ("solver", np.str_("gd"), "gd"),
         ("max_iter", np.int8(2), 2),
         ("max_iter", 10**30, 100),
-        ("batch_size", 10**30, N_SAMPLES),
         ("fit_intercept", np.False_, False),
         ("class_weight", {}, None),
         ("class_weight", {np.int64(0): 2, np.int64(1): np.float32(1)}, {0: 2.0, 1: 1.0}),
@@ -831,6 +830,12 @@ def test_numpy_scalars_are_taken_as_parameters(name, odd, plain):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         assert_array_equal(odd.fit(X, Y).coef_, plain.fit(X, Y).coef_)
+
+
+def test_batches_may_be_larger_than_any_integer_type():
+    sgd = {"solver": "sgd", "max_iter": 3, "tol": 0, "random_state": 0}
+    odd, plain = (BCENeuronClassifier(batch_size=n, **sgd).fit(X, Y) for n in (10**30, N_SAMPLES))
+    assert_array_equal(odd.coef_, plain.coef_)
 
 
 # --- what the fuzzer has found: see fuzz_kernels.py ---

@@ -507,6 +507,7 @@ def test_weights_changed_by_hand_are_gone_on_from(change, dtype):
     assert_allclose(model.intercept_, [literal.b], rtol=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore:solver='auto', which is 'newton' here, ignores")
 @pytest.mark.parametrize("solver", ["auto", "sgd"])
 def test_fit_then_partial_fit_goes_on_from_the_fit(solver):
     model = stream(sgd(solver=solver, max_iter=4), X, Y)  # of which nothing is to be left

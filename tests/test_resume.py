@@ -9,7 +9,7 @@ from covering import each_value, every_pair
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn.base import clone
-from small_data import F, minimum, random_data
+from small_data import F, minimum, neuron_of, random_data
 
 from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._kernels import kernels
@@ -27,9 +27,7 @@ PENALTIES = [{"C": np.inf}, {"C": 0.1}, {"C": 0.3, "l1_ratio": 0.5}, {"C": 0.3, 
 
 def model_of(solver, **parameters):
     """Return an estimator that does exactly max_iter passes."""
-    return BCENeuronClassifier(
-        **{"solver": solver, "learning_rate": ETA, "shuffle": False, "tol": 0, **parameters}
-    )
+    return neuron_of(solver, **{"learning_rate": ETA, "shuffle": False, "tol": 0, **parameters})
 
 
 def assert_same(model, other):

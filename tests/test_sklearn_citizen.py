@@ -39,6 +39,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils import check_random_state, estimator_html_repr
+from small_data import neuron_of
 
 import sklearn_bce
 from sklearn_bce import BCENeuronClassifier
@@ -452,9 +453,7 @@ def test_loss_curve_falls_to_the_objective(solver, fit_intercept, sample_weight)
     pytest.mark.parametrize("solver", SOLVERS),
 )
 def test_fit_without_an_intercept_has_intercept_0(solver, batch_size, start):
-    model = BCENeuronClassifier(
-        fit_intercept=False, solver=solver, batch_size=batch_size, max_iter=2, tol=0
-    )
+    model = neuron_of(solver, fit_intercept=False, batch_size=batch_size, max_iter=2, tol=0)
     model.fit(X, Y, intercept_init=start)
     assert_array_equal(model.intercept_, [0.0])
     assert_array_equal(model.predict_proba(np.zeros((1, X.shape[1]))), [[0.5, 0.5]])
@@ -490,7 +489,7 @@ def test_convergence_warning_states_the_distance_from_the_minimum(solver, max_it
     pytest.mark.parametrize("learning_rate", ["auto", 1e-3]),
 )
 def test_tol_0_runs_to_the_end_without_a_warning(solver, learning_rate):
-    model = BCENeuronClassifier(solver=solver, tol=0, max_iter=37, learning_rate=learning_rate)
+    model = neuron_of(solver, tol=0, max_iter=37, learning_rate=learning_rate)
     model.set_params(n_iter_no_change=1).fit(X[::10], Y[::10])  # pytest makes a warning an error
     assert model.n_iter_[0] == len(model.loss_curve_) == 37
     assert model.converged_ is False

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_random_state
 
-from sklearn_bce._estimator.diagnostics import warn_of_ignored_l1_ratio
+from sklearn_bce._estimator.diagnostics import warn_of_ignored
 from sklearn_bce._estimator.fit import Task, initial_weights, run_fit, solver_random_state
 from sklearn_bce._estimator.monitor import Callbacks
 from sklearn_bce._estimator.parameters import Parameters
@@ -40,6 +40,7 @@ from sklearn_bce._objective.partitioned import (
 from sklearn_bce._objective.penalty import ElasticNet
 from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce._objective.summary import DataSummary, summarise
+from sklearn_bce._solvers import solver_name
 
 Chunks = Callable[[], Iterable[tuple[Any, ...]]]
 
@@ -209,7 +210,7 @@ def fit_parts(estimator: BaseEstimator, parts: Parts, n_threads: int | None = No
     parameters = Parameters.of(estimator)
     raise_for_unsupported(parameters.solver, parameters.early_stopping)
     callbacks = Callbacks.of(estimator)
-    warn_of_ignored_l1_ratio(parameters.C, parameters.l1_ratio)
+    warn_of_ignored(parameters, solver_name(parameters.solver))
     with unchanged_on_error(estimator), one_blas_thread() as allowed:
         if n_threads is None:
             n_threads = allowed

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import available_if
 
 from sklearn_bce._estimator.conversion import fitted_attributes, translated
-from sklearn_bce._estimator.diagnostics import warn_of_ignored_l1_ratio
+from sklearn_bce._estimator.diagnostics import warn_of_ignored
 from sklearn_bce._estimator.fit import prepare_fit, run_fit
 from sklearn_bce._estimator.monitor import Callbacks
 from sklearn_bce._estimator.parameters import (
@@ -28,7 +28,7 @@ from sklearn_bce._estimator.sklearn_compat import (
 from sklearn_bce._estimator.state import PickleMixin
 from sklearn_bce._estimator.validation import InitialWeights, unchanged_on_error
 from sklearn_bce._kernels.threads import one_blas_thread
-from sklearn_bce._solvers import NAMES_OF_AUTO
+from sklearn_bce._solvers import NAMES_OF_AUTO, solver_name
 
 
 def _supports_partial_fit(estimator: BCENeuronClassifier) -> bool:
@@ -445,10 +445,12 @@ class BCENeuronClassifier(
             are of one class: F then falls for ever with the intercept. There is no such warning if
             a callback ended the fit, or ``tol`` is 0.
         UserWarning
-            If ``l1_ratio`` is above 0 and C is infinite: there is then no penalty.
+            If ``l1_ratio`` is above 0 and C is infinite: there is then no penalty. If
+            ``learning_rate``, ``batch_size`` or ``shuffle`` is not at its default and the solver
+            ignores it.
         """
         callbacks = Callbacks.of(self)
-        warn_of_ignored_l1_ratio(self.C, self.l1_ratio)
+        warn_of_ignored(Parameters.of(self), solver_name(self.solver))
         with unchanged_on_error(self), one_blas_thread() as n_threads:
             given = GivenSamples(X, y, sample_weight, offset)
             given_validation = GivenSamples(X_val, y_val, sample_weight_val, offset_val)
@@ -539,7 +541,7 @@ class BCENeuronClassifier(
             )
         if self.coef_bounds is not None:
             raise ValueError("partial_fit does not support coef_bounds; use fit_from_chunks.")
-        warn_of_ignored_l1_ratio(self.C, self.l1_ratio)
+        warn_of_ignored(Parameters.of(self), "sgd")
         with unchanged_on_error(self), one_blas_thread() as n_threads:
             fit_chunk(self, GivenSamples(X, y, sample_weight, offset), classes, n_threads)
         return self

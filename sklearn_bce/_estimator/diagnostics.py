@@ -16,9 +16,11 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import BaseObjective
 from sklearn_bce._solvers import (
     NEGLIGIBLE,
+    PARTLY_USED,
     SOLVERS,
     Distance,
     Result,
+    Settings,
     StopReason,
     direction_of_separation,
     distance_from_minimum,
@@ -415,14 +417,44 @@ def warn_of_not_learnt(
         )
 
 
-def warn_of_ignored_l1_ratio(C: float, l1_ratio: float) -> None:
-    """Warn with UserWarning if ``l1_ratio`` is above 0 and C is infinite: there is no penalty."""
-    if l1_ratio > 0 and np.isinf(C):
-        warnings.warn(
-            f"l1_ratio={l1_ratio} is ignored: C=inf means no penalty.",
-            UserWarning,
-            stacklevel=caller_stacklevel(),
+def warn_of_ignored(parameters: Parameters, solver: str) -> None:
+    """Warn of parameters that are not at their defaults and change nothing.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        Parameters of the estimator.
+    solver : str
+        Name of the solver that runs.
+
+    Warns
+    -----
+    UserWarning
+        If ``l1_ratio`` is above 0 and C is infinite, so that there is no penalty; and one warning
+        that names all parameters that the solver ignores.
+    """
+    if parameters.l1_ratio > 0 and np.isinf(parameters.C):
+        _warn_user(f"l1_ratio={parameters.l1_ratio} is ignored: C=inf means no penalty.")
+    changed = [name for name in PARTLY_USED if _is_changed(parameters, name)]
+    ignored = [name for name in changed if name not in SOLVERS[solver].uses]
+    if ignored:
+        runs = "" if parameters.solver == solver else f", which is {solver!r} here,"
+        listed = " and ".join(f"{name}={getattr(parameters, name)!r}" for name in ignored)
+        users = [name for name in SOLVERS if SOLVERS[name].uses.issuperset(ignored)]
+        _warn_user(
+            f"solver={parameters.solver!r}{runs} ignores {listed} (used by "
+            f"{' and '.join(f'solver={name!r}' for name in users)} only)."
         )
+
+
+def _is_changed(parameters: Parameters, name: str) -> bool:
+    """Return whether a setting of the solvers is not at its default."""
+    return bool(getattr(parameters, name) != getattr(Settings, name))
+
+
+def _warn_user(message: str) -> None:
+    """Warn with UserWarning, at the line that called this package."""
+    warnings.warn(message, UserWarning, stacklevel=caller_stacklevel())
 
 
 def warn_of_moved_start(moved: NDArray[np.intp], w: Vector, allowed: Vector) -> None:
@@ -437,11 +469,9 @@ def warn_of_moved_start(moved: NDArray[np.intp], w: Vector, allowed: Vector) -> 
     """
     if len(moved):
         first = moved[0]
-        warnings.warn(
+        _warn_user(
             f"The fit starts from weights outside of coef_bounds: {len(moved)} were moved to the "
-            f"nearest bound, that of feature {first} from {w[first]:g} to {allowed[first]:g}.",
-            UserWarning,
-            stacklevel=caller_stacklevel(),
+            f"nearest bound, that of feature {first} from {w[first]:g} to {allowed[first]:g}."
         )
 
 

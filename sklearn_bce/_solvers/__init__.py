@@ -16,6 +16,7 @@ from __future__ import annotations
 from sklearn_bce._solvers import gd, newton, sgd
 from sklearn_bce._solvers.base import (
     NEGLIGIBLE,
+    PARTLY_USED,
     Monitor,
     Plateau,
     Result,
@@ -32,6 +33,7 @@ from sklearn_bce._solvers.stream import StreamSteps
 __all__ = [
     "NAMES_OF_AUTO",
     "NEGLIGIBLE",
+    "PARTLY_USED",
     "SOLVERS",
     "Distance",
     "Monitor",

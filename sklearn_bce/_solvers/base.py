@@ -221,6 +221,10 @@ class Result:
         return self.stop_reason if self.has_minimum else StopReason.NO_MINIMUM
 
 
+# Settings that some solvers use and others ignore; see `Solver.uses`.
+PARTLY_USED = ("learning_rate", "batch_size", "shuffle")
+
+
 @dataclass(frozen=True)
 class Solver:
     """A solver as listed in ``SOLVERS``.
@@ -234,11 +238,14 @@ class Solver:
         Sentence of the warning that ``max_iter`` ended the fit: what the user can change.
     keeps_bounds : bool, default=True
         Whether the solver keeps the bounds of the weights that the penalty has.
+    uses : frozenset of str, default=frozenset()
+        Which of the settings ``PARTLY_USED`` the solver uses.
     """
 
     solve: Callable[[Objective, Vector, float, Settings], Result]
     advice: str
     keeps_bounds: bool = True
+    uses: frozenset[str] = frozenset()
 
 
 class Plateau:

@@ -90,4 +90,5 @@ def _update(objective: Objective, point: Evaluation, eta: float) -> Vector:
 SOLVER = Solver(
     solve,
     advice="Increase max_iter, scale the features, or use solver='newton'.",
+    uses=frozenset({"learning_rate"}),
 )

@@ -11,7 +11,15 @@ from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector, kernels
 from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._solvers.base import Plateau, Result, Settings, Solver, StopReason, Weights
+from sklearn_bce._solvers.base import (
+    PARTLY_USED,
+    Plateau,
+    Result,
+    Settings,
+    Solver,
+    StopReason,
+    Weights,
+)
 from sklearn_bce._solvers.step_size import (
     batch_lipschitz_constant,
     mean_lipschitz_constant,
@@ -284,4 +292,5 @@ SOLVER = Solver(
     solve,
     advice="Increase max_iter, scale the features, or use solver='newton'.",
     keeps_bounds=False,
+    uses=frozenset(PARTLY_USED),
 )
