@@ -20,6 +20,8 @@ from sklearn.preprocessing import StandardScaler
 from small_data import naming
 
 from sklearn_bce import BCENeuronClassifier
+from sklearn_bce._estimator.holdout import set_aside
+from sklearn_bce._estimator.samples import Samples
 
 # Few samples and no penalty: the loss on others falls for some passes, and then rises.
 RNG = np.random.default_rng(0)
@@ -438,10 +440,47 @@ def test_split_that_leaves_a_part_without_weight_is_refused(part):
     assert_fit_raises_and_changes_nothing(model, "validation_fraction=0.1", X, Y, weight)
 
 
-@pytest.mark.parametrize("fraction", [0.001, 0.999])
-def test_split_too_small_for_both_classes_is_refused(fraction):
-    model = unfitted(early_stopping=True, validation_fraction=fraction)
-    assert_fit_raises_and_changes_nothing(model, "test_size|train set", X, Y)
+@pytest.mark.parametrize(
+    ("rows", "y", "message"),
+    [
+        (X, Y, "validation_fraction=0.999 sets aside 160 of n_samples=160, and leaves too few"),
+        (X[:4], [0, 1, 0, 0], "early_stopping=True sets aside .* one class has 1 only"),
+    ],
+)
+def test_split_without_both_classes_is_refused_after_missing_values(rows, y, message):
+    model = unfitted(early_stopping=True, validation_fraction=0.999)
+    assert_fit_raises_and_changes_nothing(model, message, rows, y)
+    missing = rows.copy()
+    missing[1, 1] = np.nan
+    assert_fit_raises_and_changes_nothing(model, "X contains NaN", missing, y)
+
+
+def test_soft_targets_need_a_sample_to_learn_from():
+    model = unfitted(early_stopping=True, soft_targets=True)
+    assert_fit_raises_and_changes_nothing(model, "leaves too few to learn from", X[:1], [0.3])
+    model.fit(X[:2], [0.3, 0.6])
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.1, 0.9, 0.98])
+@pytest.mark.parametrize("n_rare", [2, 3, 60])
+def test_each_part_of_a_split_has_both_classes(n_rare, fraction):
+    y = np.r_[np.ones(n_rare), np.zeros(120 - n_rare)]
+    numbers, ones = np.arange(120.0).reshape(-1, 1), np.ones(120)
+    for seed in range(5):
+        parts = set_aside(
+            Samples(numbers, y, ones, ones),
+            fraction=fraction,
+            stratify=True,
+            random_state=np.random.RandomState(seed),
+            estimator_name="",
+        )
+        assert all(set(part.y) == {0.0, 1.0} for part in parts)
+        # Each sample is in one of the two, in order.
+        both = np.concatenate([part.X[:, 0] for part in parts])
+        assert_array_equal(np.sort(both), numbers[:, 0])
+        assert all(np.all(np.diff(part.X[:, 0]) > 0) for part in parts)
+        n_aside = {0.001: 2, 0.1: 12, 0.9: 108, 0.98: 118}[fraction]
+        assert abs(len(parts[1].y) - n_aside) <= 1  # one may be moved to the part that lacks it
 
 
 @pytest.mark.parametrize(

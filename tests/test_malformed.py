@@ -402,7 +402,7 @@ def test_partial_fit_refuses_a_malformed_chunk_and_changes_nothing(learning_rate
         ({"class_weight": "balanced"}, ValueError, r"'balanced' is not supported for partial_fit"),
         ({"class_weight": {"a": 1.0}}, ValueError, r"are not in class_weight"),
         ({"class_weight": {0: -1.0, 1: 1.0}}, ValueError, r"negative or not finite"),
-        ({"early_stopping": True}, ValueError, r"does not support early_stopping"),
+        ({"early_stopping": True}, AttributeError, r"does not support early_stopping"),
         ({"learning_rate": 1e300}, ValueError, r"loss overflowed in pass 1"),
         ({"solver": "newton"}, AttributeError, r"partial_fit"),
         ({"solver": "gd"}, AttributeError, r"partial_fit"),

@@ -725,7 +725,6 @@ BAD_CHUNKS = {
     "weight NaN": ({}, {"sample_weight": with_entry(WEIGHT, np.nan)}, "sample_weight contains NaN"),
     "weight negative": ({}, {"sample_weight": -WEIGHT}, "Negative values in data"),
     "weight too short": ({}, {"sample_weight": WEIGHT[:-1]}, r"sample_weight\.shape == \(62,\)"),
-    "early stopping": ({"early_stopping": True}, {}, "does not support early_stopping=True"),
     "balanced": ({"class_weight": "balanced"}, {}, "class_weight='balanced' is not supported"),
     "class unknown to class_weight": (
         {"class_weight": {0: 1.0, 2: 1.0}},
@@ -816,14 +815,27 @@ def test_chunk_that_fails_leaves_no_trace_in_the_stream(error, monkeypatch):
 # --- solvers that do not learn from streams ---
 
 
-@pytest.mark.parametrize("solver", ["newton", "gd"])
-def test_solvers_that_need_all_samples_have_no_partial_fit(solver):
-    model = BCENeuronClassifier(solver=solver)
+@pytest.mark.parametrize(
+    ("parameters", "obstacle"),
+    [
+        ({"solver": "newton"}, "solver='newton'"),
+        ({"solver": "gd"}, "solver='gd'"),
+        ({"early_stopping": True}, "early_stopping=True"),
+        ({"standardize": True}, "standardize=True"),
+        ({"coef_bounds": (0, 1)}, "coef_bounds"),
+    ],
+)
+def test_what_needs_all_samples_has_no_partial_fit_and_says_why(parameters, obstacle):
+    model = sgd(**parameters)
     assert not hasattr(model, "partial_fit")
-    with pytest.raises(AttributeError) as raised:
+    message = f"has no attribute 'partial_fit': .*{obstacle}"
+    with pytest.raises(AttributeError, match=message):
         model.partial_fit(X, Y, [0, 1])
-    assert f"solver={solver!r}" in str(raised.value.__cause__)
-    assert hasattr(model.set_params(solver="sgd"), "partial_fit")
+    with pytest.raises(AttributeError, match=message):
+        BCENeuronClassifier.partial_fit(model, X, Y, [0, 1])
+    assert hasattr(model.set_params(**sgd().get_params()), "partial_fit")
+    of_class = BCENeuronClassifier.partial_fit(model, X, Y, [0, 1]).coef_
+    assert_array_equal(of_class, sgd().partial_fit(X, Y, [0, 1]).coef_)
 
 
 @pytest.mark.parametrize("solver", ["newton", "gd"])

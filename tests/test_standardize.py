@@ -351,7 +351,7 @@ def test_partial_fit_refuses_to_standardise(solver, fitted):
         model,
         "standardize",
         lambda model: model.partial_fit(X, y, classes=[0, 1]),
-        ValueError,
+        AttributeError,
     )
 
 

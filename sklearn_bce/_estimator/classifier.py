@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Self
 
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
-from sklearn.utils.metaestimators import available_if
 
 from sklearn_bce._estimator.conversion import fitted_attributes, translated
 from sklearn_bce._estimator.diagnostics import warn_of_ignored
@@ -18,7 +17,7 @@ from sklearn_bce._estimator.parameters import (
     Parameters,
     check_parameters,
 )
-from sklearn_bce._estimator.partial_fit import fit_chunk
+from sklearn_bce._estimator.partial_fit import StreamMethod, fit_chunk
 from sklearn_bce._estimator.prediction import PredictionMixin
 from sklearn_bce._estimator.samples import GivenSamples
 from sklearn_bce._estimator.sklearn_compat import (
@@ -28,17 +27,7 @@ from sklearn_bce._estimator.sklearn_compat import (
 from sklearn_bce._estimator.state import PickleMixin
 from sklearn_bce._estimator.validation import InitialWeights, unchanged_on_error
 from sklearn_bce._kernels.threads import one_blas_thread
-from sklearn_bce._solvers import NAMES_OF_AUTO, solver_name
-
-
-def _supports_partial_fit(estimator: BCENeuronClassifier) -> bool:
-    """Return True if the solver can learn from a stream; raise AttributeError if it cannot."""
-    if estimator.solver not in {"sgd", *NAMES_OF_AUTO}:
-        raise AttributeError(
-            "partial_fit is available with solver='sgd' or 'auto' only; this estimator has "
-            f"solver={estimator.solver!r}."
-        )
-    return True
+from sklearn_bce._solvers import solver_name
 
 
 class BCENeuronClassifier(
@@ -143,7 +132,8 @@ class BCENeuronClassifier(
     validation_fraction : float, default=0.1
         Fraction of the samples that ``early_stopping`` holds out, in (0, 1), if `fit` is called
         without ``X_val`` and ``y_val``. They are drawn with ``random_state``, with both classes in
-        the proportion that they have in y, and are not used for learning.
+        the proportion that they have in y, at least one sample of each, and are not used for
+        learning.
     n_iter_no_change : int, default=5
         Number of iterations without an improvement after which "gd" and "sgd" test for the minimum,
         see ``tol``, and after which ``early_stopping`` ends the fit of any solver.
@@ -461,7 +451,7 @@ class BCENeuronClassifier(
             raise interrupt
         return self
 
-    @available_if(_supports_partial_fit)
+    @StreamMethod
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
@@ -473,7 +463,8 @@ class BCENeuronClassifier(
     ) -> BCENeuronClassifier:
         """Continue from the present weights with one pass of "sgd" over a chunk of samples.
 
-        Available if ``solver`` is "sgd", or "auto" by any of its names. The strength of the penalty
+        Available if ``solver`` is "sgd", or "auto" by any of its names, and neither
+        ``early_stopping``, ``standardize`` nor ``coef_bounds`` is set. The strength of the penalty
         follows from the sum of the sample weights of all chunks so far; samples that are passed
         again count again.
 
@@ -511,12 +502,11 @@ class BCENeuronClassifier(
         Raises
         ------
         AttributeError
-            If ``solver`` is "newton" or "gd".
+            If the method is not available.
         ValueError, TypeError
             If a parameter is out of range, an argument is malformed, some chunks have an offset and
-            others have none, the loss overflows, or ``early_stopping=True``, ``standardize=True``,
-            ``coef_bounds`` or ``class_weight="balanced"`` is set. The estimator then keeps the
-            attributes that it had before.
+            others have none, the loss overflows, or ``class_weight="balanced"`` is set. The
+            estimator then keeps the attributes that it had before.
 
         Warns
         -----
@@ -528,19 +518,6 @@ class BCENeuronClassifier(
         UserWarning
             If ``l1_ratio`` is above 0 and C is infinite: there is then no penalty.
         """
-        if self.early_stopping:
-            raise ValueError(
-                "partial_fit does not support early_stopping=True, because it does not see all "
-                "samples at once. Instead, call partial_fit as long as a score on other samples "
-                "improves."
-            )
-        if self.standardize:
-            raise ValueError(
-                "partial_fit does not support standardize=True, because it does not see all "
-                "samples at once: scale each chunk by known deviations, or use fit_from_chunks."
-            )
-        if self.coef_bounds is not None:
-            raise ValueError("partial_fit does not support coef_bounds; use fit_from_chunks.")
         warn_of_ignored(Parameters.of(self), "sgd")
         with unchanged_on_error(self), one_blas_thread() as n_threads:
             fit_chunk(self, GivenSamples(X, y, sample_weight, offset), classes, n_threads)

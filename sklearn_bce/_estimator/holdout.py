@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite
@@ -107,7 +109,8 @@ def set_aside(
     fraction : float
         Fraction of the samples to hold out, in (0, 1).
     stratify : bool
-        Whether both parts contain the two classes in the proportion of all samples.
+        Whether both parts contain the two classes in the proportion of all samples, and at least
+        one sample of each.
     random_state : RandomState
         Draws the split.
     estimator_name : str
@@ -122,20 +125,74 @@ def set_aside(
     ------
     ValueError
         If there are too few samples for the split, the total weight of one of the two parts is 0,
-        or X of the samples to hold out is not finite.
+        or X is not finite: all of X where samples are too few, else that of the samples held out.
     """
+    n_samples, n_each = len(samples.y), 2 if stratify else 1
+    n_aside = max(math.ceil(fraction * n_samples), n_each)
+    problem = _problem_of_split(samples.y, n_aside, stratify, fraction)
+    if problem:
+        _raise_unless_finite(samples.X, estimator_name)
+        raise ValueError(problem)
     rest, aside = train_test_split(
-        np.arange(len(samples.y)),
-        test_size=fraction,
+        np.arange(n_samples),
+        test_size=n_aside,
         stratify=samples.y if stratify else None,
         random_state=random_state,
     )
+    if stratify:
+        rest, aside = _with_both_classes(rest, aside, samples.y, random_state)
+        aside, rest = _with_both_classes(aside, rest, samples.y, random_state)
     training, other = samples.of_rows(np.sort(rest)), samples.of_rows(np.sort(aside))
-    if not issparse(other.X):
-        assert_all_finite(other.X, estimator_name=estimator_name, input_name="X")
+    _raise_unless_finite(other.X, estimator_name)
     if not (np.any(training.sample_weight) and np.any(other.sample_weight)):
         raise ValueError(
             f"validation_fraction={fraction} leaves a total weight of 0 to the samples set aside "
             "or to the others; give X_val and y_val instead."
         )
     return training, other
+
+
+def _problem_of_split(y: Vector, n_aside: int, stratify: bool, fraction: float) -> str | None:
+    """Return why the samples cannot be split, as the message of an error; None if they can be."""
+    n_rest = len(y) - n_aside
+    smaller_class = min(np.count_nonzero(y), np.count_nonzero(y == 0)) if stratify else 2
+    if smaller_class < 2:
+        return (
+            "early_stopping=True sets aside samples of each class and learns from others of each "
+            f"class, and one class has {smaller_class} only. Give X_val and y_val, or set "
+            "early_stopping=False."
+        )
+    if n_rest < (2 if stratify else 1):
+        return (
+            f"early_stopping=True with validation_fraction={fraction} sets aside {n_aside} of "
+            f"n_samples={len(y)}, and leaves too few to learn from. Use a smaller "
+            "validation_fraction, or give X_val and y_val."
+        )
+    return None
+
+
+def _with_both_classes(
+    source: NDArray[np.intp], part: NDArray[np.intp], y: Vector, random_state: Any
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return a source and a part of the samples, after one sample of a class the part lacks moved.
+
+    Parameters
+    ----------
+    source, part : ndarray, intp
+        Numbers of the samples of the two parts of a split.
+    y : ndarray of shape (n_samples,), float64
+        Encoded labels of all samples.
+    random_state : RandomState
+        Draws the sample that is moved from the source to the part.
+    """
+    for label in (0.0, 1.0):
+        if not np.any(y[part] == label):
+            moved = random_state.choice(source[y[source] == label])
+            return source[source != moved], np.append(part, moved)
+    return source, part
+
+
+def _raise_unless_finite(X: Any, estimator_name: str) -> None:
+    """Raise ValueError if X is an array with an element that is not finite; CSR was checked."""
+    if not issparse(X):
+        assert_all_finite(X, estimator_name=estimator_name, input_name="X")

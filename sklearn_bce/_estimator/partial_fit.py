@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import update_wrapper, wraps
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -35,12 +38,73 @@ from sklearn_bce._estimator.validation import checked_samples
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.rows import NotFiniteError
 from sklearn_bce._solvers import (
+    NAMES_OF_AUTO,
     SOLVERS,
     Monitor,
     Result,
     StopReason,
     StreamSteps,
 )
+
+
+class StreamMethod:
+    """Method that an estimator has only if its parameters allow a stream; else `hasattr` is False.
+
+    `sklearn.utils.metaestimators.available_if` does this too, but its AttributeError hides why.
+
+    Parameters
+    ----------
+    method : callable
+        The method.
+    """
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self._method = method
+        update_wrapper(self, method)
+
+    def __get__(self, estimator: Any, owner: type | None = None) -> Callable[..., Any]:
+        """Return the method of the estimator, or that of its class.
+
+        Raises
+        ------
+        AttributeError
+            If the parameters of the estimator do not allow a stream; the message says why.
+        """
+        if estimator is None:
+
+            @wraps(self._method)
+            def unbound(estimator: Any, *args: Any, **kwargs: Any) -> Any:
+                return self.__get__(estimator)(*args, **kwargs)
+
+            return unbound
+        obstacle = obstacle_to_stream(estimator)
+        if obstacle is not None:
+            raise AttributeError(
+                f"{type(estimator).__name__} has no attribute {self._method.__name__!r}: {obstacle}"
+            )
+        return MethodType(self._method, estimator)
+
+
+def obstacle_to_stream(estimator: BaseEstimator) -> str | None:
+    """Return why the parameters of the estimator do not allow a stream, and what to do instead.
+
+    None if they allow it.
+    """
+    if estimator.solver not in {"sgd", *NAMES_OF_AUTO}:
+        return f"it needs solver='sgd' or solver='auto', not solver={estimator.solver!r}."
+    if estimator.early_stopping:
+        return (
+            "it does not support early_stopping=True, because it does not see all samples at once. "
+            "Instead, call partial_fit as long as a score on other samples improves."
+        )
+    if estimator.standardize:
+        return (
+            "it does not support standardize=True, because it does not see all samples at once: "
+            "scale each chunk by known deviations, or use fit_from_chunks."
+        )
+    if estimator.coef_bounds is not None:
+        return "it does not support coef_bounds; use fit_from_chunks."
+    return None
 
 
 def fit_chunk(estimator: BaseEstimator, given: GivenSamples, classes: Any, n_threads: int) -> None:
