@@ -466,8 +466,8 @@ def malformed():
     return {
         "a list": ([(X, Y)], TypeError, "callable that returns an iterator"),
         "a generator": (Chunks(X, Y)(), TypeError, "chunks is generator; it must be a callable"),
-        "the same iterator twice": (lambda: once, ValueError, "chunk"),
-        "no chunk": (tuples(), ValueError, "no chunk"),
+        "the same iterator twice": (lambda: once, ValueError, "no chunks in pass 2.*anew"),
+        "no chunk": (tuples(), ValueError, "yielded no chunks in pass 1"),
         "X alone": (tuples((X,)), ValueError, None),
         "more than an offset": (tuples((X, Y, WEIGHT, WEIGHT, WEIGHT)), ValueError, None),
         "three labels": (

@@ -379,12 +379,23 @@ BAD = {
     "infinity": ({"X_val": np.where(np.isnan(NAN), np.inf, NAN), "y_val": Y_VAL}, "X_val"),
     "unknown label": ({"X_val": X_VAL, "y_val": Y_VAL + 1}, r"y_val .*\[2\]"),
     "label of another kind": ({"X_val": X_VAL, "y_val": Y_VAL.astype(str)}, "y_val"),
-    "features": ({"X_val": X_VAL[:, 1:], "y_val": Y_VAL}, "X has 11 features, .* expecting 12"),
-    "features of CSR": ({"X_val": sp.csr_array(X_VAL[:, 1:]), "y_val": Y_VAL}, "11 features"),
-    "too few labels": ({"X_val": X_VAL, "y_val": Y_VAL[1:]}, "inconsistent numbers of samples"),
-    "too few weights": (GIVEN | {"sample_weight_val": WEIGHT[61:]}, "sample_weight"),
-    "negative weights": (GIVEN | {"sample_weight_val": -WEIGHT[60:]}, "Negative values"),
-    "no weight": (GIVEN | {"sample_weight_val": np.zeros(100)}, "at least one non-zero"),
+    "features": ({"X_val": X_VAL[:, 1:], "y_val": Y_VAL}, "X_val has 11 features, and X has 12"),
+    "features of CSR": ({"X_val": sp.csr_array(X_VAL[:, 1:]), "y_val": Y_VAL}, "X_val has 11 feat"),
+    "features of a list": ({"X_val": X_VAL[:, 1:].tolist(), "y_val": Y_VAL}, "X_val, y_val: X has"),
+    "one dimension": ({"X_val": X_VAL[0], "y_val": Y_VAL}, "X_val, y_val: Expected 2D array"),
+    "too few labels": (
+        {"X_val": X_VAL, "y_val": Y_VAL[1:]},
+        "X_val, y_val: .*inconsistent",
+    ),
+    "too few weights": (GIVEN | {"sample_weight_val": WEIGHT[61:]}, "sample_weight_val: "),
+    "negative weights": (
+        GIVEN | {"sample_weight_val": -WEIGHT[60:]},
+        "weight_val: Negative",
+    ),
+    "no weight": (
+        GIVEN | {"sample_weight_val": np.zeros(100)},
+        "weight_val: .* one non-zero",
+    ),
 }
 
 

@@ -187,10 +187,11 @@ BAD_START = {
     ),
 }
 N_FEATURES_WRONG = r"X has \d features, but BCENeuronClassifier is expecting 3 features"
+N_FEATURES_VAL_WRONG = r"X_val has \d features, and X has 3"
 BAD_VALIDATION = {
     "1-d": ({"X_val": X[:, 0]}, r"Expected 2D array, got 1D array"),
-    "features": ({"X_val": X[:, :2]}, N_FEATURES_WRONG),
-    "sparse features": ({"X_val": sp.csr_array((N_SAMPLES, 4))}, N_FEATURES_WRONG),
+    "features": ({"X_val": X[:, :2]}, N_FEATURES_VAL_WRONG),
+    "sparse features": ({"X_val": sp.csr_array((N_SAMPLES, 4))}, N_FEATURES_VAL_WRONG),
     "NaN": ({"X_val": with_entry(X, np.nan, float)}, r"Input X_val contains NaN"),
     "sparse NaN": ({"X_val": sp.csr_array(with_entry(X, np.nan, float))}, r"X_val contains NaN"),
     "complex": ({"X_val": 1j * X}, COMPLEX),

@@ -493,12 +493,15 @@ def with_entry(value):
     return np.append(Y[:-1], value)
 
 
-RANGE = r"soft_targets=True needs y in \[0, 1\].*; it has {}\. .*leave soft_targets=False"
+RANGE = r"soft_targets=True needs y\w* in \[0, 1\].*; it has {}\. .*leave soft_targets=False"
+ROUNDING = r"soft_targets=True needs (y\w*) in .*; it has {}\. .*pass np\.clip\(\1, 0, 1\)"
 OUT_OF_RANGE = {
     "negative": (with_entry(-0.1), RANGE.format("-0.1")),
     "above 1": (with_entry(1.5), RANGE.format(r"1\.5")),
-    "just below 0": (with_entry(-1e-12), RANGE.format("-1e-12")),
-    "just above 1": (with_entry(1 + 1e-9), RANGE.format(r"1\.0+1")),
+    "just below 0": (with_entry(-1e-12), ROUNDING.format("-1e-12")),
+    "just above 1": (with_entry(1 + 1e-9), ROUNDING.format(r"1\.0+1")),
+    "the next number above 1": (with_entry(np.nextafter(1, 2)), ROUNDING.format(r"1\.0+2")),
+    "not by rounding alone": (np.append(1 + 1e-9, with_entry(2)[1:]), RANGE.format(r"1\.0+1")),
     "percent": (100 * Y, RANGE.format(r"\d.*")),
     "labels -1 and 1": (2 * HARD - 1, RANGE.format("-1")),
     "labels 1 and 2": (HARD.astype(int) + 1, RANGE.format("2")),

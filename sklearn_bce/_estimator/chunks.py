@@ -77,7 +77,8 @@ class IteratedChunks:
             total = [a + b for a, b in zip(total, sums, strict=True)] if total else sums
             number, chunk = number + 1, None  # free the memory of the chunk before the next one
         if not total:
-            raise ValueError("chunks() has returned no chunk.")
+            again = " Each call must return all chunks anew." if self._n_passes else ""
+            raise ValueError(f"chunks() yielded no chunks in pass {self._n_passes + 1}.{again}")
         self._n_passes += 1
         return total
 

@@ -17,7 +17,7 @@ from sklearn_bce._estimator.targets import (
     encode_targets,
     encoder_from_sums,
 )
-from sklearn_bce._estimator.validation import checked_samples
+from sklearn_bce._estimator.validation import checked_samples, errors_of
 from sklearn_bce._kernels import Vector
 
 
@@ -158,10 +158,16 @@ def encode_validation_samples(
             "offset is missing: offset_val is given, so that the samples X need one as well; "
             "offset=0 is allowed."
         )
-    X, y = checked_samples(
-        estimator, given.X, given.y, reset=False, must_be_finite=False, name_suffix="_val"
-    )
+    n_features = getattr(given.X, "shape", ())[1:]
+    has_names = hasattr(given.X, "columns")  # scikit-learn's error says which of them is missing
+    if len(n_features) == 1 and n_features[0] != estimator.n_features_in_ and not has_names:
+        raise ValueError(
+            f"X_val has {n_features[0]} features, and X has {estimator.n_features_in_}."
+        )
+    with errors_of("X_val, y_val"):
+        X, y = checked_samples(estimator, given.X, given.y, reset=False, must_be_finite=False)
     assert_all_finite(X, estimator_name=type(estimator).__name__, input_name="X_val")
-    user_weight = checked_sample_weight(X, given.sample_weight)
+    with errors_of("sample_weight_val"):
+        user_weight = checked_sample_weight(X, given.sample_weight)
     offset = checked_offset(X, given.offset, name="offset_val")
     return Samples(X, *encoder.encode(y, user_weight, name="y_val"), user_weight, offset)

@@ -15,6 +15,9 @@ from sklearn_bce._kernels import Vector
 
 SOFT_CLASSES = np.array([0, 1])  # `classes_` of an estimator with soft_targets=True
 SOFT_CLASSES.setflags(write=False)
+# Distance from [0, 1] up to which the error of a soft target takes the excess for rounding: sums of
+# a few float32 numbers. [a choice]
+ROUNDING_OF_TARGETS = 1e-6
 ONLY_BINARY = "Only binary classification is supported."  # scikit-learn's checks require it
 
 
@@ -69,7 +72,7 @@ class TargetEncoder(NamedTuple):
     def _encode_targets(self, y: NDArray[Any], name: str) -> Vector:
         """Return targets in [0, 1]; see `encode`."""
         if self.soft_targets:
-            return checked_soft_targets(y)
+            return checked_soft_targets(y, name)
         _raise_if_continuous(y)
         known = self.classes.tolist()
         if unknown := sorted(set(np.unique(y).tolist()) - set(known)):
@@ -107,8 +110,15 @@ def encode_targets(
     return _encode_labels(y, estimator_name)
 
 
-def checked_soft_targets(y: NDArray[Any]) -> Vector:
+def checked_soft_targets(y: NDArray[Any], name: str = "y") -> Vector:
     """Return soft targets as a contiguous float64 array.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        Soft targets.
+    name : str, default="y"
+        Name of the argument, for the message of an error.
 
     Raises
     ------
@@ -116,7 +126,7 @@ def checked_soft_targets(y: NDArray[Any]) -> Vector:
         If an element is not a number in [0, 1].
     """
     required = (
-        "soft_targets=True needs y in [0, 1], the probability of class 1 or the fraction of "
+        f"soft_targets=True needs {name} in [0, 1], the probability of class 1 or the fraction of "
         "successes"
     )
     advice = "For class labels leave soft_targets=False."
@@ -129,6 +139,8 @@ def checked_soft_targets(y: NDArray[Any]) -> Vector:
     outside = targets[~((targets >= 0) & (targets <= 1))]
     if len(outside):
         found = repr(float(outside[0])).removesuffix(".0")
+        if np.max(np.abs(outside - np.clip(outside, 0, 1))) <= ROUNDING_OF_TARGETS:
+            advice = f"If that is rounding, pass np.clip({name}, 0, 1)."
         raise ValueError(f"{required}; it has {found}. {advice}")
     return targets
 

@@ -32,6 +32,19 @@ def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def errors_of(argument: str) -> Iterator[None]:
+    """Put the name of an argument before the message of an error of a value.
+
+    Messages of scikit-learn call any samples X, y and sample_weight.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{argument}: {error}") from None
+
+
 def checked_X(estimator: BaseEstimator, X: Any) -> Any:
     """Return the X of a prediction as a float array or CSR matrix.
 
@@ -51,7 +64,6 @@ def checked_samples(
     *,
     reset: bool = True,
     must_be_finite: bool = True,
-    name_suffix: str = "",
 ) -> tuple[Any, NDArray[Any]]:
     """Return X as a float array or CSR matrix, and y as an array.
 
@@ -71,8 +83,6 @@ def checked_samples(
         those set before.
     must_be_finite : bool, default=True
         Whether X that needs a conversion is searched for elements that are not finite.
-    name_suffix : str, default=""
-        Text that error messages append to the names "X" and "y".
 
     Returns
     -------
@@ -85,7 +95,7 @@ def checked_samples(
     ValueError, TypeError
         If X or y is malformed, or X does not have the features set before.
     """
-    X, y = checked_array(X, f"X{name_suffix}"), checked_array(y, f"y{name_suffix}")
+    X, y = checked_array(X, "X"), checked_array(y, "y")
     if _needs_no_conversion(X, y) and (reset or _has_known_features(estimator, X)):
         estimator.n_features_in_ = X.shape[1]
         vars(estimator).pop("feature_names_in_", None)
