@@ -6,13 +6,14 @@
 - `to_sklearn`: a copy of a fitted estimator with `LogisticRegression` in the place of neurons.
 - `LossCurveDisplay`: a plot of the loss curves of a fit.
 - `chain_rule`: the derivation of the gradient, as functions.
+- `metrics`: metrics of probabilities against soft targets, and their scorers.
 - `sklearn_bce.dask.DaskBCENeuronClassifier`: the classifier for Dask collections.
 - `sklearn_bce.onnx`: its import registers the converter of `skl2onnx` for the classifier.
 """
 
 import sys
 
-from sklearn_bce import chain_rule
+from sklearn_bce import chain_rule, metrics
 from sklearn_bce._estimator import classifier
 from sklearn_bce._estimator.chunks import fit_from_chunks
 from sklearn_bce._estimator.classifier import BCENeuronClassifier
@@ -28,6 +29,7 @@ __all__ = [
     "chain_rule",
     "fit_from_chunks",
     "l1_min_c",
+    "metrics",
     "to_sklearn",
 ]
 

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
@@ -361,6 +362,37 @@ def test_one_class_may_be_all_that_is_held_out(label):
     others, y = X_VAL[rows], Y_VAL[rows]
     model = unfitted(max_iter=3).fit(X_TRAIN, Y_TRAIN, X_val=others, y_val=y)
     assert model.validation_loss_curve_[-1] == pytest.approx(loss(model, others, y), rel=1e-12)
+
+
+# --- samples held out in other units ---
+
+CANCER, CANCER_LABELS = load_breast_cancer(return_X_y=True)
+
+
+@pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
+def test_raw_samples_held_out_beside_scaled_ones_are_warned_of(solver):
+    rows = np.arange(len(CANCER_LABELS)) % 4 == 0
+    raw, y = {"X_val": CANCER[rows], "y_val": CANCER_LABELS[rows]}, CANCER_LABELS[~rows]
+    model = unfitted(solver=solver, C=1.0)
+    named = {f"model__{name}": value for name, value in raw.items()}
+    pipeline = Pipeline([("scaler", StandardScaler()), ("model", model)])
+    message = r"mean loss on X_val is \d.* in other units than X.*transform_input=\['X_val'\]"
+    with pytest.warns(UserWarning, match=message) as caught:
+        pipeline.fit(CANCER[~rows], y, **named)
+    assert [warning.filename for warning in caught] == [__file__]
+    with config_context(enable_metadata_routing=True):
+        model.set_fit_request(X_val=True, y_val=True)
+        Pipeline(pipeline.steps, transform_input=["X_val"]).fit(CANCER[~rows], y, **raw)
+
+
+def test_overfitted_noise_and_outliers_set_aside_are_not_warned_of():
+    noise = np.random.default_rng(0).normal(size=(120, 50))
+    labels = np.arange(120) // 3 % 2
+    model = unfitted(C=1e6, max_iter=5)
+    model.fit(noise[:60], labels[:60], X_val=noise[60:], y_val=labels[60:])
+    assert max(model.validation_loss_curve_) > 2.0
+    outliers = np.where(np.arange(160) % 20 == 3, 1e5, 1.0).reshape(-1, 1) * X
+    model = unfitted(C=1.0, early_stopping=True, validation_fraction=0.5).fit(outliers, Y)
 
 
 # --- what must not be ---

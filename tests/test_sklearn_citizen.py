@@ -42,7 +42,7 @@ from sklearn.utils import check_random_state, estimator_html_repr
 from small_data import neuron_of
 
 import sklearn_bce
-from sklearn_bce import BCENeuronClassifier
+from sklearn_bce import BCENeuronClassifier, fit_from_chunks
 from sklearn_bce._estimator import prediction, sklearn_compat, state
 
 RAW, Y = load_breast_cancer(return_X_y=True)
@@ -540,3 +540,51 @@ def test_sgd_takes_one_permutation_per_pass(shuffle):
     assert_allclose(model.coef_[0], w, rtol=1e-10)
     assert_allclose(model.intercept_, b, rtol=1e-10)
     assert stream.randint(2**30) == expected.randint(2**30)  # nothing else was drawn
+
+
+# --- parameters without effect ---
+
+AUTO = "solver='auto', which is 'newton' here, ignores {} (used by {} only)."
+IGNORED = [
+    (
+        {"learning_rate": 0.1},
+        AUTO.format("learning_rate=0.1", "solver='sgd' and solver='gd'"),
+    ),
+    (
+        {"batch_size": 32, "shuffle": False, "learning_rate": 0.5},
+        AUTO.format("learning_rate=0.5 and batch_size=32 and shuffle=False", "solver='sgd'"),
+    ),
+    (
+        {"solver": "gd", "learning_rate": 1e-3, "batch_size": 2},
+        "solver='gd' ignores batch_size=2 (used by solver='sgd' only).",
+    ),
+    (
+        {"C": np.inf, "l1_ratio": 0.5},
+        "l1_ratio=0.5 is ignored: C=inf means no penalty.",
+    ),
+]
+
+
+def tuples(model):
+    return fit_from_chunks(model, lambda: iter([(X, Y)]))
+
+
+@pytest.mark.parametrize("fit", [lambda model: model.fit(X, Y), tuples])
+@pytest.mark.parametrize(("parameters", "message"), IGNORED)
+def test_one_warning_names_the_parameters_without_effect(parameters, message, fit):
+    model = BCENeuronClassifier(tol=0, max_iter=2).set_params(**parameters)
+    with pytest.warns(UserWarning) as caught:
+        fit(model)
+    assert [str(warning.message) for warning in caught] == [message]
+    assert caught[0].filename == __file__
+
+
+def test_parameters_that_are_used_or_at_their_defaults_are_not_warned_of():
+    defaults = {"learning_rate": "auto", "batch_size": 1, "shuffle": True}
+    assert {
+        k: v for k, v in BCENeuronClassifier().get_params().items() if k in defaults
+    } == defaults
+    BCENeuronClassifier(tol=0, max_iter=2, **defaults).fit(X, Y)
+    sgd(batch_size=8, shuffle=False).fit(X, Y)
+    BCENeuronClassifier(learning_rate=0.1, batch_size=8, shuffle=False).partial_fit(X, Y, [0, 1])
+    BCENeuronClassifier(solver="gd", learning_rate=1e-3, tol=0, max_iter=2).fit(X, Y)

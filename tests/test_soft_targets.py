@@ -21,11 +21,11 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import d2_log_loss_score, make_scorer, mean_squared_error
+from sklearn.metrics import d2_log_loss_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from small_data import minimum, naming, with_ones
 
-from sklearn_bce import BCENeuronClassifier, l1_min_c
+from sklearn_bce import BCENeuronClassifier, l1_min_c, metrics
 
 # `tol` of newton in nats, far below the rounding of F: F − min F is of second order in the error of
 # θ, which is then about 1e-10 if the curvature is of order 1.
@@ -404,11 +404,14 @@ def scores_by_hand(metric, C):
     return scores
 
 
-BRIER = make_scorer(mean_squared_error, greater_is_better=False, response_method="predict_proba")
-
-
 @pytest.mark.parametrize(
-    ("scoring", "metric"), [(None, d2), (BRIER, lambda y, a: -np.mean((y - a) ** 2))]
+    ("scoring", "metric"),
+    [
+        (None, d2),
+        (metrics.d2_log_loss, d2),
+        (metrics.neg_brier_score, lambda y, a: -np.mean((y - a) ** 2)),
+        (metrics.neg_log_loss, lambda y, a: -cross_entropy(y, a, np.ones(len(y)))),
+    ],
 )
 def test_cross_val_score_of_soft_targets_is_that_of_weighted_rows(scoring, metric):
     scores = cross_val_score(soft(**TIGHT), X, Y, scoring=scoring)

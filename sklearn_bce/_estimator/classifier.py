@@ -394,8 +394,10 @@ class BCENeuronClassifier(
         X_val : {array-like, sparse matrix or array, dataframe} of shape (n_val, n_features), \
                 default=None
             Samples held out: the mean loss on them is recorded in ``validation_loss_curve_`` after
-            each iteration, and ``early_stopping`` uses it. They are not used for learning. None
-            means that there are none, unless ``early_stopping`` sets some of X aside.
+            each iteration, and ``early_stopping`` uses it. They are not used for learning. A
+            `Pipeline` transforms X alone: it also transforms ``X_val`` if it has
+            ``transform_input=["X_val"]`` (with metadata routing, see the examples). None means that
+            there are none, unless ``early_stopping`` sets some of X aside.
         y_val : array-like of shape (n_val,), default=None
             Labels or soft targets of ``X_val``; required if ``X_val`` is given.
         sample_weight_val : array-like of shape (n_val,), default=None
@@ -437,7 +439,27 @@ class BCENeuronClassifier(
         UserWarning
             If ``l1_ratio`` is above 0 and C is infinite: there is then no penalty. If
             ``learning_rate``, ``batch_size`` or ``shuffle`` is not at its default and the solver
-            ignores it.
+            ignores it. If the loss on ``X_val`` after the first iteration is so large that
+            ``X_val`` seems to be in other units than X.
+
+        Examples
+        --------
+        Validation samples in a pipeline that scales X:
+
+        >>> import sklearn
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sklearn.model_selection import train_test_split
+        >>> from sklearn.pipeline import make_pipeline
+        >>> from sklearn.preprocessing import StandardScaler
+        >>> from sklearn_bce import BCENeuronClassifier
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> X, X_val, y, y_val = train_test_split(X, y, random_state=0)
+        >>> with sklearn.config_context(enable_metadata_routing=True):
+        ...     neuron = BCENeuronClassifier().set_fit_request(X_val=True, y_val=True)
+        ...     pipeline = make_pipeline(StandardScaler(), neuron, transform_input=["X_val"])
+        ...     pipeline = pipeline.fit(X, y, X_val=X_val, y_val=y_val)
+        >>> round(neuron.validation_loss_curve_[-1], 2)
+        0.1
         """
         callbacks = Callbacks.of(self)
         warn_of_ignored(Parameters.of(self), solver_name(self.solver))

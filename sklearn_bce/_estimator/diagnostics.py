@@ -34,6 +34,11 @@ from sklearn_bce._solvers import (
 NAMED_FRACTION = 1e-3
 # Most features that the warning of separated classes names, so that it stays legible. [a choice]
 MAX_NAMES = 5
+# Multiple of the training loss, or of log 2 if that is more, from which on a validation loss after
+# the first iteration is taken for one of other units. Noise without a penalty reaches 16, with as
+# many features as samples; raw samples reach 100 to 1 800, for weights of scaled ones (breast
+# cancer, wine). [a choice between them]
+BEYOND_REASON = 30
 # Top-level packages whose frames lie between the user's code and a warning.
 OWN_PACKAGES = {"sklearn_bce", "sklearn"}
 
@@ -455,6 +460,29 @@ def _is_changed(parameters: Parameters, name: str) -> bool:
 def _warn_user(message: str) -> None:
     """Warn with UserWarning, at the line that called this package."""
     warnings.warn(message, UserWarning, stacklevel=caller_stacklevel())
+
+
+def warn_of_unlike_validation(training_loss: float, validation_loss: float) -> None:
+    """Warn if X_val seems to be in other units than X, as raw samples beside scaled ones.
+
+    Parameters
+    ----------
+    training_loss : float
+        F after the first iteration, in nats.
+    validation_loss : float
+        Mean loss on X_val after the first iteration, in nats.
+
+    Warns
+    -----
+    UserWarning
+        If the validation loss is beyond reason.
+    """
+    if validation_loss > BEYOND_REASON * max(training_loss, np.log(2)):
+        _warn_user(
+            f"After the first iteration the mean loss on X_val is {validation_loss:.4g} nats, and "
+            f"the objective on X is {training_loss:.3g}: X_val may be in other units than X. A "
+            "Pipeline transforms X alone, unless it has transform_input=['X_val']."
+        )
 
 
 def warn_of_moved_start(moved: NDArray[np.intp], w: Vector, allowed: Vector) -> None:

@@ -23,6 +23,7 @@ from sklearn_bce._estimator.diagnostics import (
     raise_for_overflow,
     warn_of_end,
     warn_of_moved_start,
+    warn_of_unlike_validation,
 )
 from sklearn_bce._estimator.holdout import HeldOut, hold_out
 from sklearn_bce._estimator.monitor import Callbacks, FitMonitor
@@ -396,6 +397,9 @@ def run_solver(solver: str, task: Task, monitor: FitMonitor) -> Result:
     with np.errstate(all="ignore"):  # `raise_for_overflow` looks at the result
         result = SOLVERS[solver].solve(task.objective, task.w, task.b, settings)
     raise_for_overflow(solver, result, parameters)
+    if task.held_out is not None and task.held_out.is_given:
+        curve = monitor.validation_attributes()["validation_loss_curve_"]
+        warn_of_unlike_validation(result.loss_curve[0], curve[0])
     result = monitor.with_best_weights(result)
     w, b = task.regularisation.finished(result.w, result.b)
     if w is not result.w:

@@ -28,10 +28,12 @@ class HeldOut:
     plateau : Plateau or None
         Detects that the mean loss has stopped falling, for early stopping; None means that the loss
         is recorded but does not end the fit.
+    is_given : bool
+        Whether the samples were given to `fit`, and not drawn from those to learn from.
     """
 
-    def __init__(self, samples: Samples, plateau: Plateau | None) -> None:
-        self.samples, self.plateau = samples, plateau
+    def __init__(self, samples: Samples, plateau: Plateau | None, is_given: bool) -> None:
+        self.samples, self.plateau, self.is_given = samples, plateau, is_given
         self._normalised_weight = samples.sample_weight / np.sum(samples.sample_weight)
 
     def loss(self, w: Vector, b: float) -> float:
@@ -84,7 +86,7 @@ def hold_out(
     if parameters.early_stopping:
         plateau = Plateau(parameters.tol, parameters.n_iter_no_change)
     if validation is not None:
-        return samples, HeldOut(validation, plateau)
+        return samples, HeldOut(validation, plateau, is_given=True)
     if plateau is None:
         return samples, None
     training, other = set_aside(
@@ -94,7 +96,7 @@ def hold_out(
         random_state=random_state,
         estimator_name=estimator_name,
     )
-    return training, HeldOut(other, plateau)
+    return training, HeldOut(other, plateau, is_given=False)
 
 
 def set_aside(

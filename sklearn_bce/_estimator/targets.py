@@ -110,15 +110,21 @@ def encode_targets(
     return _encode_labels(y, estimator_name)
 
 
-def checked_soft_targets(y: NDArray[Any], name: str = "y") -> Vector:
+def checked_soft_targets(
+    y: NDArray[Any],
+    name: str = "y",
+    needed_by: str = "soft_targets=True",
+    advice: str = "For class labels leave soft_targets=False.",
+) -> Vector:
     """Return soft targets as a contiguous float64 array.
 
     Parameters
     ----------
     y : ndarray of shape (n_samples,)
         Soft targets.
-    name : str, default="y"
-        Name of the argument, for the message of an error.
+    name, needed_by, advice : str
+        Name of the argument, what needs it, and what to do with labels, for the message of an
+        error.
 
     Raises
     ------
@@ -126,10 +132,9 @@ def checked_soft_targets(y: NDArray[Any], name: str = "y") -> Vector:
         If an element is not a number in [0, 1].
     """
     required = (
-        f"soft_targets=True needs {name} in [0, 1], the probability of class 1 or the fraction of "
+        f"{needed_by} needs {name} in [0, 1], the probability of class 1 or the fraction of "
         "successes"
     )
-    advice = "For class labels leave soft_targets=False."
     try:
         if y.dtype.kind not in "biuf" and any(isinstance(each, str) for each in y):
             raise TypeError("a string, even of digits, is a label")
