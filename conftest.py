@@ -1,4 +1,4 @@
-"""Collection of the doctests of public classes and functions, and of their methods.
+"""Collection of the doctests of public classes and functions, and of their methods; their files.
 
 Public classes and functions have ``__module__ = "sklearn_bce"``, the path that they are imported
 from, and are defined in private modules. doctest takes an object for part of the module that
@@ -9,6 +9,8 @@ source, so that it finds each docstring there, once.
 
 import doctest
 import inspect
+
+import pytest
 
 _from_module = doctest.DocTestFinder._from_module
 
@@ -29,3 +31,10 @@ def _from_defining_module(self, module, value):
 
 
 doctest.DocTestFinder._from_module = _from_defining_module
+
+
+@pytest.fixture(autouse=True)
+def directory_of_doctests(request):
+    """Run doctests in a temporary directory: those of plots save them."""
+    if isinstance(request.node, pytest.DoctestItem):
+        request.getfixturevalue("monkeypatch").chdir(request.getfixturevalue("tmp_path"))

@@ -58,7 +58,8 @@ def test_validation_curve_and_best_pass_are_drawn(early_stopping):
     assert list(display.ax_.lines) == lines
     labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
     assert labels == [line.get_label() for line in lines]
-    assert [word in label for word, label in zip(["train", "valid", "best"], labels, strict=True)]
+    for word, label in zip(["train", "valid", "best"], labels, strict=True):
+        assert word in label
 
 
 def test_curve_of_one_pass_is_visible():
@@ -128,21 +129,76 @@ def test_keywords_reach_the_artists(draw, color, style, width):
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [(None, "BCENeuronClassifier"), ("my model", "my model")]
+    ("name", "parameters", "expected"),
+    [
+        (None, {}, "BCENeuronClassifier"),
+        (None, {"C": 0.5, "early_stopping": True, "random_state": 1}, "C=0.5"),
+        ("my model", {"C": 0.5}, "my model"),
+    ],
 )
-def test_legend_names_the_estimator(name, expected):
-    display = LossCurveDisplay.from_estimator(fitted(), name=name)
-    assert expected in display.line_.get_label()
+def test_legend_names_the_estimator(name, parameters, expected):
+    model = BCENeuronClassifier(**parameters).fit(X, Y)
+    display = LossCurveDisplay.from_estimator(model, name=name)
+    assert display.line_.get_label() == f"{expected}, training (with penalty)"
     assert "another" in display.plot(name="another").line_.get_label()
     assert expected in display.plot().line_.get_label()
 
 
-def test_axes_labels_say_what_is_shown():
-    ax = LossCurveDisplay.from_estimator(fitted()).ax_
-    assert ax.get_xlabel() == "pass"
+@pytest.mark.parametrize(
+    ("solver", "iteration"), [("newton", "iteration"), ("gd", "pass"), ("sgd", "pass")]
+)
+def test_axes_labels_say_what_is_shown(solver, iteration):
+    display = LossCurveDisplay.from_estimator(fitted(solver=solver, early_stopping=True))
+    ax = display.ax_
+    assert ax.get_xlabel() == iteration
+    assert display.best_line_.get_label().endswith(f"best {iteration}: {display.best_iter}")
     assert "loss" in ax.get_ylabel()
     ticks = ax.get_xticks()
     assert_array_equal(ticks, np.round(ticks))
+
+
+def labels_of(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+@pytest.mark.parametrize("name", [None, "mine"])
+def test_curves_of_several_estimators_are_told_apart(name):
+    """Each has a colour and labels of its own, also if the parameters are the same."""
+    models = [fitted(early_stopping=True, C=C) for C in (0.1, 10.0, 10.0)]
+    displays, ax = [], None
+    for model in models:
+        displays.append(LossCurveDisplay.from_estimator(model, ax=ax, name=name))
+        ax = displays[0].ax_
+    lines = [[d.line_, d.validation_line_, d.best_line_] for d in displays]
+    assert len(set(labels_of(ax))) == 9
+    assert len({line.get_color() for triple in lines for line in triple}) == 3
+    for triple in lines:
+        assert [line.get_linestyle() for line in triple] == ["-", "--", ":"]
+        assert len({line.get_color() for line in triple}) == 1
+    if name is None:
+        names = ["C=0.1, max_iter=8, tol=0", "C=10.0, max_iter=8, tol=0"]
+        names.append(f"{names[1]} (2)")
+        assert [line[0].get_label() for line in lines] == [
+            f"{name}, training (with penalty)" for name in names
+        ]
+    else:
+        prefixes = [line[0].get_label().split(",")[0] for line in lines]
+        assert prefixes == ["mine", "mine (2)", "mine (3)"]
+
+
+def test_curves_without_a_name_are_told_apart():
+    first = LossCurveDisplay(loss_curve=[0.6, 0.5]).plot()
+    second = LossCurveDisplay(loss_curve=[0.7, 0.4]).plot(first.ax_)
+    assert labels_of(first.ax_) == ["training (with penalty)", "(2), training (with penalty)"]
+    assert not same_color(first.line_.get_color(), second.line_.get_color())
+
+
+def test_long_names_are_cut():
+    model = fitted(penalty_factor=np.ones(X.shape[1]), solver="gd")
+    label = LossCurveDisplay.from_estimator(model).line_.get_label()
+    assert label.startswith("max_iter=8, penalty_factor=")
+    assert label.endswith("…, training (with penalty)")
+    assert len(label) == 30 + len(", training (with penalty)")
 
 
 def test_unfitted_estimator_is_a_not_fitted_error():

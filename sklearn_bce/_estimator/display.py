@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+# End of the label of a loss curve of training.
+TRAINING = "training (with penalty)"
+# Most characters of an estimator's name, so that a legend leaves room for the curves. [a choice]
+MAX_NAME = 30
+# Parameters that say how samples are held out or drawn, and are left out of an estimator's name.
+NOT_NAMED = {"early_stopping", "validation_fraction", "random_state", "warm_start", "client"}
+
 
 class LossCurveDisplay:
     """Plot of the loss curves of a fit: of training and, if there is one, of validation.
 
-    Use `from_estimator` to plot the curves of a fitted estimator.
+    Use `from_estimator` to plot the curves of a fitted estimator. The lines of one estimator have
+    one colour: solid for training, dashed for validation, dotted at the best iteration.
 
     Parameters
     ----------
@@ -27,6 +36,8 @@ class LossCurveDisplay:
         None draws no line.
     estimator_name : str, default=None
         Name of the estimator in the legend. None leaves the name out.
+    iteration : str, default="iteration"
+        What the horizontal axis counts, such as "pass".
 
     Attributes
     ----------
@@ -54,7 +65,15 @@ class LossCurveDisplay:
     >>> neuron = BCENeuronClassifier(early_stopping=True, random_state=0).fit(X, y)
     >>> display = LossCurveDisplay.from_estimator(neuron)
     >>> display.ax_.get_xlabel()
-    'pass'
+    'iteration'
+    >>> display.figure_.savefig("loss_curve.png")
+
+    Two estimators in one plot:
+
+    >>> other = BCENeuronClassifier(C=0.01, early_stopping=True, random_state=0).fit(X, y)
+    >>> display = LossCurveDisplay.from_estimator(other, ax=display.ax_)
+    >>> display.line_.get_label()
+    'C=0.01, training (with penalty)'
     """
 
     __module__ = "sklearn_bce"  # the path it is imported from, which pickles name
@@ -66,11 +85,13 @@ class LossCurveDisplay:
         validation_loss_curve: Sequence[float] | None = None,
         best_iter: int | None = None,
         estimator_name: str | None = None,
+        iteration: str = "iteration",
     ) -> None:
         self.loss_curve = loss_curve
         self.validation_loss_curve = validation_loss_curve
         self.best_iter = best_iter
         self.estimator_name = estimator_name
+        self.iteration = iteration
 
     @classmethod
     def from_estimator(
@@ -92,7 +113,8 @@ class LossCurveDisplay:
         ax : matplotlib Axes, default=None
             Axes to plot on; None means those of a new figure.
         name : str, default=None
-            Name of the estimator in the legend; None means the name of its class.
+            Name of the estimator in the legend; None means its parameters that are not at their
+            defaults, such as ``C=0.1``, or its class if there are none.
         line_kw : dict, default=None
             Keyword arguments of `matplotlib.axes.Axes.plot` for the loss curve of training.
         validation_line_kw : dict, default=None
@@ -117,7 +139,8 @@ class LossCurveDisplay:
             loss_curve=estimator.loss_curve_,
             validation_loss_curve=getattr(estimator, "validation_loss_curve_", None),
             best_iter=getattr(estimator, "best_iter_", None),
-            estimator_name=type(estimator).__name__ if name is None else name,
+            estimator_name=_name_of(estimator) if name is None else name,
+            iteration="iteration" if estimator.solver_ == "newton" else "pass",
         )
         return display.plot(
             ax, line_kw=line_kw, validation_line_kw=validation_line_kw, best_line_kw=best_line_kw
@@ -139,7 +162,8 @@ class LossCurveDisplay:
         ax : matplotlib Axes, default=None
             Axes to plot on; None means those of a new figure.
         name : str, default=None
-            Name of the estimator in the legend; None means ``estimator_name``.
+            Name of the estimator in the legend; None means ``estimator_name``. A number follows it
+            if the axes have curves of that name.
         line_kw : dict, default=None
             Keyword arguments of `matplotlib.axes.Axes.plot` for the loss curve of training.
         validation_line_kw : dict, default=None
@@ -159,6 +183,8 @@ class LossCurveDisplay:
         """
         try:
             from matplotlib import pyplot
+            from matplotlib.cbook import normalize_kwargs
+            from matplotlib.lines import Line2D
             from matplotlib.ticker import MaxNLocator
         except ImportError as error:
             raise ImportError(
@@ -166,22 +192,25 @@ class LossCurveDisplay:
             ) from error
         if ax is None:
             _, ax = pyplot.subplots()
-        name = self.estimator_name if name is None else name
-        prefix = f"{name}, " if name else ""
+        prefix = _unused_prefix(ax, self.estimator_name if name is None else name)
+        given = [
+            normalize_kwargs(style, Line2D)  # "c" and "color" are one
+            for style in (line_kw, validation_line_kw, best_line_kw)
+        ]
         # A line through a single point is invisible: mark the point.
         marker = {"marker": "o"} if len(self.loss_curve) == 1 else {}
-        style = {"label": f"{prefix}training (with penalty)"} | marker
-        self.line_ = _curve(ax, self.loss_curve, style | (line_kw or {}))
+        style = {"label": f"{prefix}{TRAINING}"} | marker
+        self.line_ = _curve(ax, self.loss_curve, style | given[0])
         self.validation_line_ = self.best_line_ = None
+        color = self.line_.get_color()
         if self.validation_loss_curve is not None:
-            style = {"label": f"{prefix}validation"} | marker
-            self.validation_line_ = _curve(
-                ax, self.validation_loss_curve, style | (validation_line_kw or {})
-            )
+            style = {"label": f"{prefix}validation", "color": color, "linestyle": "--"} | marker
+            self.validation_line_ = _curve(ax, self.validation_loss_curve, style | given[1])
         if self.best_iter is not None:
-            style = {"label": f"best pass: {self.best_iter}", "color": "0.5", "linestyle": ":"}
-            self.best_line_ = ax.axvline(self.best_iter, **(style | (best_line_kw or {})))
-        ax.set_xlabel("pass")
+            label = f"{prefix}best {self.iteration}: {self.best_iter}"
+            style = {"label": label, "color": color, "linestyle": ":"}
+            self.best_line_ = ax.axvline(self.best_iter, **(style | given[2]))
+        ax.set_xlabel(self.iteration)
         ax.set_ylabel("loss (nats)")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.legend()
@@ -192,3 +221,29 @@ class LossCurveDisplay:
 def _curve(ax: Any, curve: Sequence[float], style: dict[str, Any]) -> Any:
     """Plot values against the number of the iteration, counted from 1; return the line."""
     return ax.plot(np.arange(1, len(curve) + 1), curve, **style)[0]
+
+
+def _name_of(estimator: BaseEstimator) -> str:
+    """Return the parameters that are set and tell fits apart; the class if there are none."""
+    defaults = signature(type(estimator)).parameters
+    changed = [
+        f"{name}={value!r}"
+        for name, value in estimator.get_params(deep=False).items()
+        if name not in NOT_NAMED and repr(value) != repr(defaults[name].default)
+    ]
+    name = " ".join(", ".join(changed).split()) or type(estimator).__name__
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
+
+
+def _unused_prefix(ax: Any, name: str | None) -> str:
+    """Return the beginning of the labels of an estimator's lines, which no line of the axes has."""
+    labels, number = ax.get_legend_handles_labels()[1], 1
+    while (prefix := _prefix(name, number)) + TRAINING in labels:
+        number += 1
+    return prefix
+
+
+def _prefix(name: str | None, number: int) -> str:
+    """Return the beginning of labels, with a number if it is above 1."""
+    parts = [*([name] if name else []), *([f"({number})"] if number > 1 else [])]
+    return f"{' '.join(parts)}, " if parts else ""
