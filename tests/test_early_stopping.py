@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from small_data import naming
 
 from sklearn_bce import BCENeuronClassifier
-from sklearn_bce._estimator.holdout import set_aside
+from sklearn_bce._estimator.holdout import HeldOut, set_aside
 from sklearn_bce._estimator.samples import Samples
 
 # Few samples and no penalty: the loss on others falls for some passes, and then rises.
@@ -367,32 +367,82 @@ def test_one_class_may_be_all_that_is_held_out(label):
 # --- samples held out in other units ---
 
 CANCER, CANCER_LABELS = load_breast_cancer(return_X_y=True)
+NAMES = load_breast_cancer().feature_names
 
 
 @pytest.mark.parametrize("solver", ["newton", "gd", "sgd"])
-def test_raw_samples_held_out_beside_scaled_ones_are_warned_of(solver):
+@pytest.mark.parametrize("frame", [False, True])
+def test_raw_samples_held_out_beside_scaled_ones_are_warned_of(solver, frame):
     rows = np.arange(len(CANCER_LABELS)) % 4 == 0
-    raw, y = {"X_val": CANCER[rows], "y_val": CANCER_LABELS[rows]}, CANCER_LABELS[~rows]
+    samples = pd.DataFrame(CANCER, columns=NAMES) if frame else CANCER
+    raw, y = {"X_val": samples[rows], "y_val": CANCER_LABELS[rows]}, CANCER_LABELS[~rows]
     model = unfitted(solver=solver, C=1.0)
     named = {f"model__{name}": value for name, value in raw.items()}
-    pipeline = Pipeline([("scaler", StandardScaler()), ("model", model)])
-    message = r"mean loss on X_val is \d.* in other units than X.*transform_input=\['X_val'\]"
+    scaler = StandardScaler().set_output(transform="pandas" if frame else "default")
+    pipeline = Pipeline([("scaler", scaler), ("model", model)])
+    area = "worst area" if frame else "23"  # the column with the largest numbers
+    message = rf"mean loss on X_val is \d.* of X in feature {area}\. .*transform_input=\['X_val'\]"
     with pytest.warns(UserWarning, match=message) as caught:
-        pipeline.fit(CANCER[~rows], y, **named)
+        pipeline.fit(samples[~rows], y, **named)
     assert [warning.filename for warning in caught] == [__file__]
     with config_context(enable_metadata_routing=True):
         model.set_fit_request(X_val=True, y_val=True)
-        Pipeline(pipeline.steps, transform_input=["X_val"]).fit(CANCER[~rows], y, **raw)
+        Pipeline(pipeline.steps, transform_input=["X_val"]).fit(samples[~rows], y, **raw)
 
 
-def test_overfitted_noise_and_outliers_set_aside_are_not_warned_of():
-    noise = np.random.default_rng(0).normal(size=(120, 50))
-    labels = np.arange(120) // 3 % 2
-    model = unfitted(C=1e6, max_iter=5)
+def test_raw_counts_held_out_beside_scaled_ones_are_warned_of():
+    rng = np.random.default_rng(0)
+    counts, y = rng.poisson(0.1, size=(200, 40)) * 100.0, rng.integers(0, 2, size=200)
+    scaled = sp.csr_array(counts / 300)
+    model = unfitted(C=10.0)
+    with pytest.warns(UserWarning, match="half of the values of X_val are above 5 root mean sq"):
+        model.fit(scaled, y, X_val=sp.csr_array(counts), y_val=y)
+    model.fit(scaled, y, X_val=scaled, y_val=y)
+
+
+@pytest.mark.parametrize("tail", [False, True])
+def test_overfitted_noise_and_outliers_are_not_warned_of(tail):
+    """The loss on samples of the same distribution may be beyond reason, too."""
+    rng = np.random.default_rng(2)
+    noise = rng.standard_t(2, size=(120, 60)) if tail else rng.normal(size=(120, 60))
+    labels = rng.integers(0, 2, size=120)
+    model = unfitted(C=np.inf, max_iter=30)
     model.fit(noise[:60], labels[:60], X_val=noise[60:], y_val=labels[60:])
-    assert max(model.validation_loss_curve_) > 2.0
+    assert max(model.validation_loss_curve_) > 10.0
     outliers = np.where(np.arange(160) % 20 == 3, 1e5, 1.0).reshape(-1, 1) * X
-    model = unfitted(C=1.0, early_stopping=True, validation_fraction=0.5).fit(outliers, Y)
+    unfitted(C=1.0, early_stopping=True, validation_fraction=0.5).fit(outliers, Y)
+
+
+@pytest.mark.parametrize(
+    ("values", "is_far"),
+    [
+        (1000 + 49 * np.r_[-1, 1, -1, 1], False),
+        (1000 + 249 * np.ones(4), False),
+        (1000 + 251 * np.r_[1, -1, 1, 0], True),  # on either side of the mean
+        (1000 + 251 * np.r_[1, 0, 0, 0], False),
+        (1000 + 10**6 * np.r_[1, 0, 0, 0], False),  # an outlier
+        (0 * np.ones(4), True),
+    ],
+)
+def test_samples_are_far_if_half_of_them_are_5_deviations_from_the_mean(values, is_far):
+    training = np.c_[np.zeros(100), 1000 + 50 * np.tile([1.0, -1.0], 50)]
+    ones = np.ones(4)
+    others = Samples(np.c_[7 * ones, values], ones, ones, ones)  # constant in the other column
+    difference = HeldOut(others, None, is_given=True).difference_from(training, None)
+    assert difference == (
+        "half of X_val is farther than 5 standard deviations from the mean of X in feature 1"
+        if is_far
+        else None
+    )
+
+
+@pytest.mark.filterwarnings("ignore:After the first iteration")
+def test_pass_that_compares_x_val_with_x_is_counted():
+    like, unlike = (
+        BCENeuronClassifier(tol=1e-3).fit(X_TRAIN, Y_TRAIN, X_val=X_val, y_val=y_val).n_passes_
+        for X_val, y_val in [(X_TRAIN, Y_TRAIN), (1000 * X_TRAIN, 1 - Y_TRAIN)]
+    )
+    assert unlike == like + 1
 
 
 # --- what must not be ---

@@ -439,8 +439,9 @@ class BCENeuronClassifier(
         UserWarning
             If ``l1_ratio`` is above 0 and C is infinite: there is then no penalty. If
             ``learning_rate``, ``batch_size`` or ``shuffle`` is not at its default and the solver
-            ignores it. If the loss on ``X_val`` after the first iteration is so large that
-            ``X_val`` seems to be in other units than X.
+            ignores it. If ``X_val`` seems to be in other units than X: the loss on it is far above
+            that on X, and half of its values of a feature are farther than 5 standard deviations
+            from the mean.
 
         Examples
         --------

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from sklearn_bce._estimator.holdout import HeldOut
 from sklearn_bce._estimator.parameters import Parameters
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import BaseObjective
+from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._solvers import (
     NEGLIGIBLE,
     PARTLY_USED,
@@ -34,11 +36,11 @@ from sklearn_bce._solvers import (
 NAMED_FRACTION = 1e-3
 # Most features that the warning of separated classes names, so that it stays legible. [a choice]
 MAX_NAMES = 5
-# Multiple of the training loss, or of log 2 if that is more, from which on a validation loss after
-# the first iteration is taken for one of other units. Noise without a penalty reaches 16, with as
-# many features as samples; raw samples reach 100 to 1 800, for weights of scaled ones (breast
-# cancer, wine). [a choice between them]
-BEYOND_REASON = 30
+# Multiple of the training loss, or of log 2 if that is more, from which on the loss of samples held
+# out after the first iteration is beyond reason, and their values are looked at. Noise without a
+# penalty reaches 140, with as many features as samples; raw samples reach 13 to 1 800, for weights
+# of scaled ones (diabetes, breast cancer). [a choice]
+BEYOND_REASON = 10
 # Top-level packages whose frames lie between the user's code and a warning.
 OWN_PACKAGES = {"sklearn_bce", "sklearn"}
 
@@ -462,26 +464,41 @@ def _warn_user(message: str) -> None:
     warnings.warn(message, UserWarning, stacklevel=caller_stacklevel())
 
 
-def warn_of_unlike_validation(training_loss: float, validation_loss: float) -> None:
-    """Warn if X_val seems to be in other units than X, as raw samples beside scaled ones.
+def warn_of_unlike_validation(
+    held_out: HeldOut,
+    objective: InMemoryObjective,
+    losses: tuple[float, float],
+    feature_names: NDArray[Any] | None,
+) -> None:
+    """Warn if X_val is in other units than X, as raw samples are beside scaled ones.
 
     Parameters
     ----------
-    training_loss : float
-        F after the first iteration, in nats.
-    validation_loss : float
-        Mean loss on X_val after the first iteration, in nats.
+    held_out : HeldOut
+        Samples held out.
+    objective : InMemoryObjective
+        F over the samples to learn from; a pass is counted if X is read.
+    losses : tuple of two floats
+        F and the mean loss on the samples held out after the first iteration, in nats.
+    feature_names : ndarray of shape (n_features,) or None
+        Names of the features; None means their numbers from 0.
 
     Warns
     -----
     UserWarning
-        If the validation loss is beyond reason.
+        If the loss of the samples held out is beyond reason, and their values are unlike those of
+        X.
     """
-    if validation_loss > BEYOND_REASON * max(training_loss, np.log(2)):
+    training, validation = losses
+    if not held_out.is_given or validation < BEYOND_REASON * max(training, np.log(2)):
+        return
+    objective.passes.add()
+    difference = held_out.difference_from(objective.X, feature_names)
+    if difference is not None:
         _warn_user(
-            f"After the first iteration the mean loss on X_val is {validation_loss:.4g} nats, and "
-            f"the objective on X is {training_loss:.3g}: X_val may be in other units than X. A "
-            "Pipeline transforms X alone, unless it has transform_input=['X_val']."
+            f"After the first iteration the mean loss on X_val is {validation:.4g} nats, and the "
+            f"objective on X is {training:.4g}; {difference}. X_val seems to be in other units "
+            "than X: a Pipeline transforms X alone, unless it has transform_input=['X_val']."
         )
 
 

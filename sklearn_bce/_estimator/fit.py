@@ -397,9 +397,11 @@ def run_solver(solver: str, task: Task, monitor: FitMonitor) -> Result:
     with np.errstate(all="ignore"):  # `raise_for_overflow` looks at the result
         result = SOLVERS[solver].solve(task.objective, task.w, task.b, settings)
     raise_for_overflow(solver, result, parameters)
-    if task.held_out is not None and task.held_out.is_given:
-        curve = monitor.validation_attributes()["validation_loss_curve_"]
-        warn_of_unlike_validation(result.loss_curve[0], curve[0])
+    if task.held_out is not None:
+        losses = result.loss_curve[0], monitor.first_validation_loss
+        before = task.objective.n_passes
+        warn_of_unlike_validation(task.held_out, task.objective, losses, task.feature_names)
+        result = replace(result, n_passes=result.n_passes + task.objective.n_passes - before)
     result = monitor.with_best_weights(result)
     w, b = task.regularisation.finished(result.w, result.b)
     if w is not result.w:

@@ -14,8 +14,13 @@ from sklearn.utils import assert_all_finite
 from sklearn_bce._estimator.parameters import Parameters
 from sklearn_bce._estimator.samples import Samples
 from sklearn_bce._kernels import Vector
+from sklearn_bce._objective.scaling import Moments
 from sklearn_bce._solvers import Plateau
 from sklearn_bce.chain_rule import binary_cross_entropy, linear_output
+
+# Standard deviations from the mean of X from which on samples held out are far from X, if half of
+# them are. [a choice: raw values of breast cancer are 14 to 650 from the mean of the scaled ones]
+FAR = 5
 
 
 class HeldOut:
@@ -46,6 +51,45 @@ class HeldOut:
         """
         z = linear_output(self.samples.X, w, b, self.samples.offset)
         return float(self._normalised_weight @ binary_cross_entropy(self.samples.y, z))
+
+    def difference_from(self, X: Any, feature_names: NDArray[Any] | None) -> str | None:
+        """Return in what the samples are unlike X, as raw samples are unlike scaled ones.
+
+        By Chebyshev's inequality at most 1 in ``FAR``² rows of X is farther than ``FAR`` deviations
+        from the mean of a column; the samples are unlike X if half of them are. For CSR the stored
+        values are compared, as one column about 0.
+
+        Parameters
+        ----------
+        X : ndarray or CSR of shape (n_rows, n_features)
+            Samples to learn from.
+        feature_names : ndarray of shape (n_features,) or None
+            Names of the features; None means their numbers from 0.
+
+        Returns
+        -------
+        difference : str or None
+            The difference as a clause for a message; None if there is none.
+        """
+        others, is_sparse = self.samples.X, issparse(X)
+        if is_sparse:
+            X, others = X.data[:, None], others.data[:, None]
+        if not (X.size and others.size):
+            return None
+        moments = Moments.of(X, np.broadcast_to(1.0, len(X)), fit_intercept=not is_sparse)
+        distance = np.median(np.abs(others - moments.mean), axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):  # constant columns have no weight
+            ratio = np.where(moments.deviation > 0, distance / moments.deviation, 0.0)
+        farthest = int(np.argmax(ratio))
+        if not ratio[farthest] > FAR:
+            return None
+        if is_sparse:
+            return f"half of the values of X_val are above {FAR} root mean squares of those of X"
+        name = farthest if feature_names is None else feature_names[farthest]
+        return (
+            f"half of X_val is farther than {FAR} standard deviations from the mean of X in "
+            f"feature {name}"
+        )
 
 
 def hold_out(

@@ -136,6 +136,11 @@ class FitMonitor(Monitor):
         """Number of the first iteration with the least validation loss, counted from 1."""
         return int(np.argmin([each.validation_loss for each in self._iterations])) + 1
 
+    @property
+    def first_validation_loss(self) -> float:
+        """Mean loss of the samples held out after the first iteration, in nats."""
+        return self._iterations[0].validation_loss
+
     def validation_attributes(self) -> dict[str, Any]:
         """Return the fitted attributes about the samples held out; an empty dict if none are."""
         if self._held_out is None:
