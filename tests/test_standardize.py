@@ -381,6 +381,7 @@ def test_a_warm_start_along_C_reaches_each_standardised_minimum(data, l1_ratio):
         assert_minimum(model, stated(X, y, C=0.1, l1_ratio=l1_ratio, standardize=standardize))
 
 
+@pytest.mark.filterwarnings("ignore:After the first iteration the mean loss on X_val")
 @each_value(
     pytest.mark.parametrize("solver", ["newton", "gd", "sgd"]),
     pytest.mark.parametrize("l1_ratio", RATIOS),
