@@ -60,6 +60,7 @@ class FitMonitor(Monitor):
         self._iterations: list[Iteration] = []
         self._best: Iteration | None = None
         self._on_plateau = False
+        self.is_passive = held_out is None and callbacks is None
 
     def begin(self) -> None:
         """Note that an iteration begins; see `Monitor.begin`."""

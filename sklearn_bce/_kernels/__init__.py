@@ -8,6 +8,7 @@ Modules, each of which may import those above it:
   of X, the L1 norm in one coordinate, sums of losses, the sigmoid of many samples at once.
 - ``dense``, ``csr``: compiled sums over the rows of an array and of a CSR matrix.
 - ``coordinate_descent``: compiled coordinate descent on a quadratic model with an L1 norm.
+- ``newton``: the compiled Newton's method for small data.
 - ``sgd``: the compiled per-sample rule.
 """
 
@@ -26,12 +27,12 @@ from sklearn_bce._kernels import reference
 # The functions of all compiled modules in one namespace; None if they were not compiled.
 COMPILED: SimpleNamespace | None
 try:
-    from sklearn_bce._kernels import coordinate_descent, csr, dense, sgd
+    from sklearn_bce._kernels import coordinate_descent, csr, dense, newton, sgd
 except ImportError:
     COMPILED = None
 else:
     COMPILED = SimpleNamespace()
-    for module in (dense, csr, coordinate_descent, sgd):
+    for module in (dense, csr, coordinate_descent, newton, sgd):
         vars(COMPILED).update(vars(module))
 
 Vector = NDArray[np.float64]

@@ -236,6 +236,8 @@ class Objective(Protocol):
         Whether F can be minimised in the space of the samples, see `RowSpace`.
     has_columns : bool
         Whether single columns can be copied from X, as from a CSR matrix.
+    array : ndarray of shape (n_samples, n_features), or None
+        X, if it is one array in memory.
     """
 
     penalty: Penalty
@@ -246,6 +248,7 @@ class Objective(Protocol):
     has_offset: bool
     has_row_space: bool
     has_columns: bool
+    array: NDArray[Any] | None
 
     @property
     def n_samples(self) -> int:

@@ -585,6 +585,11 @@ class InMemoryObjective(BaseObjective):
         return DataSize.of(self.X)
 
     @property
+    def array(self) -> NDArray[Any] | None:
+        """X, if it is an array."""
+        return None if issparse(self.X) else self.X
+
+    @property
     def has_row_space(self) -> bool:
         """Whether F can be minimised in the space of the samples, see `RowSpace`.
 

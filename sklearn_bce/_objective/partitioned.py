@@ -180,6 +180,7 @@ class PartitionedObjective(BaseObjective):
     """
 
     has_columns = has_row_space = False
+    array = None
 
     def __init__(
         self,

@@ -83,7 +83,15 @@ Judge = Callable[[Vector, float], StopReason]
 
 
 class Monitor:
-    """Receives the progress of a solver. This base class does nothing and never stops a solver."""
+    """Receives the progress of a solver. This base class does nothing and never stops a solver.
+
+    Attributes
+    ----------
+    is_passive : bool
+        Whether nothing depends on the calls, so that a solver may leave them out.
+    """
+
+    is_passive = True
 
     def begin(self) -> None:
         """Note that an iteration begins; a solver calls this method at each beginning."""

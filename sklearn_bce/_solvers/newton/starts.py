@@ -27,12 +27,20 @@ from sklearn_bce._solvers.newton.continuation import (
     strength_factors,
 )
 from sklearn_bce._solvers.newton.cost import CostModel, row_space_is_smaller
+from sklearn_bce._solvers.newton.in_cache import solve_in_cache
 from sklearn_bce._solvers.newton.loop import Start, minimise
 from sklearn_bce._solvers.newton.proximal import direction_rule
 from sklearn_bce._solvers.newton.row_space import RowSpace, suboptimality_bound
 from sklearn_bce._solvers.newton.subsample import STEPS_ON_SAMPLE, sample_size, sample_tol
 
 StartRule = Callable[[Objective, Vector, float, Settings], Start | Result | None]
+
+
+def in_cache(
+    objective: Objective, w: Vector, b: float, settings: Settings
+) -> Result | Start | None:
+    """Return the minimum, or where a safeguard is needed, by `solve_in_cache`; None if w is not 0."""
+    return solve_in_cache(objective, settings) if starts_from_zero(w, b, settings) else None
 
 
 def along_path(objective: Objective, w: Vector, b: float, settings: Settings) -> Start | None:
@@ -218,6 +226,7 @@ def solve_subsample(problem: Objective, sample: Objective, settings: Settings) -
 
 
 START_RULES: list[StartRule] = [
+    in_cache,
     along_path,
     by_continuation,
     in_row_space,
