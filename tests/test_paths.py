@@ -13,14 +13,16 @@ from sklearn_bce._objective.penalty import ElasticNet
 from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce._solvers import Settings
 from sklearn_bce._solvers.newton import SOLVER, starts
+from sklearn_bce._solvers.newton import in_cache as _in_cache
 from sklearn_bce._solvers.newton import row_space as _row_space
 from sklearn_bce._solvers.newton.cost import TYPICAL_PRODUCTS, CostModel, row_space_is_smaller
 from sklearn_bce._solvers.newton.row_space import RowSpace, suboptimality_bound
 from sklearn_bce._solvers.newton.subsample import rescale_diagonal, sample_size, sample_tol
 
 
-def _force(monkeypatch, *, curvature=np.inf, rows=0, row_space=False):
-    """Give the curvature a cost in passes, and force the use of a sample or of the row space."""
+def _force(monkeypatch, *, curvature=np.inf, rows=0, row_space=False, in_cache=False):
+    """Give the curvature a cost in passes, and force a start rule, or that none of them applies."""
+    monkeypatch.setattr(_in_cache, "CACHE_ELEMENTS", np.inf if in_cache else 0)
     costs = CostModel(one_pass=1.0, curvature=curvature, factor=0.0, size=1)
     monkeypatch.setattr(CostModel, "of", lambda problem: costs)
 
@@ -43,6 +45,7 @@ PATHS = {
     "sample, conjugate gradients": {"rows": 200},
     "sample, its own curvature": {"curvature": 12.0, "rows": 200},
     "row space": {"row_space": True},
+    "one call": {"in_cache": True},
 }
 
 

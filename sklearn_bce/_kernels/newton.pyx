@@ -20,7 +20,7 @@ cdef extern from "sigmoid.h" nogil:
 cdef enum:
     # Bytes of a chunk of rows of √h·Z, of which BLAS adds the products to H: half of a first-level
     # cache. [a choice]
-    CHUNK_BYTES = 16384
+    CHUNK_BYTES = 262144
 
 cdef enum End:
     HANDED_OVER = 0
@@ -449,7 +449,7 @@ cdef Py_ssize_t memory_of(Problem *F) noexcept nogil:
 
 def newton_in_cache(const double[:, :] X, const double[::1] y, const double[:] normalised_weight,
                     const double[:] offset, bint fit_intercept, const double[:] l2,
-                    tuple limits, double[::1] theta, double[::1] shift, double[::1] scale,
+                    limits, double[::1] theta, double[::1] shift, double[::1] scale,
                     double[::1] loss_curve):
     """Minimise a smooth F from weights of 0, in coordinates of centred and scaled columns.
 
@@ -461,7 +461,7 @@ def newton_in_cache(const double[:, :] X, const double[::1] y, const double[:] n
     offset : (n_samples,) known terms of z, or None if there are none
     fit_intercept : whether θ has an entry for the intercept, the last one
     l2 : (n_features,) strengths of the penalty, in the units of X
-    limits : the numbers of `Limits`, in their order
+    limits : the numbers of `Limits`, a named tuple of these names in this order
     theta : (size,) θ to start from, whose weights are 0; changed to the end
     shift, scale : (n_features,) changed to μ and σ; σ is 0 for a constant column
     loss_curve : (max_iter,) changed: F in nats after each step

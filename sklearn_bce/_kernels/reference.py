@@ -290,3 +290,162 @@ def csr_sgd_pass(
             fit_intercept,
         )
     return loss
+
+
+# ----- newton -------------------------------------------------------------------------------------
+
+
+class _Newton:
+    """The problem of `newton_in_cache`: F in coordinates of centred and scaled columns."""
+
+    def __init__(self, Z, y, weight, offset, l2, limits):
+        self.Z, self.y, self.weight, self.l2, self.limits = Z, y, weight, l2, limits
+        self.offset = 0.0 if offset is None else offset
+
+    def loss_and_derivatives(self, z):
+        """Return pL and its derivatives in z, of each sample."""
+        return (self.weight * each for each in loss_and_derivatives(self.y, z))
+
+    def at(self, theta, z):
+        """Return θ, z, F, slopes, curvatures and gradient of a point."""
+        loss, slope, curvature = self.loss_and_derivatives(z)
+        value = float(np.sum(loss) + self.l2 @ np.square(theta) / 2)
+        return theta, z, value, curvature, self.Z.T @ slope + self.l2 * theta
+
+    def factor(self, curvature):
+        """Return the Cholesky factor of H at a point; None if a pivot is not trusted."""
+        H = (self.Z.T * curvature) @ self.Z + np.diag(self.l2)
+        diagonal = H.diagonal().copy()
+        diagonal[diagonal == 0] = 1.0
+        np.fill_diagonal(H, diagonal)
+        try:
+            factor = np.linalg.cholesky(H)
+        except np.linalg.LinAlgError:
+            return None
+        least = self.limits.trusted_pivot * len(H) * np.finfo(np.float64).eps * diagonal
+        return factor if np.all(np.square(factor.diagonal()) > least) else None
+
+    def direction(self, at):
+        """Return the factor of H, Newton's direction and the squared decrement, NaN if unknown."""
+        factor = self.factor(at[3])
+        if factor is None:
+            return None, None, np.nan
+        d = -np.linalg.solve(factor.T, np.linalg.solve(factor, at[4]))
+        return factor, d, float(-at[4] @ d)
+
+    def exact_step_length(self, theta, z, d, dz):
+        """Return the t that minimises F along d, to a few percent."""
+        low, high, t = 0.0, self.limits.max_step_length, 1.0
+        for _ in range(self.limits.max_search_steps):
+            _, slope, curvature = self.loss_and_derivatives(z + t * dz)
+            first = slope @ dz + self.l2 @ ((theta + t * d) * d)
+            second = curvature @ np.square(dz) + self.l2 @ np.square(d)
+            low, high = (t, high) if first < 0 else (low, t)
+            trial = t - first / second if second > 0 else high
+            trial = trial if low < trial < high else (low + high) / 2
+            if abs(trial - t) <= self.limits.step_length_tol * t:
+                return trial
+            t = trial
+        return t
+
+    def falls(self, value, new, d, decrement):
+        """Return whether F falls sufficiently in a step along d to a new point."""
+        decrease = value - new[2]
+        if decrease >= self.limits.sufficient_decrease * decrement:
+            return True
+        is_level = decrease >= -self.limits.sum_rounding * value
+        return is_level and abs(new[4] @ d) <= decrement / 2
+
+    def suffices(self, stale, decrement):
+        """Return whether a step by the factor of the step before is enough."""
+        share, tol = self.limits.share_of_stale, self.limits.tol
+        is_enough = stale >= 0 and stale**2 / 2 <= share * tol * decrement
+        return is_enough and self.limits.margin_of_stale * stale / 2 <= tol
+
+    def is_doubtful(self, before, new, factor, decrement, last, is_stale):
+        """Return whether a sample leaves the region of the model, or flat samples dominate it."""
+        change, limits = new[1] - before[1], self.limits
+        leaving = np.abs(change) > limits.model_region
+        owed = before[3][leaving] @ np.square(change[leaving])
+        of_step = np.maximum(new[3], before[3]) if is_stale else new[3]
+        flat = (self.weight > 0) & (np.square(new[3]) <= last * of_step)
+        norms = np.linalg.norm(np.linalg.solve(factor, self.Z[flat].T), axis=0)
+        share = before[3][flat] @ np.square(norms)
+        dominates = np.sum(flat) > limits.most_flat or share > limits.flat_share
+        return owed > limits.negligible_decrement * decrement or dominates
+
+
+def _standard_columns(X, weight, fit_intercept, limits, shift, scale):
+    """Set mean and deviation of the columns; return Z, or None if X is for the general loop."""
+    origin = X[np.argmax(weight > 0)] if fit_intercept else np.zeros(X.shape[1])
+    mean, square = weight @ (X - origin), weight @ np.square(X - origin)
+    known = (square == 0) | (
+        (square > limits.least_mean_square) & (square < limits.largest_mean_square)
+    )
+    if not np.all(known):
+        return None
+    shift[:] = origin + mean if fit_intercept else 0.0
+    scale[:] = np.sqrt(np.maximum(square - np.square(mean), 0) if fit_intercept else square)
+    Z = np.where(scale > 0, (X - shift) / np.where(scale > 0, scale, 1.0), 0.0 * X)
+    return np.column_stack([Z, np.ones((len(X), int(fit_intercept)))])
+
+
+def newton_in_cache(
+    X, y, normalised_weight, offset, fit_intercept, l2, limits, theta, shift, scale, loss_curve
+):
+    """NumPy reference of `newton.newton_in_cache`: minimise a smooth F from weights of 0."""
+    with np.errstate(all="ignore"):
+        Z = _standard_columns(X, normalised_weight, fit_intercept, limits, shift, scale)
+        if Z is None or not np.isfinite(np.sum(Z)):
+            return 0, 0, 0
+        l2 = l2 / np.square(np.where(scale > 0, scale, 1.0))
+        l2 = np.append(l2, np.zeros(int(fit_intercept)))
+        F = _Newton(Z, y, normalised_weight, offset, l2, limits)
+        end, curve, n_evaluations, theta[:] = _iterate(F, theta.copy())
+        loss_curve[: len(curve)] = curve
+    return end, len(curve), n_evaluations
+
+
+def _iterate(F, theta):
+    """Return why the iteration ended, F after each step, the number of evaluations, and θ."""
+    limits = F.limits
+    at, curve, n, previous = F.at(theta, F.Z @ theta + F.offset), [], 1, 0.0
+    while len(curve) < limits.max_iter and not at[2] <= limits.tol:
+        factor, d, decrement = F.direction(at)
+        if not 0 <= decrement < np.inf or not np.isfinite(at[2]):
+            return 0, curve, n, at[0]
+        left = decrement / 2 * (decrement / previous if decrement < previous else 1.0)
+        is_last, is_far = decrement / 2 <= limits.tol, limits.worth_a_search * at[2] < decrement / 2
+        dz = F.Z @ d
+        t = F.exact_step_length(at[0], at[1], d, dz) if is_far else 1.0
+        new, n = F.at(at[0] + t * d, at[1] + t * dz), n + 1
+        if not F.falls(at[2], new, d, decrement):
+            return 0, curve, n, at[0]
+        before, at, last, is_stale = at, new, decrement, False
+        curve.append(at[2])
+        if not is_last and left <= limits.tol and not is_far:
+            d = _secant_direction(factor, before, at)
+            stale = float(-at[4] @ d)
+            is_stale = F.suffices(stale, decrement)
+        if is_stale:
+            new, n, last = F.at(at[0] + d, at[1] + F.Z @ d), n + 1, stale
+            if not F.falls(at[2], new, d, stale):
+                return 0, curve, n, new[0]
+            at, curve[-1] = new, new[2]
+        if is_last or is_stale:
+            is_doubtful = F.is_doubtful(before, at, factor, decrement, last, is_stale)
+            is_doubtful = is_doubtful and not at[2] <= limits.tol
+            return int(not is_doubtful), curve, n, at[0]
+        previous = decrement
+    return (1 if at[2] <= limits.tol else 2), curve, n, at[0]
+
+
+def _secant_direction(factor, before, at):
+    """Return the direction by the factor of the point before, corrected by one secant pair."""
+    step, change, d = at[0] - before[0], at[4] - before[4], at[4].copy()
+    along = step @ change
+    first = step @ d / along if along > 0 else 0.0
+    d = np.linalg.solve(factor.T, np.linalg.solve(factor, d - first * change))
+    if along > 0:
+        d += (first - change @ d / along) * step
+    return -d

@@ -1,11 +1,13 @@
 """Newton's method on data that fit into the cache: in one compiled call, without the general loop.
 
 The call does what the loop does with a factorisation in each step, on a copy of the samples in
-standard coordinates. It ends at the minimum, or where the loop would need a safeguard: the loop then
-goes on from that point.
+standard coordinates. It ends at the minimum, or where the loop would need a safeguard, from where
+the loop goes on.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,7 +33,29 @@ CACHE_ELEMENTS = 2**17
 # Steps that the call does at most: where more are needed, curvature is hidden. [a choice]
 STEPS_IN_CACHE = 30
 # Ends of the call.
-CONVERGED, MAX_ITER = 1, 2
+HANDED_OVER, CONVERGED, MAX_ITER = 0, 1, 2
+
+
+class Limits(NamedTuple):
+    """Numbers that the call shares with the general loop, in the order of the struct in C."""
+
+    tol: float
+    max_iter: int
+    worth_a_search: float = WORTH_A_SEARCH
+    sufficient_decrease: float = SUFFICIENT_DECREASE
+    sum_rounding: float = SUM_ROUNDING[np.dtype(np.float64)]
+    max_step_length: float = MAX_STEP_LENGTH
+    step_length_tol: float = STEP_LENGTH_TOL
+    max_search_steps: int = MAX_SEARCH_STEPS
+    trusted_pivot: float = TRUSTED_PIVOT
+    margin_of_stale: float = STALE_MARGIN
+    share_of_stale: float = STALE_STEP_FRACTION
+    model_region: float = MODEL_REGION
+    negligible_decrement: float = NEGLIGIBLE_DECREMENT
+    flat_share: float = FLAT_SHARE
+    most_flat: int = 1
+    least_mean_square: float = SAFE_MEAN_SQUARES[0]
+    largest_mean_square: float = SAFE_MEAN_SQUARES[1]
 
 
 def solve_in_cache(objective: Objective, settings: Settings) -> Result | Start | None:
@@ -50,69 +74,82 @@ def solve_in_cache(objective: Objective, settings: Settings) -> Result | Start |
         `Result` at the minimum, or after ``max_iter`` steps; `Start` at the point from which the
         general loop is to go on; None if the samples are not for the call.
     """
+    if not fits(objective) or not settings.monitor.is_passive:
+        return None
+    call = Call(objective, settings)
+    if not call.n_passes:
+        return None
+    objective.passes.add(1 + call.n_passes)
+    if call.end == HANDED_OVER or call.is_cut_short:
+        problem = objective.in_coordinates(call.coordinates)
+        return Start(problem, call.theta, loss_curve=tuple(call.loss_curve))
+    return Result(
+        *call.coordinates.to_user(call.theta),
+        StopReason.CONVERGED if call.end == CONVERGED else StopReason.MAX_ITER,
+        call.loss_curve,
+        objective.n_passes,
+        coordinates=call.coordinates,
+    )
+
+
+def fits(objective: Objective) -> bool:
+    """Return whether F is smooth, and its samples are an array that fits into the cache."""
     X = objective.array
-    if X is None or X.size > CACHE_ELEMENTS or not objective.penalty.is_smooth:
-        return None
-    if not settings.monitor.is_passive or X.shape[0] <= X.shape[1]:
-        return None
-    n_features, fit_intercept = X.shape[1], objective.coordinates.fit_intercept
-    theta = np.zeros(n_features + fit_intercept)
-    if fit_intercept:
-        theta[-1] = objective.null_intercept
-    shift, scale = np.empty((2, n_features))
-    curve = np.empty(min(settings.max_iter, STEPS_IN_CACHE))
-    limits = (settings.tol, len(curve), *LIMITS, *of_size(len(theta)), *SAFE_MEAN_SQUARES)
-    end, n_iter, n_passes = kernels().newton_in_cache(
-        X,
-        objective.y,
-        objective.normalised_weight,
-        objective.offset,
-        fit_intercept,
-        objective.penalty.curvature_diagonal(n_features),
-        limits,
-        theta,
-        shift,
-        scale,
-        curve,
-    )
-    if not n_passes:
-        return None
-    objective.passes.add(1 + n_passes)
-    is_constant = scale == 0
-    scale[is_constant] = 1.0
-    coordinates = Coordinates(
-        shift, scale, fit_intercept, is_constant if is_constant.any() else None
-    )
-    loss_curve = curve[:n_iter].tolist()
-    if end == CONVERGED or (end == MAX_ITER and n_iter == settings.max_iter):
-        reason = StopReason.CONVERGED if end == CONVERGED else StopReason.MAX_ITER
-        return Result(
-            *coordinates.to_user(theta),
-            reason,
-            loss_curve,
-            objective.n_passes,
-            coordinates=coordinates,
+    if X is None or X.size > CACHE_ELEMENTS or X.shape[0] <= X.shape[1]:
+        return False
+    return X.dtype == np.float64 and objective.penalty.is_smooth
+
+
+class Call:
+    """The call, and what it has found.
+
+    Parameters
+    ----------
+    objective : Objective
+        F in the user's units, for which `fits` is True.
+    settings : Settings
+        Settings of the fit.
+
+    Attributes
+    ----------
+    end : int
+        ``HANDED_OVER``, ``CONVERGED`` or ``MAX_ITER``.
+    theta : ndarray of shape (size,), float64
+        θ at the end, in ``coordinates``.
+    coordinates : Coordinates
+        Standard coordinates.
+    loss_curve : list of float
+        F after each step, in nats.
+    n_passes : int
+        Evaluations of F; 0 if the samples are not for the call.
+    is_cut_short : bool
+        Whether more steps are allowed than the call does.
+    """
+
+    def __init__(self, objective: Objective, settings: Settings) -> None:
+        n_features, fit_intercept = objective.n_features, objective.coordinates.fit_intercept
+        self.theta = np.zeros(n_features + fit_intercept)
+        if fit_intercept:
+            self.theta[-1] = objective.null_intercept
+        shift, scale = np.empty((2, n_features))
+        curve = np.empty(min(settings.max_iter, STEPS_IN_CACHE))
+        most_flat = max(1, int(WORK_ON_FLAT / len(self.theta) ** 2))
+        self.end, n_iter, self.n_passes = kernels().newton_in_cache(
+            objective.array,
+            objective.y,
+            objective.normalised_weight,
+            objective.offset,
+            fit_intercept,
+            objective.penalty.curvature_diagonal(n_features),
+            Limits(settings.tol, len(curve), most_flat=most_flat),
+            self.theta,
+            shift,
+            scale,
+            curve,
         )
-    problem = objective.in_coordinates(coordinates)
-    return Start(problem, theta, loss_curve=tuple(loss_curve))
-
-
-# Numbers that the call shares with the general loop, in the order of its struct `Limits`.
-LIMITS = (
-    WORTH_A_SEARCH,
-    SUFFICIENT_DECREASE,
-    SUM_ROUNDING[np.dtype(np.float64)],
-    MAX_STEP_LENGTH,
-    STEP_LENGTH_TOL,
-    MAX_SEARCH_STEPS,
-    TRUSTED_PIVOT,
-    STALE_MARGIN,
-    STALE_STEP_FRACTION,
-    MODEL_REGION,
-    NEGLIGIBLE_DECREMENT,
-)
-
-
-def of_size(size: int) -> tuple[float, int]:
-    """Return the limits that depend on the length of θ: of the share and the number of samples."""
-    return FLAT_SHARE, max(1, int(WORK_ON_FLAT / size**2))
+        is_constant = scale == 0
+        scale[is_constant] = 1.0
+        known_constant = is_constant if is_constant.any() else None
+        self.coordinates = Coordinates(shift, scale, fit_intercept, known_constant)
+        self.loss_curve = curve[:n_iter].tolist()
+        self.is_cut_short = self.end == MAX_ITER and n_iter < settings.max_iter

@@ -39,7 +39,10 @@ StartRule = Callable[[Objective, Vector, float, Settings], Start | Result | None
 def in_cache(
     objective: Objective, w: Vector, b: float, settings: Settings
 ) -> Result | Start | None:
-    """Return the minimum, or where a safeguard is needed, by `solve_in_cache`; None if w is not 0."""
+    """Return the minimum of small data, or the point where a safeguard is needed.
+
+    None if the data are not small, see `solve_in_cache`, or the weights are not 0.
+    """
     return solve_in_cache(objective, settings) if starts_from_zero(w, b, settings) else None
 
 
