@@ -17,6 +17,7 @@ from small_data import naming
 
 from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._solvers.newton import in_cache
 from sklearn_bce._solvers.sgd import OnlineUpdater
 
 RNG = np.random.default_rng(0)
@@ -350,6 +351,7 @@ def test_solver_that_raises_leaves_the_estimator_as_it_was(
     model, monkeypatch, parameters, owner, method
 ):
     model.set_params(**parameters)
+    monkeypatch.setattr(in_cache, "CACHE_ELEMENTS", 0)
     monkeypatch.setattr(owner, method, on_second_call(MemoryError, getattr(owner, method)))
     # The data of the failed fit have feature names and another number of features.
     frame = pd.DataFrame(X[:, :2], columns=["a", "b"])

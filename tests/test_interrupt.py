@@ -26,6 +26,7 @@ from sklearn_bce._estimator import diagnostics, holdout
 from sklearn_bce._kernels import COMPILED, kernels
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._solvers import sgd
+from sklearn_bce._solvers.newton import in_cache
 
 N_SAMPLES = 60
 X, Y, WEIGHT = random_data(N_SAMPLES, 3)
@@ -63,6 +64,12 @@ SOLVERS = ["newton", "gd", "sgd", "sgd, batches"]
 @pytest.fixture(autouse=True)
 def three_kernel_calls_for_a_pass(monkeypatch):
     monkeypatch.setattr(sgd, "ELEMENTS_PER_CALL", X.size // 3)
+
+
+@pytest.fixture(autouse=True)
+def newton_in_passes(monkeypatch):
+    """The call for small data lasts milliseconds, and is not interrupted within."""
+    monkeypatch.setattr(in_cache, "CACHE_ELEMENTS", 0)
 
 
 def model_of(key, **parameters):

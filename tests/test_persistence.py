@@ -598,7 +598,7 @@ def test_pickle_of_0_1_0_after_fit_predicts_the_same():
     assert_array_equal(model.predict(SMALL), np.where(np.array(z) > 0, "yes", "no"))
     assert model.get_params() == BCENeuronClassifier(C=2.0).get_params()
     fitted_again = clone(model).fit(SMALL, SMALL_LABELS)
-    assert_allclose(fitted_again.coef_, model.coef_, rtol=1e-9)
+    assert_allclose(fitted_again.coef_, model.coef_, rtol=1e-6)  # both within tol of the minimum
     assert model.n_iter_.shape == fitted_again.n_iter_.shape  # a number in 0.1.0
     assert model.n_iter_.dtype == fitted_again.n_iter_.dtype
 

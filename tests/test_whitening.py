@@ -24,6 +24,7 @@ from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.penalty import ElasticNet
 from sklearn_bce._objective.scaling import Coordinates, FewRows
 from sklearn_bce._solvers import Result, Settings, StopReason, rise_by_rounding
+from sklearn_bce._solvers.newton import in_cache
 from sklearn_bce._solvers.newton.loop import Start
 from sklearn_bce._solvers.newton.robust import exact_from_user, exact_to_user, robust_coordinates
 from sklearn_bce._solvers.newton.solver import confirmed, past_certain_samples, run
@@ -681,11 +682,13 @@ def ordinary(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "n_passes"),
-    [("breast cancer", 12), ("breast cancer, scaled", 14), ("digits", 11)],
+    ("name", "n_passes", "in_one_call"),
+    [("breast cancer", 12, 8), ("breast cancer, scaled", 14, 8), ("digits", 11, 8)],
 )
-def test_ordinary_data_take_no_pass_for_a_confirmation(name, n_passes):
-    """The literals are the passes from before runs could be doubtful."""
+def test_ordinary_data_take_no_pass_for_a_confirmation(name, n_passes, in_one_call, monkeypatch):
+    """The literals are the passes from before runs could be doubtful, and those of one call."""
+    assert BCENeuronClassifier(random_state=0).fit(*ordinary(name)).n_passes_ == in_one_call
+    monkeypatch.setattr(in_cache, "CACHE_ELEMENTS", 0)
     model = BCENeuronClassifier(random_state=0).fit(*ordinary(name))
     assert model.converged_
     assert model.n_passes_ == n_passes

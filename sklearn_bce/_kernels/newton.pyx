@@ -103,7 +103,11 @@ cdef bint moments(const double[:, :] X, Problem *F, bint fit_intercept, Limits *
             shift[j] += p * x
             square[j] += p * x * x
     for j in range(F.p):
-        if square[j] != 0 and not limits.least_mean_square < square[j] < limits.largest_mean_square:
+        if square[j] == 0:
+            for i in range(F.n):
+                if X[i, j] != (X[row, j] if fit_intercept else 0.0) and weight_of(F, i) > 0:
+                    return False  # not constant: its squares are below the range of float64
+        elif not limits.least_mean_square < square[j] < limits.largest_mean_square:
             return False
         if fit_intercept:
             scale[j] = sqrt(max(square[j] - shift[j] * shift[j], 0.0))

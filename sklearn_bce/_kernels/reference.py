@@ -379,10 +379,9 @@ def _standard_columns(X, weight, fit_intercept, limits, shift, scale):
     """Set mean and deviation of the columns; return Z, or None if X is for the general loop."""
     origin = X[np.argmax(weight > 0)] if fit_intercept else np.zeros(X.shape[1])
     mean, square = weight @ (X - origin), weight @ np.square(X - origin)
-    known = (square == 0) | (
-        (square > limits.least_mean_square) & (square < limits.largest_mean_square)
-    )
-    if not np.all(known):
+    is_constant = np.all((origin == X) | (weight == 0)[:, None], axis=0)
+    is_safe = (square > limits.least_mean_square) & (square < limits.largest_mean_square)
+    if not np.all(np.where(square == 0, is_constant, is_safe)):
         return None
     shift[:] = origin + mean if fit_intercept else 0.0
     scale[:] = np.sqrt(np.maximum(square - np.square(mean), 0) if fit_intercept else square)

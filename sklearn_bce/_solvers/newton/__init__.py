@@ -30,6 +30,7 @@ The modules, each of which imports only those above it:
 - ``safeguards``: checks for the situations in which the stopping test or a step may be wrong.
 - ``subsample``: the number of rows to sample, and the use of their curvature on all rows.
 - ``loop``: the loop from a start to the minimum.
+- ``in_cache``: for small data: the whole of Newton's method in one compiled call.
 - ``row_space``: for more features than samples: as many coordinates as samples.
 - ``starts``: start rules, which choose where the loop starts.
 - ``robust``: the end of a run in the coordinates of the samples whose class is not certain.

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_bce._kernels import kernels
+from sklearn_bce._kernels import Vector, kernels
 from sklearn_bce._objective.base import SUM_ROUNDING, Objective
 from sklearn_bce._objective.in_memory import (
     FLAT_SHARE,
@@ -80,11 +80,13 @@ def solve_in_cache(objective: Objective, settings: Settings) -> Result | Start |
     if not call.n_passes:
         return None
     objective.passes.add(1 + call.n_passes)
+    for value in call.loss_curve:
+        settings.monitor.end(value, call.weights, objective.n_passes)
     if call.end == HANDED_OVER or call.is_cut_short:
         problem = objective.in_coordinates(call.coordinates)
         return Start(problem, call.theta, loss_curve=tuple(call.loss_curve))
     return Result(
-        *call.coordinates.to_user(call.theta),
+        *call.weights(),
         StopReason.CONVERGED if call.end == CONVERGED else StopReason.MAX_ITER,
         call.loss_curve,
         objective.n_passes,
@@ -153,3 +155,7 @@ class Call:
         self.coordinates = Coordinates(shift, scale, fit_intercept, known_constant)
         self.loss_curve = curve[:n_iter].tolist()
         self.is_cut_short = self.end == MAX_ITER and n_iter < settings.max_iter
+
+    def weights(self) -> tuple[Vector, float]:
+        """Return weights and intercept at the end, in the user's units."""
+        return self.coordinates.to_user(self.theta)
