@@ -23,6 +23,7 @@ from sklearn_bce._estimator.samples import GivenSamples
 from sklearn_bce._estimator.sklearn_compat import (
     CallbackSupportMixin,
     fit_context,
+    quick_fit_context,
 )
 from sklearn_bce._estimator.state import PickleMixin
 from sklearn_bce._estimator.validation import InitialWeights, unchanged_on_error
@@ -360,7 +361,7 @@ class BCENeuronClassifier(
         vars(neuron).update(attributes)
         return neuron
 
-    @fit_context(prefer_skip_nested_validation=True)
+    @quick_fit_context
     def fit(
         self,
         X: Any,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from dataclasses import replace
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,7 +110,7 @@ def raise_for_overflow(solver: str, result: Result, parameters: Parameters) -> N
         Parameters of the estimator.
     """
     learning_rate = parameters.learning_rate
-    if all(np.isfinite(part).all() for part in (result.w, result.b, result.loss_curve)):
+    if all(map(isfinite, (*result.loss_curve, result.b))) and np.isfinite(result.w).all():
         return
     if solver == "newton" or learning_rate == "auto":
         raise ValueError(

@@ -7,7 +7,7 @@ task, and sets the fitted attributes.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -282,8 +282,29 @@ def solver_random_state(parameters: Parameters, random_state: Any) -> Any:
         The generator of the fit, which is returned otherwise.
     """
     if parameters.random_state is None and solver_name(parameters.solver) == "newton":
-        return np.random.RandomState(NEWTON_SEED)
+        return SeededWhenDrawn(NEWTON_SEED)
     return random_state
+
+
+class SeededWhenDrawn:
+    """A `RandomState` that is made when it is first used: that takes as long as a small fit.
+
+    Parameters
+    ----------
+    seed : int
+        The seed.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the generator."""
+        return getattr(self._generator, name)
+
+    @cached_property
+    def _generator(self) -> np.random.RandomState:
+        return np.random.RandomState(self._seed)
 
 
 def run_fit(
@@ -391,9 +412,8 @@ def run_solver(solver: str, task: Task, monitor: FitMonitor) -> Result:
     """
     parameters = task.parameters
     random_state = solver_random_state(parameters, task.random_state)
-    settings = parameters.settings(random_state, monitor, task.path_state)
     judge = partial(judge_plateau, task.objective, parameters)
-    settings = replace(settings, judge=judge)
+    settings = parameters.settings(random_state, monitor, judge, task.path_state)
     with np.errstate(all="ignore"):  # `raise_for_overflow` looks at the result
         result = SOLVERS[solver].solve(task.objective, task.w, task.b, settings)
     raise_for_overflow(solver, result, parameters)
@@ -413,5 +433,6 @@ def run_solver(solver: str, task: Task, monitor: FitMonitor) -> Result:
         raise_for_divergence(solver, result, objective, (task.w, task.b), parameters)
         diagnosis = diagnose(result, objective, parameters, task.only_class)
     warn_of_end(solver, diagnosis, parameters, task.feature_names)
-    n_passes = result.n_passes + objective.n_passes - n_passes
-    return replace(diagnosis.result, n_passes=n_passes)
+    if objective.n_passes == n_passes:
+        return diagnosis.result
+    return replace(diagnosis.result, n_passes=result.n_passes + objective.n_passes - n_passes)

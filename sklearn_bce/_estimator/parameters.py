@@ -19,7 +19,7 @@ from sklearn_bce._estimator.sklearn_compat import (
     StrOptions,
     validate_parameter_constraints,
 )
-from sklearn_bce._solvers import NAMES_OF_AUTO, SOLVERS, Monitor, Settings, solver_name
+from sklearn_bce._solvers import NAMES_OF_AUTO, SOLVERS, Judge, Monitor, Settings, solver_name
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "C": [Interval(Real, 0, None, closed="right")],
@@ -100,7 +100,13 @@ class Parameters(NamedTuple):
             self.standardize, self.penalty_factor, self.coef_bounds, n_features, feature_names
         )
 
-    def settings(self, random_state: Any, monitor: Monitor, path_state: Any = None) -> Settings:
+    def settings(
+        self,
+        random_state: Any,
+        monitor: Monitor,
+        judge: Judge = Settings.judge,
+        path_state: Any = None,
+    ) -> Settings:
         """Return the settings of a solver: those of the parameters that solvers use.
 
         Parameters
@@ -109,6 +115,8 @@ class Parameters(NamedTuple):
             Generator that the solver draws from.
         monitor : Monitor
             Receives the progress of the solver.
+        judge : callable (w, b) -> StopReason, default=Settings.judge
+            What a plateau of the loss curve is.
         path_state : object or None, default=None
             `Result.path_state` of the previous fit; None means that there is none.
         """
@@ -123,6 +131,7 @@ class Parameters(NamedTuple):
             path_state=path_state,
             random_state=random_state,
             monitor=monitor,
+            judge=judge,
         )
 
 

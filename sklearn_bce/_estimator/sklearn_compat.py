@@ -6,12 +6,14 @@ this module fails, with a message that names both versions.
 
 from __future__ import annotations
 
+from functools import wraps
 from inspect import signature
 from typing import Any
 
 import numpy as np
 import sklearn
 from numpy.typing import NDArray
+from sklearn import get_config
 
 try:
     from sklearn.base import _fit_context as fit_context
@@ -39,6 +41,30 @@ except ImportError:  # scikit-learn before 1.9
     def with_callbacks(method: Any) -> Any:
         """Return the method unchanged: there are no callbacks to set up or tear down."""
         return method
+
+
+def quick_fit_context(method: Any) -> Any:
+    """Check the parameters before a fit, and tear its callbacks down after it.
+
+    That is what `_fit_context` of scikit-learn does. Without callbacks its contexts do nothing for
+    this package, and take a tenth of the time of a small fit: they are left out.
+
+    Parameters
+    ----------
+    method : callable (estimator, *args, **kwargs)
+        The method `fit`.
+    """
+    in_contexts = fit_context(prefer_skip_nested_validation=True)(method)
+
+    @wraps(method)
+    def wrapper(estimator: Any, *args: Any, **kwargs: Any) -> Any:
+        if has_callbacks(estimator):
+            return in_contexts(estimator, *args, **kwargs)
+        if not get_config()["skip_parameter_validation"]:
+            estimator._validate_params()
+        return method(estimator, *args, **kwargs)
+
+    return wrapper
 
 
 def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[np.float64]:
@@ -81,6 +107,7 @@ __all__ = [
     "check_sample_weight",
     "fit_context",
     "has_callbacks",
+    "quick_fit_context",
     "validate_parameter_constraints",
     "with_callbacks",
 ]

@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from sklearn_bce._estimator.sklearn_compat import check_sample_weight
 from sklearn_bce._estimator.validation import checked_array
-from sklearn_bce._kernels import Vector
+from sklearn_bce._kernels import Vector, uniform
 
 SOFT_CLASSES = np.array([0, 1])  # `classes_` of an estimator with soft_targets=True
 SOFT_CLASSES.setflags(write=False)
@@ -206,7 +206,7 @@ def checked_sample_weight(X: Any, sample_weight: Any, allow_all_zero: bool = Fal
         weights is not n_samples, or all weights are 0 and ``allow_all_zero`` is False.
     """
     if sample_weight is None:
-        return np.broadcast_to(1.0, X.shape[0])
+        return uniform(1.0, X.shape[0])
     sample_weight = check_sample_weight(checked_array(sample_weight, "sample_weight"), X)
     if not (allow_all_zero or np.any(sample_weight)):
         raise ValueError("Sample weights must contain at least one non-zero number.")

@@ -38,6 +38,16 @@ else:
 Vector = NDArray[np.float64]
 
 
+def uniform(value: float, n: int) -> Vector:
+    """Return n equal numbers that take no memory (stride 0), and cannot be written to.
+
+    `numpy.broadcast_to` does the same in three times the time.
+    """
+    array = np.ndarray((n,), np.float64, np.array([value], np.float64), 0, (0,))
+    array.flags.writeable = False
+    return array
+
+
 @cache
 def kernels() -> Any:
     """Return the namespace of the kernels: the compiled ones or, with a warning, `reference`.

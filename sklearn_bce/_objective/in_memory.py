@@ -27,7 +27,7 @@ from scipy.linalg.blas import daxpy
 from scipy.sparse import csc_array, issparse
 from scipy.special import entr, logit
 
-from sklearn_bce._kernels import Vector
+from sklearn_bce._kernels import Vector, uniform
 from sklearn_bce._kernels.threads import CURVATURE_WORK, sum_in_threads, thread_ranges
 from sklearn_bce._objective.base import (
     MAX_SLOPE,
@@ -150,10 +150,11 @@ class InMemoryObjective(BaseObjective):
         self.n_threads = n_threads
         self.total_weight = float(np.sum(sample_weight)) if total_weight is None else total_weight
         self._known_finite = issparse(X)
-        # From a broadcast scalar another one is made, which takes no memory.
-        uniform = sample_weight.strides == (0,)
-        p = (sample_weight[0] if uniform else sample_weight) / self.total_weight
-        self.normalised_weight = np.broadcast_to(p, len(y))
+        # Of equal weights equal ones are made, which take no memory.
+        if sample_weight.strides == (0,):
+            self.normalised_weight = uniform(sample_weight[0] / self.total_weight, len(y))
+        else:
+            self.normalised_weight = sample_weight / self.total_weight
 
     @cached_property
     def _design(self) -> Design:

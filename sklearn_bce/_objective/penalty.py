@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_bce._kernels import Vector
+from sklearn_bce._kernels import Vector, uniform
 from sklearn_bce._kernels.reference import soft_threshold
 
 # Upper limit of the strengths λ (nats per squared unit of a weight) and κ (nats per unit) after a
@@ -351,7 +351,7 @@ class ElasticNet(SeparablePenalty):
 
     def curvature_diagonal(self, n_features: int) -> Vector:
         """Return λ, of shape (n_features,), a view that the caller must not change."""
-        return np.broadcast_to(self.l2, n_features)
+        return self.l2 if np.ndim(self.l2) else uniform(self.l2, n_features)
 
     def directional_derivative(self, u: Vector, du: Vector) -> float:
         """Return the right derivative of Σ κᵢ|uᵢ + t·duᵢ| with respect to t at t = 0, in nats."""

@@ -17,6 +17,7 @@ from sklearn_bce._solvers import gd, newton, sgd
 from sklearn_bce._solvers.base import (
     NEGLIGIBLE,
     PARTLY_USED,
+    Judge,
     Monitor,
     Plateau,
     Result,
@@ -36,6 +37,7 @@ __all__ = [
     "PARTLY_USED",
     "SOLVERS",
     "Distance",
+    "Judge",
     "Monitor",
     "Plateau",
     "Result",

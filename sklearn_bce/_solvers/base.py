@@ -20,9 +20,12 @@ Weights = Callable[[], tuple[Vector, float]]
 # of dozens of steps stay below ``tol``. python -m benchmarks.tuning NEGLIGIBLE
 NEGLIGIBLE = 0.01
 
+# Relative rounding error of float64.
+EPSILON = float(np.finfo(np.float64).eps)
+
 # Share of F below which F cannot tell two points apart, as its losses and their sum are rounded:
 # python -m benchmarks.tuning ROUNDING_FLOOR
-ROUNDING_FLOOR = 4 * np.finfo(np.float64).eps
+ROUNDING_FLOOR = 4 * EPSILON
 
 
 def rounding_floor(value: float) -> float:
@@ -76,7 +79,7 @@ class StopReason(Enum):
     @property
     def is_convergence(self) -> bool:
         """Whether a fit that stopped for this reason counts as converged."""
-        return self in {StopReason.CONVERGED, StopReason.ROUNDING, StopReason.EARLY_STOPPING}
+        return self.value in {"tol", "rounding", "early_stopping"}
 
 
 Judge = Callable[[Vector, float], StopReason]
@@ -212,16 +215,18 @@ class Result:
         """
         if self.coordinates is None:
             return np.inf
-        eps = float(np.finfo(np.float64).eps) / 2
-        w, shift, scale = self.w, self.coordinates.shift, self.coordinates.divisor
-        scale = np.where(np.isfinite(scale), scale, 0.0)
+        w, shift, scale = self.w, self.coordinates.shift, self.coordinates.scale
+        if self.coordinates.is_constant is not None:
+            scale = np.where(self.coordinates.is_constant, 0.0, scale)
         with np.errstate(over="ignore", invalid="ignore"):
-            stored, stored_b = w.astype(dtype).astype(np.float64), float(dtype.type(self.b))
-            change, change_b = stored - w, stored_b - self.b
-            spread = np.abs(change) @ scale + abs(change_b + shift @ change)
-            own = np.abs(w) @ scale + np.abs(w) @ np.abs(shift) + abs(self.b)
-            bound = MAX_SLOPE / 2 * (spread + eps * own) ** 2
-        return float(np.nan_to_num(bound, nan=np.inf))
+            spread = 0.0
+            if dtype != np.float64:
+                stored, stored_b = w.astype(dtype).astype(np.float64), float(dtype.type(self.b))
+                change, change_b = stored - w, stored_b - self.b
+                spread = np.abs(change) @ scale + abs(change_b + shift @ change)
+            own = np.abs(w) @ (scale + np.abs(shift)) + abs(self.b)
+            bound = float(MAX_SLOPE / 2 * (spread + EPSILON / 2 * own) ** 2)
+        return np.inf if np.isnan(bound) else bound
 
     @property
     def shown_reason(self) -> StopReason:

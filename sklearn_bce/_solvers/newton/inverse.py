@@ -18,6 +18,7 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 from sklearn_bce._kernels import Vector
 from sklearn_bce._kernels.threads import all_blas_threads
 from sklearn_bce._objective.triangular import solve_triangular
+from sklearn_bce._solvers.base import EPSILON
 
 # Number of rows of a matrix up to which BLAS factorises on one thread. A matrix of this size takes
 # 30 ms (0.03·1000³ ns, see `cost`), and waiting for other threads of BLAS can take as long:
@@ -26,8 +27,6 @@ ONE_THREAD_SIZE = 1000
 # Secant pairs, of a step and the change of the gradient, that L-BFGS keeps. Nocedal and Wright,
 # section 7.2, recommend 3 to 20. python -m benchmarks.tuning LBFGS_PAIRS
 LBFGS_PAIRS = 10
-# Relative rounding error of float64.
-EPSILON = float(np.finfo(np.float64).eps)
 # Multiple of the rounding error of a pivot above which the pivot is trusted: its relative error is
 # then at most a hundredth. The rounding error of a pivot is at most the number of columns times
 # that of an entry. [a choice]
