@@ -10,6 +10,7 @@ from test_whitening import temperatures
 
 from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._estimator import fit as fit_module
+from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce._solvers import StopReason
 from sklearn_bce._solvers.base import Result
 
@@ -135,7 +136,7 @@ def test_loss_by_rounding_is_a_bound(dtype):
 
         stored = w.astype(dtype).astype(float), float(dtype(b))
         rise = float(loss(*stored) - loss(w, b))
-        coordinates = type("", (), {"shift": mean, "divisor": deviation})
+        coordinates = Coordinates(mean, deviation, fit_intercept=True)
         result = Result(w, b, StopReason.CONVERGED, [0.0], 1.0, coordinates=coordinates)
         bound = result.loss_by_rounding(np.dtype(dtype))
         assert rise <= bound
