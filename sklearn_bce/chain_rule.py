@@ -108,20 +108,22 @@ def dz_db(z: ArrayLike) -> Floats:
     return np.ones_like(z, dtype=np.result_type(z.dtype, np.float32))
 
 
-def sigmoid(z: ArrayLike) -> Floats:
+def sigmoid(z: ArrayLike, out: Floats | None = None) -> Floats:
     """Activation a = 1/(1 + e⁻ᶻ), the probability of y = 1.
 
     Parameters
     ----------
     z : array-like
         Linear output.
+    out : ndarray, shape of z, default=None
+        Receives the result; may be z itself. None means a new array.
 
     Returns
     -------
     a : ndarray, shape of z
         In [0, 1].
     """
-    return expit(z)
+    return expit(z, out=out)
 
 
 def da_dz(z: ArrayLike) -> Floats:

@@ -149,7 +149,10 @@ class PredictionMixin:
             Columns in the order of ``classes_``.
         """
         z = self.decision_function(X, offset)
-        return sigmoid(np.column_stack([-z, z]))
+        probability = np.empty((len(z), 2), z.dtype)
+        np.negative(z, out=probability[:, 0])
+        probability[:, 1] = z
+        return sigmoid(probability, out=probability)
 
     def predict_log_proba(self, X: Any, offset: Any = None) -> NDArray[Any]:
         """Return the logarithm of the probability of each class for each sample.
