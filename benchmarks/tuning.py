@@ -48,6 +48,7 @@ COST = "_solvers.newton.cost"
 CONJUGATE_GRADIENTS = "_solvers.newton.conjugate_gradients"
 DIRECTION = "_solvers.newton.direction"
 INVERSE = "_solvers.newton.inverse"
+IN_CACHE = "_solvers.newton.in_cache"
 IN_MEMORY = "_objective.in_memory"
 LINE_SEARCH = "_solvers.newton.line_search"
 PROXIMAL = "_solvers.newton.proximal"
@@ -110,6 +111,10 @@ PATHS = of_suite(L1, "text 2 000×40 000, L1 0.1", "breast cancer, scaled, L1 0.
 OUTLIERS = [generated(f"an outlier at {at:g}", with_outlier, 200, at) for at in (1e2, 1e4, 1e7)]
 SIZES = [generated(f"{n} rows", gaussian, n, 20) for n in (5_000, 20_000, 80_000, 320_000)]
 ROWS = [generated(f"{p} features", gaussian, 20_000, p) for p in (20, 50, 80, 200, 1_000)]
+DENSE_AND_SMALL = [
+    generated(f"{n}×{p}", gaussian, n, p)
+    for n, p in [(1_000, 50), (1_000, 100), (5_000, 100), (1_000, 200), (2_000, 200)]
+]
 MANY_SUMS = [generated("2 000 columns", correlated, 4_000, 2_000, condition=100)]
 PER_SAMPLE = {"solver": "sgd", "learning_rate": 1e-4, "tol": 0, "max_iter": 10}
 SINGLE = [generated(f"float32, {n} rows", in_single_precision, n, 20) for n in (20_000, 200_000)]
@@ -269,6 +274,8 @@ CONSTANTS: list[Measured | Tried] = [
     Tried(QUADRATIC, "MAX_ROUNDS", (10, 100, 1000), DENSE_L1),
     Tried(QUADRATIC, "MAX_SIGNS", (10, 100, 1000), DENSE_L1),
     Tried(QUADRATIC, "MAX_SWEEPS", (50, 200, 800), SPARSE_L1),
+    Tried(IN_CACHE, "CACHE_ELEMENTS", (0, 2**17, 2**19, 2**21), SMALL + SIZES),
+    Tried(IN_CACHE, "MOST_FEATURES", (30, 100, 300), DENSE_AND_SMALL),
     Tried(IN_MEMORY, "LARGE_ELEMENTS", (2**16, 2**20, 2**24), SINGLE),
     Tried(IN_MEMORY, "ROWS_FOR_UNITS", (64, 256, 1024), of_suite(FULL, "strong penalty")),
     Tried(IN_MEMORY, "ENOUGH_SAMPLES", (3, 30, 300), SAMPLED),
@@ -296,6 +303,7 @@ CONSTANTS: list[Measured | Tried] = [
         [generated(f"{p} features", gaussian, 500, p) for p in (5_000, 20_000)],
         {"solver": "gd", "tol": 0, "max_iter": 20},
     ),
+    Compiled("_kernels/newton.pyx", "CHUNK_BYTES", (2**14, 2**16, 2**18, 2**20), SMALL),
     Compiled("_kernels/sigmoid.h", "BCE_BATCH", (32, 256, 512), SIZES + of_suite(FULL, "CSR")),
     Compiled("_kernels/sgd.pyx", "BLAS_WIDTH", (0, 64, 100_000), ROWS, PER_SAMPLE),
     Compiled("_kernels/sgd.pyx", "PREFETCH_BYTES", (64, 1024, 4096, 16_384), ROWS, PER_SAMPLE),

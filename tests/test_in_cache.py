@@ -61,7 +61,7 @@ def called(module, columns, weight, offset, fit_intercept, strength, max_iter):
         offset,
         fit_intercept,
         np.full(6, strength),
-        Limits(1e-9, max_iter, most_flat=1000),
+        Limits.of(1e-9, max_iter, len(theta)),
         theta,
         shift,
         scale,
@@ -193,8 +193,9 @@ NOT_IN_CACHE = {
     "samples held out": (X, {}, {"X_val": X, "y_val": Y}),
     "a start": (X, {}, {"coef_init": np.full(30, 0.1)}),
     "all iterations": (X, {"tol": 0, "max_iter": 3}, {}),
-    "many samples": (np.repeat(X, 10, axis=0), {}, {}),
-    "more features than samples": (np.repeat(X, 20, axis=1), {}, {}),
+    "many samples": (np.repeat(X, 40, axis=0), {}, {}),
+    "many features": (np.repeat(X, 4, axis=1), {}, {}),
+    "more features than samples": (np.repeat(X[::20], 2, axis=1), {}, {}),
     "gd": (X, {"solver": "gd", "tol": 0, "max_iter": 3}, {}),
 }
 
@@ -202,7 +203,7 @@ NOT_IN_CACHE = {
 @pytest.mark.parametrize("key", NOT_IN_CACHE)
 def test_general_loop_does_what_the_call_does_not(key, ends):
     samples, parameters, given = NOT_IN_CACHE[key]
-    labels = np.repeat(Y, samples.shape[0] // N)
+    labels = np.repeat(Y, samples.shape[0] // N) if samples.shape[0] >= N else Y[::20]
     BCENeuronClassifier(**parameters).fit(samples, labels, **given)
     assert ends == []
 

@@ -18,8 +18,8 @@ cdef extern from "sigmoid.h" nogil:
                     double *slope, double *curvature, int64_t n)
 
 cdef enum:
-    # Bytes of a chunk of rows of √h·Z, of which BLAS adds the products to H: half of a first-level
-    # cache. [a choice]
+    # Bytes of a chunk of rows of √h·Z, of which BLAS adds the products to H:
+    # python -m benchmarks.tuning newton.CHUNK_BYTES
     CHUNK_BYTES = 262144
 
 cdef enum End:
@@ -40,8 +40,8 @@ cdef struct Limits:
     double step_length_tol
     int max_search_steps
     double trusted_pivot
-    double margin_of_stale
-    double share_of_stale
+    double stale_margin
+    double stale_step_fraction
     double model_region
     double negligible_decrement
     double flat_share
@@ -415,8 +415,8 @@ cdef End iterate(Problem *F, Limits *limits, double *memory, double[::1] loss_cu
             if left <= limits.tol and not is_far:
                 stale = secant_direction(F, H, &at, &new, d, scratch)
                 is_stale = (0 <= stale
-                            and stale * stale / 2 <= limits.share_of_stale * limits.tol * decrement
-                            and limits.margin_of_stale * stale / 2 <= limits.tol)
+                            and stale * stale / 2 <= limits.stale_step_fraction * limits.tol * decrement
+                            and limits.stale_margin * stale / 2 <= limits.tol)
         loss_curve[n_iter[0]] = new.value
         n_iter[0] += 1
         if is_stale:
@@ -486,7 +486,7 @@ def newton_in_cache(const double[:, :] X, const double[::1] y, const double[:] n
     cdef Py_ssize_t i, j
     (of.tol, of.max_iter, of.worth_a_search, of.sufficient_decrease, of.sum_rounding,
      of.max_step_length, of.step_length_tol, of.max_search_steps, of.trusted_pivot,
-     of.margin_of_stale, of.share_of_stale, of.model_region, of.negligible_decrement,
+     of.stale_margin, of.stale_step_fraction, of.model_region, of.negligible_decrement,
      of.flat_share, of.most_flat, of.least_mean_square, of.largest_mean_square) = limits
     F.n, F.p, F.size = <int> X.shape[0], <int> X.shape[1], <int> theta.shape[0]
     F.y, F.weight = &y[0], &normalised_weight[0]

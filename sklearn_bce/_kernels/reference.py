@@ -358,9 +358,9 @@ class _Newton:
 
     def suffices(self, stale, decrement):
         """Return whether a step by the factor of the step before is enough."""
-        share, tol = self.limits.share_of_stale, self.limits.tol
+        share, tol = self.limits.stale_step_fraction, self.limits.tol
         is_enough = stale >= 0 and stale**2 / 2 <= share * tol * decrement
-        return is_enough and self.limits.margin_of_stale * stale / 2 <= tol
+        return is_enough and self.limits.stale_margin * stale / 2 <= tol
 
     def is_doubtful(self, before, new, factor, decrement, last, is_stale):
         """Return whether a sample leaves the region of the model, or flat samples dominate it."""

@@ -12,24 +12,18 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_bce._kernels import Vector, kernels
+from sklearn_bce._objective import in_memory, ray, scaling
 from sklearn_bce._objective.base import SUM_ROUNDING, Objective
-from sklearn_bce._objective.in_memory import (
-    FLAT_SHARE,
-    MODEL_REGION,
-    NEGLIGIBLE_DECREMENT,
-    WORK_ON_FLAT,
-)
-from sklearn_bce._objective.ray import MAX_SEARCH_STEPS, MAX_STEP_LENGTH, STEP_LENGTH_TOL
-from sklearn_bce._objective.scaling import SAFE_MEAN_SQUARES, Coordinates
+from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce._solvers.base import Result, Settings, StopReason
-from sklearn_bce._solvers.newton.inverse import TRUSTED_PIVOT
-from sklearn_bce._solvers.newton.line_search import SUFFICIENT_DECREASE, WORTH_A_SEARCH
+from sklearn_bce._solvers.newton import inverse, line_search, stopping
 from sklearn_bce._solvers.newton.loop import Start
-from sklearn_bce._solvers.newton.stopping import STALE_MARGIN, STALE_STEP_FRACTION
 
-# Elements of X up to which a copy of X fits into the second-level cache of a core, 1 MB and more on
-# current processors.
-CACHE_ELEMENTS = 2**17
+# Elements of X, 4 MB, and features up to which the call is faster than the loop: 1.2 to 7 times.
+# More features make H dear, which the loop forms less often:
+# python -m benchmarks.tuning CACHE_ELEMENTS, python -m benchmarks.tuning MOST_FEATURES
+CACHE_ELEMENTS = 2**19
+MOST_FEATURES = 100
 # Steps that the call does at most: where more are needed, curvature is hidden. [a choice]
 STEPS_IN_CACHE = 30
 # Ends of the call.
@@ -37,25 +31,50 @@ HANDED_OVER, CONVERGED, MAX_ITER = 0, 1, 2
 
 
 class Limits(NamedTuple):
-    """Numbers that the call shares with the general loop, in the order of the struct in C."""
+    """Numbers that the call shares with the general loop, in the order of the struct in C.
+
+    Their meaning is that of the constants of these names, from which `of` takes them.
+    """
 
     tol: float
     max_iter: int
-    worth_a_search: float = WORTH_A_SEARCH
-    sufficient_decrease: float = SUFFICIENT_DECREASE
-    sum_rounding: float = SUM_ROUNDING[np.dtype(np.float64)]
-    max_step_length: float = MAX_STEP_LENGTH
-    step_length_tol: float = STEP_LENGTH_TOL
-    max_search_steps: int = MAX_SEARCH_STEPS
-    trusted_pivot: float = TRUSTED_PIVOT
-    margin_of_stale: float = STALE_MARGIN
-    share_of_stale: float = STALE_STEP_FRACTION
-    model_region: float = MODEL_REGION
-    negligible_decrement: float = NEGLIGIBLE_DECREMENT
-    flat_share: float = FLAT_SHARE
-    most_flat: int = 1
-    least_mean_square: float = SAFE_MEAN_SQUARES[0]
-    largest_mean_square: float = SAFE_MEAN_SQUARES[1]
+    worth_a_search: float
+    sufficient_decrease: float
+    sum_rounding: float
+    max_step_length: float
+    step_length_tol: float
+    max_search_steps: int
+    trusted_pivot: float
+    stale_margin: float
+    stale_step_fraction: float
+    model_region: float
+    negligible_decrement: float
+    flat_share: float
+    most_flat: int
+    least_mean_square: float
+    largest_mean_square: float
+
+    @classmethod
+    def of(cls, tol: float, max_iter: int, size: int) -> Limits:
+        """Return the limits for a tolerance, a number of steps and the length of θ."""
+        return cls(
+            tol,
+            max_iter,
+            line_search.WORTH_A_SEARCH,
+            line_search.SUFFICIENT_DECREASE,
+            SUM_ROUNDING[np.dtype(np.float64)],
+            ray.MAX_STEP_LENGTH,
+            ray.STEP_LENGTH_TOL,
+            ray.MAX_SEARCH_STEPS,
+            inverse.TRUSTED_PIVOT,
+            stopping.STALE_MARGIN,
+            stopping.STALE_STEP_FRACTION,
+            in_memory.MODEL_REGION,
+            in_memory.NEGLIGIBLE_DECREMENT,
+            in_memory.FLAT_SHARE,
+            max(1, int(in_memory.WORK_ON_FLAT / size**2)),
+            *scaling.SAFE_MEAN_SQUARES,
+        )
 
 
 def solve_in_cache(objective: Objective, settings: Settings) -> Result | Start | None:
@@ -97,7 +116,7 @@ def solve_in_cache(objective: Objective, settings: Settings) -> Result | Start |
 def fits(objective: Objective) -> bool:
     """Return whether F is smooth, and its samples are an array that fits into the cache."""
     X = objective.array
-    if X is None or X.size > CACHE_ELEMENTS or X.shape[0] <= X.shape[1]:
+    if X is None or X.size > CACHE_ELEMENTS or X.shape[1] > min(MOST_FEATURES, X.shape[0] - 1):
         return False
     return X.dtype == np.float64 and objective.penalty.is_smooth
 
@@ -135,7 +154,6 @@ class Call:
             self.theta[-1] = objective.null_intercept
         shift, scale = np.empty((2, n_features))
         curve = np.empty(min(settings.max_iter, STEPS_IN_CACHE))
-        most_flat = max(1, int(WORK_ON_FLAT / len(self.theta) ** 2))
         self.end, n_iter, self.n_passes = kernels().newton_in_cache(
             objective.array,
             objective.y,
@@ -143,7 +161,7 @@ class Call:
             objective.offset,
             fit_intercept,
             objective.penalty.curvature_diagonal(n_features),
-            Limits(settings.tol, len(curve), most_flat=most_flat),
+            Limits.of(settings.tol, len(curve), len(self.theta)),
             self.theta,
             shift,
             scale,
