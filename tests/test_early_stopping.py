@@ -23,6 +23,7 @@ from small_data import naming
 from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._estimator.holdout import HeldOut, set_aside
 from sklearn_bce._estimator.samples import Samples
+from sklearn_bce._solvers.newton import in_cache
 
 # Few samples and no penalty: the loss on others falls for some passes, and then rises.
 RNG = np.random.default_rng(0)
@@ -159,7 +160,10 @@ def test_validation_curve_of_soft_targets_is_their_mean_loss(parameters):
     # with fewer steps, the first step on all rows has another start.
     [pytest.param(30, 300, 1, id="few rows"), pytest.param(40_000, 10, 3, id="many rows")],
 )
-def test_validation_curve_of_newton_omits_steps_on_other_problems(n_samples, n_features, first):
+def test_validation_curve_of_newton_omits_steps_on_other_problems(
+    n_samples, n_features, first, monkeypatch
+):
+    monkeypatch.setattr(in_cache, "CACHE_ELEMENTS", 0)  # as with samples held out
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(n_samples + 200, n_features))
     y = rows[:, 0] + rng.normal(size=len(rows)) > 0

@@ -284,7 +284,8 @@ def test_the_order_of_rows_costs_no_passes(order):
     assert got - F(minimum(data, 1.0), data, 1.0) < 1e-8  # a hundredth of tol
 
 
-def test_same_seed_same_bits_and_other_seed_same_minimum():
+def test_same_seed_same_bits_and_other_seed_same_minimum(monkeypatch):
+    monkeypatch.setattr(_in_cache, "CACHE_ELEMENTS", 0)
     X, y, _ = _tall(50_000)
     seeds = (0, 0, 1, None, None)
     coefs = [BCENeuronClassifier(random_state=seed).fit(X, y).coef_ for seed in seeds]

@@ -19,7 +19,7 @@ cdef extern from "sigmoid.h" nogil:
 
 cdef enum:
     # Bytes of a chunk of rows of √h·Z, of which BLAS adds the products to H:
-    # python -m benchmarks.tuning newton.CHUNK_BYTES
+    # python -m benchmarks.tuning CHUNK_BYTES
     CHUNK_BYTES = 262144
 
 cdef enum End:
