@@ -87,6 +87,78 @@ def test_call_and_reference_agree(columns, weight, offset, fit_intercept, streng
         assert_allclose(one, other, rtol=1e-9, atol=1e-9)
 
 
+def minimised(module, columns, labels, strength, tol, **limits):
+    """Return the end of a call, the numbers of steps and of evaluations, and θ."""
+    n, p = columns.shape
+    theta, (shift, scale) = np.zeros(p + 1), np.empty((2, p))
+    found = module.newton_in_cache(
+        columns,
+        labels.astype(float),
+        np.broadcast_to(1 / n, n),
+        None,
+        True,
+        np.full(p, strength),
+        Limits.of(tol, 30, p + 1)._replace(**limits),
+        theta,
+        shift,
+        scale,
+        np.empty(30),
+    )
+    return *found, theta
+
+
+def test_last_step_by_the_factor_of_the_step_before_is_that_of_the_reference():
+    found, expected = (
+        minimised(module, DIGITS, DIGIT % 2, 1 / len(DIGIT), 1e-6) for module in (newton, reference)
+    )
+    assert found[:3] == expected[:3] == (in_cache.CONVERGED, 4, 6)  # an evaluation more than steps
+    assert_allclose(found[3], expected[3], rtol=1e-11, atol=1e-12)
+
+
+def with_outlier():
+    rng = np.random.default_rng(0)
+    columns = np.vstack([rng.normal(size=(50, 3)), [1e3, 0, 0]])
+    return columns, np.append(columns[:50, 0] + rng.logistic(size=50) > 0, True)
+
+
+def with_near_copy():
+    """Columns that differ by 1e-7 deviations: of a pivot 1e-14 is left, which is rounding."""
+    rng = np.random.default_rng(0)
+    columns = rng.normal(size=(200, 3))
+    columns[:, 2] = columns[:, 0] + 1e-7 * columns[:, 2]
+    return columns, columns[:, 0] + rng.logistic(size=200) > 0
+
+
+SAFEGUARDS = {
+    "a sample leaves the region of the model": (
+        with_outlier,
+        {"flat_share": np.inf},
+        {"model_region": np.inf},
+    ),
+    "flat samples make up a direction": (
+        with_outlier,
+        {"model_region": np.inf},
+        {"flat_share": np.inf},
+    ),
+    "more flat samples than are looked at": (
+        with_outlier,
+        {"model_region": np.inf, "flat_share": np.inf, "most_flat": 0},
+        {"most_flat": 1},
+    ),
+    "a pivot is mostly rounding": (with_near_copy, {}, {"trusted_pivot": 0.0}),
+}
+
+
+@pytest.mark.parametrize("module", [newton, reference])
+@pytest.mark.parametrize("key", SAFEGUARDS)
+def test_each_safeguard_alone_hands_over_to_the_general_loop(key, module):
+    problem, others_off, off = SAFEGUARDS[key]
+    columns, labels = problem()
+    assert minimised(module, columns, labels, 0.0, 1e-3, **others_off)[0] == in_cache.HANDED_OVER
+    without = minimised(module, columns, labels, 0.0, 1e-3, **others_off | off)
+    assert without[0] == in_cache.CONVERGED
+
+
 # --- the minimum ---
 
 FITS = {
