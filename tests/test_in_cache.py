@@ -51,17 +51,22 @@ COLUMNS = {
 WEIGHTS = {"equal": np.broadcast_to(1 / N, N), "uneven": WEIGHT / WEIGHT.sum()}
 
 
-def called(module, columns, weight, offset, fit_intercept, strength, max_iter):
-    theta, (shift, scale) = np.zeros(6 + fit_intercept), np.empty((2, 6))
+def called(
+    module, columns, labels, weight=None, offset=None, fit_intercept=True, strength=0.0,
+    tol=1e-9, max_iter=30, **limits
+):  # fmt: skip
+    """Return what a call returns, θ, shift, scale and the loss curve."""
+    n, p = columns.shape
+    theta, (shift, scale) = np.zeros(p + fit_intercept), np.empty((2, p))
     curve = np.full(max_iter, np.nan)
     end, n_iter, n_passes = module.newton_in_cache(
         columns,
-        Y.astype(float),
-        weight,
+        labels.astype(float),
+        np.broadcast_to(1 / n, n) if weight is None else weight,
         offset,
         fit_intercept,
-        np.full(6, strength),
-        Limits.of(1e-9, max_iter, len(theta)),
+        np.full(p, strength),
+        Limits.of(tol, max_iter, len(theta))._replace(**limits),
         theta,
         shift,
         scale,
@@ -79,37 +84,20 @@ def called(module, columns, weight, offset, fit_intercept, strength, max_iter):
     pytest.mark.parametrize("max_iter", [1, 2, 30]),
 )
 def test_call_and_reference_agree(columns, weight, offset, fit_intercept, strength, max_iter):
-    arguments = (COLUMNS[columns], WEIGHTS[weight], offset, fit_intercept, strength, max_iter)
-    found, expected = (called(module, *arguments) for module in (newton, reference))
+    arguments = (COLUMNS[columns], Y, WEIGHTS[weight], offset, fit_intercept, strength)
+    found, expected = (
+        called(module, *arguments, max_iter=max_iter) for module in (newton, reference)
+    )
     assert found[:3] == expected[:3]
     assert found[1] >= 1
     for one, other in zip(found[3:], expected[3:], strict=True):
         assert_allclose(one, other, rtol=1e-9, atol=1e-9)
 
 
-def minimised(module, columns, labels, strength, tol, **limits):
-    """Return the end of a call, the numbers of steps and of evaluations, and θ."""
-    n, p = columns.shape
-    theta, (shift, scale) = np.zeros(p + 1), np.empty((2, p))
-    found = module.newton_in_cache(
-        columns,
-        labels.astype(float),
-        np.broadcast_to(1 / n, n),
-        None,
-        True,
-        np.full(p, strength),
-        Limits.of(tol, 30, p + 1)._replace(**limits),
-        theta,
-        shift,
-        scale,
-        np.empty(30),
-    )
-    return *found, theta
-
-
 def test_last_step_by_the_factor_of_the_step_before_is_that_of_the_reference():
     found, expected = (
-        minimised(module, DIGITS, DIGIT % 2, 1 / len(DIGIT), 1e-6) for module in (newton, reference)
+        called(module, DIGITS, DIGIT % 2, strength=1 / len(DIGIT), tol=1e-6)
+        for module in (newton, reference)
     )
     assert found[:3] == expected[:3] == (in_cache.CONVERGED, 4, 6)  # an evaluation more than steps
     assert_allclose(found[3], expected[3], rtol=1e-11, atol=1e-12)
@@ -154,8 +142,9 @@ SAFEGUARDS = {
 def test_each_safeguard_alone_hands_over_to_the_general_loop(key, module):
     problem, others_off, off = SAFEGUARDS[key]
     columns, labels = problem()
-    assert minimised(module, columns, labels, 0.0, 1e-3, **others_off)[0] == in_cache.HANDED_OVER
-    without = minimised(module, columns, labels, 0.0, 1e-3, **others_off | off)
+    alone = called(module, columns, labels, tol=1e-3, **others_off)
+    assert alone[0] == in_cache.HANDED_OVER
+    without = called(module, columns, labels, tol=1e-3, **others_off | off)
     assert without[0] == in_cache.CONVERGED
 
 

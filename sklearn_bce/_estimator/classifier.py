@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from sklearn_bce._estimator.conversion import fitted_attributes, translated
-from sklearn_bce._estimator.diagnostics import warn_of_ignored
 from sklearn_bce._estimator.fit import prepare_fit, run_fit
 from sklearn_bce._estimator.monitor import Callbacks
 from sklearn_bce._estimator.parameters import (
@@ -28,7 +27,6 @@ from sklearn_bce._estimator.sklearn_compat import (
 from sklearn_bce._estimator.state import PickleMixin
 from sklearn_bce._estimator.validation import InitialWeights, unchanged_on_error
 from sklearn_bce._kernels.threads import one_blas_thread
-from sklearn_bce._solvers import solver_name
 
 
 class BCENeuronClassifier(
@@ -464,7 +462,6 @@ class BCENeuronClassifier(
         0.1
         """
         callbacks = Callbacks.of(self)
-        warn_of_ignored(Parameters.of(self), solver_name(self.solver))
         with unchanged_on_error(self), one_blas_thread() as n_threads:
             given = GivenSamples(X, y, sample_weight, offset)
             given_validation = GivenSamples(X_val, y_val, sample_weight_val, offset_val)
@@ -542,7 +539,6 @@ class BCENeuronClassifier(
         UserWarning
             If ``l1_ratio`` is above 0 and C is infinite: there is then no penalty.
         """
-        warn_of_ignored(Parameters.of(self), "sgd")
         with unchanged_on_error(self), one_blas_thread() as n_threads:
             fit_chunk(self, GivenSamples(X, y, sample_weight, offset), classes, n_threads)
         return self

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import pickle
-import warnings
 from copy import deepcopy
 from inspect import signature
 from types import BuiltinFunctionType, FunctionType, ModuleType
@@ -15,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, SGDClassifier
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_bce._estimator.diagnostics import caller_stacklevel
+from sklearn_bce._estimator.diagnostics import warn_caller
 from sklearn_bce._estimator.parameters import penalty_name
 from sklearn_bce._estimator.state import PickleMixin, dense_coef, weight_attributes
 
@@ -85,11 +84,9 @@ def translated(estimator: BaseEstimator, n_samples: float | None) -> dict[str, A
         left_out.append(f"alpha={given['alpha']!r} ({reason})")
     parameters["l1_ratio"] = 0.0 if parameters.get("C") == np.inf else _l1_ratio(given)
     if left_out:
-        warnings.warn(
+        warn_caller(
             f"Parameters of {type(estimator).__name__} that BCENeuronClassifier does not have, or "
             f"not with this meaning, are left out: {', '.join(left_out)}.",
-            UserWarning,
-            stacklevel=caller_stacklevel(),
         )
     return parameters
 
@@ -206,11 +203,9 @@ def logistic_regression_of(neuron: BaseEstimator) -> LogisticRegression:
     if not hasattr(neuron, "coef_"):
         return model
     if getattr(neuron, "has_offset_", False):
-        warnings.warn(
+        warn_caller(
             "This estimator was fitted with an offset, which LogisticRegression does not have: "
             "the model predicts as with offset=0.",
-            UserWarning,
-            stacklevel=caller_stacklevel(),
         )
     model.classes_ = neuron.classes_.copy()
     model.coef_ = neuron.coef_.copy()

@@ -331,22 +331,20 @@ def _warn_of_no_convergence(solver: str, diagnosis: Diagnosis, parameters: Param
         elif diagnosis.distance is not None:
             state = f"with the objective {diagnosis.distance} above its minimum"
         advice = ADVICE.get(result.stop_reason, SOLVERS[solver].advice)
-    warnings.warn(
+    warn_caller(
         f"{reason} {state} (tol={parameters.tol}). {advice}",
         ConvergenceWarning,
-        stacklevel=caller_stacklevel(),
     )
 
 
 def _warn_of_only_class(solver: str, diagnosis: Diagnosis, parameters: Parameters) -> None:
     """Warn that all samples with a weight are of one class; the arguments are of `warn_of_end`."""
-    warnings.warn(
+    warn_caller(
         f"All samples whose weight is not 0 are of class {diagnosis.only_class!r} (see "
         "sample_weight and class_weight): the objective has no minimum, because it falls for ever "
         f"with the intercept, and predictions are nearly constant. solver={solver!r} ended when "
         f"{_end_of(diagnosis.result, parameters)}. Give samples of both classes a weight.",
         ConvergenceWarning,
-        stacklevel=caller_stacklevel(),
     )
 
 
@@ -376,13 +374,12 @@ def _warn_of_separation(
     cause, advice = "C=inf", "a finite C"
     if np.isfinite(parameters.C):
         cause, advice = "penalty_factor=0", "factors above 0"
-    warnings.warn(
+    warn_caller(
         f"Without a penalty ({cause}) the objective has no minimum: the classes, or some samples "
         "of one and all of the other, are separated by a linear combination of some features, "
         f"whose weights would grow for ever: {listed}. solver={solver!r} ended when "
         f"{_end_of(diagnosis.result, parameters)}. Choose {advice}, or leave out these features.",
         ConvergenceWarning,
-        stacklevel=caller_stacklevel(),
     )
 
 
@@ -414,14 +411,13 @@ def warn_of_not_learnt(
         Number of features.
     """
     if len(features):
-        warnings.warn(
+        warn_caller(
             "partial_fit with learning_rate='auto' does not learn the weights of some features, "
             f"because the squares of other features are much larger: "
             f"{_listed(features, feature_names, n_features)}. Scale the features, clip outliers, "
             "set learning_rate to a number, or fit solver='newton' to all chunks by "
             "fit_from_chunks.",
             ConvergenceWarning,
-            stacklevel=caller_stacklevel(),
         )
 
 
@@ -442,14 +438,14 @@ def warn_of_ignored(parameters: Parameters, solver: str) -> None:
         that names all parameters that the solver ignores.
     """
     if parameters.l1_ratio > 0 and np.isinf(parameters.C):
-        _warn_user(f"l1_ratio={parameters.l1_ratio} is ignored: C=inf means no penalty.")
+        warn_caller(f"l1_ratio={parameters.l1_ratio} is ignored: C=inf means no penalty.")
     changed = [name for name in PARTLY_USED if _is_changed(parameters, name)]
     ignored = [name for name in changed if name not in SOLVERS[solver].uses]
     if ignored:
         runs = "" if parameters.solver == solver else f", which is {solver!r} here,"
         listed = " and ".join(f"{name}={getattr(parameters, name)!r}" for name in ignored)
         users = [name for name in SOLVERS if SOLVERS[name].uses.issuperset(ignored)]
-        _warn_user(
+        warn_caller(
             f"solver={parameters.solver!r}{runs} ignores {listed} (used by "
             f"{' and '.join(f'solver={name!r}' for name in users)} only)."
         )
@@ -458,11 +454,6 @@ def warn_of_ignored(parameters: Parameters, solver: str) -> None:
 def _is_changed(parameters: Parameters, name: str) -> bool:
     """Return whether a setting of the solvers is not at its default."""
     return bool(getattr(parameters, name) != getattr(Settings, name))
-
-
-def _warn_user(message: str) -> None:
-    """Warn with UserWarning, at the line that called this package."""
-    warnings.warn(message, UserWarning, stacklevel=caller_stacklevel())
 
 
 def warn_of_unlike_validation(
@@ -496,7 +487,7 @@ def warn_of_unlike_validation(
     objective.passes.add()
     difference = held_out.difference_from(objective.X, feature_names)
     if difference is not None:
-        _warn_user(
+        warn_caller(
             f"After the first iteration the mean loss on X_val is {validation:.4g} nats, and the "
             f"objective on X is {training:.4g}; {difference}. X_val seems to be in other units "
             "than X: a Pipeline transforms X alone, unless it has transform_input=['X_val']."
@@ -515,10 +506,15 @@ def warn_of_moved_start(moved: NDArray[np.intp], w: Vector, allowed: Vector) -> 
     """
     if len(moved):
         first = moved[0]
-        _warn_user(
+        warn_caller(
             f"The fit starts from weights outside of coef_bounds: {len(moved)} were moved to the "
             f"nearest bound, that of feature {first} from {w[first]:g} to {allowed[first]:g}."
         )
+
+
+def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line of the user's code that called this package."""
+    warnings.warn(message, category, stacklevel=caller_stacklevel())
 
 
 def caller_stacklevel() -> int:

@@ -22,6 +22,7 @@ from sklearn_bce._estimator.diagnostics import (
     raise_for_divergence,
     raise_for_overflow,
     warn_of_end,
+    warn_of_ignored,
     warn_of_moved_start,
     warn_of_unlike_validation,
 )
@@ -154,8 +155,14 @@ def prepare_fit(
     ------
     ValueError, TypeError
         If an argument is malformed, or the arguments do not fit together.
+
+    Warns
+    -----
+    UserWarning
+        If parameters are ignored; see `warn_of_ignored`.
     """
     parameters, name = Parameters.of(estimator), type(estimator).__name__
+    warn_of_ignored(parameters, solver_name(parameters.solver))
     X, y = checked_samples(estimator, given.X, given.y)
     given = given._replace(X=X, y=y)
     samples, encoder = encode_samples(

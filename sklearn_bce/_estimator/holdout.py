@@ -13,7 +13,7 @@ from sklearn.utils import assert_all_finite
 
 from sklearn_bce._estimator.parameters import Parameters
 from sklearn_bce._estimator.samples import Samples
-from sklearn_bce._kernels import Vector
+from sklearn_bce._kernels import Vector, uniform
 from sklearn_bce._objective.scaling import Moments
 from sklearn_bce._solvers import Plateau
 from sklearn_bce.chain_rule import binary_cross_entropy, linear_output
@@ -76,7 +76,7 @@ class HeldOut:
             X, others = X.data[:, None], others.data[:, None]
         if not (X.size and others.size):
             return None
-        moments = Moments.of(X, np.broadcast_to(1.0, len(X)), fit_intercept=not is_sparse)
+        moments = Moments.of(X, uniform(1.0, len(X)), fit_intercept=not is_sparse)
         distance = np.median(np.abs(others - moments.mean), axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):  # constant columns have no weight
             ratio = np.where(moments.deviation > 0, distance / moments.deviation, 0.0)

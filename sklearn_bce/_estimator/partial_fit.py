@@ -15,7 +15,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.multiclass import type_of_target
 
-from sklearn_bce._estimator.diagnostics import raise_for_overflow, warn_of_not_learnt
+from sklearn_bce._estimator.diagnostics import (
+    raise_for_overflow,
+    warn_of_ignored,
+    warn_of_not_learnt,
+)
 from sklearn_bce._estimator.parameters import Parameters
 from sklearn_bce._estimator.regularisation import Regularisation
 from sklearn_bce._estimator.samples import GivenSamples, Samples
@@ -128,6 +132,7 @@ def fit_chunk(estimator: BaseEstimator, given: GivenSamples, classes: Any, n_thr
         overflows. The generator that shuffles the samples is then in the state that it had before.
     """
     parameters = Parameters.of(estimator)
+    warn_of_ignored(parameters, "sgd")
     first_chunk = not hasattr(estimator, "classes_")
     known = SOFT_CLASSES if parameters.soft_targets else getattr(estimator, "classes_", None)
     classes = checked_classes(classes, known)

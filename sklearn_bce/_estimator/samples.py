@@ -18,7 +18,7 @@ from sklearn_bce._estimator.targets import (
     encoder_from_sums,
 )
 from sklearn_bce._estimator.validation import checked_samples, errors_of
-from sklearn_bce._kernels import Vector
+from sklearn_bce._kernels import Vector, uniform
 
 
 class GivenSamples(NamedTuple):
@@ -68,7 +68,7 @@ class Samples(NamedTuple):
     def of_rows(self, rows: NDArray[np.intp]) -> Samples:
         """Return copies of the samples with the given indices, in the order of the indices."""
         sample_weight, user_weight = (
-            np.broadcast_to(weight[:1], len(rows)) if weight.strides == (0,) else weight[rows]
+            uniform(weight[0], len(rows)) if weight.strides == (0,) else weight[rows]
             for weight in (self.sample_weight, self.user_weight)
         )
         if self.has_user_weights:

@@ -228,7 +228,7 @@ class SeparablePenalty:
         """Return R as a function of the ``size`` coordinates of θ: the intercept has no kink."""
         l1 = np.zeros(size)
         l1[:n_features] = self.l1
-        lower, upper = np.broadcast_to(-np.inf, size), np.broadcast_to(np.inf, size)
+        lower, upper = uniform(-np.inf, size), uniform(np.inf, size)
         if self.has_bounds:
             lower, upper = lower.copy(), upper.copy()
             lower[:n_features], upper[:n_features] = self.lower, self.upper

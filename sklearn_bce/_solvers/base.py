@@ -79,7 +79,8 @@ class StopReason(Enum):
     @property
     def is_convergence(self) -> bool:
         """Whether a fit that stopped for this reason counts as converged."""
-        return self.value in {"tol", "rounding", "early_stopping"}
+        # A tuple, whose members are compared: to hash a member is a call of Python.
+        return self in (StopReason.CONVERGED, StopReason.ROUNDING, StopReason.EARLY_STOPPING)
 
 
 Judge = Callable[[Vector, float], StopReason]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from sklearn_bce._kernels import Vector, kernels
+from sklearn_bce._kernels import Vector, kernels, uniform
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._solvers.base import (
     PARTLY_USED,
@@ -69,7 +69,7 @@ class BatchSchedule:
 
     def steps(self, order: NDArray[np.intp]) -> Vector:
         """Return the step of each sample in its order, of shape (n_samples,)."""
-        return self.eta(order) if callable(self.eta) else np.broadcast_to(self.eta, len(order))
+        return self.eta(order) if callable(self.eta) else uniform(self.eta, len(order))
 
     def reason_to_stop(self, loss: float, weights: Weights) -> StopReason:
         """Add the loss of a pass; return why the fit ends, or `StopReason.MAX_ITER`; changes self.
@@ -232,7 +232,7 @@ class OnlineUpdater:
         """Update after each sample, by compiled loops; see `update`."""
         objective, offset = self.objective, self.objective.offset
         if offset is None:
-            offset = np.broadcast_to(0.0, objective.n_samples)
+            offset = uniform(0.0, objective.n_samples)
         n_values = self._rows[0].size
         if any(strength.strides != (0,) for strength in self._strengths):
             n_values = len(order) * objective.n_features  # each update reads all weights

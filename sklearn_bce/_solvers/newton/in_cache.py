@@ -26,8 +26,10 @@ CACHE_ELEMENTS = 2**19
 MOST_FEATURES = 100
 # Steps that the call does at most: where more are needed, curvature is hidden. [a choice]
 STEPS_IN_CACHE = 30
-# Ends of the call.
-HANDED_OVER, CONVERGED, MAX_ITER = 0, 1, 2
+# Ends of the call: those of the enumeration `End` in C.
+HANDED_OVER = 0
+CONVERGED = 1
+MAX_ITER = 2
 
 
 class Limits(NamedTuple):
