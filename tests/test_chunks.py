@@ -752,10 +752,10 @@ told = {"peak": max(peak), "samples": len(peak), "n_passes": model.n_passes_}
 told["converged"] = model.converged_
 
 slope = np.zeros(n_features)
-for at in range(0, len(X), 20_000):
-    rows = X[at : at + 20_000].astype(float)
+for at in range(0, len(X), 2_000):
+    rows = X[at : at + 2_000].astype(float)
     z = rows @ model.coef_[0] + model.intercept_[0]
-    slope += rows.T @ (1 / (1 + np.exp(-z)) - y[at : at + 20_000]) / len(X)
+    slope += rows.T @ (1 / (1 + np.exp(-z)) - y[at : at + 2_000]) / len(X)
 told["slope"] = float(np.linalg.norm(slope + model.coef_[0] / len(X)))
 print(json.dumps(told))
 """

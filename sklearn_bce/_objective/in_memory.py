@@ -394,9 +394,13 @@ class InMemoryObjective(BaseObjective):
             Whether the decrement is by that curvature.
         """
         here = self.curvature_of_outputs(z)
-        of_step = np.maximum(here, curvature_of_norms) if is_stale else here
-        is_flat = np.square(here) <= decrement * of_step
-        flat = np.flatnonzero(is_flat & self._has_weight)
+        most_of_flat = np.maximum(here, curvature_of_norms) if is_stale else here.copy()
+        most_of_flat *= decrement  # in place: X may be larger than the memory
+        np.sqrt(most_of_flat, out=most_of_flat)
+        is_flat = here <= most_of_flat
+        is_flat &= self._has_weight
+        flat = np.flatnonzero(is_flat)
+        del most_of_flat, is_flat
         most = max(1, int(WORK_ON_FLAT / self.coordinates.size**2))
         if len(flat) > most:
             flat = flat[np.argpartition(here[flat], most)[:most]]
