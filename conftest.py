@@ -1,4 +1,4 @@
-"""Collection of the doctests of public classes and functions, and of their methods; their files.
+"""Collection of the doctests of public classes and functions, and a fixture for many test files.
 
 Public classes and functions have ``__module__ = "sklearn_bce"``, the path that they are imported
 from, and are defined in private modules. doctest takes an object for part of the module that
@@ -38,3 +38,9 @@ def directory_of_doctests(request):
     """Run doctests in a temporary directory: those of plots save them."""
     if isinstance(request.node, pytest.DoctestItem):
         request.getfixturevalue("monkeypatch").chdir(request.getfixturevalue("tmp_path"))
+
+
+@pytest.fixture
+def general_loop(monkeypatch):
+    """Leave small data to the general loop of Newton's method, which has callbacks and paths."""
+    monkeypatch.setattr("sklearn_bce._solvers.newton.in_cache.CACHE_ELEMENTS", 0)

@@ -12,7 +12,16 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 from benchmarks.limits import newton_steps_within, passes_within, stored_values
-from benchmarks.peers import LIBLINEAR_DUAL, LIBLINEAR_L1, Glum, Liblinear, Skglm, SnapML
+from benchmarks.peers import (
+    LIBLINEAR_DUAL,
+    LIBLINEAR_L1,
+    Celer,
+    Glum,
+    Intelex,
+    Liblinear,
+    Skglm,
+    SnapML,
+)
 from benchmarks.problems import Problem
 from sklearn_bce import BCENeuronClassifier
 
@@ -173,6 +182,14 @@ SKLEARN = [
 
 PACKAGES = [
     Competitor(
+        "scikit-learn-intelex",
+        Intelex,
+        {"max_iter": MANY},
+        grid(solver=["lbfgs", "newton-cg"]),
+        TOLERANCES,
+        needs="sklearnex",
+    ),
+    Competitor(
         "glum",
         Glum,
         settings=[
@@ -211,6 +228,13 @@ PEERS = [*SKLEARN, *PACKAGES]
 SPARSE_PEERS = [
     LIBLINEAR,
     SAGA,
+    Competitor(
+        "celer",
+        Celer,
+        settings=grid(bias=[1000.0]),
+        tolerances=TOLERANCES,
+        needs="celer",
+    ),
     Competitor(
         "glum",
         Glum,

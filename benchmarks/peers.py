@@ -37,6 +37,31 @@ class Peer(BaseEstimator):
         return self
 
 
+class Celer(Peer):
+    """celer's LogisticRegression: the sum of the losses plus ‖w‖₁/C, by working sets.
+
+    It has no intercept; a constant column of `bias` replaces the intercept, as for Snap ML.
+    """
+
+    def __init__(
+        self, C: float = 1.0, tol: float = 1e-4, bias: float = 30.0, l1_ratio: float = 1.0
+    ) -> None:
+        self.C = C
+        self.tol = tol
+        self.bias = bias
+        self.l1_ratio = l1_ratio
+
+    def form(self) -> Any:
+        return _celer_forms[self.bias]
+
+    def fit(self, X: Any, y: np.ndarray) -> Celer:
+        from celer import LogisticRegression
+
+        model = LogisticRegression(C=self.C, tol=self.tol, max_iter=1000).fit(X, y)
+        weights = np.ravel(model.coef_)
+        return self._set_weights(weights[:-1], self.bias * weights[-1])
+
+
 class Glum(Peer):
     """GeneralizedLinearRegressor, binomial: half the mean deviance plus alpha/2·‖w‖².
 
@@ -78,6 +103,33 @@ class Glum(Peer):
         ).fit(X, y)
         self.n_iter_ = model.n_iter_
         return self._set_weights(model.coef_, model.intercept_)
+
+
+class Intelex(Peer):
+    """LogisticRegression of scikit-learn-intelex, which replaces some of scikit-learn's solvers."""
+
+    def __init__(
+        self, C: float = 1.0, tol: float = 1e-4, solver: str = "lbfgs", max_iter: int = 1000
+    ) -> None:
+        self.C = C
+        self.tol = tol
+        self.solver = solver
+        self.max_iter = max_iter
+
+    def form(self) -> Any:
+        return None
+
+    def warm_up(self) -> None:
+        clone(self).fit(*_toy())
+
+    def fit(self, X: Any, y: np.ndarray) -> Intelex:
+        from sklearnex.linear_model import LogisticRegression
+
+        model = LogisticRegression(
+            C=self.C, tol=self.tol, solver=self.solver, max_iter=self.max_iter
+        ).fit(X, y)
+        self.n_iter_ = np.max(model.n_iter_)
+        return self._set_weights(model.coef_, model.intercept_[0])
 
 
 class Liblinear(Peer):
@@ -224,22 +276,27 @@ def _liblinear_problem(bias: float, X: Any, y: np.ndarray) -> tuple[Any, np.ndar
     return prepared, y
 
 
-def _with_constant(dual: bool, bias: float, X: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
-    """Return X in float32 with a last column of `bias`: by rows for the dual, else by columns."""
-    constant = np.full((X.shape[0], 1), bias, dtype=np.float32)
+def _with_constant(
+    by_rows: bool, bias: float, dtype: type, X: Any, y: np.ndarray
+) -> tuple[Any, np.ndarray]:
+    """Return X in another dtype with a last column of `bias`, by rows or by columns."""
+    constant = np.full((X.shape[0], 1), bias, dtype=dtype)
     if sparse.issparse(X):
-        stacked = sparse.hstack([X.astype(np.float32), constant])
-        return (sparse.csr_matrix if dual else sparse.csc_matrix)(stacked), y
-    stacked = np.hstack([X.astype(np.float32), constant])
-    return np.ascontiguousarray(stacked) if dual else np.asfortranarray(stacked), y
+        stacked = sparse.hstack([X.astype(dtype), constant])
+        return (sparse.csr_matrix if by_rows else sparse.csc_matrix)(stacked), y
+    stacked = np.hstack([X.astype(dtype), constant])
+    return np.ascontiguousarray(stacked) if by_rows else np.asfortranarray(stacked), y
 
 
 # One function object for each form: `Problem.form` caches the converted data by that object.
 BIASES = (1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
 _liblinear_problems = {bias: partial(_liblinear_problem, bias) for bias in BIASES}
 _snap_forms = {
-    (dual, bias): partial(_with_constant, dual, bias) for dual in (False, True) for bias in BIASES
+    (dual, bias): partial(_with_constant, dual, bias, np.float32)
+    for dual in (False, True)
+    for bias in BIASES
 }
+_celer_forms = {bias: partial(_with_constant, False, bias, np.float64) for bias in BIASES}
 
 
 def _variances(X: Any) -> np.ndarray:

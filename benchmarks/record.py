@@ -22,6 +22,8 @@ PACKAGES = (
     "scikit-learn",
     "numpy",
     "scipy",
+    "scikit-learn-intelex",
+    "celer",
     "glum",
     "tabmat",
     "liblinear-official",

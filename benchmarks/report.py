@@ -19,6 +19,7 @@ HEADER = (
     f" {'time':>10} {'ratio':>8}"
 )
 PREPARED = {
+    "celer": "celer X by columns with a constant column",
     "glum": "glum and skglm X by columns (CSC below a density of 0.5)",
     "liblinear-official": "LIBLINEAR its own structure",
     "snapml": "Snap ML X in float32 with a constant column",

@@ -56,6 +56,7 @@ QUADRATIC = "_solvers.newton.quadratic"
 RAY = "_objective.ray"
 SAFEGUARDS = "_solvers.newton.safeguards"
 STOPPING = "_solvers.newton.stopping"
+ROW_SPACE = "_solvers.newton.row_space"
 SUBSAMPLE = "_solvers.newton.subsample"
 THREADS = "_kernels.threads"
 
@@ -117,6 +118,9 @@ DENSE_AND_SMALL = [
 ]
 MANY_SUMS = [generated("2 000 columns", correlated, 4_000, 2_000, condition=100)]
 PER_SAMPLE = {"solver": "sgd", "learning_rate": 1e-4, "tol": 0, "max_iter": 10}
+WIDE = [
+    generated(f"{n} by {p}", gaussian, n, p) for n, p in ((20, 400), (100, 2_000), (200, 5_000))
+]
 SINGLE = [generated(f"float32, {n} rows", in_single_precision, n, 20) for n in (20_000, 200_000)]
 
 
@@ -230,6 +234,8 @@ CONSTANTS: list[Measured | Tried] = [
     Measured(COST, "STEPS_FROM_ZERO", unit_costs.steps_from_zero, unit=""),
     Measured("_solvers.base", "ROUNDING_FLOOR", unit_costs.rounding_of_value, unit=""),
     Tried("_solvers.base", "NEGLIGIBLE", (0.001, 0.01, 0.1), PRODUCTS),
+    Tried(ROW_SPACE, "SINGLE_ELEMENTS", (2**8, 2**12, 2**16, 2**20, 2**24), WIDE),
+    Tried(ROW_SPACE, "PRODUCTS_IN_A_PASS", (1, 16, 256), WIDE),
     Tried(SUBSAMPLE, "MIN_ROWS_PER_COORDINATE", (3, 10, 30), SAMPLED),
     Tried(SUBSAMPLE, "MAX_SAMPLE_FRACTION", (0.05, 0.25, 0.5), SAMPLED),
     Tried(SUBSAMPLE, "FRACTION_OF_SAMPLING_ERROR", (0.01, 0.1, 1.0), SAMPLED),

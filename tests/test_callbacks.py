@@ -208,6 +208,7 @@ AFTER_PASSES = {
 }
 
 
+@pytest.mark.usefixtures("general_loop")
 @pytest.mark.filterwarnings("ignore:.*stopped after:sklearn.exceptions.ConvergenceWarning")
 @each_value(
     pytest.mark.parametrize(("parameters", "shape"), AFTER_PASSES.values(), ids=AFTER_PASSES),
@@ -238,6 +239,7 @@ def test_fitted_estimator_is_as_if_the_fit_had_stopped(parameters, shape, dtype)
     assert_array_equal(after_fit.z, model.decision_function(samples))
 
 
+@pytest.mark.usefixtures("general_loop")
 def test_fitted_estimator_along_a_path():
     def second_fit(*callbacks, **parameters):
         model = unfitted(l1_ratio=0.9, warm_start=True, max_iter=50, tol=1e-9).fit(X, Y)
@@ -354,6 +356,7 @@ def test_a_stop_ends_the_fit_after_that_pass(solver, last, tol):
         assert callback.places == places_of(last + 1)
 
 
+@pytest.mark.usefixtures("general_loop")
 def test_a_stop_ends_newton_in_row_space_after_that_pass():
     rng = np.random.default_rng(1)
     samples, labels = rng.normal(size=(30, 300)), np.arange(30) % 2

@@ -53,7 +53,7 @@ WEIGHTS = {"equal": np.broadcast_to(1 / N, N), "uneven": WEIGHT / WEIGHT.sum()}
 
 def called(
     module, columns, labels, weight=None, offset=None, fit_intercept=True, strength=0.0,
-    tol=1e-9, max_iter=30, **limits
+    l1=None, tol=1e-9, max_iter=30, **limits
 ):  # fmt: skip
     """Return what a call returns, θ, shift, scale and the loss curve."""
     n, p = columns.shape
@@ -66,6 +66,7 @@ def called(
         offset,
         fit_intercept,
         np.full(p, strength),
+        None if l1 is None else np.full(p, l1),
         Limits.of(tol, max_iter, len(theta))._replace(**limits),
         theta,
         shift,
@@ -81,15 +82,16 @@ def called(
     pytest.mark.parametrize("offset", [None, OFFSET]),
     pytest.mark.parametrize("fit_intercept", [True, False]),
     pytest.mark.parametrize("strength", [0.0, 1e-3, 10.0]),
+    pytest.mark.parametrize("l1", [None, 1e-3, 0.02]),
     pytest.mark.parametrize("max_iter", [1, 2, 30]),
 )
-def test_call_and_reference_agree(columns, weight, offset, fit_intercept, strength, max_iter):
-    arguments = (COLUMNS[columns], Y, WEIGHTS[weight], offset, fit_intercept, strength)
+def test_call_and_reference_agree(columns, weight, offset, fit_intercept, strength, l1, max_iter):
+    arguments = (COLUMNS[columns], Y, WEIGHTS[weight], offset, fit_intercept, strength, l1)
     found, expected = (
         called(module, *arguments, max_iter=max_iter) for module in (newton, reference)
     )
     assert found[:3] == expected[:3]
-    assert found[1] >= 1
+    assert found[1] >= 1 or found[0] == in_cache.HANDED_OVER
     for one, other in zip(found[3:], expected[3:], strict=True):
         assert_allclose(one, other, rtol=1e-9, atol=1e-9)
 
@@ -160,7 +162,15 @@ FITS = {
     "strong": {"C": 1e-5},
     "standardize": {"standardize": True},
     "factors": {"penalty_factor": np.resize([0.0, 1.0, 3.0], 30)},
-}
+    "L1": {"l1_ratio": 1.0, "C": 0.1},
+    "weak L1": {"l1_ratio": 1.0, "C": 30.0},
+    "elastic net": {"l1_ratio": 0.5, "sample_weight": WEIGHT},
+    "L1 without intercept": {"l1_ratio": 1.0, "fit_intercept": False},
+    "L1, offset, factors": {
+        "l1_ratio": 0.7, "offset": OFFSET, "penalty_factor": np.resize([0.0, 1.0, 3.0], 30)
+    },
+    "L1 that leaves no weight": {"l1_ratio": 1.0, "C": 1e-9},
+}  # fmt: skip
 GIVEN = {"sample_weight", "offset"}
 
 
@@ -176,7 +186,8 @@ def test_fit_in_one_call_is_at_the_minimum(key, container, units, ends):
     samples = container(columns)
     model = BCENeuronClassifier(tol=1e-20, max_iter=100, **parameters).fit(samples, Y, **given)
     F = stated(np.asarray(samples, np.float64), Y, **{"C": 1.0} | parameters | given)
-    assert ends == [in_cache.CONVERGED]
+    is_doubtful = key == "weak L1" and units == "scaled"  # flat samples, see `model_holds`
+    assert ends == [in_cache.HANDED_OVER if is_doubtful else in_cache.CONVERGED]
     assert kkt_excess(F, model.coef_[0], model.intercept_[0]) < OPTIMAL
 
 
@@ -192,6 +203,17 @@ def test_default_fit_in_one_call_is_within_tol_of_the_minimum(samples, labels, C
         F.value(model.coef_[0], model.intercept_[0]), rel=1e-9
     )
     assert model.n_passes_ >= model.n_iter_[0] + 2  # the moments and the start
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_more_features_than_samples_are_one_call_in_the_space_of_the_samples(fit_intercept, ends):
+    samples, labels = np.random.default_rng(5).normal(size=(40, 200)) + 3, np.arange(40) % 2
+    model = BCENeuronClassifier(tol=1e-14, fit_intercept=fit_intercept).fit(samples, labels)
+    # Centred, 40 samples have 39 dimensions; the call needs more samples than features.
+    assert ends == ([in_cache.CONVERGED] if fit_intercept else [])
+    F = stated(samples, labels, C=1.0, fit_intercept=fit_intercept)
+    assert kkt_excess(F, model.coef_[0], model.intercept_[0]) < 1e-5
+    assert model.n_passes_ == 2  # the products of the samples, and the bound
 
 
 def test_max_iter_ends_the_call():
@@ -217,7 +239,8 @@ HANDED_OVER = {
 def test_general_loop_goes_on_where_a_safeguard_is_needed(key, ends, monkeypatch):
     samples, labels, C = HANDED_OVER[key]
     model = BCENeuronClassifier(C=C).fit(samples, labels)
-    assert ends in ([in_cache.HANDED_OVER], [None])
+    assert ends
+    assert set(ends) <= {in_cache.HANDED_OVER, None}
     monkeypatch.setattr(in_cache, "CACHE_ELEMENTS", 0)
     general = BCENeuronClassifier(C=C).fit(samples, labels)
     assert model.stop_reason_ == general.stop_reason_
@@ -247,16 +270,13 @@ def test_elements_that_are_not_finite_are_refused(value, constant, weight):
 
 
 NOT_IN_CACHE = {
-    "an L1 norm": (X, {"l1_ratio": 0.5}, {}),
     "bounds": (X, {"coef_bounds": (0, np.inf)}, {}),
     "sparse": (sp.csr_array(X), {}, {}),
     "early stopping": (X, {"early_stopping": True, "random_state": 0}, {}),
     "samples held out": (X, {}, {"X_val": X, "y_val": Y}),
-    "a start": (X, {}, {"coef_init": np.full(30, 0.1)}),
     "all iterations": (X, {"tol": 0, "max_iter": 3}, {}),
     "many samples": (np.repeat(X, 40, axis=0), {}, {}),
     "many features": (np.repeat(X, 4, axis=1), {}, {}),
-    "more features than samples": (np.repeat(X[::20], 2, axis=1), {}, {}),
     "gd": (X, {"solver": "gd", "tol": 0, "max_iter": 3}, {}),
 }
 
@@ -264,14 +284,26 @@ NOT_IN_CACHE = {
 @pytest.mark.parametrize("key", NOT_IN_CACHE)
 def test_general_loop_does_what_the_call_does_not(key, ends):
     samples, parameters, given = NOT_IN_CACHE[key]
-    labels = np.repeat(Y, samples.shape[0] // N) if samples.shape[0] >= N else Y[::20]
-    BCENeuronClassifier(**parameters).fit(samples, labels, **given)
+    BCENeuronClassifier(**parameters).fit(samples, np.repeat(Y, samples.shape[0] // N), **given)
     assert ends == []
 
 
-def test_warm_start_goes_on_from_the_weights():
-    model = BCENeuronClassifier(warm_start=True).fit(X, Y)
-    assert model.fit(X, Y).n_iter_[0] == 1
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_warm_start_goes_on_from_the_weights(l1_ratio, fit_intercept, ends):
+    model = BCENeuronClassifier(warm_start=True, l1_ratio=l1_ratio, fit_intercept=fit_intercept)
+    constant = np.c_[X[:, :5], np.full(N, 3.0)]
+    before = model.fit(constant, Y).coef_
+    assert model.fit(constant, Y).n_iter_[0] == 1
+    assert_allclose(model.coef_, before, rtol=1e-3, atol=1e-4)
+    assert ends == [in_cache.CONVERGED] * 2
+
+
+def test_start_with_a_larger_loss_than_the_origin_is_left_to_the_general_loop(ends):
+    model = BCENeuronClassifier().fit(X, Y, coef_init=np.full(30, 10.0))
+    assert ends == [in_cache.HANDED_OVER]
+    from_origin = BCENeuronClassifier(tol=0, max_iter=1).fit(X, Y)
+    assert model.loss_curve_[0] == pytest.approx(from_origin.loss_curve_[0], rel=1e-12)
 
 
 def test_fits_in_one_call_are_repeatable_and_change_no_argument():

@@ -177,6 +177,7 @@ def test_distance_from_a_point_where_every_class_is_certain():
     assert got.nats == pytest.approx(true, rel=1e-9)
 
 
+@pytest.mark.usefixtures("general_loop")
 @pytest.mark.parametrize("factor", [0.25, 4.0])
 def test_along_a_path_a_fit_begins_at_the_minimum_where_losses_are_parabolas(factor):
     """Outputs are near 0: F = log 2 + gw + ½(¼ Σ px² + λ)w² + κ|w|, with other λ and κ than before.
@@ -200,6 +201,7 @@ def test_along_a_path_a_fit_begins_at_the_minimum_where_losses_are_parabolas(fac
     assert got[0] == pytest.approx(least, rel=1e-3)
 
 
+@pytest.mark.usefixtures("general_loop")
 def test_a_path_state_applies_to_the_same_samples_from_where_the_fit_ended():
     data = random_data()
     settings = Settings(tol=1e-9, warm_start=True)

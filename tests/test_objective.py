@@ -459,6 +459,7 @@ def test_results_do_not_depend_on_the_length_of_blocks(
 
     whole = list(results())
     monkeypatch.setattr(rows_module, "BLOCK_ELEMENTS", elements)
+    monkeypatch.setattr(rows_module, "CALL_ELEMENTS", 2 * elements)
     for in_blocks, at_once in zip(results(), whole, strict=True):
         _assert_vectors_close(in_blocks, at_once, 1e-12 if dtype is np.float64 else 2e-6)
 
@@ -470,12 +471,14 @@ def test_row_blocks_cover_each_row_once(monkeypatch):
         blocks = [X[rows] for rows in row_blocks(X)]
         assert [len(block) for block in blocks] == lengths
         np.testing.assert_array_equal(np.concatenate(blocks), X)
+        assert row_blocks(X, in_cache=False) == [slice(0, shape[0])]
         assert row_blocks(sp.csr_array(X)) == [slice(0, shape[0])]
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_passes_are_counted(monkeypatch, container):
     monkeypatch.setattr(rows_module, "BLOCK_ELEMENTS", 28)
+    monkeypatch.setattr(rows_module, "CALL_ELEMENTS", 28)
     objective, theta, _ = _problem(container)
     assert objective.n_passes == 0
     point = objective.evaluate(theta)

@@ -110,9 +110,9 @@ def test_row_space_ends_in_the_minimum_where_one_column_dominates_the_products(m
 
 @pytest.fixture(params=["single", "double"])
 def precision(request, monkeypatch):
-    """Choose the precision of the products of rows, which is single for large data."""
+    """Choose the precision in which the products of rows are tried first."""
     limit = 0 if request.param == "single" else 10**9
-    monkeypatch.setattr(_row_space, "LARGE_ELEMENTS", limit)
+    monkeypatch.setattr(_row_space, "SINGLE_ELEMENTS", limit)
     return {"single": 1e-5, "double": 1e-12}[request.param]
 
 
@@ -138,7 +138,8 @@ def test_row_space_reproduces_the_products_of_the_rows(precision):
     X = np.random.default_rng(2).standard_normal((12, 30)) + 5
     X[7] = X[2]
     y = np.arange(12) % 2.0
-    space = RowSpace.of(objective((X, y, np.ones(12))))
+    problem = objective((X, y, np.ones(12)))
+    space = RowSpace.of(problem, _row_space.precisions(problem)[0])
     centred = X - X.mean(axis=0)
     assert space.factor.shape == (12, 10)  # 12 rows, two of them equal, and centred
     gram = centred @ centred.T

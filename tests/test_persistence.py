@@ -128,6 +128,7 @@ def assert_same_attributes(loaded, model, but=()):
 # --- in this process ---
 
 
+@pytest.mark.usefixtures("general_loop")
 @each_value(
     pytest.mark.parametrize("through", THROUGH),
     pytest.mark.parametrize("key", KINDS),
@@ -150,6 +151,7 @@ def test_unfitted_estimator_is_saved_with_its_parameters(through):
     assert vars(loaded) == vars(model)
 
 
+@pytest.mark.usefixtures("general_loop")
 @pytest.mark.parametrize("through", THROUGH)
 def test_loaded_estimator_goes_on_along_a_path(through):
     model = KINDS["L1, on a path"]()
@@ -196,6 +198,7 @@ def test_estimator_with_memory_mapped_arrays_predicts_and_goes_on(key, tmp_path)
     converted.coef_ += 1.0  # its own, in memory
 
 
+@pytest.mark.usefixtures("general_loop")
 def test_pickle_does_not_hold_the_samples():
     small, large = (
         fitted(np.tile(X, (n, 1)), np.tile(Y, n), l1_ratio=1.0, C=0.1, warm_start=True)

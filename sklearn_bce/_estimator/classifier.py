@@ -464,7 +464,9 @@ class BCENeuronClassifier(
         callbacks = Callbacks.of(self)
         with unchanged_on_error(self), one_blas_thread() as n_threads:
             given = GivenSamples(X, y, sample_weight, offset)
-            given_validation = GivenSamples(X_val, y_val, sample_weight_val, offset_val)
+            given_validation = None
+            if not (X_val is y_val is sample_weight_val is offset_val is None):
+                given_validation = GivenSamples(X_val, y_val, sample_weight_val, offset_val)
             init = InitialWeights(coef_init, intercept_init)
             task = prepare_fit(self, given, given_validation, init, n_threads)
             interrupt = run_fit(self, task, callbacks)

@@ -6,6 +6,7 @@ import sys
 import warnings
 from dataclasses import replace
 from math import isfinite
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,8 @@ from sklearn_bce._solvers import (
     solver_name,
 )
 
+# Returns the values of the settings PARTLY_USED, a tuple.
+partly_used_of = attrgetter(*PARTLY_USED)
 # Fraction of the largest entry of the separating direction from which on the feature of an entry is
 # named in the warning of separated classes; smaller entries are rounding. [a choice]
 NAMED_FRACTION = 1e-3
@@ -439,7 +442,11 @@ def warn_of_ignored(parameters: Parameters, solver: str) -> None:
     """
     if parameters.l1_ratio > 0 and np.isinf(parameters.C):
         warn_caller(f"l1_ratio={parameters.l1_ratio} is ignored: C=inf means no penalty.")
-    changed = [name for name in PARTLY_USED if _is_changed(parameters, name)]
+    given, defaults = partly_used_of(parameters), partly_used_of(Settings)
+    if given == defaults:
+        return
+    values = zip(PARTLY_USED, given, defaults, strict=True)
+    changed = [name for name, value, default in values if value != default]
     ignored = [name for name in changed if name not in SOLVERS[solver].uses]
     if ignored:
         runs = "" if parameters.solver == solver else f", which is {solver!r} here,"
@@ -449,11 +456,6 @@ def warn_of_ignored(parameters: Parameters, solver: str) -> None:
             f"solver={parameters.solver!r}{runs} ignores {listed} (used by "
             f"{' and '.join(f'solver={name!r}' for name in users)} only)."
         )
-
-
-def _is_changed(parameters: Parameters, name: str) -> bool:
-    """Return whether a setting of the solvers is not at its default."""
-    return bool(getattr(parameters, name) != getattr(Settings, name))
 
 
 def warn_of_unlike_validation(

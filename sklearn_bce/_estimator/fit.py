@@ -128,7 +128,7 @@ class Task(NamedTuple):
 def prepare_fit(
     estimator: BaseEstimator,
     given: GivenSamples,
-    given_validation: GivenSamples,
+    given_validation: GivenSamples | None,
     init: InitialWeights,
     n_threads: int,
 ) -> Task:
@@ -140,8 +140,8 @@ def prepare_fit(
         Its ``n_features_in_`` and ``feature_names_in_`` are set.
     given : GivenSamples
         Samples to learn from.
-    given_validation : GivenSamples
-        Samples to hold out; all fields are None if none are given.
+    given_validation : GivenSamples or None
+        Samples to hold out; None if none are given.
     init : InitialWeights
         Weights and intercept to start from.
     n_threads : int
@@ -164,7 +164,7 @@ def prepare_fit(
     parameters, name = Parameters.of(estimator), type(estimator).__name__
     warn_of_ignored(parameters, solver_name(parameters.solver))
     X, y = checked_samples(estimator, given.X, given.y)
-    given = given._replace(X=X, y=y)
+    given = GivenSamples(X, y, given.sample_weight, given.offset)
     samples, encoder = encode_samples(
         given,
         soft_targets=parameters.soft_targets,
@@ -176,7 +176,7 @@ def prepare_fit(
     w, b = initial_weights(estimator, init, regularisation)
     random_state = check_random_state(parameters.random_state)
     validation = None
-    if any(argument is not None for argument in given_validation):
+    if given_validation is not None:
         has_offset = samples.offset is not None
         validation = encode_validation_samples(estimator, given_validation, encoder, has_offset)
     if regularisation.kept is not None:
@@ -187,7 +187,7 @@ def prepare_fit(
         regularisation = regularisation._replace(
             moments=training_moments(training, parameters.fit_intercept)
         )
-    total_weight = float(np.sum(training.sample_weight))
+    total_weight = float(training.sample_weight.sum())
     objective = InMemoryObjective.in_user_units(
         training.X,
         training.y,
@@ -197,6 +197,7 @@ def prepare_fit(
         n_threads=n_threads,
         moments=regularisation.moments if training.has_user_weights else None,
         offset=training.offset,
+        total_weight=total_weight,
     )
     if parameters.standardize and not training.has_user_weights:
         objective.passes.add()  # that of the moments, which are of other weights than those of F
@@ -391,7 +392,9 @@ def stored_dtype(task: Task, result: Result) -> np.dtype[Any]:
     is_newton = solver_name(task.parameters.solver) == "newton"
     if result.converged and is_newton and task.dtype == np.float32:
         limit = max(NEGLIGIBLE * task.parameters.tol, FLOAT32_LOSS)
-        if rise_by_rounding(task.objective, result, task.dtype, limit) > limit:
+        with np.errstate(all="ignore"):  # what overflows is above the limit
+            rise = rise_by_rounding(task.objective, result, task.dtype, limit)
+        if rise > limit:
             return np.dtype(np.float64)
     return task.dtype
 
@@ -421,22 +424,22 @@ def run_solver(solver: str, task: Task, monitor: FitMonitor) -> Result:
     random_state = solver_random_state(parameters, task.random_state)
     judge = partial(judge_plateau, task.objective, parameters)
     settings = parameters.settings(random_state, monitor, judge, task.path_state)
-    with np.errstate(all="ignore"):  # `raise_for_overflow` looks at the result
+    # `raise_for_overflow` looks at the result; a diagnosis that overflows is not believed.
+    with np.errstate(all="ignore"):
         result = SOLVERS[solver].solve(task.objective, task.w, task.b, settings)
-    raise_for_overflow(solver, result, parameters)
-    if task.held_out is not None:
-        losses = result.loss_curve[0], monitor.first_validation_loss
-        before = task.objective.n_passes
-        warn_of_unlike_validation(task.held_out, task.objective, losses, task.feature_names)
-        result = replace(result, n_passes=result.n_passes + task.objective.n_passes - before)
-    result = monitor.with_best_weights(result)
-    w, b = task.regularisation.finished(result.w, result.b)
-    if w is not result.w:
-        result = replace(result, w=w, b=b)
-    if parameters.tol == 0 or result.stop_reason is StopReason.STOPPED:
-        return result
-    objective, n_passes = task.objective, task.objective.n_passes
-    with np.errstate(all="ignore"):  # a diagnosis that overflows is not believed
+        raise_for_overflow(solver, result, parameters)
+        if task.held_out is not None:
+            losses = result.loss_curve[0], monitor.first_validation_loss
+            before = task.objective.n_passes
+            warn_of_unlike_validation(task.held_out, task.objective, losses, task.feature_names)
+            result = replace(result, n_passes=result.n_passes + task.objective.n_passes - before)
+        result = monitor.with_best_weights(result)
+        w, b = task.regularisation.finished(result.w, result.b)
+        if w is not result.w:
+            result = replace(result, w=w, b=b)
+        if parameters.tol == 0 or result.stop_reason is StopReason.STOPPED:
+            return result
+        objective, n_passes = task.objective, task.objective.n_passes
         raise_for_divergence(solver, result, objective, (task.w, task.b), parameters)
         diagnosis = diagnose(result, objective, parameters, task.only_class)
     warn_of_end(solver, diagnosis, parameters, task.feature_names)

@@ -89,6 +89,10 @@ class FitMonitor(Monitor):
         # Not `or`: callbacks are called whether or not the loss is on a plateau.
         return self._reaches_plateau(loss) | self._is_stopped_by_callback(weights)
 
+    def end_all(self, values: list[float], weights: Weights, n_passes: float) -> None:
+        """Record iterations that have ended at once; see `Monitor.end_all`."""
+        self._iterations += [Iteration(value, np.nan, n_passes, weights) for value in values]
+
     def _reaches_plateau(self, loss: float) -> bool:
         """Return whether the loss of the samples held out has stopped falling; update the best."""
         if self._held_out is None or self._held_out.plateau is None:

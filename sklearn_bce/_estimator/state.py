@@ -66,6 +66,7 @@ FITTED_ATTRIBUTES = (
     FittedAttribute("_path_state", cleared=True, pickled=False),
 )
 PUBLIC_NAMES = tuple(each.name for each in FITTED_ATTRIBUTES if not each.name.startswith("_"))
+CLEARED_NAMES = tuple(each.name for each in FITTED_ATTRIBUTES if each.cleared)
 
 
 @dataclass
@@ -185,9 +186,9 @@ def dense_coef(estimator: BaseEstimator) -> NDArray[Any]:
 
 def clear_fit_state(estimator: BaseEstimator) -> None:
     """Delete the attributes of the previous fit that the present one may not set again."""
-    for attribute in FITTED_ATTRIBUTES:
-        if attribute.cleared:
-            vars(estimator).pop(attribute.name, None)
+    attributes = vars(estimator)
+    for name in CLEARED_NAMES:
+        attributes.pop(name, None)
 
 
 def replace_fit_state(estimator: BaseEstimator, fitted: dict[str, Any]) -> None:
@@ -233,13 +234,16 @@ def weight_attributes(
     ValueError
         If weights are finite in float64 and not in ``dtype``.
     """
-    with np.errstate(over="ignore"):
-        coef, intercept = w[np.newaxis].astype(dtype), np.array([b], dtype=dtype)
-    if np.isfinite(w).all() and not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
-        raise ValueError(
-            f"The weights overflowed {dtype}, which is the dtype of X: scale the features, give X "
-            "as float64 or, if learning_rate is a number, use a smaller one."
-        )
+    coef, intercept = w[np.newaxis].copy(), np.array([b])
+    if dtype != np.float64:
+        with np.errstate(over="ignore"):
+            coef, intercept = coef.astype(dtype), intercept.astype(dtype)
+        is_finite = np.isfinite(coef).all() and np.isfinite(intercept).all()
+        if np.isfinite(w).all() and not is_finite:
+            raise ValueError(
+                f"The weights overflowed {dtype}, which is the dtype of X: scale the features, "
+                "give X as float64 or, if learning_rate is a number, use a smaller one."
+            )
     return {
         "classes_": classes.copy(),
         "coef_": coef,

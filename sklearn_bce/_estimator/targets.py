@@ -156,7 +156,7 @@ def _encode_labels(y: NDArray[Any], estimator_name: str) -> tuple[NDArray[Any], 
         low, high = y.min(), y.max()
         positive = y == high
         whole = y.dtype.kind != "f" or (float(low).is_integer() and float(high).is_integer())
-        if low < high and whole and np.all(positive | (y == low)):
+        if low < high and whole and (positive | (y == low)).all():
             return np.array([low, high], dtype=y.dtype), positive.astype(np.float64)
     y_type = type_of_target(y, input_name="y", raise_unknown=True)
     _raise_if_continuous(y)

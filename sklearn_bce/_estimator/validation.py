@@ -226,6 +226,8 @@ def checked_array(values: Any, name: str) -> Any:
         If elements are masked, or a sparse matrix has an index outside of its shape, row pointers
         that decrease or fewer entries than the row pointers say.
     """
+    if type(values) is np.ndarray:
+        return values
     if isinstance(values, np.ma.MaskedArray):
         if np.ma.is_masked(values):
             raise ValueError(

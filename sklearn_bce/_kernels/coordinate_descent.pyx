@@ -5,7 +5,7 @@
 All arrays are allocated by the caller; those marked "changed" are changed in place. The loops run
 without the GIL.
 """
-from sklearn_bce._kernels.soft_threshold cimport prox_coordinate_step
+from sklearn_bce._kernels.soft_threshold cimport prox_coordinate_step, sweep
 from sklearn_bce._kernels.types cimport index
 
 
@@ -18,7 +18,7 @@ def coordinate_descent(const double[:, ::1] matrix, const double[::1] l1, const 
     ----------
     matrix : (size, size) H, symmetric
     l1 : (size,) κ, not negative
-    lower, upper : (size,) bounds of u, infinite where there is none
+    lower, upper : (size,) bounds of u, infinite where there is none; both have one stride
     u : (size,) coordinates within the bounds; changed
     gradient : (size,) ∂q/∂u at u; changed
     n_sweeps : largest number of sweeps over all coordinates
@@ -31,20 +31,15 @@ def coordinate_descent(const double[:, ::1] matrix, const double[::1] l1, const 
     last_decrease : float
         Decrease by the last sweep.
     """
-    cdef Py_ssize_t i, j, sweep, size = u.shape[0]
-    cdef double step, decrease = 0.0, last_decrease = 0.0
-    cdef const double *row
+    cdef Py_ssize_t k, size = u.shape[0]
+    cdef Py_ssize_t stride = lower.strides[0] // <Py_ssize_t> sizeof(double)  # of both bounds
+    cdef double decrease = 0.0, last_decrease = 0.0
+    if not size:
+        return decrease, last_decrease
     with nogil:
-        for sweep in range(n_sweeps):
-            last_decrease = 0.0
-            for j in range(size):
-                step = prox_coordinate_step(&u[j], gradient[j], matrix[j, j], l1[j], lower[j],
-                                            upper[j], &last_decrease)
-                if step == 0.0:
-                    continue
-                row = &matrix[j, 0]
-                for i in range(size):
-                    gradient[i] += step * row[i]
+        for k in range(n_sweeps):
+            last_decrease = sweep(&matrix[0, 0], &l1[0], &lower[0], &upper[0], stride, &u[0],
+                                  &gradient[0], size)
             decrease += last_decrease
             if last_decrease <= tolerance * decrease:
                 break

@@ -296,10 +296,15 @@ def csr_sgd_pass(
 
 
 class _Newton:
-    """The problem of `newton_in_cache`: F in coordinates of centred and scaled columns."""
+    """The problem of `newton_in_cache`: a smooth F in coordinates of centred and scaled columns.
 
-    def __init__(self, Z, y, weight, offset, l2, limits):
+    A point is a tuple (θ, z, F, curvatures, gradient); the gradient is that without the L1 norm. A
+    step is a tuple (d, θ + d, decrease of the model, model).
+    """
+
+    def __init__(self, Z, y, weight, offset, l2, l1, limits):
         self.Z, self.y, self.weight, self.l2, self.limits = Z, y, weight, l2, limits
+        self.l1 = np.zeros(len(l2)) if l1 is None else l1
         self.offset = 0.0 if offset is None else offset
 
     def loss_and_derivatives(self, z):
@@ -307,16 +312,20 @@ class _Newton:
         return (self.weight * each for each in loss_and_derivatives(self.y, z))
 
     def at(self, theta, z):
-        """Return θ, z, F, slopes, curvatures and gradient of a point."""
+        """Return the point with the given θ and z."""
         loss, slope, curvature = self.loss_and_derivatives(z)
-        value = float(np.sum(loss) + self.l2 @ np.square(theta) / 2)
+        value = float(np.sum(loss) + self.l2 @ np.square(theta) / 2 + self.l1 @ np.abs(theta))
         return theta, z, value, curvature, self.Z.T @ slope + self.l2 * theta
 
-    def factor(self, curvature):
-        """Return the Cholesky factor of H at a point; None if a pivot is not trusted."""
-        H = (self.Z.T * curvature) @ self.Z + np.diag(self.l2)
+    def matrix(self, curvature):
+        """Return H, given the curvatures of the samples."""
+        return (self.Z.T * curvature) @ self.Z + np.diag(self.l2)
+
+    def factor(self, H):
+        """Return the Cholesky factor of H; None if a pivot is not trusted."""
         diagonal = H.diagonal().copy()
         diagonal[diagonal == 0] = 1.0
+        H = H.copy()
         np.fill_diagonal(H, diagonal)
         try:
             factor = np.linalg.cholesky(H)
@@ -325,20 +334,38 @@ class _Newton:
         least = self.limits.trusted_pivot * len(H) * np.finfo(np.float64).eps * diagonal
         return factor if np.all(np.square(factor.diagonal()) > least) else None
 
-    def direction(self, at):
-        """Return the factor of H, Newton's direction and the squared decrement, NaN if unknown."""
-        factor = self.factor(at[3])
+    def find_step(self, at):
+        """Return Newton's step from a point; None where the general loop is to find it."""
+        factor = self.factor(self.matrix(at[3]))
         if factor is None:
-            return None, None, np.nan
+            return None
         d = -np.linalg.solve(factor.T, np.linalg.solve(factor, at[4]))
-        return factor, d, float(-at[4] @ d)
+        gained = float(-at[4] @ d) / 2
+        is_usable = 0 <= gained < np.inf and np.isfinite(at[2])
+        return (d, at[0] + d, gained, factor) if is_usable else None
+
+    def find_stale_step(self, before, at, factor):
+        """Return the step by the factor of the point before, corrected by one secant pair."""
+        step, change, d = at[0] - before[0], at[4] - before[4], at[4].copy()
+        along = step @ change
+        first = step @ d / along if along > 0 else 0.0
+        d = np.linalg.solve(factor.T, np.linalg.solve(factor, d - first * change))
+        if along > 0:
+            d += (first - change @ d / along) * step
+        gained = float(at[4] @ d) / 2
+        return (-d, at[0] - d, gained, factor) if gained >= 0 else None
+
+    def slope_along(self, theta, gradient, d):
+        """Return the directional derivative of F along d."""
+        return gradient @ d + self.l1 @ np.where(theta == 0, np.abs(d), np.sign(theta) * d)
 
     def exact_step_length(self, theta, z, d, dz):
         """Return the t that minimises F along d, to a few percent."""
         low, high, t = 0.0, self.limits.max_step_length, 1.0
         for _ in range(self.limits.max_search_steps):
             _, slope, curvature = self.loss_and_derivatives(z + t * dz)
-            first = slope @ dz + self.l2 @ ((theta + t * d) * d)
+            here = theta + t * d
+            first = slope @ dz + self.slope_along(here, self.l2 * here, d)
             second = curvature @ np.square(dz) + self.l2 @ np.square(d)
             low, high = (t, high) if first < 0 else (low, t)
             trial = t - first / second if second > 0 else high
@@ -354,25 +381,113 @@ class _Newton:
         if decrease >= self.limits.sufficient_decrease * decrement:
             return True
         is_level = decrease >= -self.limits.sum_rounding * value
-        return is_level and abs(new[4] @ d) <= decrement / 2
+        return is_level and abs(self.slope_along(new[0], new[4], d)) <= decrement / 2
 
-    def suffices(self, stale, decrement):
-        """Return whether a step by the factor of the step before is enough."""
+    def suffices(self, gained, decrement):
+        """Return whether a step by the model of the step before is enough."""
         share, tol = self.limits.stale_step_fraction, self.limits.tol
-        is_enough = stale >= 0 and stale**2 / 2 <= share * tol * decrement
-        return is_enough and self.limits.stale_margin * stale / 2 <= tol
+        is_enough = (2 * gained) ** 2 / 2 <= share * tol * decrement
+        return is_enough and self.limits.stale_margin * gained <= tol
 
-    def is_doubtful(self, before, new, factor, decrement, last, is_stale):
-        """Return whether a sample leaves the region of the model, or flat samples dominate it."""
+    def leaves_region(self, before, new, decrement):
+        """Return whether a sample leaves the region of the model in the last step."""
         change, limits = new[1] - before[1], self.limits
         leaving = np.abs(change) > limits.model_region
         owed = before[3][leaving] @ np.square(change[leaving])
+        return owed > limits.negligible_decrement * decrement
+
+    def model_holds(self, before, new, factor, decrement, is_stale):
+        """Return whether the curvature in the factor is good up to the minimum."""
+        return not self.flat_samples_dominate(
+            before, new, factor, np.arange(len(self.l2)), decrement, is_stale
+        )
+
+    def flat_samples_dominate(self, before, new, factor, places, decrement, is_stale):
+        """Return whether samples that have become flat may make up a direction of the curvature."""
         of_step = np.maximum(new[3], before[3]) if is_stale else new[3]
-        flat = (self.weight > 0) & (np.square(new[3]) <= last * of_step)
-        norms = np.linalg.norm(np.linalg.solve(factor, self.Z[flat].T), axis=0)
+        flat = (self.weight > 0) & (np.square(new[3]) <= decrement * of_step)
+        norms = np.linalg.norm(np.linalg.solve(factor, self.Z[flat][:, places].T), axis=0)
         share = before[3][flat] @ np.square(norms)
-        dominates = np.sum(flat) > limits.most_flat or share > limits.flat_share
-        return owed > limits.negligible_decrement * decrement or dominates
+        return np.sum(flat) > self.limits.most_flat or share > self.limits.flat_share
+
+
+class _NewtonWithNorm(_Newton):
+    """The same with an L1 norm. The model of a step is H."""
+
+    def find_step(self, at):
+        """Return the step to the minimum of the model, found by coordinate descent."""
+        step = self.minimise_model(at, self.matrix(at[3]))
+        return step if step is not None and step[2] <= at[2] else None
+
+    def find_stale_step(self, before, at, H):
+        """Return the step by H of the point before, corrected by a secant pair (BFGS)."""
+        step, change = at[0] - before[0], at[4] - before[4]
+        expected = H @ step
+        if step @ change > 0 and step @ expected > 0:
+            H = H + np.outer(change, change) / (step @ change)
+            H = H - np.outer(expected, expected) / (step @ expected)
+        return self.minimise_model(at, H)
+
+    def minimise_model(self, at, H):
+        """Return the step to the minimum of the model; None if the minimum is not found."""
+        limits, u, slope, gained = self.limits, at[0].copy(), at[4].copy(), 0.0
+        excess = np.abs(slope) - self.l1
+        is_rounding = (u == 0) & (excess > 0) & (excess <= limits.sum_rounding * self.l1)
+        slope[is_rounding] = (np.sign(slope) * self.l1)[is_rounding]
+        for _ in range(limits.max_rounds):
+            swept, last = self._sweeps(H, u, slope, gained)
+            gained += swept
+            if not last * limits.sweeps > limits.inner_fraction * gained:
+                return u - at[0], u, gained, H
+            gained += self._step_on_face(H, u, slope)
+        return None
+
+    def _sweeps(self, H, u, slope, gained):
+        """Do sweeps of coordinate descent; return the decrease, and that of the last sweep."""
+        swept, free = 0.0, np.full(len(u), np.inf)
+        for _ in range(self.limits.sweeps):
+            last, _ = coordinate_descent(H, self.l1, -free, free, u, slope, 1, 0.0)
+            swept += last
+            if last <= self.limits.inner_fraction * (gained + swept):
+                break
+        return swept, last
+
+    def _step_on_face(self, H, u, slope):
+        """Move u to the minimum among points of equal signs, or to the first kink on the way."""
+        face = np.flatnonzero((u != 0) | (self.l1 == 0))
+        try:
+            factor = np.linalg.cholesky(H[np.ix_(face, face)])
+        except np.linalg.LinAlgError:
+            return 0.0
+        downhill = np.linalg.solve(factor, -self._least_slope(u, slope)[face])
+        step = np.linalg.solve(factor.T, downhill)
+        crosses = (self.l1[face] > 0) & (u[face] * (u[face] + step) < 0)
+        lengths = np.where(crosses, -u[face] / np.where(crosses, step, 1.0), 1.0)
+        t = np.min(lengths, initial=1.0)
+        u[face] += t * step
+        u[face[crosses & (lengths == t)]] = 0.0
+        slope += H[:, face] @ (t * step)
+        return float(downhill @ downhill) * t * (1 - t / 2)
+
+    def _least_slope(self, theta, gradient):
+        """Return the element nearest to 0 of the subdifferential of F in each coordinate."""
+        at_zero = np.sign(gradient) * np.maximum(np.abs(gradient) - self.l1, 0.0)
+        return np.where(theta == 0, at_zero, gradient + self.l1 * np.sign(theta))
+
+    def model_holds(self, before, new, H, decrement, is_stale):
+        """Return whether the gradient agrees with the model, and no flat samples dominate it."""
+        slope, limits = self._least_slope(new[0], new[4]), self.limits
+        is_visible = np.abs(slope) > limits.visible_excess * self.l1
+        places = np.flatnonzero((new[0] != 0) | (self.l1 == 0) | is_visible)
+        if not len(places):
+            return True
+        factor = self.factor(H[np.ix_(places, places)])
+        if factor is None:
+            return False
+        gain = np.sum(np.square(np.linalg.solve(factor, slope[places]))) / 2
+        if not limits.end_margin * gain <= max(limits.tol, limits.rounding_floor * new[2]):
+            return False
+        return not self.flat_samples_dominate(before, new, factor, places, decrement, True)
 
 
 def _standard_columns(X, weight, fit_intercept, limits, shift, scale):
@@ -390,61 +505,64 @@ def _standard_columns(X, weight, fit_intercept, limits, shift, scale):
 
 
 def newton_in_cache(
-    X, y, normalised_weight, offset, fit_intercept, l2, limits, theta, shift, scale, loss_curve
+    X, y, normalised_weight, offset, fit_intercept, l2, l1, limits, theta, shift, scale, loss_curve
 ):
-    """NumPy reference of `newton.newton_in_cache`: minimise a smooth F from weights of 0."""
+    """NumPy reference of `newton.newton_in_cache`: minimise F in standard coordinates."""
     with np.errstate(all="ignore"):
         Z = _standard_columns(X, normalised_weight, fit_intercept, limits, shift, scale)
         if Z is None or not np.isfinite(np.sum(Z)):
             return 0, 0, 0
-        l2 = l2 / np.square(np.where(scale > 0, scale, 1.0))
-        l2 = np.append(l2, np.zeros(int(fit_intercept)))
-        F = _Newton(Z, y, normalised_weight, offset, l2, limits)
-        end, curve, n_evaluations, theta[:] = _iterate(F, theta.copy())
+        unit, of_intercept = np.where(scale > 0, scale, 1.0), np.zeros(int(fit_intercept))
+        l2 = np.append(l2 / np.square(unit), of_intercept)
+        if l1 is not None:
+            l1 = np.append(l1 / unit, of_intercept)
+        kind = _Newton if l1 is None else _NewtonWithNorm
+        F = kind(Z, y, normalised_weight, offset, l2, l1, limits)
+        p = X.shape[1]
+        theta[p:] += shift @ theta[:p]
+        theta[:p] *= unit
+        end, curve, n_evaluations, at = _iterate(F, theta.copy())
+        theta[:] = at[0]
+        if end == 1:  # a run without a step has one entry
+            curve = curve or [at[2]]
         loss_curve[: len(curve)] = curve
     return end, len(curve), n_evaluations
 
 
 def _iterate(F, theta):
-    """Return why the iteration ended, F after each step, the number of evaluations, and θ."""
+    """Return why the iteration ended, F after each step, the number of evaluations, and a point."""
     limits = F.limits
     at, curve, n, previous = F.at(theta, F.Z @ theta + F.offset), [], 1, 0.0
-    while len(curve) < limits.max_iter and not at[2] <= limits.tol:
-        factor, d, decrement = F.direction(at)
-        if not 0 <= decrement < np.inf or not np.isfinite(at[2]):
-            return 0, curve, n, at[0]
-        left = decrement / 2 * (decrement / previous if decrement < previous else 1.0)
-        is_last, is_far = decrement / 2 <= limits.tol, limits.worth_a_search * at[2] < decrement / 2
+    while len(curve) < limits.max_iter and limits.tol < at[2] < limits.start_limit:
+        step = F.find_step(at)
+        if step is None:
+            return 0, curve, n, at
+        d, end, gained, model = step
+        left = gained * (2 * gained / previous if 2 * gained < previous else 1.0)
+        is_last, is_far = gained <= limits.tol, limits.worth_a_search * at[2] < gained
         dz = F.Z @ d
         t = F.exact_step_length(at[0], at[1], d, dz) if is_far else 1.0
-        new, n = F.at(at[0] + t * d, at[1] + t * dz), n + 1
-        if not F.falls(at[2], new, d, decrement):
-            return 0, curve, n, at[0]
-        before, at, last, is_stale = at, new, decrement, False
+        new, n = F.at(end if t == 1 else at[0] + t * d, at[1] + t * dz), n + 1
+        if not F.falls(at[2], new, d, 2 * gained):
+            return 0, curve, n, at
+        before, at, stale = at, new, None
         curve.append(at[2])
         if not is_last and left <= limits.tol and not is_far:
-            d = _secant_direction(factor, before, at)
-            stale = float(-at[4] @ d)
-            is_stale = F.suffices(stale, decrement)
-        if is_stale:
-            new, n, last = F.at(at[0] + d, at[1] + F.Z @ d), n + 1, stale
-            if not F.falls(at[2], new, d, stale):
-                return 0, curve, n, new[0]
+            stale = F.find_stale_step(before, at, model)
+            stale = stale if stale is not None and F.suffices(stale[2], 2 * gained) else None
+        last = gained if stale is None else stale[2]
+        if stale is not None:
+            d, end, _, model = stale
+            new, n = F.at(end, at[1] + F.Z @ d), n + 1
+            if not F.falls(at[2], new, d, 2 * last):
+                return 0, curve, n, new
             at, curve[-1] = new, new[2]
-        if is_last or is_stale:
-            is_doubtful = F.is_doubtful(before, at, factor, decrement, last, is_stale)
-            is_doubtful = is_doubtful and not at[2] <= limits.tol
-            return int(not is_doubtful), curve, n, at[0]
-        previous = decrement
-    return (1 if at[2] <= limits.tol else 2), curve, n, at[0]
-
-
-def _secant_direction(factor, before, at):
-    """Return the direction by the factor of the point before, corrected by one secant pair."""
-    step, change, d = at[0] - before[0], at[4] - before[4], at[4].copy()
-    along = step @ change
-    first = step @ d / along if along > 0 else 0.0
-    d = np.linalg.solve(factor.T, np.linalg.solve(factor, d - first * change))
-    if along > 0:
-        d += (first - change @ d / along) * step
-    return -d
+        if is_last or stale is not None:
+            is_minimum = not F.leaves_region(before, at, 2 * gained) and F.model_holds(
+                before, at, model, 2 * last, stale is not None
+            )
+            return int(is_minimum or at[2] <= limits.tol), curve, n, at
+        previous = 2 * gained
+    if at[2] <= limits.tol:
+        return 1, curve or [at[2]], n, at[0]
+    return (2 if curve else 0), curve, n, at

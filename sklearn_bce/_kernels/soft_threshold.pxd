@@ -1,5 +1,5 @@
 # cython: language_level=3, cdivision=True
-"""L1 norm and bounds in one coordinate: soft-thresholding, and the step of coordinate descent.
+"""L1 norm and bounds in one coordinate: soft-thresholding, the step and sweep of coordinate descent.
 
 All kernels with an L1 norm or bounds use these functions; ``reference.py`` has the same functions
 in NumPy.
@@ -49,3 +49,31 @@ cdef inline double prox_coordinate_step(double *u, double derivative, double cur
     decrease[0] -= step * (derivative + 0.5 * curvature * step) + l1 * (fabs(new) - fabs(u[0]))
     u[0] = new
     return step
+
+
+cdef inline double sweep(const double *matrix, const double *l1, const double *lower,
+                         const double *upper, Py_ssize_t stride, double *u, double *gradient,
+                         Py_ssize_t size) noexcept nogil:
+    """Minimise q(u) + Σ κ|u|, q quadratic, over each coordinate in turn; return the decrease.
+
+    Parameters
+    ----------
+    matrix : (size, size) Hessian of q, symmetric
+    l1 : (size,) κ
+    lower, upper : bounds of u
+    stride : distance of the bounds of two coordinates; 0 if all have the same
+    u : (size,) coordinates within the bounds; changed
+    gradient : (size,) ∂q/∂u at u; changed
+    """
+    cdef Py_ssize_t i, j
+    cdef double step, decrease = 0.0
+    cdef const double *row
+    for j in range(size):
+        row = matrix + j * size
+        step = prox_coordinate_step(u + j, gradient[j], row[j], l1[j], lower[j * stride],
+                                    upper[j * stride], &decrease)
+        if step == 0.0:
+            continue
+        for i in range(size):
+            gradient[i] += step * row[i]
+    return decrease

@@ -79,8 +79,9 @@ def one_blas_thread() -> Iterator[int]:
         _n_fits += 1
         alone = _n_fits == 1
         if alone:
-            _allowed[:] = [library.num_threads for library in _libraries()]
-        _set([1] * len(_allowed))
+            _allowed[:] = [library.get_num_threads() for library in _libraries()]
+        if _allowed.count(1) < len(_allowed):
+            _set([1] * len(_allowed))
         threads = min(_allowed, default=1) if alone else 1
     try:
         yield threads
@@ -111,7 +112,7 @@ def all_blas_threads() -> Iterator[None]:
 def _set(numbers: list[int]) -> None:
     """Set the number of threads of each BLAS library; the caller holds the lock."""
     for library, number in zip(_libraries(), numbers, strict=True):
-        if library.num_threads != number:
+        if library.get_num_threads() != number:
             # threadpoolctl lets only the thread that first set the number of OpenBLAS set it again,
             # unless that thread is cleared before and after.
             clear = getattr(library, "clear_controlling_thread", lambda force: None)

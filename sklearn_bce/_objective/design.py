@@ -81,20 +81,27 @@ class Design:
         self.off_centre = float(np.max(np.abs(self._shift) * np.abs(self._inverse_scale)))
         # Sparse kernels take weights of float64, whatever the dtype of X.
         self._weight_dtype = np.dtype(np.float64) if issparse(X) else X.dtype
-        self._blocks: dict[tuple[int | None, int | None], list[tuple[slice, Rows]]] = {}
+        self._blocks: dict[Any, list[tuple[slice, Rows]]] = {}
 
-    def blocks(self, rows: slice) -> Iterator[tuple[slice, Rows]]:
+    def blocks(self, rows: slice, in_cache: bool = False) -> Iterator[tuple[slice, Rows]]:
         """Yield each block of the given rows: a slice of the rows, and the products with them.
 
         The products of a block must be made before the next block is taken, which may overwrite
         the samples of the block.
+
+        Parameters
+        ----------
+        rows : slice
+            The rows.
+        in_cache : bool, default=False
+            Whether to yield blocks that stay in the cache from one product to the next.
         """
         if self._standardise_blocks:
             yield from self._standardised_blocks(rows)
             return
-        key = rows.start, rows.stop
+        key = rows.start, rows.stop, in_cache
         if key not in self._blocks:
-            slices = row_blocks(self.X, rows)
+            slices = row_blocks(self.X, rows, in_cache)
             self._blocks[key] = [(block, rows_of(self._source, block)) for block in slices]
         yield from self._blocks[key]
 

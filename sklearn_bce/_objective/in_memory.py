@@ -16,7 +16,7 @@ computes the products with Z. Only this module divides by S.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import copy
 from functools import cached_property
 from typing import Any
@@ -43,7 +43,7 @@ from sklearn_bce._objective.design import Design, design_of
 from sklearn_bce._objective.penalty import NO_PENALTY, ElasticNet, Penalty
 from sklearn_bce._objective.ray import NEGLIGIBLE_LOSS_OUTPUT, OutputRay
 from sklearn_bce._objective.root import row_matrix
-from sklearn_bce._objective.rows import Rows, raise_unless_finite, row_blocks, squared
+from sklearn_bce._objective.rows import raise_unless_finite, row_blocks, squared
 from sklearn_bce._objective.scaling import Coordinates, Moments, standard_coordinates
 from sklearn_bce.chain_rule import binary_cross_entropy, da_dz, sigmoid
 
@@ -126,6 +126,8 @@ class InMemoryObjective(BaseObjective):
         S, the divisor of the sample weights.
     normalised_weight : ndarray of shape (n_samples,), float64
         p = s/S; a broadcast scalar (stride 0) if ``sample_weight`` is one.
+    array : ndarray of shape (n_samples, n_features), or None
+        X, if it is an array.
     part_number : int
         Number of the part that the samples are, of a larger set; 0 if they are all samples.
     """
@@ -149,7 +151,8 @@ class InMemoryObjective(BaseObjective):
         self.has_offset = offset is not None
         self.n_threads = n_threads
         self.total_weight = float(np.sum(sample_weight)) if total_weight is None else total_weight
-        self._known_finite = issparse(X)
+        self.array = X if isinstance(X, np.ndarray) else None
+        self._known_finite = self.array is None
         # Of equal weights equal ones are made, which take no memory.
         if sample_weight.strides == (0,):
             self.normalised_weight = uniform(sample_weight[0] / self.total_weight, len(y))
@@ -177,6 +180,7 @@ class InMemoryObjective(BaseObjective):
         n_threads: int = 1,
         moments: Moments | None = None,
         offset: Vector | None = None,
+        total_weight: float | None = None,
     ) -> InMemoryObjective:
         """Return F as a function of the user's (w, b).
 
@@ -185,7 +189,7 @@ class InMemoryObjective(BaseObjective):
 
         Parameters
         ----------
-        X, y, sample_weight, n_threads, offset
+        X, y, sample_weight, n_threads, offset, total_weight
             As for `InMemoryObjective`.
         penalty : Penalty
             The penalty, in the user's units.
@@ -198,7 +202,9 @@ class InMemoryObjective(BaseObjective):
         if X.dtype == np.float32 and X.size <= LARGE_ELEMENTS:
             X = X.astype(np.float64)
         coordinates = Coordinates.of_user(X.shape[1], fit_intercept)
-        objective = cls(X, y, sample_weight, penalty, coordinates, n_threads, offset=offset)
+        objective = cls(
+            X, y, sample_weight, penalty, coordinates, n_threads, total_weight, offset=offset
+        )
         if moments is not None:
             objective.moments = moments
             objective.passes.add()
@@ -561,7 +567,13 @@ class InMemoryObjective(BaseObjective):
 
         Solvers that do not use the passes of this class, which include this check, call the method.
         """
-        self._sum(lambda rows: list(self._blocks(rows)))
+
+        def look(all_rows: slice) -> None:
+            for rows in row_blocks(self.X, all_rows) if self.array is not None else ():
+                raise_unless_finite(self.X[rows])
+
+        self._sum(look)
+        self._known_finite = True
 
     @cached_property
     def log_odds(self) -> float:
@@ -588,11 +600,6 @@ class InMemoryObjective(BaseObjective):
     def data_size(self) -> DataSize:
         """The size of X."""
         return DataSize.of(self.X)
-
-    @property
-    def array(self) -> NDArray[Any] | None:
-        """X, if it is an array."""
-        return None if issparse(self.X) else self.X
 
     @property
     def has_row_space(self) -> bool:
@@ -726,7 +733,7 @@ class InMemoryObjective(BaseObjective):
         w, b = design.raw_weights(theta)
 
         def add(all_rows: slice, value: Vector, sums: Vector, *second: Any) -> None:
-            for rows, block in self._blocks(all_rows):
+            for rows, block in design.blocks(all_rows, in_cache=hessian or diagonal):
                 y, p, h = self.y[rows], self.normalised_weight[rows], curvature[rows]
                 slope, known = np.empty(len(y)), None if offset is None else offset[rows]
                 value += block.add_loss(w, b, z_is_known, y, p, z[rows], slope, h, sums, known)
@@ -782,7 +789,7 @@ class InMemoryObjective(BaseObjective):
         w, b = self._design.raw_weights(vector)
 
         def fill(all_rows: slice) -> None:
-            for rows, block in self._blocks(all_rows):
+            for rows, block in self._design.blocks(all_rows):
                 block.outputs(w, b, z_direction[rows])
 
         self._sum(fill)
@@ -819,7 +826,7 @@ class InMemoryObjective(BaseObjective):
         (w, b), sums = design.raw_weights(vector), design.sums()
 
         def add(all_rows: slice, sums: Vector) -> None:
-            for rows, block in self._blocks(all_rows):
+            for rows, block in design.blocks(all_rows):
                 block.add_product(w, b, point.curvature[rows], z_direction[rows], sums)
 
         self._sum(add, sums)
@@ -861,7 +868,7 @@ class InMemoryObjective(BaseObjective):
         design = self._design
 
         def add(all_rows: slice, sums: NDArray[np.float64]) -> None:
-            for rows, block in self._blocks(all_rows):
+            for rows, block in design.blocks(all_rows):
                 design.add_gram(block, point.curvature[rows], subset, sums)
 
         sums = design.gram_sums(subset)
@@ -894,26 +901,18 @@ class InMemoryObjective(BaseObjective):
         """Return the diagonal of ∂²F/∂θ² at the point, of shape (size,), in one pass over X."""
 
         def add(all_rows: slice, *squares: Vector) -> None:
-            for rows, block in self._blocks(all_rows):
+            for rows, block in self._design.blocks(all_rows):
                 block.add_squares(point.curvature[rows], *squares)
 
         squares = self._design.square_sums()
         self._sum(add, *squares)
         return self._diagonal_of(*squares)
 
-    def _blocks(self, rows: slice) -> Iterator[tuple[slice, Rows]]:
-        """Yield a slice of rows, and the products with these rows, for each block of some rows.
-
-        In the first pass the elements of each block are checked; NotFiniteError is raised if one is
-        infinite or NaN.
-        """
-        for block_rows, block in self._design.blocks(rows):
-            if not self._known_finite:
-                raise_unless_finite(self.X[block_rows])
-            yield block_rows, block
-
     def _sum(self, add: Callable[..., None], *sums: NDArray[np.float64], work: float = 1.0) -> None:
         """Add the sums over all rows to the arrays ``sums``, in place, in one pass.
+
+        In the first pass with sums, X is searched for infinite elements and NaN if a sum is not
+        finite: each such element makes one so, as products of it with 0 are NaN.
 
         Parameters
         ----------
@@ -924,6 +923,11 @@ class InMemoryObjective(BaseObjective):
         work : float, default=1.0
             Work on an element of X, in units of a dense pass. If ``work`` times the size of X is
             large, several threads each add up a range of the rows, in arrays of their own.
+
+        Raises
+        ------
+        NotFiniteError
+            If an element of X is infinite or NaN.
         """
         self.passes.add()
         ranges = thread_ranges(self.X, self.n_threads, work)
@@ -931,7 +935,10 @@ class InMemoryObjective(BaseObjective):
             add(*ranges, *sums)
         else:
             sum_in_threads(add, ranges, sums)
-        self._known_finite = True
+        if sums and not self._known_finite:
+            if not all(np.isfinite(each).all() for each in sums):
+                raise_unless_finite(self.X)
+            self._known_finite = True
 
 
 def intercept_at_zero_weights(y: Vector, normalised_weight: Vector, offset: Vector) -> float:

@@ -10,7 +10,6 @@ proximal operator is not soft-thresholding between bounds, also change the kerne
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -197,7 +196,7 @@ class SeparablePenalty:
     lower: Any = -np.inf
     upper: Any = np.inf
 
-    @cached_property
+    @property
     def has_bounds(self) -> bool:
         """Whether ``lower`` or ``upper`` is anything but the infinite number."""
         is_number = type(self.lower) is type(self.upper) is float
@@ -306,9 +305,9 @@ class ElasticNet(SeparablePenalty):
         ValueError
             If 1/(C·S) overflows.
         """
-        with np.errstate(over="ignore", divide="ignore"):
-            strength = float(1 / np.float64(C * total_weight))  # 0 for C = inf
-        if not np.isfinite(strength):
+        divisor = float(C * total_weight)
+        strength = 1 / divisor if divisor else np.inf  # 0 for C = inf
+        if strength == np.inf:
             raise ValueError(f"C={C} is too small: the penalty 1/(C·{total_weight:g}) overflows.")
         return cls((1 - l1_ratio) * strength, float(l1_ratio * strength))
 
@@ -330,12 +329,12 @@ class ElasticNet(SeparablePenalty):
         """Return the penalty with other bounds of the weights, in the present units."""
         return replace(self, lower=lower, upper=upper)
 
-    @cached_property
+    @property
     def is_smooth(self) -> bool:
         """Whether the penalty has no L1 norm (``l1`` is the number 0.0) and no bounds."""
         return not (self._has_norm or self.has_bounds)
 
-    @cached_property
+    @property
     def _has_norm(self) -> bool:
         """Whether ``l1`` is anything but the number 0.0."""
         return not (type(self.l1) is float and self.l1 == 0.0)
@@ -351,7 +350,7 @@ class ElasticNet(SeparablePenalty):
 
     def curvature_diagonal(self, n_features: int) -> Vector:
         """Return λ, of shape (n_features,), a view that the caller must not change."""
-        return self.l2 if np.ndim(self.l2) else uniform(self.l2, n_features)
+        return self.l2 if isinstance(self.l2, np.ndarray) else uniform(self.l2, n_features)
 
     def directional_derivative(self, u: Vector, du: Vector) -> float:
         """Return the right derivative of Σ κᵢ|uᵢ + t·duᵢ| with respect to t at t = 0, in nats."""

@@ -21,6 +21,9 @@ from sklearn_bce._kernels import Vector, kernels
 # still in the cache when it is read for Xᵀ(a−y). Passes take the same time from 2**16 to 2**19
 # elements: python -m benchmarks.tuning BLOCK_ELEMENTS
 BLOCK_ELEMENTS = 2**18
+# Elements of dense X that one call of a kernel reads, 128 MB of float64 in some 20 ms: an interrupt
+# waits for the end of the call. [a choice]
+CALL_ELEMENTS = 2**24
 
 
 class NotFiniteError(ValueError):
@@ -147,13 +150,15 @@ def is_blas_layout(X: NDArray[Any]) -> bool:
     return leading % X.itemsize == 0 and leading >= length * X.itemsize
 
 
-def row_blocks(X: Any, rows: slice = slice(None)) -> list[slice]:
+def row_blocks(X: Any, rows: slice = slice(None), in_cache: bool = True) -> list[slice]:
     """Return slices that cover the given rows of X: one of sparse X, blocks of dense X.
 
-    A block has BLOCK_ELEMENTS elements at most, or one row.
+    A block has BLOCK_ELEMENTS elements at most, or one row; CALL_ELEMENTS if it need not stay in
+    the cache.
     """
     start, stop, _ = rows.indices(X.shape[0])
-    length = stop - start if issparse(X) else max(1, BLOCK_ELEMENTS // X.shape[1])
+    most = BLOCK_ELEMENTS if in_cache else CALL_ELEMENTS
+    length = stop - start if issparse(X) else max(1, most // X.shape[1])
     return [slice(at, min(at + length, stop)) for at in range(start, stop, max(length, 1))]
 
 

@@ -79,9 +79,11 @@ class StopReason(Enum):
     @property
     def is_convergence(self) -> bool:
         """Whether a fit that stopped for this reason counts as converged."""
-        # A tuple, whose members are compared: to hash a member is a call of Python.
-        return self in (StopReason.CONVERGED, StopReason.ROUNDING, StopReason.EARLY_STOPPING)
+        return self in CONVERGENCE
 
+
+# A tuple, whose members are compared: to hash a member is a call of Python.
+CONVERGENCE = (StopReason.CONVERGED, StopReason.ROUNDING, StopReason.EARLY_STOPPING)
 
 Judge = Callable[[Vector, float], StopReason]
 
@@ -114,6 +116,17 @@ class Monitor:
             Passes over X so far; see `Result`.
         """
         return False
+
+    def end_all(self, values: list[float], weights: Weights, n_passes: float) -> None:
+        """Note several iterations that have ended at once, which only a passive monitor allows.
+
+        Parameters
+        ----------
+        values : list of float
+            Loss curve of the iterations.
+        weights, n_passes
+            As for `end`, after the last of the iterations.
+        """
 
 
 def _minimum_at_plateau(w: Vector, b: float) -> StopReason:
@@ -205,7 +218,7 @@ class Result:
     @property
     def converged(self) -> bool:
         """Whether the fit counts as converged; see `StopReason`."""
-        return self.stop_reason.is_convergence
+        return self.stop_reason in CONVERGENCE
 
     def loss_by_rounding(self, dtype: Any) -> float:
         """Return a bound of the rise of F if weights and intercept are rounded to a dtype, in nats.
@@ -219,14 +232,13 @@ class Result:
         w, shift, scale = self.w, self.coordinates.shift, self.coordinates.scale
         if self.coordinates.is_constant is not None:
             scale = np.where(self.coordinates.is_constant, 0.0, scale)
-        with np.errstate(over="ignore", invalid="ignore"):
-            spread = 0.0
-            if dtype != np.float64:
-                stored, stored_b = w.astype(dtype).astype(np.float64), float(dtype.type(self.b))
-                change, change_b = stored - w, stored_b - self.b
-                spread = np.abs(change) @ scale + abs(change_b + shift @ change)
-            own = np.abs(w) @ (scale + np.abs(shift)) + abs(self.b)
-            bound = float(MAX_SLOPE / 2 * (spread + EPSILON / 2 * own) ** 2)
+        spread = 0.0
+        if dtype != np.float64:
+            stored, stored_b = w.astype(dtype).astype(np.float64), float(dtype.type(self.b))
+            change, change_b = stored - w, stored_b - self.b
+            spread = np.abs(change) @ scale + abs(change_b + shift @ change)
+        own = np.abs(w) @ (scale + np.abs(shift)) + abs(self.b)
+        bound = float(MAX_SLOPE / 2 * (spread + EPSILON / 2 * own) ** 2)
         return np.inf if np.isnan(bound) else bound
 
     @property

@@ -69,7 +69,7 @@ def duality_gap(objective: Objective, point: Evaluation) -> float | None:
     return max(point.value - dual, 0.0)
 
 
-def bound_by_gap(objective: Objective, theta: Vector, tol: float) -> float:
+def bound_by_gap(objective: Objective, theta: Vector) -> float:
     """Return the duality gap at θ in nats, in two passes at most; infinity if it is not known."""
     gap = duality_gap(objective, objective.evaluate(theta))
     return np.inf if gap is None else gap

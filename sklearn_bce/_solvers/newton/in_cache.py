@@ -1,12 +1,13 @@
 """Newton's method on data that fit into the cache: in one compiled call, without the general loop.
 
-The call does what the loop does with a factorisation in each step, on a copy of the samples in
-standard coordinates. It ends at the minimum, or where the loop would need a safeguard, from where
-the loop goes on.
+The call does what the loop does if each step forms the curvature of all coordinates, on a copy of
+the samples in standard coordinates. It ends at the minimum, or where the loop would need a
+safeguard, from where the loop goes on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +16,8 @@ from sklearn_bce._kernels import Vector, kernels
 from sklearn_bce._objective import in_memory, ray, scaling
 from sklearn_bce._objective.base import SUM_ROUNDING, Objective
 from sklearn_bce._objective.scaling import Coordinates
-from sklearn_bce._solvers.base import Result, Settings, StopReason
-from sklearn_bce._solvers.newton import inverse, line_search, stopping
+from sklearn_bce._solvers.base import ROUNDING_FLOOR, Result, Settings, StopReason
+from sklearn_bce._solvers.newton import inverse, line_search, proximal, quadratic, stopping
 from sklearn_bce._solvers.newton.loop import Start
 
 # Elements of X, 4 MB, and features up to which the call is faster than the loop: 1.2 to 7 times.
@@ -55,10 +56,20 @@ class Limits(NamedTuple):
     most_flat: int
     least_mean_square: float
     largest_mean_square: float
+    inner_fraction: float
+    sweeps: int
+    max_rounds: int
+    visible_excess: float
+    end_margin: float
+    rounding_floor: float
+    start_limit: float
 
     @classmethod
-    def of(cls, tol: float, max_iter: int, size: int) -> Limits:
-        """Return the limits for a tolerance, a number of steps and the length of θ."""
+    def of(cls, tol: float, max_iter: int, size: int, start_limit: float = np.inf) -> Limits:
+        """Return the limits for a tolerance, a number of steps and the length of θ.
+
+        ``start_limit`` is F from which on a start is left to the general loop.
+        """
         return cls(
             tol,
             max_iter,
@@ -76,18 +87,38 @@ class Limits(NamedTuple):
             in_memory.FLAT_SHARE,
             max(1, int(in_memory.WORK_ON_FLAT / size**2)),
             *scaling.SAFE_MEAN_SQUARES,
+            quadratic.MIN_INNER_FRACTION,
+            quadratic.SWEEPS,
+            quadratic.MAX_ROUNDS,
+            proximal.VISIBLE_EXCESS,
+            proximal.END_MARGIN,
+            ROUNDING_FLOOR,
+            start_limit,
         )
 
 
-def solve_in_cache(objective: Objective, settings: Settings) -> Result | Start | None:
-    """Minimise F from weights of 0, if the samples fit into the cache and nothing watches the fit.
+def solve_in_cache(
+    objective: Objective,
+    w: Vector,
+    b: float,
+    settings: Settings,
+    to_user: Callable[[Vector, float], tuple[Vector, float]] | None = None,
+) -> Result | Start | None:
+    """Minimise F from (w, b), if the samples fit into the cache and nothing watches the fit.
 
     Parameters
     ----------
     objective : Objective
         F in the user's units.
+    w : ndarray of shape (n_features,), float64
+        Weights.
+    b : float
+        Intercept.
     settings : Settings
         Settings; ``tol`` is above 0.
+    to_user : callable (w, b) -> (w, b) or None, default=None
+        Converts weights and intercept to those that the monitor is told; None means that they are
+        the same.
 
     Returns
     -------
@@ -97,12 +128,12 @@ def solve_in_cache(objective: Objective, settings: Settings) -> Result | Start |
     """
     if not fits(objective) or not settings.monitor.is_passive:
         return None
-    call = Call(objective, settings)
+    call = Call(objective, w, b, settings)
     if not call.n_passes:
         return None
     objective.passes.add(1 + call.n_passes)
-    for value in call.loss_curve:
-        settings.monitor.end(value, call.weights, objective.n_passes)
+    weights = call.weights if to_user is None else lambda: to_user(*call.weights())
+    settings.monitor.end_all(call.loss_curve, weights, objective.n_passes)
     if call.end == HANDED_OVER or call.is_cut_short:
         problem = objective.in_coordinates(call.coordinates)
         return Start(problem, call.theta, loss_curve=tuple(call.loss_curve))
@@ -116,11 +147,11 @@ def solve_in_cache(objective: Objective, settings: Settings) -> Result | Start |
 
 
 def fits(objective: Objective) -> bool:
-    """Return whether F is smooth, and its samples are an array that fits into the cache."""
+    """Return whether F has no bounds, and its samples are an array that fits into the cache."""
     X = objective.array
     if X is None or X.size > CACHE_ELEMENTS or X.shape[1] > min(MOST_FEATURES, X.shape[0] - 1):
         return False
-    return X.dtype == np.float64 and objective.penalty.is_smooth
+    return X.dtype == np.float64 and not objective.penalty.has_bounds
 
 
 class Call:
@@ -130,6 +161,9 @@ class Call:
     ----------
     objective : Objective
         F in the user's units, for which `fits` is True.
+    w, b : ndarray of shape (n_features,), float, and float
+        Weights and intercept to start from. If they are 0, the start is
+        `BaseObjective.null_intercept`.
     settings : Settings
         Settings of the fit.
 
@@ -149,21 +183,29 @@ class Call:
         Whether more steps are allowed than the call does.
     """
 
-    def __init__(self, objective: Objective, settings: Settings) -> None:
+    def __init__(self, objective: Objective, w: Vector, b: float, settings: Settings) -> None:
         n_features, fit_intercept = objective.n_features, objective.coordinates.fit_intercept
-        self.theta = np.zeros(n_features + fit_intercept)
+        self.theta, start_limit = np.empty(n_features + fit_intercept), np.inf
+        self.theta[:n_features] = w
+        if b or w.any():
+            start_limit = objective.value_at_origin
+        else:
+            b = objective.null_intercept
         if fit_intercept:
-            self.theta[-1] = objective.null_intercept
+            self.theta[-1] = b
         shift, scale = np.empty((2, n_features))
         curve = np.empty(min(settings.max_iter, STEPS_IN_CACHE))
+        penalty = objective.penalty
+        l1 = None if penalty.is_smooth else penalty.non_smooth(n_features, n_features).l1
         self.end, n_iter, self.n_passes = kernels().newton_in_cache(
             objective.array,
             objective.y,
             objective.normalised_weight,
             objective.offset,
             fit_intercept,
-            objective.penalty.curvature_diagonal(n_features),
-            Limits.of(settings.tol, len(curve), len(self.theta)),
+            penalty.curvature_diagonal(n_features),
+            l1,
+            Limits.of(settings.tol, len(curve), len(self.theta), start_limit),
             self.theta,
             shift,
             scale,

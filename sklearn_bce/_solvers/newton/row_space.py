@@ -7,9 +7,9 @@ of the products of samples, and v = Lᵀα. The outputs are then Xw = Lv, and th
 because ‖w‖² = αᵀKα = ‖v‖². So F(w, b) over the rows of X is equal to F(v, b) over the rows of L,
 which has at most as many columns as rows.
 
-For large data K is computed in single precision: a relative error ε of K changes the minimum of F
-by the fraction ε². The gradient with respect to w at the solution shows whether the precision was
-enough: see `suboptimality_bound`.
+K is computed in single precision first, but of small data: a relative error ε of K changes the
+minimum of F by the fraction ε². The gradient with respect to w at the solution shows whether the
+precision was enough: see `suboptimality_bound`.
 
 References
 ----------
@@ -30,10 +30,17 @@ from scipy.linalg.lapack import dpstrf
 from sklearn_bce._kernels import Vector
 from sklearn_bce._kernels.threads import sum_in_threads, thread_ranges
 from sklearn_bce._objective.base import Evaluation, Objective
-from sklearn_bce._objective.in_memory import LARGE_ELEMENTS, InMemoryObjective
+from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.penalty import ElasticNet, Penalty
 from sklearn_bce._objective.rows import BLOCK_ELEMENTS, raise_unless_finite
 from sklearn_bce._objective.scaling import Coordinates
+
+# Elements of X above which K is computed in single precision first, in half the time:
+# python -m benchmarks.tuning SINGLE_ELEMENTS
+SINGLE_ELEMENTS = 2**16
+# Multiplications of an element with those of other samples that take the time of a pass over it:
+# the products of 200 samples, 4 ms, take 12 passes. python -m benchmarks.tuning PRODUCTS_IN_A_PASS
+PRODUCTS_IN_A_PASS = 16
 
 
 @dataclass(frozen=True)
@@ -65,10 +72,11 @@ class RowSpace:
     unit: Vector | None
 
     @classmethod
-    def of(cls, objective: InMemoryObjective) -> RowSpace | None:
+    def of(cls, objective: InMemoryObjective, precision: type = np.float64) -> RowSpace | None:
         """Return the row space of X, in one pass; the samples are centred if there is an intercept.
 
-        None if products of samples overflow, or all centred samples are 0.
+        The products of samples have the given precision, float32 or float64. None if they overflow,
+        or all centred samples are 0.
 
         Raises
         ------
@@ -76,8 +84,9 @@ class RowSpace:
             If an element of X is infinite or NaN.
         """
         penalty, unit = with_one_strength(objective.penalty)
-        gram, mean, precision = sample_products(objective, unit)
+        gram, mean = sample_products(objective, unit, precision)
         if not np.isfinite(gram).all():
+            raise_unless_finite(objective.X)
             return None
         noise = np.finfo(precision).eps * len(gram) * float(np.max(gram.diagonal()))
         factor, pivots, rank, _ = dpstrf(gram, tol=noise, lower=0, overwrite_a=1)
@@ -113,10 +122,16 @@ class RowSpace:
         return w, b - float(self.mean @ w)
 
 
+def precisions(objective: InMemoryObjective) -> list[type]:
+    """Return the precisions of the products of samples to try, in this order."""
+    is_small = objective.X.size <= SINGLE_ELEMENTS
+    return [np.float64] if is_small else [np.float32, np.float64]
+
+
 def sample_products(
-    objective: InMemoryObjective, unit: Vector | None
-) -> tuple[NDArray[np.float64], Vector, type]:
-    """Return K, the mean that is subtracted, and the precision of the products, in one pass.
+    objective: InMemoryObjective, unit: Vector | None, precision: type
+) -> tuple[NDArray[np.float64], Vector]:
+    """Return K and the mean that is subtracted, in one pass.
 
     Parameters
     ----------
@@ -124,46 +139,42 @@ def sample_products(
         F, with a dense X; the samples are centred if there is an intercept.
     unit : ndarray of shape (n_features,), float64, or None
         Numbers by which the columns of X are multiplied; None means 1.
+    precision : type
+        float32 or float64, in which the centred samples are multiplied.
 
     Returns
     -------
     gram : ndarray of shape (n_samples, n_samples), float64
-        K; not finite if products overflow.
+        K; not finite if products overflow, or X is not finite.
     mean : ndarray of shape (n_features,), float64
         Means of the columns of X; zeros without an intercept.
-    precision : type
-        float32 or float64.
-
-    Raises
-    ------
-    NotFiniteError
-        If an element of X is infinite or NaN.
     """
     X = objective.X
     n_samples, n_features = X.shape
     mean, equal = np.zeros(n_features), np.full(n_samples, 1 / n_samples)
-    width = max(1, BLOCK_ELEMENTS // n_samples)
+    width = min(max(1, BLOCK_ELEMENTS // n_samples), n_features)
 
     def add(columns: slice, gram: NDArray[np.float64]) -> None:
+        # New arrays of this size would take as long as the products.
+        buffer, product = np.empty(n_samples * width, precision), np.empty_like(gram, precision)
         for start in range(columns.start, columns.stop, width):
             some = slice(start, min(start + width, columns.stop))
             block = X[:, some]
-            raise_unless_finite(block)
             if objective.coordinates.fit_intercept:
                 mean[some] = equal @ block
-                block = block - mean[some]
-            if unit is not None:
-                block = block * unit[some]
+            centred = buffer[: block.size].reshape(block.shape)
             with np.errstate(over="ignore", invalid="ignore"):
-                block = block.astype(precision)
-                gram += block @ block.T
+                # In the precision of X, and then rounded.
+                np.subtract(block, mean[some], out=centred, casting="same_kind")
+                if unit is not None:
+                    centred *= unit[some]
+                gram += np.matmul(centred, centred.T, out=product)
 
-    # Single precision takes half the time for large data; the module says why it is enough.
-    precision = np.float32 if X.size > LARGE_ELEMENTS else np.float64
     objective.passes.add()
     gram = np.zeros((n_samples, n_samples))
-    sum_in_threads(add, thread_ranges(X.T, objective.n_threads), [gram])
-    return gram, mean, precision
+    work = n_samples / PRODUCTS_IN_A_PASS
+    sum_in_threads(add, thread_ranges(X.T, objective.n_threads, max(work, 1.0)), [gram])
+    return gram, mean
 
 
 def with_one_strength(penalty: Penalty) -> tuple[Penalty, Vector | None]:

@@ -39,6 +39,7 @@ import numpy as np
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
+from sklearn_bce._objective.penalty import Penalty
 from sklearn_bce._objective.ray import MAX_HALVINGS
 from sklearn_bce._solvers.base import Result, Settings, StopReason, rounding_floor
 from sklearn_bce._solvers.newton.duality import bound_by_gap
@@ -67,6 +68,10 @@ MAX_ROOT_WORK = 2e9
 FALLING = 0.9
 # Most robust coordinates in which a run is continued. [a choice]
 MAX_BASES = 20
+# Features up to which a bound by pivots takes no longer than a few steps. [a choice]
+FEW_FEATURES = 100
+# Runs with smaller tolerances before a bound by pivots of more features. [a choice]
+RUNS_BEFORE_PIVOTS = 2
 # Ratio of the tolerances of two successive runs. [a choice]
 TOL_RATIO = 0.1
 
@@ -81,8 +86,10 @@ def solve(objective: Objective, w: Vector, b: float, settings: Settings) -> Resu
     NotFiniteError
         If an element of X is infinite or NaN.
     """
-    found = (rule(objective, w, b, settings) for rule in START_RULES)
-    start = next(start for start in found if start is not None)
+    for rule in START_RULES:
+        start = rule(objective, w, b, settings)
+        if start is not None:
+            break
     if isinstance(start, Result):
         return start
     result = run(start, settings)
@@ -119,10 +126,10 @@ def run(start: Start, settings: Settings) -> Result:
 def confirmed_in_place(problem: Objective, result: Result, settings: Settings) -> Result:
     """Return a doubtful result, and whether a bound on F − min F in its coordinates confirms it.
 
-    The bound is that of `bound_by_pivots`, or with an L1 norm a duality gap. If it is above ``tol``
-    and there is a penalty, the run goes on with a smaller tolerance, and again as long as that
-    lowers the bound: where only its last step is in doubt, because it leads too far, this is
-    enough. The result is certain if it is confirmed, or if the run was ended.
+    If the bound of `bound_in_place` is above ``tol`` and there is a penalty, the run goes on with a
+    smaller tolerance, and again as long as that lowers the bound: where only its last step is in
+    doubt, because it leads too far, this is enough. The result is certain if it is confirmed, or if
+    the run was ended.
 
     Parameters
     ----------
@@ -135,25 +142,50 @@ def confirmed_in_place(problem: Objective, result: Result, settings: Settings) -
     """
     wanted = tol = wanted_tol(result, settings)
     coordinates = problem.coordinates
-    bound_of = bound_by_pivots if problem.penalty.is_smooth else bound_by_gap
-    has_penalty = np.any(problem.penalty.l1) or np.any(problem.penalty.l2)
     before: float | None = None
+    n_runs = 0
     while result.stop_reason in DOUBTFUL:
         theta = exact_from_user(coordinates, result.w, result.b)
-        bound = bound_of(problem, theta, wanted)
+        may_go_on = has_strength(problem.penalty) and result.n_iter < settings.max_iter
+        is_first = pivots_are_dear(problem) and may_go_on and n_runs < RUNS_BEFORE_PIVOTS
+        bound = bound_in_place(problem, theta, wanted, by_pivots=not is_first)
         if bound <= wanted:
             reason = reason_at_minimum(wanted, settings)
             return replace(result, stop_reason=reason, is_certain=True, n_passes=problem.n_passes)
         if bound == np.inf and not problem.penalty.is_smooth:  # outputs are not kept
             break
-        helps = before is None or bound <= FALLING * before < np.inf
-        if not (helps and has_penalty and result.n_iter < settings.max_iter):
+        helps = is_first or before is None or bound <= FALLING * before < np.inf
+        if not (helps and may_go_on):
             break
-        before, tol = bound, tol * TOL_RATIO
+        before, tol, n_runs = None if is_first else bound, tol * TOL_RATIO, n_runs + 1
         start = Start(problem, theta, loss_curve=tuple(result.loss_curve))
         result = run(start, replace(settings, tol=tol))
     is_over = result.stop_reason not in DOUBTFUL and result.is_certain
     return replace(result, is_certain=is_over, n_passes=problem.n_passes)
+
+
+def bound_in_place(problem: Objective, theta: Vector, wanted: float, by_pivots: bool) -> float:
+    """Return a bound on F(θ) − min F in nats, infinite if none is known.
+
+    The bound is that of `bound_by_pivots`, or with an L1 norm a duality gap. Where the pivots are
+    dear, it is a duality gap too, unless that is above ``wanted`` and ``by_pivots`` is True.
+    """
+    is_smooth = problem.penalty.is_smooth
+    if not is_smooth or (pivots_are_dear(problem) and has_strength(problem.penalty)):
+        gap = bound_by_gap(problem, theta)
+        if gap <= wanted or not (by_pivots and is_smooth):
+            return gap
+    return bound_by_pivots(problem, theta, wanted)
+
+
+def pivots_are_dear(problem: Objective) -> bool:
+    """Return whether F is smooth, and a root of its curvature takes as long as many steps."""
+    return problem.penalty.is_smooth and problem.n_features > FEW_FEATURES
+
+
+def has_strength(penalty: Penalty) -> bool:
+    """Return whether there is a penalty, of any weight."""
+    return bool(np.any(penalty.l1) or np.any(penalty.l2))
 
 
 def confirmed(objective: Objective, result: Result, settings: Settings) -> Result:

@@ -30,7 +30,7 @@ from sklearn_bce._solvers.newton.cost import CostModel, row_space_is_smaller
 from sklearn_bce._solvers.newton.in_cache import solve_in_cache
 from sklearn_bce._solvers.newton.loop import Start, minimise
 from sklearn_bce._solvers.newton.proximal import direction_rule
-from sklearn_bce._solvers.newton.row_space import RowSpace, suboptimality_bound
+from sklearn_bce._solvers.newton.row_space import RowSpace, precisions, suboptimality_bound
 from sklearn_bce._solvers.newton.subsample import STEPS_ON_SAMPLE, sample_size, sample_tol
 
 StartRule = Callable[[Objective, Vector, float, Settings], Start | Result | None]
@@ -41,9 +41,9 @@ def in_cache(
 ) -> Result | Start | None:
     """Return the minimum of small data, or the point where a safeguard is needed.
 
-    None if the data are not small, see `solve_in_cache`, or the weights are not 0.
+    None if the data are not small, see `solve_in_cache`, or ``tol`` is 0.
     """
-    return solve_in_cache(objective, settings) if starts_from_zero(w, b, settings) else None
+    return solve_in_cache(objective, w, b, settings) if settings.tol > 0 else None
 
 
 def along_path(objective: Objective, w: Vector, b: float, settings: Settings) -> Start | None:
@@ -84,7 +84,8 @@ def in_row_space(
     """Solve the problem in the row space of X, with as many coordinates as samples.
 
     The solution is checked by a bound on F − min F from the gradient with respect to the weights,
-    because small columns are lost in the products of samples if the columns differ much in size.
+    because small columns are lost in the products of samples if the columns differ much in size. If
+    it fails with products in single precision, the problem is solved again in double precision.
 
     Returns
     -------
@@ -95,27 +96,52 @@ def in_row_space(
     """
     if not starts_from_zero(w, b, settings) or not row_space_is_smaller(objective):
         return None
-    space = RowSpace.of(objective)
-    if space is None:
+    curve: list[float] = []
+    for precision in precisions(objective):
+        space = RowSpace.of(objective, precision)
+        if space is None:
+            continue
+        left = replace(settings, max_iter=settings.max_iter - len(curve))
+        w, b, reason, more = solve_in_row_space(objective, space, left)
+        curve += more
+        is_final = reason.is_convergence or reason is StopReason.STOPPED
+        if is_final or len(curve) == settings.max_iter:
+            known = space.column_bounds(objective)
+            return Result(w, b, reason, curve, objective.n_passes, coordinates=known)
+    if not curve:
         return None
-    problem = space.problem(objective).standardised()
-
-    def to_user(theta: Vector) -> tuple[Vector, float]:
-        return space.to_user(*problem.coordinates.to_user(theta))
-
-    inside = minimise(Start(problem, problem.origin, to_user=to_user), settings)
-    w, b = to_user(inside.point.theta)
-    point = objective.evaluate(objective.coordinates.from_user(w, b))
-    reason, curve = inside.stop_reason, inside.loss_curve
-    if reason.is_convergence and suboptimality_bound(objective, point) > settings.tol:
-        reason = StopReason.MAX_ITER
-    is_final = reason.is_convergence or reason is StopReason.STOPPED
-    if is_final or len(curve) == settings.max_iter:
-        return Result(
-            w, b, reason, curve, objective.n_passes, coordinates=space.column_bounds(objective)
-        )
     problem = objective.standardised()
     return Start(problem, problem.coordinates.from_user(w, b), loss_curve=tuple(curve))
+
+
+def solve_in_row_space(
+    objective: Objective, space: RowSpace, settings: Settings
+) -> tuple[Vector, float, StopReason, list[float]]:
+    """Return weights, intercept, stop reason and loss curve of a run in the row space.
+
+    The stop reason is MAX_ITER if the minimum there is not known to be that of F.
+    """
+    problem = space.problem(objective)
+    v, b = np.zeros(problem.n_features), 0.0
+    found = solve_in_cache(problem, v, b, settings, space.to_user)
+    if isinstance(found, Result):
+        w, b = space.to_user(found.w, found.b)
+        reason, curve = found.stop_reason, found.loss_curve
+    else:
+        start = from_given(problem, v, b, settings) if found is None else found
+        coordinates = start.problem.coordinates
+
+        def to_user(theta: Vector) -> tuple[Vector, float]:
+            return space.to_user(*coordinates.to_user(theta))
+
+        left = replace(settings, max_iter=settings.max_iter - len(start.loss_curve))
+        inside = minimise(start._replace(to_user=to_user), left)
+        w, b = to_user(inside.point.theta)
+        reason, curve = inside.stop_reason, [*start.loss_curve, *inside.loss_curve]
+    point = objective.evaluate(objective.coordinates.from_user(w, b))
+    if reason.is_convergence and suboptimality_bound(objective, point) > settings.tol:
+        reason = StopReason.MAX_ITER
+    return w, b, reason, curve
 
 
 def with_dominating_penalty(
@@ -194,7 +220,7 @@ def starts_from_zero(w: Vector, b: float, settings: Settings) -> bool:
 
     With ``tol=0`` the run must do all ``max_iter`` iterations from the given start.
     """
-    return settings.tol > 0 and not (np.any(w) or b)
+    return settings.tol > 0 and not (b or w.any())
 
 
 def solve_subsample(problem: Objective, sample: Objective, settings: Settings) -> Start:
