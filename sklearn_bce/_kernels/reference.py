@@ -383,11 +383,14 @@ class _Newton:
         is_level = decrease >= -self.limits.sum_rounding * value
         return is_level and abs(self.slope_along(new[0], new[4], d)) <= decrement / 2
 
-    def suffices(self, gained, decrement):
-        """Return whether a step by the model of the step before is enough."""
+    def sufficient_stale_step(self, before, at, model, decrement):
+        """Return a step by the model of the step before; None if it is not enough."""
+        step = self.find_stale_step(before, at, model)
+        if step is None:
+            return None
         share, tol = self.limits.stale_step_fraction, self.limits.tol
-        is_enough = (2 * gained) ** 2 / 2 <= share * tol * decrement
-        return is_enough and self.limits.stale_margin * gained <= tol
+        is_enough = (2 * step[2]) ** 2 / 2 <= share * tol * decrement
+        return step if is_enough and self.limits.stale_margin * step[2] <= tol else None
 
     def leaves_region(self, before, new, decrement):
         """Return whether a sample leaves the region of the model in the last step."""
@@ -548,8 +551,7 @@ def _iterate(F, theta):
         before, at, stale = at, new, None
         curve.append(at[2])
         if not is_last and left <= limits.tol and not is_far:
-            stale = F.find_stale_step(before, at, model)
-            stale = stale if stale is not None and F.suffices(stale[2], 2 * gained) else None
+            stale = F.sufficient_stale_step(before, at, model, 2 * gained)
         last = gained if stale is None else stale[2]
         if stale is not None:
             d, end, _, model = stale
