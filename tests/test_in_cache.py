@@ -105,6 +105,12 @@ def test_last_step_by_the_factor_of_the_step_before_is_that_of_the_reference():
     assert_allclose(found[3], expected[3], rtol=1e-11, atol=1e-12)
 
 
+def test_start_at_a_loss_below_tol_ends_without_a_step():
+    found, expected = (called(module, X[:, :3], Y, tol=1.0) for module in (newton, reference))
+    assert found[:3] == expected[:3] == (in_cache.CONVERGED, 1, 1)
+    assert found[-1][0] == expected[-1][0] == pytest.approx(np.log(2))
+
+
 def with_outlier():
     rng = np.random.default_rng(0)
     columns = np.vstack([rng.normal(size=(50, 3)), [1e3, 0, 0]])

@@ -565,6 +565,4 @@ def _iterate(F, theta):
             )
             return int(is_minimum or at[2] <= limits.tol), curve, n, at
         previous = 2 * gained
-    if at[2] <= limits.tol:
-        return 1, curve or [at[2]], n, at[0]
-    return (2 if curve else 0), curve, n, at
+    return (1 if at[2] <= limits.tol else 2 if curve else 0), curve, n, at
