@@ -105,6 +105,35 @@ def test_last_step_by_the_factor_of_the_step_before_is_that_of_the_reference():
     assert_allclose(found[3], expected[3], rtol=1e-11, atol=1e-12)
 
 
+def test_last_step_by_the_model_of_the_step_before_is_that_of_the_reference():
+    """The curvature of that step is corrected by the change of the gradient."""
+    found, expected = (
+        called(module, DIGITS, DIGIT % 2, l1=3e-3, tol=1e-6) for module in (newton, reference)
+    )
+    assert found[:3] == expected[:3] == (in_cache.CONVERGED, 4, 6)  # an evaluation more than steps
+    assert_allclose(found[3], expected[3], rtol=1e-8, atol=1e-9)
+    assert_array_equal(found[3] == 0, expected[3] == 0)
+    assert np.sum(found[3] == 0) == 17
+
+
+@pytest.mark.parametrize("module", [newton, reference])
+def test_step_that_promises_more_than_f_is_left_to_the_general_loop(module):
+    """The class of each sample is nearly certain, and wrong: there is hardly any curvature."""
+    wrong = np.full(N, 20.0)
+    end, n_iter, *_ = called(
+        module, 3 + X[:, :2], 0 * Y, offset=wrong, fit_intercept=False, l1=1e-3
+    )
+    assert (end, n_iter) == (in_cache.HANDED_OVER, 0)
+
+
+def test_weights_are_0_exactly():
+    """Also those that a step has made 0 from another number."""
+    for C in np.geomspace(0.01, 10, 10):
+        w = np.abs(BCENeuronClassifier(C=C, l1_ratio=1.0).fit(DIGITS, DIGIT % 2).coef_)
+        assert 0 < np.sum(w > 0) < 64
+        assert np.min(w[w > 0]) > 1e-12
+
+
 def test_start_at_a_loss_below_tol_ends_without_a_step():
     found, expected = (called(module, X[:, :3], Y, tol=1.0) for module in (newton, reference))
     assert found[:3] == expected[:3] == (in_cache.CONVERGED, 1, 1)
@@ -125,6 +154,12 @@ def with_near_copy():
     return columns, columns[:, 0] + rng.logistic(size=200) > 0
 
 
+def with_idle_copy():
+    """The same columns, of which those that are alike have a weight of 0 with an L1 norm."""
+    columns = with_near_copy()[0]
+    return columns, columns[:, 1] + np.random.default_rng(1).logistic(size=200) > 0
+
+
 SAFEGUARDS = {
     "a sample leaves the region of the model": (
         with_outlier,
@@ -142,6 +177,16 @@ SAFEGUARDS = {
         {"most_flat": 1},
     ),
     "a pivot is mostly rounding": (with_near_copy, {}, {"trusted_pivot": 0.0}),
+    "the gradient is not that of a minimum": (
+        with_idle_copy,
+        {"l1": 0.1, "end_margin": 1e30},
+        {"end_margin": 2.0},
+    ),
+    "a weight at 0 has a pivot that is mostly rounding": (
+        with_idle_copy,
+        {"l1": 0.1, "visible_excess": -1.0},
+        {"visible_excess": 1e-3},
+    ),
 }
 
 
@@ -298,11 +343,11 @@ def test_general_loop_does_what_the_call_does_not(key, ends):
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_warm_start_goes_on_from_the_weights(l1_ratio, fit_intercept, ends):
     model = BCENeuronClassifier(warm_start=True, l1_ratio=l1_ratio, fit_intercept=fit_intercept)
-    constant = np.c_[X[:, :5], np.full(N, 3.0)]
-    before = model.fit(constant, Y).coef_
-    assert model.fit(constant, Y).n_iter_[0] == 1
+    columns = np.c_[10 + X[:, :5], np.full(N, 3.0)]
+    before = model.fit(columns, Y).coef_
+    assert model.fit(columns, Y).n_iter_[0] == 1
     assert_allclose(model.coef_, before, rtol=1e-3, atol=1e-4)
-    assert ends == [in_cache.CONVERGED] * 2
+    assert ends[1:] == [in_cache.CONVERGED]
 
 
 def test_start_with_a_larger_loss_than_the_origin_is_left_to_the_general_loop(ends):

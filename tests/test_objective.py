@@ -4,6 +4,8 @@ Penalty, intercept and weights are on throughout, unless a test is about their a
 """
 
 import math
+from contextlib import nullcontext
+from functools import partial
 
 import mpmath as mp
 import numpy as np
@@ -12,7 +14,7 @@ import scipy.sparse as sp
 from covering import pairwise
 
 from sklearn_bce._objective import rows as rows_module
-from sklearn_bce._objective.base import SUM_ROUNDING
+from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation
 from sklearn_bce._objective.design import Design, design_of
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.penalty import ElasticNet
@@ -473,6 +475,36 @@ def test_row_blocks_cover_each_row_once(monkeypatch):
         np.testing.assert_array_equal(np.concatenate(blocks), X)
         assert row_blocks(X, in_cache=False) == [slice(0, shape[0])]
         assert row_blocks(sp.csr_array(X)) == [slice(0, shape[0])]
+
+
+@over(value=[np.nan, np.inf, -np.inf], weight=[0.0, 1.0], at_zero=BOTH, product=BOTH)
+def test_first_pass_finds_an_element_that_is_not_finite(
+    container, dtype, standardised, fit_intercept, value, weight, at_zero, product
+):
+    X, y, weights = _data()
+    X, weights = X.astype(dtype), weights.copy()
+    weights[5], X[5, 2] = weight, value
+    coordinates = Coordinates.of_user(X.shape[1], fit_intercept)
+    if standardised:
+        coordinates = Coordinates(np.arange(4.0), np.array([0.1, 1, 10, 100]), fit_intercept)
+    rows = CONTAINERS[container](X)
+    objective = InMemoryObjective(rows, y, weights, ElasticNet(0.1), coordinates)
+    theta = np.zeros(coordinates.size) if at_zero else np.full(coordinates.size, 1e3)
+    point = Evaluation(theta, 0.0, theta, np.zeros(len(y)), np.full(len(y), 0.1))
+    first_pass = partial(objective.curvature_product, point) if product else objective.evaluate
+    is_found = pytest.raises(rows_module.NotFiniteError)
+    # Sparse X has been searched before.
+    with np.errstate(all="ignore"), nullcontext() if sp.issparse(rows) else is_found:
+        first_pass(theta)
+
+
+def test_sums_that_overflow_are_no_elements_that_are_not_finite():
+    X, y, weights = _data()
+    objective = InMemoryObjective(
+        X * 1e300, y, weights, ElasticNet(0.1), Coordinates.of_user(X.shape[1], True)
+    )
+    with np.errstate(all="ignore"):
+        assert not np.isfinite(objective.evaluate(np.full(5, 1e200)).value)
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

@@ -4,8 +4,9 @@ Modules, each of which may import those above it:
 
 - ``threads``: how many threads a fit may use, and ranges of rows for each.
 - ``reference``: all loops in NumPy, which tests compare with the compiled ones.
-- ``types``, ``soft_threshold``, ``log_sum``, ``sigmoid.h``: code that compiled loops share: types
-  of X, the L1 norm in one coordinate, sums of losses, the sigmoid of many samples at once.
+- ``types``, ``soft_threshold``, ``sparse_row``, ``log_sum``, ``sigmoid.h``: code that compiled
+  loops share: types of X, the L1 norm in one coordinate, products with a sparse row, sums of
+  losses, the sigmoid of many samples at once.
 - ``dense``, ``csr``: compiled sums over the rows of an array and of a CSR matrix.
 - ``coordinate_descent``: compiled coordinate descent on a quadratic model with an L1 norm.
 - ``newton``: the compiled Newton's method for small data.

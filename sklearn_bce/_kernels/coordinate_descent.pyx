@@ -6,6 +6,7 @@ All arrays are allocated by the caller; those marked "changed" are changed in pl
 without the GIL.
 """
 from sklearn_bce._kernels.soft_threshold cimport prox_coordinate_step, sweep
+from sklearn_bce._kernels.sparse_row cimport sparse_dot
 from sklearn_bce._kernels.types cimport index
 
 
@@ -104,20 +105,21 @@ def csc_coordinate_descent(const double[::1] data, const index[::1] indices,
         Decrease of the model. The decrease by the steps of c is included, because c is the
         minimiser before and after each step of u.
     """
-    cdef Py_ssize_t k, e
+    cdef Py_ssize_t k, e, begin, end
     cdef double derivative, step, decrease = 0.0
     with nogil:
         for k in range(u.shape[0]):
             if not visit_zeros and u[k] == 0.0:
                 continue
             derivative = gradient[k] + state[0] * first[k] + l2[k] * (u[k] - start[k])
-            for e in range(indptr[columns[k]], indptr[columns[k] + 1]):
-                derivative += weighted_z[indices[e]] * data[e]
+            begin, end = indptr[columns[k]], indptr[columns[k] + 1]
+            derivative += sparse_dot(&data[0] + begin, &indices[0] + begin,
+                                     end - begin, &weighted_z[0])
             step = prox_coordinate_step(&u[k], derivative, curvature_along[k], l1[k], lower[k],
                                         upper[k], &decrease)
             if step == 0.0:
                 continue
-            for e in range(indptr[columns[k]], indptr[columns[k] + 1]):
+            for e in range(begin, end):
                 weighted_z[indices[e]] += step * row_weight[indices[e]] * data[e]
             state[1] += step * first[k]
             state[0] = -state[1] / total

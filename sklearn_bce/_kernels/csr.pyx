@@ -16,6 +16,7 @@ sums : (n_features + 1,) to which Σ hx is added and, in the last entry, Σ h
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
+from sklearn_bce._kernels.sparse_row cimport add_sparse, sparse_dot
 from sklearn_bce._kernels.types cimport index, real
 
 cdef extern from "sigmoid.h" nogil:
@@ -26,23 +27,6 @@ cdef extern from "sigmoid.h" nogil:
                     double *slope, double *curvature, int64_t n)
 
 
-cdef inline double row_output(const real *data, const index *indices, Py_ssize_t start,
-                              Py_ssize_t stop, const double *w, double b) noexcept nogil:
-    """Return b + Σ wx over the stored values of a row."""
-    cdef Py_ssize_t e
-    for e in range(start, stop):
-        b += w[indices[e]] * data[e]
-    return b
-
-
-cdef inline void add_row(const real *data, const index *indices, Py_ssize_t start,
-                         Py_ssize_t stop, double h, double *sums) noexcept nogil:
-    """Add hx to the sums, for the stored values of a row and its weight h."""
-    cdef Py_ssize_t e
-    for e in range(start, stop):
-        sums[indices[e]] += h * data[e]
-
-
 def csr_outputs(const real[::1] data, const index[::1] indices, const index[::1] indptr,
                 const double[::1] w, double b, double[::1] z):
     """Set z to Xw + b."""
@@ -51,7 +35,8 @@ def csr_outputs(const real[::1] data, const index[::1] indices, const index[::1]
     cdef const index *j = &indices[0] if indices.shape[0] else NULL
     with nogil:
         for i in range(z.shape[0]):
-            z[i] = row_output(x, j, indptr[i], indptr[i + 1], &w[0], b)
+            z[i] = b + sparse_dot(x + indptr[i], j + indptr[i], indptr[i + 1] - indptr[i],
+                                  &w[0])
 
 
 def csr_sums(const real[::1] data, const index[::1] indices, const index[::1] indptr,
@@ -63,7 +48,8 @@ def csr_sums(const real[::1] data, const index[::1] indices, const index[::1] in
     cdef double total = 0.0
     with nogil:
         for i in range(row_weight.shape[0]):
-            add_row(x, j, indptr[i], indptr[i + 1], row_weight[i], &sums[0])
+            add_sparse(row_weight[i], x + indptr[i], j + indptr[i], indptr[i + 1] - indptr[i],
+                       &sums[0])
             total += row_weight[i]
     sums[sums.shape[0] - 1] += total
 
@@ -78,9 +64,10 @@ def csr_product(const real[::1] data, const index[::1] indices, const index[::1]
     cdef double weighted, total = 0.0
     with nogil:
         for i in range(z.shape[0]):
-            z[i] = row_output(x, j, indptr[i], indptr[i + 1], &w[0], b)
+            z[i] = b + sparse_dot(x + indptr[i], j + indptr[i], indptr[i + 1] - indptr[i],
+                                  &w[0])
             weighted = row_weight[i] * z[i]
-            add_row(x, j, indptr[i], indptr[i + 1], weighted, &sums[0])
+            add_sparse(weighted, x + indptr[i], j + indptr[i], indptr[i + 1] - indptr[i], &sums[0])
             total += weighted
     sums[sums.shape[0] - 1] += total
 
@@ -108,13 +95,15 @@ def csr_loss(const real[::1] data, const index[::1] indices, const index[::1] in
             n = min(BCE_BATCH, z.shape[0] - start)
             if not z_is_known:
                 for i in range(start, start + n):
-                    z[i] = row_output(x, j, indptr[i], indptr[i + 1], &w[0], b)
+                    z[i] = b + sparse_dot(x + indptr[i], j + indptr[i], indptr[i + 1] - indptr[i],
+                                          &w[0])
                     if has_offset:
                         z[i] += offset[i]
             loss += bce_loss(&y[start], &z[start], &normalised_weight[start], stride,
                              &slope[start], &curvature[start], n)
             for i in range(start, start + n):
-                add_row(x, j, indptr[i], indptr[i + 1], slope[i], &sums[0])
+                add_sparse(slope[i], x + indptr[i], j + indptr[i], indptr[i + 1] - indptr[i],
+                           &sums[0])
                 total += slope[i]
             start += n
     sums[sums.shape[0] - 1] += total

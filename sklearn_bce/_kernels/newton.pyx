@@ -607,7 +607,7 @@ cdef End iterate(Problem *F, Limits *limits, double *memory, int *places, double
     cdef Point at, new
     cdef Model m
     cdef Py_ssize_t i
-    cdef double decrement, last, left, previous = 0.0, t
+    cdef double decrement, enough, last, left, previous = 0.0, t
     cdef double *dz
     cdef double *chunk
     cdef bint is_last, is_far, is_stale
@@ -653,8 +653,8 @@ cdef End iterate(Problem *F, Limits *limits, double *memory, int *places, double
             if left <= limits.tol and not is_far:
                 is_stale = find_stale_step(F, &at, &new, &m, limits)
                 last = 2 * m.gained
-                is_stale = (is_stale
-                            and last * last / 2 <= limits.stale_step_fraction * limits.tol * decrement
+                enough = limits.stale_step_fraction * limits.tol * decrement
+                is_stale = (is_stale and last * last / 2 <= enough
                             and limits.stale_margin * m.gained <= limits.tol)
         loss_curve[n_iter[0]] = new.value
         n_iter[0] += 1

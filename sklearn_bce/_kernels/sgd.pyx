@@ -6,12 +6,12 @@ All arrays are allocated by the caller; those marked "changed" are changed in pl
 without the GIL.
 
 If all features have the same strengths λ and κ, given as arrays of stride 0, the weights are kept
-as scale · w, so that shrinking all weights by the L2 penalty is one multiplication. The L1 thresholds of all updates are added up in one number, in units of the scale.
-The weight of a feature is soft-thresholded by the sum of the thresholds that have not been applied
-to it yet, before a row that stores the feature reads that weight. A pass over sparse rows therefore
-takes O(nnz) operations (B. Carpenter, "Lazy Sparse Stochastic Gradient Descent for Regularized
-Multinomial Logistic Regression", 2008). With a strength for each feature, each update reads all
-weights.
+as scale · w, so that shrinking all weights by the L2 penalty is one multiplication. The L1
+thresholds of all updates are added up in one number, in units of the scale. The weight of a feature
+is soft-thresholded by the sum of the thresholds that have not been applied to it yet, before a row
+that stores the feature reads that weight. A pass over sparse rows therefore takes O(nnz) operations
+(B. Carpenter, "Lazy Sparse Stochastic Gradient Descent for Regularized Multinomial Logistic
+Regression", 2008). With a strength for each feature, each update reads all weights.
 """
 from libc.math cimport exp, fabs
 from libc.stdlib cimport calloc, free
@@ -19,6 +19,7 @@ from scipy.linalg.cython_blas cimport daxpy, ddot
 
 from sklearn_bce._kernels.log_sum cimport LogSum, add_loss, total
 from sklearn_bce._kernels.soft_threshold cimport soft_threshold
+from sklearn_bce._kernels.sparse_row cimport add_sparse, sparse_dot
 from sklearn_bce._kernels.types cimport index, real
 
 cdef extern from *:
@@ -69,12 +70,7 @@ cdef inline void prefetch(const void *start, Py_ssize_t n_bytes) noexcept nogil:
 
 
 cdef inline double dot(const real *x, const double *w, int n) noexcept nogil:
-    """Return Σ wx of a dense row of n features.
-
-    Four independent sums are added at the end: an addition has a latency of 3 to 5 cycles on
-    current x86-64 processors (A. Fog, "Instruction tables"), and a single sum would wait that long
-    for each term.
-    """
+    """Return Σ wx of a dense row of n features, by four sums; see `sparse_dot`."""
     cdef double first = 0.0, second = 0.0, third = 0.0, fourth = 0.0
     cdef int j, one = 1, whole = n - n % 4
     if real is double:
@@ -87,21 +83,6 @@ cdef inline double dot(const real *x, const double *w, int n) noexcept nogil:
         fourth += w[j + 3] * x[j + 3]
     for j in range(whole, n):
         first += w[j] * x[j]
-    return (first + second) + (third + fourth)
-
-
-cdef inline double sparse_dot(const real *x, const index *j, Py_ssize_t n,
-                              const double *w) noexcept nogil:
-    """Return Σ wx of a sparse row that stores n values x of the features j; see `dot`."""
-    cdef double first = 0.0, second = 0.0, third = 0.0, fourth = 0.0
-    cdef Py_ssize_t e, whole = n - n % 4
-    for e in range(0, whole, 4):
-        first += w[j[e]] * x[e]
-        second += w[j[e + 1]] * x[e + 1]
-        third += w[j[e + 2]] * x[e + 2]
-        fourth += w[j[e + 3]] * x[e + 3]
-    for e in range(whole, n):
-        first += w[j[e]] * x[e]
     return (first + second) + (third + fourth)
 
 
@@ -276,8 +257,7 @@ def csr_sgd_pass(const real[::1] data, const index[::1] indices, const index[::1
             if not are_equal:
                 shrink(weights, eta * sample_weight[i], l2)
             scaled = step / scale
-            for e in range(start, stop):
-                weights[j[e]] += scaled * x[e]
+            add_sparse(scaled, x + start, j + start, stop - start, weights)
             if not are_equal:
                 threshold(weights, eta * sample_weight[i], l1)
             if all_l1 != 0.0:

@@ -1,5 +1,5 @@
 # cython: language_level=3, cdivision=True
-"""L1 norm and bounds in one coordinate: soft-thresholding, the step and sweep of coordinate descent.
+"""L1 norm and bounds in one coordinate: soft-thresholding, and coordinate descent by it.
 
 All kernels with an L1 norm or bounds use these functions; ``reference.py`` has the same functions
 in NumPy.

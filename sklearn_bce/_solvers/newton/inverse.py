@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import daxpy
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from sklearn_bce._kernels import Vector
@@ -140,10 +141,10 @@ class LBFGSInverse:
         rest, factors = vector.copy(), []
         for step, change, curvature_along in reversed(self._pairs):
             factors.append(float(step @ rest) / curvature_along)
-            rest -= factors[-1] * change
+            rest = daxpy(change, rest, a=-factors[-1])  # in place: a product would be a new array
         product = self.inverse(rest)
         for (step, change, curvature_along), factor in zip(
             self._pairs, reversed(factors), strict=True
         ):
-            product += (factor - float(change @ product) / curvature_along) * step
+            product = daxpy(step, product, a=factor - float(change @ product) / curvature_along)
         return product
