@@ -112,35 +112,45 @@ def milliseconds(entry: Entry) -> str:
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """Return the ratios to the fastest other that solved each problem, their mean and the worst."""
-    lines = ["Time of the fastest other that solved it, as a multiple of BCENeuron's:"]
-    ratios, of_best, prepared = [], [], []
+    """Return the ratios to the fastest other that solved each problem, their mean and the worst.
+
+    A whole fit of a package that wants X in another form includes the conversion of X, as a user
+    has to convert it.
+    """
+    kinds = (
+        ("whole fit", lambda entry: entry.seconds + entry.fits[-1].preparation),
+        ("training alone", lambda entry: entry.seconds),
+        ("shortest training", lambda entry: entry.shortest),
+    )
+    lines = [
+        "Time of the fastest other that solved it, as a multiple of BCENeuron's: of a whole fit, "
+        "the conversion",
+        "of X included; of its training alone; and of the shortest training, instead of medians:",
+    ]
+    ratios: dict[str, list[float]] = {kind: [] for kind, _ in kinds}
+    names = []
     for outcome in outcomes:
         neuron, *others = outcome.tuned
-        name = f"  {title(outcome):48}"
+        line = f"  {title(outcome):48}"
         solved = [entry for entry in others if outcome.solved(entry)]
         if not outcome.solved(neuron):
-            lines.append(f"{name} BCENeuron did not solve it")
-        elif not solved:
-            lines.append(f"{name} no other solved it")
-        else:
-            fastest = min(solved, key=lambda entry: entry.seconds)
-            ratios.append((fastest.seconds / neuron.seconds, outcome.problem.name))
-            whole = min(entry.seconds + entry.fits[-1].preparation for entry in solved)
-            prepared.append(whole / neuron.seconds)
-            of_best.append(min(e.shortest for e in solved) / neuron.shortest)
-            lines.append(f"{name} {ratios[-1][0]:6.2f}× {fastest.competitor.name}")
-    if ratios:
-        lines.append(f"  {'geometric mean':48} {geometric_mean([r for r, _ in ratios]):6.2f}×")
-        lines.append(f"  {'worst: ' + min(ratios)[1]:48} {min(ratios)[0]:6.2f}×")
-        lines.append(
-            f"  {'geometric mean, shortest fits instead of medians':48} "
-            f"{geometric_mean(of_best):6.2f}× (worst {min(of_best):.2f}×)"
-        )
-        lines.append(
-            f"  {'geometric mean, the preparation of X counted':48} "
-            f"{geometric_mean(prepared):6.2f}× (worst {min(prepared):.2f}×)"
-        )
+            lines.append(f"{line} BCENeuron did not solve it")
+            continue
+        if not solved:
+            lines.append(f"{line} no other solved it")
+            continue
+        names.append(outcome.problem.name)
+        for kind, seconds in kinds:
+            fastest = min(solved, key=seconds)
+            ratios[kind].append(seconds(fastest) / seconds(neuron))
+            line += f" {ratios[kind][-1]:6.2f}× {fastest.competitor.name:18}"
+        lines.append(line.rstrip())
+    for kind, found in ratios.items():
+        if found:
+            lines.append(
+                f"  {f'geometric mean, {kind}':48} {geometric_mean(found):6.2f}×, "
+                f"worst {min(found):.2f}× ({names[found.index(min(found))]})"
+            )
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -513,8 +514,13 @@ def test_tables_say_who_was_faster_and_by_how_much(outcomes):
     neuron, lbfgs, _ = outcome.tuned
     assert f"{lbfgs.seconds / neuron.seconds:.1f}×" in report.table(outcome)
     assert f"{lbfgs.seconds / neuron.seconds:.3g}" in report.ratio_table(outcomes)
-    others = min(entry.seconds for entry in outcome.tuned[1:])
-    assert f"{others / neuron.seconds:.2f}×" in report.summary(outcomes)
+    neuron, lbfgs, cholesky = outcome.tuned
+    slowly = replace(lbfgs, fits=[replace(fit, preparation=100.0) for fit in lbfgs.fits])
+    told = report.summary([replace(outcome, tuned=[neuron, slowly, cholesky])])
+    alone = min(lbfgs.seconds, cholesky.seconds) / neuron.seconds
+    whole = min(lbfgs.seconds + 100.0, cholesky.seconds) / neuron.seconds
+    assert f"worst {alone:.2f}×" in told
+    assert f"worst {whole:.2f}×" in told
     default, regression, _ = outcome.defaults
     assert f"{regression.seconds / default.seconds:.2f}×" in report.defaults_table(outcomes)
 
