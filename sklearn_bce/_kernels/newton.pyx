@@ -588,15 +588,6 @@ cdef bint find_stale_step(Problem *F, Point *before, Point *at, Model *m,
     return minimise_model(F, at, m, limits)
 
 
-cdef void take_step(Problem *F, Point *before, Model *m, const double *dz, double t,
-                    Point *at) noexcept nogil:
-    """Set θ, z and F of a point to those at the end of t steps from another point."""
-    move(F, before, m.step, dz, t, at)
-    if F.l1 != NULL and t == 1:  # without rounding, so that coordinates are exactly 0
-        memcpy(at.theta, m.theta, F.size * sizeof(double))
-    evaluate(F, at)
-
-
 cdef End iterate(Problem *F, Limits *limits, double *memory, int *places, double[::1] loss_curve,
                  int *n_iter, int *n_evaluations, double[::1] theta) noexcept nogil:
     """Minimise F from θ, which is set to the end.
@@ -643,7 +634,8 @@ cdef End iterate(Problem *F, Limits *limits, double *memory, int *places, double
         is_far = limits.worth_a_search * at.value < m.gained
         outputs(F, m.step, dz)
         t = exact_step_length(F, &at, m.step, dz, &new, limits) if is_far else 1.0
-        take_step(F, &at, &m, dz, t, &new)
+        move(F, &at, m.step, dz, t, &new)
+        evaluate(F, &new)
         n_evaluations[0] += 1
         if not falls(F, at.value, &new, m.step, decrement, limits):
             break
@@ -662,7 +654,8 @@ cdef End iterate(Problem *F, Limits *limits, double *memory, int *places, double
             # The step before it is not kept: both are one step, as of `FinalStaleStep`.
             outputs(F, m.step, dz)
             left = new.value
-            take_step(F, &new, &m, dz, 1.0, &new)
+            move(F, &new, m.step, dz, 1.0, &new)
+            evaluate(F, &new)
             n_evaluations[0] += 1
             if not falls(F, left, &new, m.step, last, limits):
                 exchange(&at, &new)

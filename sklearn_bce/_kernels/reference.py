@@ -299,7 +299,7 @@ class _Newton:
     """The problem of `newton_in_cache`: a smooth F in coordinates of centred and scaled columns.
 
     A point is a tuple (θ, z, F, curvatures, gradient); the gradient is that without the L1 norm. A
-    step is a tuple (d, θ + d, decrease of the model, model).
+    step is a tuple (d, decrease of the model, model).
     """
 
     def __init__(self, Z, y, weight, offset, l2, l1, limits):
@@ -342,7 +342,7 @@ class _Newton:
         d = -np.linalg.solve(factor.T, np.linalg.solve(factor, at[4]))
         gained = float(-at[4] @ d) / 2
         is_usable = 0 <= gained < np.inf and np.isfinite(at[2])
-        return (d, at[0] + d, gained, factor) if is_usable else None
+        return (d, gained, factor) if is_usable else None
 
     def find_stale_step(self, before, at, factor):
         """Return the step by the factor of the point before, corrected by one secant pair."""
@@ -353,7 +353,7 @@ class _Newton:
         if along > 0:
             d += (first - change @ d / along) * step
         gained = float(at[4] @ d) / 2
-        return (-d, at[0] - d, gained, factor) if gained >= 0 else None
+        return (-d, gained, factor) if gained >= 0 else None
 
     def slope_along(self, theta, gradient, d):
         """Return the directional derivative of F along d."""
@@ -389,8 +389,8 @@ class _Newton:
         if step is None:
             return None
         share, tol = self.limits.stale_step_fraction, self.limits.tol
-        is_enough = (2 * step[2]) ** 2 / 2 <= share * tol * decrement
-        return step if is_enough and self.limits.stale_margin * step[2] <= tol else None
+        is_enough = (2 * step[1]) ** 2 / 2 <= share * tol * decrement
+        return step if is_enough and self.limits.stale_margin * step[1] <= tol else None
 
     def leaves_region(self, before, new, decrement):
         """Return whether a sample leaves the region of the model in the last step."""
@@ -420,7 +420,7 @@ class _NewtonWithNorm(_Newton):
     def find_step(self, at):
         """Return the step to the minimum of the model, found by coordinate descent."""
         step = self.minimise_model(at, self.matrix(at[3]))
-        return step if step is not None and step[2] <= at[2] else None
+        return step if step is not None and step[1] <= at[2] else None
 
     def find_stale_step(self, before, at, H):
         """Return the step by H of the point before, corrected by a secant pair (BFGS)."""
@@ -441,7 +441,7 @@ class _NewtonWithNorm(_Newton):
             swept, last = self._sweeps(H, u, slope, gained)
             gained += swept
             if not last * limits.sweeps > limits.inner_fraction * gained:
-                return u - at[0], u, gained, H
+                return u - at[0], gained, H
             gained += self._step_on_face(H, u, slope)
         return None
 
@@ -540,22 +540,22 @@ def _iterate(F, theta):
         step = F.find_step(at)
         if step is None:
             return 0, curve, n, at
-        d, end, gained, model = step
+        d, gained, model = step
         left = gained * (2 * gained / previous if 2 * gained < previous else 1.0)
         is_last, is_far = gained <= limits.tol, limits.worth_a_search * at[2] < gained
         dz = F.Z @ d
         t = F.exact_step_length(at[0], at[1], d, dz) if is_far else 1.0
-        new, n = F.at(end if t == 1 else at[0] + t * d, at[1] + t * dz), n + 1
+        new, n = F.at(at[0] + t * d, at[1] + t * dz), n + 1
         if not F.falls(at[2], new, d, 2 * gained):
             return 0, curve, n, at
         before, at, stale = at, new, None
         curve.append(at[2])
         if not is_last and left <= limits.tol and not is_far:
             stale = F.sufficient_stale_step(before, at, model, 2 * gained)
-        last = gained if stale is None else stale[2]
+        last = gained if stale is None else stale[1]
         if stale is not None:
-            d, end, _, model = stale
-            new, n = F.at(end, at[1] + F.Z @ d), n + 1
+            d, _, model = stale
+            new, n = F.at(at[0] + d, at[1] + F.Z @ d), n + 1
             if not F.falls(at[2], new, d, 2 * last):
                 return 0, curve, n, new
             at, curve[-1] = new, new[2]
