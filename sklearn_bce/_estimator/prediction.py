@@ -79,6 +79,18 @@ def raise_if_offset_is_missing(estimator: Any, offset: Any) -> None:
         )
 
 
+def _accuracy(y: Any, labels: NDArray[Any], sample_weight: Vector | None) -> float:
+    """Return the accuracy of predicted labels.
+
+    `accuracy_score` checks the kind of the labels, which takes longer than a small fit. There is
+    nothing to check if they are whole numbers.
+    """
+    are_plain = type(y) is np.ndarray and y.shape == labels.shape
+    if are_plain and y.dtype.kind in "biu" and labels.dtype.kind in "biu":
+        return float(np.average(y == labels, weights=sample_weight))
+    return float(accuracy_score(y, labels, sample_weight=sample_weight))
+
+
 class PredictionMixin:
     """Methods of an estimator with the attributes ``coef_``, ``intercept_`` and ``classes_``."""
 
@@ -204,7 +216,7 @@ class PredictionMixin:
             if sample_weight is not None:  # scikit-learn 1.7 does not check the weights
                 sample_weight = checked_sample_weight(X, sample_weight)
             y, labels = checked_array(y, "y"), self.predict(X, offset)
-            return float(accuracy_score(y, labels, sample_weight=sample_weight))
+            return _accuracy(y, labels, sample_weight)
         z = self.decision_function(X, offset)
         y = checked_soft_targets(column_or_1d(checked_array(y, "y")))
         check_consistent_length(z, y)

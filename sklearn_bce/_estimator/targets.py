@@ -207,7 +207,9 @@ def checked_sample_weight(X: Any, sample_weight: Any, allow_all_zero: bool = Fal
     """
     if sample_weight is None:
         return uniform(1.0, X.shape[0])
-    sample_weight = check_sample_weight(checked_array(sample_weight, "sample_weight"), X)
+    sample_weight = checked_array(sample_weight, "sample_weight")
+    if not _are_weights(sample_weight, X):
+        sample_weight = check_sample_weight(sample_weight, X)
     if not (allow_all_zero or np.any(sample_weight)):
         raise ValueError("Sample weights must contain at least one non-zero number.")
     with np.errstate(over="ignore"):
@@ -215,6 +217,19 @@ def checked_sample_weight(X: Any, sample_weight: Any, allow_all_zero: bool = Fal
     if not np.isfinite(total):
         raise ValueError(f"The sum of sample_weight is {total}; it must be finite.")
     return sample_weight
+
+
+def _are_weights(sample_weight: Any, X: Any) -> bool:
+    """Return whether `check_sample_weight` would return the weights unchanged, in far less time."""
+    n_samples = getattr(X, "shape", (0,))[:1]
+    if (
+        type(sample_weight) is not np.ndarray
+        or sample_weight.shape != n_samples
+        or not n_samples[0]
+    ):
+        return False
+    least, most = sample_weight.min(), sample_weight.max()
+    return sample_weight.dtype == np.float64 and bool(0 <= least <= most < np.inf)
 
 
 def checked_offset(X: Any, offset: Any, name: str = "offset") -> Vector | None:
@@ -345,8 +360,11 @@ def _checked_weight_of_class(
     classes: NDArray[Any], class_weight: Any, class_weight_sums: Vector
 ) -> Vector:
     """Return the weight of each class; raise ValueError if it is negative or not finite."""
-    if isinstance(class_weight, str) and not np.all(class_weight_sums > 0):
-        return np.ones(2)  # one class has all the weight: there is nothing to balance
+    if isinstance(class_weight, str):
+        if not np.all(class_weight_sums > 0):
+            return np.ones(2)  # one class has all the weight: there is nothing to balance
+        # As `compute_class_weight` does it, in far less time.
+        return np.sum(class_weight_sums) / (2 * class_weight_sums)
     weight_of_class = compute_class_weight(
         class_weight, classes=classes, y=classes, sample_weight=class_weight_sums
     )

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, csr_matrix, issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 # Arguments of scikit-learn's `check_array` and `validate_data` for X: a float array, or CSR.
 X_FORMAT = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
+CSR_TYPES = (csr_matrix, csr_array)
 # Sparse formats with the three arrays data, indices and indptr.
 COMPRESSED_FORMATS = {"csr", "csc", "bsr"}
 
@@ -54,7 +55,11 @@ def checked_X(estimator: BaseEstimator, X: Any) -> Any:
         If X is malformed or not finite, or its number of features or their names differ from those
         that the estimator was fitted to.
     """
-    return validate_data(estimator, checked_array(X, "X"), reset=False, **X_FORMAT)
+    X = checked_array(X, "X")
+    is_ready = _has_format(X) and _has_known_features(estimator, X)
+    if is_ready and _is_finite(X if type(X) is np.ndarray else X.data):
+        return X
+    return validate_data(estimator, X, reset=False, **X_FORMAT)
 
 
 def checked_samples(
@@ -68,7 +73,7 @@ def checked_samples(
     """Return X as a float array or CSR matrix, and y as an array.
 
     A NumPy array X is not searched for elements that are not finite; the objective finds them in
-    its first pass (`NotFiniteError`).
+    its first pass (`NotFiniteError`). The values of a CSR matrix are added up, which tells.
 
     Parameters
     ----------
@@ -99,25 +104,38 @@ def checked_samples(
     if _needs_no_conversion(X, y) and (reset or _has_known_features(estimator, X)):
         estimator.n_features_in_ = X.shape[1]
         vars(estimator).pop("feature_names_in_", None)
-        return X, y
+        return X if type(X) is np.ndarray else without_duplicates(X), y
     X, y = validate_data(estimator, X, y, reset=reset, ensure_all_finite=must_be_finite, **X_FORMAT)
     return without_duplicates(X), y
 
 
 def _needs_no_conversion(X: Any, y: Any) -> bool:
-    """Return whether `validate_data` would return X and y unchanged, given that X is finite.
+    """Return whether `validate_data` would return X and y unchanged, given that arrays are finite.
 
     `validate_data` takes a tenth of the time of a small fit, and this function far less.
     """
-    if not (type(X) is type(y) is np.ndarray and X.ndim == 2 and y.ndim == 1 and X.size):
+    if type(y) is not np.ndarray or y.ndim != 1 or y.dtype.kind not in "biuf":
         return False
-    if X.dtype not in X_FORMAT["dtype"] or y.dtype.kind not in "biuf" or len(X) != len(y):
+    if not _has_format(X) or X.shape[0] != len(y):
         return False
-    return bool(np.isfinite(y.sum()))
+    is_array = type(X) is np.ndarray
+    return bool(np.isfinite(y.sum())) and (is_array or _is_finite(X.data))
 
 
-def _has_known_features(estimator: BaseEstimator, X: NDArray[Any]) -> bool:
-    """Return whether an array X, without names, has the features that the estimator was fitted to.
+def _is_finite(values: NDArray[Any]) -> bool:
+    """Return whether the sum of the values is finite; only then they all are, for certain."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum()))
+
+
+def _has_format(X: Any) -> bool:
+    """Return whether X is an array or CSR matrix of a dtype in ``X_FORMAT``, with elements."""
+    is_known = type(X) is np.ndarray or type(X) in CSR_TYPES
+    return is_known and X.ndim == 2 and X.size > 0 and X.dtype in X_FORMAT["dtype"]
+
+
+def _has_known_features(estimator: BaseEstimator, X: Any) -> bool:
+    """Return whether X, without names, has the features that the estimator was fitted to.
 
     False also if these features had names: `validate_data` then warns or raises.
     """

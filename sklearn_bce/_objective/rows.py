@@ -188,6 +188,8 @@ def full_columns(X: Any, columns: NDArray[np.bool_]) -> NDArray[np.bool_]:
     columns : ndarray of shape (n_features,), bool
         Columns to look at; the result is False for all others.
     """
+    if not columns.any():
+        return columns
     stored = np.bincount(X.indices, minlength=X.shape[1])
     return columns & (stored == X.shape[0])
 
