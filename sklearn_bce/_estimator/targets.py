@@ -221,15 +221,11 @@ def checked_sample_weight(X: Any, sample_weight: Any, allow_all_zero: bool = Fal
 
 def _are_weights(sample_weight: Any, X: Any) -> bool:
     """Return whether `check_sample_weight` would return the weights unchanged, in far less time."""
-    n_samples = getattr(X, "shape", (0,))[:1]
-    if (
-        type(sample_weight) is not np.ndarray
-        or sample_weight.shape != n_samples
-        or not n_samples[0]
-    ):
+    if type(sample_weight) is not np.ndarray or sample_weight.dtype != np.float64:
         return False
-    least, most = sample_weight.min(), sample_weight.max()
-    return sample_weight.dtype == np.float64 and bool(0 <= least <= most < np.inf)
+    if not sample_weight.size or sample_weight.shape != getattr(X, "shape", ())[:1]:
+        return False
+    return bool(0 <= sample_weight.min() <= sample_weight.max() < np.inf)
 
 
 def checked_offset(X: Any, offset: Any, name: str = "offset") -> Vector | None:
