@@ -5,6 +5,7 @@ function, and its minimum over everything is the least of its minima on those.
 """
 
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from types import SimpleNamespace
 
@@ -20,8 +21,10 @@ from sklearn_bce._objective.base import Evaluation
 from sklearn_bce._objective.penalty import NonSmooth
 from sklearn_bce._solvers.newton import quadratic
 from sklearn_bce._solvers.newton.quadratic import (
+    SWEEPS_BEFORE_EXTRAPOLATION,
     ColumnQuadratic,
     GramQuadratic,
+    _ColumnSweeps,
     _Face,
     feature_sign_search,
 )
@@ -555,12 +558,15 @@ class Sparse:
         self.model = Model(H, g, self.non_smooth.l1, theta[self.subset])
 
     def by_columns(self, index=np.int32, tol=0.0):
+        model = self.column_model(index, tol)
+        return model.minimum(self.point, self.subset, self.non_smooth)
+
+    def column_model(self, index=np.int32, tol=0.0):
         X = self.problem.X.tocsc()
         data = X.data / np.repeat(self.problem.coordinates.scale, np.diff(X.indptr))
         indices, indptr = X.indices.astype(index), X.indptr.astype(index)
         matrix = SimpleNamespace(data=data, indices=indices, indptr=indptr)
-        model = ColumnQuadratic(self.problem, matrix, WORKING, self.point, tol)
-        return model.minimum(self.point, self.subset, self.non_smooth)
+        return ColumnQuadratic(self.problem, matrix, WORKING, self.point, tol)
 
     def by_matrix(self):
         matrix = self.problem.curvature_matrix(self.point, self.subset)
@@ -588,6 +594,33 @@ def test_minima_by_columns_and_by_matrix_are_the_least_of_all_faces(
     if kind == "well-conditioned":
         np.testing.assert_allclose(ends[0][0], ends[1][0], rtol=0, atol=1e-4)
         np.testing.assert_array_equal(ends[0][0] == 0, ends[1][0] == 0)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("bound", [np.inf, 0.5])
+def test_extrapolation_lowers_the_model_by_what_it_says(kernels, fit_intercept, bound):
+    """So does the sweep after it, which goes on from the products of the extrapolated point."""
+    moved = []
+    for kind in KINDS:
+        sparse = Sparse(kind, fit_intercept)
+        limit = np.full(len(sparse.subset), bound)
+        start = sparse.point.theta[sparse.subset]
+        sparse.non_smooth = NonSmooth(sparse.non_smooth.l1, start - limit, start + limit)
+        sweeps = _ColumnSweeps(
+            sparse.column_model(), sparse.problem, sparse.point, sparse.subset, sparse.non_smooth
+        )
+        for _ in range(SWEEPS_BEFORE_EXTRAPOLATION):
+            sweeps.sweep(True)
+        for step in (sweeps.extrapolate, partial(sweeps.sweep, True)):
+            before = sparse.model.value(sweeps.theta(sparse.point))
+            told = step()
+            after = sparse.model.value(sweeps.theta(sparse.point))
+            assert told >= 0
+            assert before - after == pytest.approx(told, rel=1e-9, abs=1e-15)
+            moved.append(told > 0)
+        within = np.abs(sweeps.theta(sparse.point) - start)[:5] <= bound * (1 + 1e-12)
+        assert within.all()
+    assert any(moved[::2]) or bound < np.inf
 
 
 STARTS = {"away": START, "from 0": np.zeros(6)}
