@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from benchmarks.data_files import problems_of
 from benchmarks.problems import SUITES, Problem, sparse
 from benchmarks.runner import Outcome, run
 
-LIMITS = {"quick": 4.0, "full": 20.0, "l1": 10.0}  # seconds of a fit
+LIMITS = {"quick": 4.0, "full": 20.0, "l1": 10.0, "variations": 10.0}  # seconds of a fit
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -56,7 +57,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--limit",
         type=float,
-        help="seconds a fit may take (default 4 for quick, 20 for full, 10 for l1)",
+        help="seconds a fit may take (default 4 for quick, 20 for full, 10 for the others)",
     )
     parser.add_argument(
         "--output",
@@ -77,6 +78,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         options.figures = options.suite == "full"
     try:
         options.peers = peers_of(options)
+        options.sparse_peers = sparse_peers_of(options)
         options.problems = problems_wanted(options)
     except (ValueError, OSError) as error:
         parser.error(str(error))
@@ -90,6 +92,14 @@ def peers_of(options: argparse.Namespace) -> list[Competitor]:
         names = [name for word in options.peers for name in word.split(",") if name]
         return chosen(names, known)
     return SKLEARN if options.suite == "quick" else [peer for peer in known if peer.installed]
+
+
+def sparse_peers_of(options: argparse.Namespace) -> list[Competitor]:
+    """Return the competitors of the suite's problems with an L1 norm."""
+    if options.suite == "l1":
+        return options.peers
+    names = {peer.name for peer in options.peers} | {"celer"}
+    return [peer for peer in SPARSE_PEERS if peer.installed and peer.name in names]
 
 
 def problems_wanted(options: argparse.Namespace) -> list[Problem]:
@@ -112,12 +122,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     begun = time.perf_counter()
     print(report.preamble(options.peers, options.limit, start))
     outcomes = []
-    for outcome in run(
-        options.problems,
-        options.peers,
-        repeats=options.repeats,
-        limit=options.limit,
-        progress=show_progress,
+    how = {"repeats": options.repeats, "limit": options.limit, "progress": show_progress}
+    smooth = [problem for problem in options.problems if not problem.l1_ratio]
+    others = [problem for problem in options.problems if problem.l1_ratio]
+    for outcome in chain(
+        run(smooth, options.peers, **how), run(others, options.sparse_peers, **how)
     ):
         show_progress("")
         print(f"\n{report.table(outcome)}", flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from inspect import signature
 from itertools import product
 from typing import Any
 
@@ -22,7 +23,7 @@ from benchmarks.peers import (
     Skglm,
     SnapML,
 )
-from benchmarks.problems import Problem
+from benchmarks.problems import Problem, Variation
 from sklearn_bce import BCENeuronClassifier
 
 MANY = 20_000  # iterations: more than a solver needs that reaches the minimum at all
@@ -77,9 +78,11 @@ class Competitor:
 
         A competitor with `iterations` gets as many iterations as take about `seconds`.
         """
+        if not self.takes(problem.variation):
+            return
         X = problem.split[0]
         for setting in self.settings:
-            parameters = self.fixed | setting
+            parameters = self.fixed | setting | problem.variation.parameters
             if forms_curvature(parameters) and X.shape[1] > MAX_CURVATURE:
                 continue
             if parameters.get("solver") == LIBLINEAR_DUAL and stored_values(X) > MAX_DUAL:
@@ -89,6 +92,13 @@ class Competitor:
                 parameters["max_iter"] = min(most, self.iterations(seconds, X))
             tolerances = [{"tol": tol} for tol in self.tolerances] or [{}]
             yield [self._make(problem, **parameters, **tol) for tol in tolerances]
+
+    def takes(self, variation: Variation) -> bool:
+        """Whether the estimator has the parameters, and the sample weights, of a variation."""
+        known = signature(self.estimator).parameters
+        has_weights = "sample_weight" in signature(self.estimator.fit).parameters
+        is_known = all(name in known for name in variation.parameters)
+        return is_known and (has_weights or not variation.is_weighted)
 
     def _make(self, problem: Problem, **parameters: Any) -> BaseEstimator:
         if self.estimator is SGDClassifier:

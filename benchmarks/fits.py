@@ -66,15 +66,24 @@ class Entry:
 
 
 def reference(problem: Problem) -> tuple[float, float]:
-    """Return the minimum of the objective, and a bound on its error by the duality gap."""
+    """Return the minimum of the objective, and a bound on its error by the duality gap.
+
+    The bound is NaN of a variation with weights or another parameter, and without a penalty.
+    """
     X, _, y, _ = problem.split
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = BCE_NEURON.estimator(
-            C=problem.C, l1_ratio=problem.l1_ratio, tol=1e-15, max_iter=300
-        ).fit(X, y)
+            C=problem.C,
+            l1_ratio=problem.l1_ratio,
+            tol=1e-15,
+            max_iter=300,
+            **problem.variation.parameters,
+        ).fit(X, y, problem.sample_weight)
     place = model.coef_[0], model.intercept_[0], problem.C, problem.l1_ratio
-    return judge.objective(X, y, *place), judge.gap(X, y, *place)
+    is_plain = problem.judged_weight is None and not problem.variation.parameters
+    gap = judge.gap(X, y, *place) if is_plain and np.isfinite(problem.C) else np.nan
+    return judge.objective(X, y, *place, problem.judged_weight), gap
 
 
 def fit(problem: Problem, estimator: BaseEstimator, limit: float = np.inf) -> Fit:
@@ -84,12 +93,13 @@ def fit(problem: Problem, estimator: BaseEstimator, limit: float = np.inf) -> Fi
     convert = model.form() if hasattr(model, "form") else None
     arguments, preparation = problem.form(convert)
     parameters = parameters_of(model)
+    weights = weights_of(problem)
     start, cpu_start = time.perf_counter(), time.process_time()
     try:
         with warnings.catch_warnings(), time_limit(limit):
             # a competitor that stops early is scored by its last weights
             warnings.simplefilter("ignore")
-            model.fit(*arguments)
+            model.fit(*arguments, **weights)
     except (TimeLimitReached, Exception) as error:
         seconds = time.perf_counter() - start
         # compiled code may turn the interruption into another error
@@ -102,7 +112,7 @@ def fit(problem: Problem, estimator: BaseEstimator, limit: float = np.inf) -> Fi
         return Fit(seconds, np.inf, np.nan, np.nan, parameters, failure="weights are not finite")
     return Fit(
         seconds,
-        judge.objective(X, y, w, b, problem.C, problem.l1_ratio),
+        judge.objective(X, y, w, b, problem.C, problem.l1_ratio, problem.judged_weight),
         judge.accuracy(X_test, y_test, w, b),
         judge.log_loss(X_test, y_test, w, b),
         parameters,
@@ -121,8 +131,13 @@ def fit_alone(problem: Problem, estimator: BaseEstimator, expected: float) -> Fi
         arguments, _ = problem.form(model.form() if hasattr(model, "form") else None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model.fit(*arguments)
+            model.fit(*arguments, **weights_of(problem))
     return fit(problem, estimator)
+
+
+def weights_of(problem: Problem) -> dict[str, np.ndarray]:
+    """Return the argument ``sample_weight`` of a fit; an empty dict if there is none."""
+    return {} if problem.sample_weight is None else {"sample_weight": problem.sample_weight}
 
 
 def wait_for_quiet() -> None:

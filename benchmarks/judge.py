@@ -10,21 +10,33 @@ from scipy.special import entr, expit, log_expit
 
 
 def objective(
-    X: Any, y: np.ndarray, w: np.ndarray, b: float, C: float, l1_ratio: float = 0.0
+    X: Any,
+    y: np.ndarray,
+    w: np.ndarray,
+    b: float,
+    C: float,
+    l1_ratio: float = 0.0,
+    sample_weight: np.ndarray | None = None,
 ) -> float:
-    """Return F(w, b): the mean cross-entropy in nats plus ((1−ρ)/2·‖w‖² + ρ‖w‖₁)/(C·n)."""
+    """Return F(w, b): the mean cross-entropy in nats plus ((1−ρ)/2·‖w‖² + ρ‖w‖₁)/(C·S).
+
+    The mean is weighted, and S is the sum of the weights. None means that all are 1.
+    """
     w = np.asarray(w, dtype=np.float64)
-    return log_loss(X, y, w, b) + _penalty(w, l1_ratio) / (C * len(y))
+    total = len(y) if sample_weight is None else float(np.sum(sample_weight))
+    return log_loss(X, y, w, b, sample_weight) + _penalty(w, l1_ratio) / (C * total)
 
 
 def _penalty(w: np.ndarray, l1_ratio: float) -> float:
     return float((1 - l1_ratio) / 2 * (w @ w) + l1_ratio * np.sum(np.abs(w)))
 
 
-def log_loss(X: Any, y: np.ndarray, w: np.ndarray, b: float) -> float:
+def log_loss(
+    X: Any, y: np.ndarray, w: np.ndarray, b: float, sample_weight: np.ndarray | None = None
+) -> float:
     """Return the mean cross-entropy in nats, from the linear output rather than probabilities."""
     z = X @ np.asarray(w, dtype=np.float64) + float(b)
-    return float(-np.mean(log_expit(np.where(y == 1, z, -z))))
+    return float(-np.average(log_expit(np.where(y == 1, z, -z)), weights=sample_weight))
 
 
 def accuracy(X: Any, y: np.ndarray, w: np.ndarray, b: float) -> float:
@@ -33,7 +45,7 @@ def accuracy(X: Any, y: np.ndarray, w: np.ndarray, b: float) -> float:
 
 
 def gap(X: Any, y: np.ndarray, w: np.ndarray, b: float, C: float, l1_ratio: float = 0.0) -> float:
-    """Return an upper bound on F(w, b) − min F, for any (w, b).
+    """Return an upper bound on F(w, b) − min F, for any (w, b), of samples that weigh the same.
 
     The bound is the duality gap of F at (w, b'), with b' the best intercept for w, plus
     F(w, b) − F(w, b'). The dual variables are the slopes a − y. Where the penalty is the L1 norm

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_sample_weight
 
 from benchmarks.generators import (
     correlated,
@@ -21,6 +22,21 @@ from benchmarks.generators import (
     one_hot,
     text,
 )
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How a fit differs from the plain one: a form of X, sample weights or parameters.
+
+    `convert` changes the dtype or the layout of the training samples. With `is_weighted`, the
+    samples have weights between 0.2 and 2. `parameters` are ``fit_intercept`` or ``class_weight``
+    of the estimators.
+    """
+
+    name: str = "plain"
+    convert: Callable[[Any], Any] | None = None
+    is_weighted: bool = False
+    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,14 +54,32 @@ class Problem:
     inverse_strength: float = 1.0
     test_size: float = 0.25
     l1_ratio: float = 0.0
+    variation: Variation = Variation()
 
     @cached_property
     def split(self) -> tuple[Any, Any, np.ndarray, np.ndarray]:
         """X_train, X_test, y_train, y_test."""
         X, y = self.load()
+        if self.variation.convert is not None:
+            X = self.variation.convert(X)
         if not self.test_size:
             return X, X, y, y
         return train_test_split(X, y, test_size=self.test_size, stratify=y, random_state=0)
+
+    @cached_property
+    def sample_weight(self) -> np.ndarray | None:
+        """The sample weights that `fit` is given; None if there are none."""
+        if not self.variation.is_weighted:
+            return None
+        return np.random.default_rng(0).uniform(0.2, 2, len(self.split[2]))
+
+    @cached_property
+    def judged_weight(self) -> np.ndarray | None:
+        """The weights of the samples in the objective, with class weights; None if all are 1."""
+        weight, y = self.sample_weight, self.split[2]
+        if self.variation.parameters.get("class_weight") != "balanced":
+            return weight
+        return (1.0 if weight is None else weight) * compute_sample_weight("balanced", y)
 
     @cached_property
     def C(self) -> float:
@@ -77,7 +111,7 @@ class Problem:
 
     def release(self) -> None:
         """Free the memory of the data, which are loaded again when needed."""
-        for cached in ("split", "_forms"):
+        for cached in ("split", "_forms", "sample_weight", "judged_weight"):
             self.__dict__.pop(cached, None)
 
 
@@ -141,12 +175,12 @@ FULL = [
 L1_STRENGTHS = (0.1, 0.01, 0.001)
 
 
-def sparse(problems: Iterable[Problem]) -> list[Problem]:
-    """Return each problem with an L1 penalty, in three strengths."""
+def sparse(problems: Iterable[Problem], strengths: Iterable[float] = L1_STRENGTHS) -> list[Problem]:
+    """Return each problem with an L1 penalty, in several strengths."""
     return [
         replace(p, name=f"{p.name}, L1 {strength:g}", inverse_strength=1 / strength, l1_ratio=1.0)
         for p in problems
-        for strength in L1_STRENGTHS
+        for strength in strengths
     ]
 
 
@@ -158,4 +192,52 @@ L1 = sparse(
     ]
 )
 
-SUITES = {"quick": QUICK, "full": FULL, "l1": L1}
+
+def in_single_precision(X: Any) -> Any:
+    """Return X in float32."""
+    return X.astype(np.float32)
+
+
+def by_columns(X: Any) -> Any:
+    """Return an array in Fortran order, and a sparse matrix as CSC."""
+    return X.tocsc() if hasattr(X, "tocsc") else np.asfortranarray(X)
+
+
+VARIATIONS = [
+    Variation(),
+    Variation("weights", is_weighted=True),
+    Variation("no intercept", parameters={"fit_intercept": False}),
+    Variation("float32", in_single_precision),
+    Variation("balanced", parameters={"class_weight": "balanced"}),
+    Variation("F order or CSC", by_columns),
+]
+OTHER_STRENGTHS = (1e-3, 1e3, np.inf)  # C, in place of 1
+
+KINDS = [
+    generated("Gaussian", gaussian, 3_000, 25),
+    Problem("breast cancer, scaled", scaled(breast_cancer), test_size=0),
+    Problem("digits odd/even, raw", digits, test_size=0),
+    generated("Gaussian", gaussian, 60_000, 40),
+    generated("wide", gaussian, 400, 3_000),
+    generated("one-hot, CSR", one_hot, 40_000),
+    generated("text, CSR", text, 2_000, 20_000),
+]
+
+
+def varied(problems: Iterable[Problem]) -> list[Problem]:
+    """Return each problem in every variation."""
+    return [
+        replace(problem, name=f"{problem.name}, {variation.name}", variation=variation)
+        for problem in problems
+        for variation in VARIATIONS
+    ]
+
+
+def of_other_strengths(problems: Iterable[Problem]) -> list[Problem]:
+    """Return each problem with another C; `title` of the report names it."""
+    return [replace(problem, inverse_strength=C) for problem in problems for C in OTHER_STRENGTHS]
+
+
+VARIED = [*varied(KINDS), *of_other_strengths(KINDS), *varied(sparse(KINDS, (0.1, 0.01)))]
+
+SUITES = {"quick": QUICK, "full": FULL, "l1": L1, "variations": VARIED}

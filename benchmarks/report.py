@@ -167,7 +167,8 @@ def ratio_table(outcomes: Sequence[Outcome]) -> str:
     lines = [
         "Time to within the target, as multiples of the first column's. never: at no setting and "
         "tolerance; >: given up,",
-        "unsolved, after a fit so many times as long; –: not tried, its curvature is too large.",
+        "unsolved, after a fit so many times as long; –: not tried: its curvature is too large, or "
+        "it lacks a parameter.",
         f"{'':48} " + " ".join(f"{n:>{w}}" for n, w in zip(names, widths, strict=True)),
     ]
     for outcome in outcomes:

@@ -61,7 +61,9 @@ def run(
     progress : callable
         Called with a text that says what is being measured.
     """
-    warm_up(peers, progress)
+    problems = list(problems)
+    if problems:
+        warm_up(peers, progress)
     for problem in problems:
         progress(f"{problem.name}: finding the minimum")
         least, gap = reference(problem)

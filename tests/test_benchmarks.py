@@ -36,8 +36,18 @@ from benchmarks.competitors import (
 from benchmarks.data_files import problems_of
 from benchmarks.generators import correlated, gaussian, heavy_tails, one_hot, text
 from benchmarks.limits import TimeLimitReached, passes_within, time_limit
-from benchmarks.problems import FULL, L1, QUICK, Problem, breast_cancer, scaled
+from benchmarks.problems import (
+    FULL,
+    L1,
+    QUICK,
+    VARIATIONS,
+    VARIED,
+    Problem,
+    breast_cancer,
+    scaled,
+)
 from benchmarks.profiles import performance_profile, ratios_to_fastest
+from sklearn_bce import BCENeuronClassifier
 
 SCALED = Problem("breast cancer, scaled", scaled(breast_cancer), 0.5, test_size=0)
 
@@ -461,6 +471,45 @@ def test_performance_profile_of_a_table_done_by_hand():
 def test_geometric_mean_cancels_a_ratio_and_its_inverse():
     assert report.geometric_mean([4, 0.25]) == pytest.approx(1)
     assert report.geometric_mean([2, 8]) == pytest.approx(4)
+
+
+# --- variations
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+@pytest.mark.parametrize("variation", VARIATIONS, ids=lambda variation: variation.name)
+def test_the_judge_has_the_objective_of_a_variation(variation, l1_ratio):
+    """Two solvers end at one value, and every step from there rises."""
+    problem = replace(small_problem(), variation=variation, l1_ratio=l1_ratio, inverse_strength=9.0)
+    X, _, y, _ = problem.split
+    neuron = BCENeuronClassifier(C=problem.C, l1_ratio=l1_ratio, tol=1e-14, **variation.parameters)
+    other = neuron.fit(X, y).to_sklearn()  # with the parameters that its version has
+    other.set_params(tol=1e-12, solver="saga", max_iter=10_000)
+    values = [fits.fit(problem, model).objective for model in (neuron, other)]
+    assert values[0] == pytest.approx(values[1], abs=1e-7 if variation.name == "float32" else 1e-11)
+    neuron.fit(X, y, problem.sample_weight)
+    w, b = neuron.coef_[0].astype(float), float(neuron.intercept_[0])
+    for k in range(4):
+        for step in (-1e-3, 1e-3):
+            moved = w + step * (np.arange(4) == k)
+            given = problem.C, l1_ratio, problem.judged_weight
+            assert judge.objective(X, y, moved, b, *given) > values[0]
+
+
+def test_every_kind_comes_in_every_variation_and_strength():
+    names = [problem.name for problem in VARIED]
+    for variation in VARIATIONS:
+        assert sum(name.endswith(variation.name) for name in names) == 3 * 7
+    assert len({(p.name, p.inverse_strength, p.load) for p in VARIED}) == len(VARIED) == 21 + 21 * 6
+
+
+def test_packages_without_a_parameter_are_left_out_of_a_variation():
+    weights, no_intercept = VARIATIONS[1:3]
+    taking = {peer.name for peer in PEERS if peer.takes(weights)}
+    assert "lbfgs" in taking
+    assert "liblinear-official" not in taking
+    assert not any(peer.takes(no_intercept) for peer in PEERS if peer.name == "snapml")
+    assert all(peer.takes(VARIATIONS[0]) for peer in PEERS)
 
 
 # --- runner, tables, record
