@@ -90,7 +90,7 @@ cdef struct Model:
     # With an L1 norm:
     double *theta          # (size,) the minimum
     double *derivative     # (2·size,) of the smooth part at the minimum, and scratch
-    double *face           # (size + 1, size) scratch
+    double *face           # (size, size) scratch
     int *places            # (size,) scratch: indices of the coordinates of a face
 
 
@@ -606,7 +606,7 @@ cdef End iterate(Problem *F, Limits *limits, double *memory, int *places, double
     give_memory(F, &at, &memory)
     give_memory(F, &new, &memory)
     m.H, memory = memory, memory + F.size * F.size
-    m.face, memory = memory, memory + F.size * (F.size + 1)
+    m.face, memory = memory, memory + F.size * F.size
     m.theta, memory = memory, memory + F.size
     m.derivative, memory = memory, memory + 2 * F.size
     m.step, memory = memory, memory + F.size
@@ -679,7 +679,7 @@ cdef End iterate(Problem *F, Limits *limits, double *memory, int *places, double
 cdef Py_ssize_t memory_of(Problem *F) noexcept nogil:
     """Return the number of elements that `iterate` uses."""
     cdef Py_ssize_t chunk = max(<Py_ssize_t> F.size, CHUNK_BYTES // <Py_ssize_t> sizeof(double))
-    return 7 * F.n + F.size * (2 * F.size + 9) + chunk
+    return 7 * F.n + F.size * (2 * F.size + 8) + chunk
 
 
 def newton_in_cache(const double[:, :] X, const double[::1] y, const double[:] normalised_weight,
