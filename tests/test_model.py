@@ -623,6 +623,30 @@ def test_extrapolation_lowers_the_model_by_what_it_says(kernels, fit_intercept, 
     assert any(moved[::2]) or bound < np.inf
 
 
+def test_no_extrapolation_leads_beyond_the_bounds(kernels):
+    """The bounds are so near that the sweeps do not feel them, and the point to come is outside."""
+    sparse = Sparse("singular", False, l1_ratio=0.3)
+    start, free = sparse.point.theta[sparse.subset], sparse.non_smooth
+
+    def swept(non_smooth):
+        model = sparse.column_model()
+        sweeps = _ColumnSweeps(model, sparse.problem, sparse.point, sparse.subset, non_smooth)
+        path = [start]
+        for _ in range(SWEEPS_BEFORE_EXTRAPOLATION):
+            sweeps.sweep(True)
+            path.append(sweeps.theta(sparse.point).copy())
+        return sweeps, np.array(path)
+
+    sweeps, path = swept(free)
+    room = 1e-6
+    bounded = NonSmooth(free.l1, path.min(axis=0) - room, path.max(axis=0) + room)
+    assert sweeps.extrapolate() > 0
+    there = sweeps.theta(sparse.point)
+    assert np.any((there < bounded.lower) | (there > bounded.upper))
+    sweeps, _ = swept(bounded)
+    assert sweeps.extrapolate() == 0
+
+
 STARTS = {"away": START, "from 0": np.zeros(6)}
 
 

@@ -134,6 +134,14 @@ def test_products_of_single_precision_end_in_the_minimum(monkeypatch, precision)
     assert F(theta_of(result), (X, y, weight), 1.0) - best < 1e-11
 
 
+def test_products_of_double_precision_follow_where_single_precision_is_not_enough(monkeypatch):
+    monkeypatch.setattr(_row_space, "SINGLE_ELEMENTS", 0)
+    _force(monkeypatch, row_space=True)
+    for tol, n_passes in ((1e-9, 2), (1e-14, 4)):  # for each, the products and the bound
+        result = solved("newton", random_data(60, 90), tol=tol)
+        assert (result.converged, result.n_passes) == (True, n_passes)
+
+
 def test_row_space_reproduces_the_products_of_the_rows(precision):
     X = np.random.default_rng(2).standard_normal((12, 30)) + 5
     X[7] = X[2]
