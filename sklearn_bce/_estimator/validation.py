@@ -14,6 +14,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from sklearn_bce._objective.rows import has_finite_sum
+
 # Arguments of scikit-learn's `check_array` and `validate_data` for X: a float array, or CSR.
 X_FORMAT = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
 CSR_TYPES = (csr_matrix, csr_array)
@@ -57,7 +59,7 @@ def checked_X(estimator: BaseEstimator, X: Any) -> Any:
     """
     X = checked_array(X, "X")
     is_ready = _has_format(X) and _has_known_features(estimator, X)
-    if is_ready and _is_finite(X if type(X) is np.ndarray else X.data):
+    if is_ready and has_finite_sum(X if type(X) is np.ndarray else X.data):
         return X
     return validate_data(estimator, X, reset=False, **X_FORMAT)
 
@@ -119,13 +121,7 @@ def _needs_no_conversion(X: Any, y: Any) -> bool:
     if not _has_format(X) or X.shape[0] != len(y):
         return False
     is_array = type(X) is np.ndarray
-    return bool(np.isfinite(y.sum())) and (is_array or _is_finite(X.data))
-
-
-def _is_finite(values: NDArray[Any]) -> bool:
-    """Return whether the sum of the values is finite; only then they all are, for certain."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(values.sum()))
+    return bool(np.isfinite(y.sum())) and (is_array or has_finite_sum(X.data))
 
 
 def _has_format(X: Any) -> bool:

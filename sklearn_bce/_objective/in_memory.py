@@ -569,7 +569,7 @@ class InMemoryObjective(BaseObjective):
         """
 
         def look(all_rows: slice) -> None:
-            for rows in row_blocks(self.X, all_rows) if self.array is not None else ():
+            for rows in () if self._known_finite else row_blocks(self.X, all_rows):
                 raise_unless_finite(self.X[rows])
 
         self._sum(look)

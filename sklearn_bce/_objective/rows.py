@@ -30,11 +30,15 @@ class NotFiniteError(ValueError):
     """X has an element that is infinite or NaN."""
 
 
+def has_finite_sum(X: NDArray[Any]) -> bool:
+    """Return whether the sum of the elements is finite: only then they all are, for certain."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(X.sum()))
+
+
 def raise_unless_finite(X: NDArray[Any]) -> None:
     """Raise NotFiniteError if an element of X is infinite or NaN."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        finite = np.isfinite(X.sum()) or np.isfinite(X).all()
-    if not finite:
+    if not (has_finite_sum(X) or np.isfinite(X).all()):
         raise NotFiniteError("X contains NaN or infinity.")
 
 

@@ -508,22 +508,22 @@ class _ColumnSweeps:
         self._u = self._start.copy()
         self._state = np.array([-of_intercept / model.total, of_intercept])
         self.gained_by_intercept = of_intercept**2 / model.total / 2
-        gradient = point.gradient[features] + self._shift * of_intercept
+        self._gradient = point.gradient[features] + self._shift * of_intercept
+        self._non_smooth, self._l2 = non_smooth.of(slice(len(features))), l2
+        self._row_weight, self._total = point.curvature, model.total
         # Arguments of the kernel before and after ``is_every_column``, which sweeps differ in.
         self._before = (
             *model.columns,
             model.first,
             model.curvature_along + l2,
             l2,
-            *non_smooth.of(slice(len(features))),
-            gradient,
+            *self._non_smooth,
+            self._gradient,
             self._start,
             model.total,
         )
         self._weighted_z = problem.zero_outputs()
         self._after = self._u, self._weighted_z, self._state
-        self._gradient, self._non_smooth = gradient, non_smooth.of(slice(len(features)))
-        self._l2, self._row_weight, self._total = l2, point.curvature, model.total
         # Weights, h·(xd) and the derivative in the intercept after the last sweeps.
         self._recent: deque[_Sweep] = deque(maxlen=SWEEPS_BEFORE_EXTRAPOLATION)
 
