@@ -21,7 +21,10 @@ LIMITS = {"quick": 4.0, "full": 20.0, "l1": 10.0, "variations": 10.0}  # seconds
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the options; `peers` are competitors and `problems` are problems, not their names."""
+    """Return the options; `peers` are competitors and `problems` are problems, not their names.
+
+    `sparse_peers` are those of the problems with an L1 norm.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Compare BCENeuronClassifier with other solvers of the same problem.",
@@ -77,8 +80,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if options.figures is None:
         options.figures = options.suite == "full"
     try:
+        are_named = options.peers is not None
         options.peers = peers_of(options)
-        options.sparse_peers = sparse_peers_of(options)
+        names = {peer.name for peer in options.peers}
+        options.sparse_peers = [
+            peer
+            for peer in SPARSE_PEERS
+            if peer.installed and (peer.name in names or not are_named)
+        ]
         options.problems = problems_wanted(options)
     except (ValueError, OSError) as error:
         parser.error(str(error))
@@ -92,14 +101,6 @@ def peers_of(options: argparse.Namespace) -> list[Competitor]:
         names = [name for word in options.peers for name in word.split(",") if name]
         return chosen(names, known)
     return SKLEARN if options.suite == "quick" else [peer for peer in known if peer.installed]
-
-
-def sparse_peers_of(options: argparse.Namespace) -> list[Competitor]:
-    """Return the competitors of the suite's problems with an L1 norm."""
-    if options.suite == "l1":
-        return options.peers
-    names = {peer.name for peer in options.peers} | {"celer"}
-    return [peer for peer in SPARSE_PEERS if peer.installed and peer.name in names]
 
 
 def problems_wanted(options: argparse.Namespace) -> list[Problem]:
