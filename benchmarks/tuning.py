@@ -37,7 +37,7 @@ import numpy as np
 from benchmarks import unit_costs
 from benchmarks.data_files import problems_of
 from benchmarks.fits import Fit, fit_alone
-from benchmarks.generators import correlated, gaussian
+from benchmarks.generators import correlated, gaussian, text
 from benchmarks.problems import FULL, L1, Problem, generated, sparse
 from sklearn_bce import BCENeuronClassifier, fit_from_chunks, l1_min_c
 
@@ -47,6 +47,7 @@ CONTINUATION = "_solvers.newton.continuation"
 COST = "_solvers.newton.cost"
 CONJUGATE_GRADIENTS = "_solvers.newton.conjugate_gradients"
 DIRECTION = "_solvers.newton.direction"
+DUAL_ASCENT = "_solvers.newton.dual_ascent"
 INVERSE = "_solvers.newton.inverse"
 IN_CACHE = "_solvers.newton.in_cache"
 IN_MEMORY = "_objective.in_memory"
@@ -120,6 +121,10 @@ MANY_SUMS = [generated("2 000 columns", correlated, 4_000, 2_000, condition=100)
 PER_SAMPLE = {"solver": "sgd", "learning_rate": 1e-4, "tol": 0, "max_iter": 10}
 WIDE = [
     generated(f"{n} by {p}", gaussian, n, p) for n, p in ((20, 400), (100, 2_000), (200, 5_000))
+]
+TEXTS = [
+    generated(f"text, {n} by {p}, C={C:g}", text, n, p, C=C)
+    for n, p, C in ((100, 1_000, 1.0), (2_000, 20_000, 1.0), (5_000, 8_000, 100.0))
 ]
 SINGLE = [generated(f"float32, {n} rows", in_single_precision, n, 20) for n in (20_000, 200_000)]
 
@@ -236,6 +241,14 @@ CONSTANTS: list[Measured | Tried] = [
     Tried("_solvers.base", "NEGLIGIBLE", (0.001, 0.01, 0.1), PRODUCTS),
     Tried(ROW_SPACE, "SINGLE_ELEMENTS", (2**8, 2**12, 2**16, 2**20, 2**24), WIDE),
     Tried(ROW_SPACE, "PRODUCTS_IN_A_PASS", (1, 16, 256), WIDE),
+    Tried(DUAL_ASCENT, "BIAS_SHARE", (0.01, 0.1, 1.0), WIDE + TEXTS),
+    Tried(DUAL_ASCENT, "PASSES_AT_ZERO", (0, 4, 8, 16), TEXTS),
+    Tried(
+        DUAL_ASCENT, "LEAST_KAPPA", (0.0, 0.1, 1.0),
+        [generated(f"text, C={C:g}", text, 2_000, 20_000, C=C) for C in (1e-3, 0.05, 0.5)],
+    ),
+    Tried(DUAL_ASCENT, "LEAST_ELEMENTS", (2**12, 2**17, 2**24), WIDE),
+    Tried(DUAL_ASCENT, "LEAST_STORED", (0, 2**12, 2**24), TEXTS),
     Tried(SUBSAMPLE, "MIN_ROWS_PER_COORDINATE", (3, 10, 30), SAMPLED),
     Tried(SUBSAMPLE, "MAX_SAMPLE_FRACTION", (0.05, 0.25, 0.5), SAMPLED),
     Tried(SUBSAMPLE, "FRACTION_OF_SAMPLING_ERROR", (0.01, 0.1, 1.0), SAMPLED),
@@ -312,16 +325,18 @@ CONSTANTS: list[Measured | Tried] = [
     ),
     Compiled("_kernels/newton.pyx", "CHUNK_BYTES", (2**14, 2**16, 2**18, 2**20), SMALL),
     Compiled("_kernels/sigmoid.h", "BCE_BATCH", (32, 256, 512), SIZES + of_suite(FULL, "CSR")),
-    Compiled("_kernels/sgd.pyx", "BLAS_WIDTH", (0, 64, 100_000), ROWS, PER_SAMPLE),
-    Compiled("_kernels/sgd.pyx", "PREFETCH_BYTES", (64, 1024, 4096, 16_384), ROWS, PER_SAMPLE),
-    Compiled("_kernels/sgd.pyx", "DENSE_ROWS_AHEAD", (0, 1, 2, 4, 8), ROWS, PER_SAMPLE),
+    Compiled("_kernels/dense_row.pxd", "BLAS_WIDTH", (0, 64, 100_000), ROWS, PER_SAMPLE),
+    Compiled("_kernels/prefetch.pxd", "PREFETCH_BYTES", (64, 1024, 4096, 16_384), ROWS, PER_SAMPLE),
+    Compiled("_kernels/prefetch.pxd", "DENSE_ROWS_AHEAD", (0, 1, 2, 4, 8), ROWS, PER_SAMPLE),
     Compiled(
-        "_kernels/sgd.pyx", "SPARSE_ROWS_AHEAD", (0, 2, 4, 8), of_suite(FULL, "CSR"), PER_SAMPLE
+        "_kernels/prefetch.pxd", "SPARSE_ROWS_AHEAD", (0, 2, 4, 8), of_suite(FULL, "CSR"),
+        PER_SAMPLE,
     ),
 ]  # fmt: skip
 
 NAMES = [
-    f"{re.sub(r'[.](pyx|h)$', '', each.module).replace('/', '.')}.{each.name}" for each in CONSTANTS
+    f"{re.sub(r'[.](pyx|pxd|h)$', '', each.module).replace('/', '.')}.{each.name}"
+    for each in CONSTANTS
 ]
 
 

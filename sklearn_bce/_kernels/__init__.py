@@ -4,13 +4,15 @@ Modules, each of which may import those above it:
 
 - ``threads``: how many threads a fit may use, and ranges of rows for each.
 - ``reference``: all loops in NumPy, which tests compare with the compiled ones.
-- ``types``, ``soft_threshold``, ``sparse_row``, ``log_sum``, ``sigmoid.h``: code that compiled
-  loops share: types of X, the L1 norm in one coordinate, products with a sparse row, sums of
+- ``types``, ``prefetch``, ``dense_row``, ``sparse_row``: code that compiled loops share: types of
+  X, prefetching of rows, products with a row.
+- ``soft_threshold``, ``log_sum``, ``sigmoid.h``: the same: the L1 norm in one coordinate, sums of
   losses, the sigmoid of many samples at once.
 - ``dense``, ``csr``: compiled sums over the rows of an array and of a CSR matrix.
 - ``coordinate_descent``: compiled coordinate descent on a quadratic model with an L1 norm.
 - ``newton``: the compiled Newton's method for small data.
 - ``sgd``: the compiled per-sample rule.
+- ``dual``: compiled dual coordinate ascent.
 """
 
 from __future__ import annotations
@@ -28,12 +30,12 @@ from sklearn_bce._kernels import reference
 # The functions of all compiled modules in one namespace; None if they were not compiled.
 COMPILED: SimpleNamespace | None
 try:
-    from sklearn_bce._kernels import coordinate_descent, csr, dense, newton, sgd
+    from sklearn_bce._kernels import coordinate_descent, csr, dense, dual, newton, sgd
 except ImportError:
     COMPILED = None
 else:
     COMPILED = SimpleNamespace()
-    for module in (dense, csr, coordinate_descent, newton, sgd):
+    for module in (dense, csr, coordinate_descent, newton, sgd, dual):
         vars(COMPILED).update(vars(module))
 
 Vector = NDArray[np.float64]

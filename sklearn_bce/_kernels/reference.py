@@ -19,10 +19,14 @@ from sklearn_bce.chain_rule import (
     gradient,
     linear_output,
     loss_and_derivatives,
+    sigmoid,
 )
 
 # The value in sgd.pyx, which says where the value is from.
 SMALLEST_SCALE = 1e-9
+# The values in dual.pyx.
+OUTPUT_TOL = 0.03
+MOST_STEPS = 60
 
 
 # ----- soft_threshold -----------------------------------------------------------------------------
@@ -290,6 +294,47 @@ def csr_sgd_pass(
             fit_intercept,
         )
     return loss
+
+
+# ----- dual ---------------------------------------------------------------------------------------
+
+
+def _dual_step(t, v, z, kappa, y):
+    """Return the new t and v of one sample; see `dual.dual_step`."""
+    low, high = z - kappa, z + kappa
+    for _ in range(MOST_STEPS):
+        t = t if low <= t <= high else 0.5 * (low + high)
+        excess = t + kappa * (_slope(t, y) - v) - z
+        low, high = (low, t) if excess > 0 else (t, high)
+        step = excess / (1.0 + kappa * sigmoid(t) * sigmoid(-t))
+        t -= step
+        if abs(step) <= OUTPUT_TOL:
+            break
+    return t, _slope(t, y)
+
+
+def _slope(t, y):
+    """Return σ(t) − y, without cancellation for labels."""
+    return (1.0 - y) * sigmoid(t) - y * sigmoid(-t)
+
+
+def dense_dual_pass(X, y, offset, factor, kappa, order, t, v, w, intercept, bias_square):
+    """NumPy reference of `dual.dense_dual_pass`: maximise over each slope in turn."""
+    rise = 0.0
+    for i in order:
+        x, before = X[i].astype(np.float64), v[i]
+        t[i], v[i] = _dual_step(t[i], before, x @ w + intercept[0] + offset[i], kappa[i], y[i])
+        change = v[i] - before
+        rise += factor[i] * kappa[i] * change**2
+        w -= factor[i] * change * x
+        intercept[0] -= factor[i] * change * bias_square
+    return rise
+
+
+def csr_dual_pass(data, indices, indptr, y, offset, factor, kappa, order, t, v, w, *intercept):
+    """NumPy reference of `dual.csr_dual_pass`: that of the matrix as an array."""
+    X = _csr(data, indices, indptr, len(w)).toarray()
+    return dense_dual_pass(X, y, offset, factor, kappa, order, t, v, w, *intercept)
 
 
 # ----- newton -------------------------------------------------------------------------------------

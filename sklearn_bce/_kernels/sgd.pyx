@@ -15,37 +15,13 @@ Regression", 2008). With a strength for each feature, each update reads all weig
 """
 from libc.math cimport exp, fabs
 from libc.stdlib cimport calloc, free
-from scipy.linalg.cython_blas cimport daxpy, ddot
 
+from sklearn_bce._kernels.dense_row cimport add_scaled, dot
 from sklearn_bce._kernels.log_sum cimport LogSum, add_loss, total
+from sklearn_bce._kernels.prefetch cimport DENSE_ROWS_AHEAD, SPARSE_ROWS_AHEAD, prefetch
 from sklearn_bce._kernels.soft_threshold cimport soft_threshold
 from sklearn_bce._kernels.sparse_row cimport add_sparse, sparse_dot
 from sklearn_bce._kernels.types cimport index, real
-
-cdef extern from *:
-    """
-    #if defined(__GNUC__) || defined(__clang__)
-    #define BCE_PREFETCH(address) __builtin_prefetch(address)
-    #else
-    #define BCE_PREFETCH(address)
-    #endif
-    """
-    void BCE_PREFETCH(const void *address) noexcept nogil
-
-cdef enum:
-    # Features from which on a call of BLAS takes less time than a loop; the two cross between 50
-    # and 80 features: python -m benchmarks.tuning BLAS_WIDTH
-    BLAS_WIDTH = 64
-    # Bytes that one prefetch brings: the cache line of x86-64 and of most ARM processors.
-    CACHE_LINE = 64
-    # Bytes of a row that are prefetched, at most: a page of memory. Beyond that the hardware has
-    # seen the stride and prefetches by itself: python -m benchmarks.tuning PREFETCH_BYTES
-    PREFETCH_BYTES = 4096
-    # Rows of an array between the one in use and the one that is prefetched, so that the memory has
-    # answered before the row is needed: python -m benchmarks.tuning DENSE_ROWS_AHEAD
-    DENSE_ROWS_AHEAD = 2
-    # The same for rows of a CSR matrix: python -m benchmarks.tuning SPARSE_ROWS_AHEAD
-    SPARSE_ROWS_AHEAD = 4
 
 # The least |scale|, below which the scale is multiplied into w; the value of scikit-learn for
 # float64 (utils/_weight_vector.pyx). reference.py has the same number.
@@ -58,43 +34,6 @@ cdef inline double output_error(double z, double y, double sample_weight,
     cdef double growth = exp(-z)
     add_loss(z, growth if z >= 0 else 1.0 / growth, y, sample_weight, losses)
     return y - 1.0 / (1.0 + growth)
-
-
-cdef inline void prefetch(const void *start, Py_ssize_t n_bytes) noexcept nogil:
-    """Prefetch the first bytes, at most PREFETCH_BYTES, into the cache."""
-    cdef Py_ssize_t offset = 0
-    cdef Py_ssize_t end = n_bytes if n_bytes < PREFETCH_BYTES else PREFETCH_BYTES
-    while offset < end:
-        BCE_PREFETCH(<const char *> start + offset)
-        offset += CACHE_LINE
-
-
-cdef inline double dot(const real *x, const double *w, int n) noexcept nogil:
-    """Return Σ wx of a dense row of n features, by four sums; see `sparse_dot`."""
-    cdef double first = 0.0, second = 0.0, third = 0.0, fourth = 0.0
-    cdef int j, one = 1, whole = n - n % 4
-    if real is double:
-        if n >= BLAS_WIDTH:
-            return ddot(&n, <double *> x, &one, <double *> w, &one)
-    for j in range(0, whole, 4):
-        first += w[j] * x[j]
-        second += w[j + 1] * x[j + 1]
-        third += w[j + 2] * x[j + 2]
-        fourth += w[j + 3] * x[j + 3]
-    for j in range(whole, n):
-        first += w[j] * x[j]
-    return (first + second) + (third + fourth)
-
-
-cdef inline void add_scaled(double factor, const real *x, double *w, int n) noexcept nogil:
-    """Add factor · x to w, both of n features."""
-    cdef int j, one = 1
-    if real is double:
-        if n >= BLAS_WIDTH:
-            daxpy(&n, &factor, <double *> x, &one, w, &one)
-            return
-    for j in range(n):
-        w[j] += factor * x[j]
 
 
 cdef inline void apply_l1(double *w, double *l1_applied, double l1_sum,

@@ -658,6 +658,15 @@ class InMemoryObjective(BaseObjective):
         """Return whether X is the array or matrix of this objective: the object, not its values."""
         return self.X is X
 
+    def row_squares(self) -> Vector:
+        """Return ‖x‖² of each sample in the units of X, of shape (n_samples,), in one pass."""
+        X = self.X
+        self.passes.add()
+        if issparse(X):
+            return squared(X) @ np.ones(self.n_features)
+        blocks = (X[rows] for rows in row_blocks(X))
+        return np.concatenate([np.einsum("ij,ij->i", x, x, dtype=np.float64) for x in blocks])
+
     def constant_outputs(self, c: float) -> Vector:
         """Return the outputs z, shape (n_samples,), if all weights are 0 and the intercept is c.
 
@@ -801,6 +810,18 @@ class InMemoryObjective(BaseObjective):
         if self.offset is not None:
             z += self.offset
         return z
+
+    def row_sums(self, row_weight: Vector) -> Vector:
+        """Return Zᵀh, of shape (size,), given weights h of the rows, in one pass over X."""
+        design = self._design
+
+        def add(all_rows: slice, sums: Vector) -> None:
+            for rows, block in design.blocks(all_rows):
+                block.add_sums(row_weight[rows], sums)
+
+        sums = design.sums()
+        self._sum(add, sums)
+        return design.to_theta_gradient(sums)
 
     def linear_outputs_of(self, rows: Any, Z: NDArray[np.float64], theta: Vector) -> Vector:
         """Return Z·θ plus the offset of some rows, given as `row_matrix` yields them.

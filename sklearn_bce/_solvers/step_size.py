@@ -14,13 +14,11 @@ expected smoothness of a mini-batch that is drawn without replacement.
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import issparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import MAX_SLOPE, Evaluation, Objective
 from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._objective.rows import row_blocks, squared
 
 # Relative tolerance of the largest eigenvalue, which the Lanczos method approaches from below. The
 # result is increased by this tolerance, so that the step size is at most 1 % too small. python -m
@@ -92,17 +90,10 @@ def sample_lipschitz_constants(objective: InMemoryObjective) -> Vector:
     ValueError
         If the squares of the features overflow.
     """
-    X, sample_weight = objective.X, objective.sample_weight
-    objective.passes.add()
-    square_norms = np.full(objective.n_samples, float(objective.coordinates.fit_intercept))
-    for rows in row_blocks(X):
-        if issparse(X):
-            square_norms += np.asarray(squared(X).sum(axis=1)).ravel()
-        else:
-            square_norms[rows] += np.einsum("ij,ij->i", X[rows], X[rows], dtype=np.float64)
+    square_norms = objective.row_squares() + float(objective.coordinates.fit_intercept)
     _raise_for_overflow(objective, square_norms)
     l2 = float(np.max(objective.penalty.curvature_diagonal(objective.n_features)))
-    return sample_weight * (MAX_SLOPE * square_norms + l2)
+    return objective.sample_weight * (MAX_SLOPE * square_norms + l2)
 
 
 def batch_lipschitz_constant(batch: int, n_samples: int, of_sample: float, of_mean: float) -> float:

@@ -32,6 +32,7 @@ The modules, each of which imports only those above it:
 - ``loop``: the loop from a start to the minimum.
 - ``in_cache``: for small data: the whole of Newton's method in one compiled call.
 - ``row_space``: for more features than samples: as many coordinates as samples.
+- ``dual_ascent``: for more features than samples: coordinate ascent on the dual.
 - ``starts``: start rules, which choose where the loop starts.
 - ``robust``: the end of a run in the coordinates of the samples whose class is not certain.
 - ``tangents``: tangents to the losses of samples whose curvature hides that of the others.

@@ -27,6 +27,7 @@ from sklearn_bce._solvers.newton.continuation import (
     strength_factors,
 )
 from sklearn_bce._solvers.newton.cost import CostModel, row_space_is_smaller
+from sklearn_bce._solvers.newton.dual_ascent import solve_by_dual_ascent
 from sklearn_bce._solvers.newton.in_cache import solve_in_cache
 from sklearn_bce._solvers.newton.loop import Start, minimise
 from sklearn_bce._solvers.newton.proximal import direction_rule
@@ -58,6 +59,18 @@ def along_path(objective: Objective, w: Vector, b: float, settings: Settings) ->
     problem = objective.in_coordinates(state.coordinates)
     theta = direction_rule(problem, settings.tol, for_path=True).predict_start(state)
     return None if theta is None else Start(problem, theta, is_expected_minimum=True)
+
+
+def by_dual_ascent(
+    objective: Objective, w: Vector, b: float, settings: Settings
+) -> Result | Start | None:
+    """Return the minimum for more features than samples, found in the dual, or a start near it.
+
+    None if the dual is not for the problem, see `solve_by_dual_ascent`, or the weights are not 0.
+    """
+    if not starts_from_zero(w, b, settings):
+        return None
+    return solve_by_dual_ascent(objective, settings)
 
 
 def by_continuation(objective: Objective, w: Vector, b: float, settings: Settings) -> Start | None:
@@ -257,6 +270,7 @@ def solve_subsample(problem: Objective, sample: Objective, settings: Settings) -
 START_RULES: list[StartRule] = [
     in_cache,
     along_path,
+    by_dual_ascent,
     by_continuation,
     in_row_space,
     with_dominating_penalty,

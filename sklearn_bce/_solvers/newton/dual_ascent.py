@@ -1,0 +1,249 @@
+"""Few samples for each feature: coordinate ascent on the dual, one slope after the other.
+
+With an L2 penalty of one strength λ, min F is the maximum of the dual over the slopes v, with
+y + v in [0, 1] and, if there is an intercept, Σ pv = 0 (see `duality`)::
+
+    D(v) = Σ p [H(y + v) + vo] − λ/2 ‖w‖²            w = −(1/λ) Σ p v x
+
+The maximum over one slope, the others fixed, is where v = σ(t) − y with t + κ(σ(t) − y − v) = z,
+κ = p‖x‖²/λ, with the present v and z. It is found by Newton's method in one variable. A pass over
+the samples in random order takes the time of two products with X. Where the samples are hardly
+correlated, because they have many features, or few that they share, each pass divides the distance
+from the maximum by about ten.
+
+An intercept is the weight of a feature of the value β, with the penalty λ/(2β²)·(b − c)², whose
+centre c is moved to b after each pass: the method of multipliers for Σ pv = 0.
+
+At the end the outputs t are moved by a constant, so that Σ pv = 0, and b is the minimum of F over
+the intercept. What is left is then known from the outputs z: for v = q − y and a = σ(z),
+
+    F(w, b) − min F  <=  F(w, b) − D(v)  =  Σ p KL(q, a)
+
+with the Kullback-Leibler divergence of two probabilities.
+
+References
+----------
+H.-F. Yu, F.-L. Huang and C.-J. Lin, "Dual Coordinate Descent Methods for Logistic Regression and
+Maximum Entropy Models", Machine Learning 85 (2011). S. Shalev-Shwartz and T. Zhang, "Stochastic
+Dual Coordinate Ascent Methods for Regularized Loss Minimization", Journal of Machine Learning
+Research 14 (2013). D. P. Bertsekas, "Constrained Optimization and Lagrange Multiplier Methods",
+1982, section 2.2.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import issparse
+
+from sklearn_bce._kernels import kernels, uniform
+from sklearn_bce._objective.base import Objective
+from sklearn_bce._objective.in_memory import InMemoryObjective, intercept_at_zero_weights
+from sklearn_bce._objective.rows import CALL_ELEMENTS
+from sklearn_bce._objective.scaling import Coordinates
+from sklearn_bce._solvers.base import Result, Settings, StopReason
+from sklearn_bce._solvers.newton.loop import Start
+from sklearn_bce._solvers.newton.row_space import PRODUCTS_IN_A_PASS
+from sklearn_bce.chain_rule import binary_cross_entropy, dl_dz
+
+# β², as a fraction of the mean ‖x‖²: a larger β slows the slopes down, a smaller one the intercept:
+# python -m benchmarks.tuning BIAS_SHARE
+BIAS_SHARE = 0.1
+# Passes of ascent that take as long as conjugate gradients on sparse samples with κ near 0, and
+# about the fourth root of 1 + κ times as long, up to κ = 1e4:
+# python -m benchmarks.tuning PASSES_AT_ZERO
+PASSES_AT_ZERO = 8
+# Elements of an array, and stored values of a CSR matrix, up to which the other rules take less
+# time, or hardly more and are exact: python -m benchmarks.tuning LEAST_ELEMENTS,
+# python -m benchmarks.tuning LEAST_STORED
+LEAST_ELEMENTS = 2**17
+LEAST_STORED = 2**12
+# Mean κ below which the penalty dominates: the other rules then take the time of four passes.
+# python -m benchmarks.tuning LEAST_KAPPA
+LEAST_KAPPA = 0.1
+# Passes after which it is known how fast they are, and least for which the ascent is tried: the
+# first passes depend on the start. [a choice]
+PASSES_TO_JUDGE = 4
+
+
+def solve_by_dual_ascent(objective: Objective, settings: Settings) -> Result | Start | None:
+    """Minimise F from w = 0 by coordinate ascent on the dual.
+
+    Parameters
+    ----------
+    objective : Objective
+        F in the user's units, with more features than samples.
+    settings : Settings
+        Settings; ``tol`` is above 0.
+
+    Returns
+    -------
+    result : Result, Start or None
+        `Result` if F is within ``tol`` of its minimum. If the ascent would take too many passes, a
+        `Start` at its end for sparse samples, and None for dense ones, as other rules start at 0.
+        None also if the ascent is not for the problem.
+    """
+    if not is_worthwhile(objective, settings):
+        return None
+    ascent = DualAscent(objective)
+    most = ascent.most_passes
+    if not PASSES_TO_JUDGE <= most < np.inf:
+        return None
+    rises: list[float] = []
+    ratio = 1.0  # of the gap and the rise, as far as it is known
+    while len(rises) < PASSES_TO_JUDGE or is_fast(rises, most, settings.tol):
+        rises.append(ascent.rise_in_pass(settings.random_state))
+        if ratio * rises[-1] <= settings.tol:
+            gap = ascent.duality_gap()
+            if gap <= settings.tol:
+                return ascent.result(settings)
+            ratio = gap / rises[-1] if rises[-1] > 0 else np.inf
+    return ascent.start()
+
+
+def is_worthwhile(objective: Objective, settings: Settings) -> bool:
+    """Return whether the ascent may be faster than the other start rules.
+
+    It may if samples in memory have more features than samples, rows are contiguous, and F has one
+    strength of an L2 penalty, no L1 norm and no bounds.
+    """
+    penalty = objective.penalty
+    if not penalty.is_smooth or np.ndim(penalty.l2) or not settings.monitor.is_passive:
+        return False
+    if not penalty.l2 > 0 or objective.n_samples >= objective.n_features:
+        return False
+    X = objective.array
+    if X is None:
+        data = objective.data_size
+        return data.storage == "csr" and data.n_stored > LEAST_STORED
+    return X.flags.c_contiguous and X.size > LEAST_ELEMENTS
+
+
+def is_fast(rises: list[float], most: float, tol: float) -> bool:
+    """Return whether the dual is expected to rise by at most ``tol`` in one of ``most`` passes.
+
+    ``rises`` are those of the passes so far, at least three, which fall geometrically.
+    """
+    left = most - len(rises)
+    rate = (rises[-1] / rises[-3]) ** (1 / 2) if rises[-3] > 0 else 0.0
+    return left > 0 and rate < 1 and rises[-1] * rate**left <= tol
+
+
+class DualAscent:
+    """The slopes of the samples, the weights and the intercept that belong to them.
+
+    Parameters
+    ----------
+    objective : InMemoryObjective
+        F in the user's units.
+
+    Attributes
+    ----------
+    w : ndarray of shape (n_features,), float64
+        Weights −(1/λ) Σ pvx; changed by `rise_in_pass`.
+    intercept : ndarray of shape (1,), float64
+        Intercept b; changed by `rise_in_pass`.
+    """
+
+    def __init__(self, objective: InMemoryObjective) -> None:
+        n, X = objective.n_samples, objective.X
+        self._objective = objective
+        self._pass, self._rows = kernels().dense_dual_pass, (X,)
+        if issparse(X):
+            self._pass, self._rows = kernels().csr_dual_pass, (X.data, X.indices, X.indptr)
+        self._offset = uniform(0.0, n) if objective.offset is None else objective.offset
+        squares = objective.row_squares()
+        self._mean_square = float(objective.normalised_weight @ squares)
+        self._factor = objective.normalised_weight / objective.penalty.l2
+        self._bias_square = 0.0
+        if objective.coordinates.fit_intercept:
+            self._bias_square = BIAS_SHARE * self._mean_square
+        self._kappa = self._factor * (squares + self._bias_square)
+        self._mean_kappa = float(np.mean(self._kappa))
+        self.w, self.intercept = np.zeros(objective.n_features), np.array([objective.log_odds])
+        # t, the outputs of which the slopes v are the derivatives of the loss.
+        self._outputs, self._slopes = np.full(n, self.intercept[0]), np.zeros(n)
+        self._value = np.inf
+
+    @property
+    def most_passes(self) -> float:
+        """Passes that take as long as the other rules; NaN if the squares of samples overflow."""
+        kappa, objective = self._mean_kappa, self._objective
+        if kappa < LEAST_KAPPA:
+            return 0.0
+        by_gradients = PASSES_AT_ZERO * (1 + kappa) ** 0.25
+        if objective.array is None:
+            return by_gradients
+        return min(by_gradients, objective.n_samples / PRODUCTS_IN_A_PASS)
+
+    def rise_in_pass(self, random_state: np.random.RandomState) -> float:
+        """Maximise the dual over each slope in turn; return a lower bound of its rise, in nats."""
+        objective = self._objective
+        order = random_state.permutation(objective.n_samples)
+        n_values = self._rows[0].size
+        per_call = max(1, len(order) * CALL_ELEMENTS // max(n_values, 1))
+        objective.passes.add()
+        rise = sum(
+            self._pass(
+                *self._rows,
+                objective.y,
+                self._offset,
+                self._factor,
+                self._kappa,
+                order[start : start + per_call],
+                self._outputs,
+                self._slopes,
+                self.w,
+                self.intercept,
+                self._bias_square,
+            )
+            for start in range(0, len(order), per_call)
+        )
+        self.intercept -= self._bias_square * (self._factor @ self._slopes)
+        return float(objective.penalty.l2 / 2 * rise)
+
+    def duality_gap(self) -> float:
+        """Return an upper bound on F − min F, in nats, in two passes at most.
+
+        With an intercept the slopes are moved such that Σ pv = 0, and the intercept such that F is
+        least: changes self.
+        """
+        objective, y, p = self._objective, self._objective.y, self._objective.normalised_weight
+        if objective.coordinates.fit_intercept:
+            if not 0 < float(p @ y) < 1:
+                return np.inf
+            self._outputs += intercept_at_zero_weights(y, p, self._outputs)
+            self._slopes[:] = dl_dz(y, self._outputs)
+            sums = objective.row_sums(p * self._slopes)
+            self.w = -sums[:-1] / objective.penalty.l2
+        theta = objective.coordinates.from_user(self.w, 0.0)
+        z = objective.linear_outputs(theta)
+        if objective.coordinates.fit_intercept:
+            self.intercept[0] = theta[-1] = intercept_at_zero_weights(y, p, z)
+            z += theta[-1]
+        self._value = objective.value_at(theta, z)
+        t = self._outputs
+        of_zero = binary_cross_entropy(0.0, z) - binary_cross_entropy(0.0, t)
+        divergence = of_zero - (y + self._slopes) * (z - t)
+        return float(p @ np.maximum(divergence, 0.0))
+
+    def result(self, settings: Settings) -> Result:
+        """Return the weights as a result that has converged, after `duality_gap`."""
+        n_passes, weights = self._objective.n_passes, (self.w, float(self.intercept[0]))
+        settings.monitor.end_all([self._value], lambda: weights, n_passes)
+        # No column has a larger mean square than the samples.
+        scale = np.full(len(self.w), np.sqrt(self._mean_square) or 1.0)
+        fit_intercept = self._objective.coordinates.fit_intercept
+        bounds = Coordinates(np.zeros(len(self.w)), scale, fit_intercept)
+        reason = StopReason.CONVERGED
+        return Result(*weights, reason, [self._value], n_passes, coordinates=bounds)
+
+    def start(self) -> Start | None:
+        """Return a start at the weights; None for dense samples, or if F is higher than at 0."""
+        objective = self._objective
+        if objective.array is not None:
+            return None
+        self.duality_gap()
+        if not self._value < objective.value_at_origin:
+            return None
+        problem = objective.standardised()
+        return Start(problem, problem.coordinates.from_user(self.w, float(self.intercept[0])))
