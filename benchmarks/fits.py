@@ -107,7 +107,7 @@ def fit(problem: Problem, estimator: BaseEstimator, limit: float = np.inf) -> Fi
         why = "time limit" if late else f"{error!r:.200}"
         return Fit(seconds, np.inf, np.nan, np.nan, parameters, failure=why)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-    w, b = model.coef_[0].astype(np.float64), float(model.intercept_[0])
+    w, b = model.coef_[0].astype(np.float64), float(np.ravel(model.intercept_)[0])
     if not (np.isfinite(w).all() and np.isfinite(b)):
         return Fit(seconds, np.inf, np.nan, np.nan, parameters, failure="weights are not finite")
     return Fit(

@@ -37,7 +37,7 @@ import numpy as np
 from benchmarks import unit_costs
 from benchmarks.data_files import problems_of
 from benchmarks.fits import Fit, fit_alone
-from benchmarks.generators import correlated, gaussian, text
+from benchmarks.generators import correlated, gaussian, one_hot, text
 from benchmarks.problems import FULL, L1, Problem, generated, sparse
 from sklearn_bce import BCENeuronClassifier, fit_from_chunks, l1_min_c
 
@@ -122,6 +122,7 @@ PER_SAMPLE = {"solver": "sgd", "learning_rate": 1e-4, "tol": 0, "max_iter": 10}
 WIDE = [
     generated(f"{n} by {p}", gaussian, n, p) for n, p in ((20, 400), (100, 2_000), (200, 5_000))
 ]
+FEW_LEVELS = [(2_000, (2, 3, 5, 8, 13)), (1_000, (2, 3, 5, 8, 13, 30, 35))]
 TEXTS = [
     generated(f"text, {n} by {p}, C={C:g}", text, n, p, C=C)
     for n, p, C in ((100, 1_000, 1.0), (2_000, 20_000, 1.0), (5_000, 8_000, 100.0))
@@ -296,6 +297,10 @@ CONSTANTS: list[Measured | Tried] = [
     Tried(QUADRATIC, "SWEEPS_BEFORE_EXTRAPOLATION", (4, 10, 10**6), SPARSE_L1),
     Tried(IN_CACHE, "CACHE_ELEMENTS", (0, 2**17, 2**19, 2**21), SMALL + SIZES),
     Tried(IN_CACHE, "MOST_FEATURES", (30, 100, 300), DENSE_AND_SMALL),
+    Tried(
+        IN_CACHE, "MOST_SPARSE_FEATURES", (0, 64, 10**6),
+        [generated(f"one-hot, {n} rows", one_hot, n, levels) for n, levels in FEW_LEVELS],
+    ),
     Tried(IN_MEMORY, "LARGE_ELEMENTS", (2**16, 2**20, 2**24), SINGLE),
     Tried(IN_MEMORY, "ROWS_FOR_UNITS", (64, 256, 1024), of_suite(FULL, "strong penalty")),
     Tried(IN_MEMORY, "ENOUGH_SAMPLES", (3, 30, 300), SAMPLED),

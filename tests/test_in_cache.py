@@ -1,5 +1,7 @@
 """Newton's method in one call, for data that fit into the cache: when it is used, and its end."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -322,7 +324,7 @@ def test_elements_that_are_not_finite_are_refused(value, constant, weight):
 
 NOT_IN_CACHE = {
     "bounds": (X, {"coef_bounds": (0, np.inf)}, {}),
-    "sparse": (sp.csr_array(X), {}, {}),
+    "sparse, many features": (sp.csr_array(np.repeat(X, 3, axis=1)), {}, {}),
     "early stopping": (X, {"early_stopping": True, "random_state": 0}, {}),
     "samples held out": (X, {}, {"X_val": X, "y_val": Y}),
     "all iterations": (X, {"tol": 0, "max_iter": 3}, {}),
@@ -337,6 +339,34 @@ def test_general_loop_does_what_the_call_does_not(key, ends):
     samples, parameters, given = NOT_IN_CACHE[key]
     BCENeuronClassifier(**parameters).fit(samples, np.repeat(Y, samples.shape[0] // N), **given)
     assert ends == []
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_few_sparse_columns_are_fitted_as_their_array(dtype, l1_ratio, ends):
+    rows = np.where(np.abs(X) > 1, X, 0).astype(dtype)
+    sparse, dense = (
+        BCENeuronClassifier(l1_ratio=l1_ratio).fit(samples, Y)
+        for samples in (sp.csr_matrix(rows), rows)
+    )
+    assert ends == [in_cache.CONVERGED] * 2
+    assert_array_equal(sparse.coef_, dense.coef_)
+    assert sparse.intercept_.dtype == dense.intercept_.dtype == dtype
+
+
+def test_a_small_fit_takes_few_calls_of_python_functions():
+    """They are most of its time; LogisticRegression takes more than 2000."""
+    samples, labels = X[:100, :5], Y[:100]
+    for _ in range(2):
+        BCENeuronClassifier().fit(samples, labels)
+    model, events = BCENeuronClassifier(), []
+    before = sys.getprofile()
+    sys.setprofile(lambda frame, event, argument: events.append(event))
+    try:
+        model.fit(samples, labels)
+    finally:
+        sys.setprofile(before)
+    assert 0 < events.count("call") < 150
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])

@@ -462,7 +462,7 @@ class BCENeuronClassifier(
         0.1
         """
         callbacks = Callbacks.of(self)
-        with unchanged_on_error(self), one_blas_thread() as n_threads:
+        with unchanged_on_error(self), one_blas_thread(X) as n_threads:
             given = GivenSamples(X, y, sample_weight, offset)
             given_validation = None
             if not (X_val is y_val is sample_weight_val is offset_val is None):

@@ -235,7 +235,7 @@ def diagnose(
     is_newton = solver_name(parameters.solver) == "newton"
     if result.converged and is_newton:
         rise = rise_by_rounding(objective, result, float64, limit=NEGLIGIBLE * parameters.tol)
-        if rise > max(parameters.tol, rounding_floor(result.loss_curve[-1])):
+        if rise > parameters.tol and rise > rounding_floor(result.loss_curve[-1]):
             result = replace(result, stop_reason=StopReason.PRECISION)
     if result.converged:
         return Diagnosis(result)

@@ -387,10 +387,12 @@ def stored_dtype(task: Task, result: Result) -> np.dtype[Any]:
     result : Result
         Result of the solver.
     """
+    if task.dtype == np.float64:
+        return task.dtype
     if not task.regularisation.can_store(result.w, task.dtype):
         return np.dtype(np.float64)
     is_newton = solver_name(task.parameters.solver) == "newton"
-    if result.converged and is_newton and task.dtype == np.float32:
+    if is_newton and result.converged:
         limit = max(NEGLIGIBLE * task.parameters.tol, FLOAT32_LOSS)
         with np.errstate(all="ignore"):  # what overflows is above the limit
             rise = rise_by_rounding(task.objective, result, task.dtype, limit)

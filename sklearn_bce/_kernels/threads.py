@@ -40,6 +40,10 @@ CURVATURE_WORK = 8
 # python -m benchmarks.tuning MAX_OWN_SUMS
 MAX_OWN_SUMS = 2**21
 
+# Elements of an array for whose products and factorisations OpenBLAS uses one thread by itself: it
+# uses more from 9216 elements on for a matrix and a vector (interface/gemv.c), and later for others.
+FEW_ELEMENTS = 2**12
+
 _lock = threading.Lock()  # held while the two variables below, or the threads of BLAS, are changed
 _n_fits = 0  # number of fits that limit BLAS to one thread at present
 _allowed: list[int] = []  # number of threads of each BLAS library before the first of these fits
@@ -65,8 +69,14 @@ def _libraries() -> list:
 
 
 @contextmanager
-def one_blas_thread() -> Iterator[int]:
+def one_blas_thread(X: Any = None) -> Iterator[int]:
     """Limit BLAS to one thread within the context.
+
+    Parameters
+    ----------
+    X : object, default=None
+        Samples of which all arrays in the context are made. For an array of at most
+        ``FEW_ELEMENTS`` elements nothing is changed, as BLAS uses one thread anyway.
 
     Yields
     ------
@@ -75,6 +85,9 @@ def one_blas_thread() -> Iterator[int]:
         process has entered the context before and not left it.
     """
     global _n_fits
+    if isinstance(X, np.ndarray) and X.size <= FEW_ELEMENTS:
+        yield 1
+        return
     with _lock:
         _n_fits += 1
         alone = _n_fits == 1

@@ -10,6 +10,7 @@ proximal operator is not soft-thresholding between bounds, also change the kerne
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -196,7 +197,7 @@ class SeparablePenalty:
     lower: Any = -np.inf
     upper: Any = np.inf
 
-    @property
+    @cached_property
     def has_bounds(self) -> bool:
         """Whether ``lower`` or ``upper`` is anything but the infinite number."""
         is_number = type(self.lower) is type(self.upper) is float
@@ -329,7 +330,7 @@ class ElasticNet(SeparablePenalty):
         """Return the penalty with other bounds of the weights, in the present units."""
         return replace(self, lower=lower, upper=upper)
 
-    @property
+    @cached_property
     def is_smooth(self) -> bool:
         """Whether the penalty has no L1 norm (``l1`` is the number 0.0) and no bounds."""
         return not (self._has_norm or self.has_bounds)

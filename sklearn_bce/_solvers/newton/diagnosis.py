@@ -102,7 +102,7 @@ def rise_by_rounding(objective: Objective, result: Result, dtype: Any, limit: fl
         bound is the result; otherwise F is computed, in two or three passes.
     """
     bound = result.loss_by_rounding(dtype)
-    if bound <= max(limit, rounding_floor(result.loss_curve[-1])):
+    if bound <= limit or bound <= rounding_floor(result.loss_curve[-1]):
         return bound
     stored_w, stored_b = result.w.astype(dtype).astype(np.float64), float(dtype.type(result.b))
     if not (np.isfinite(stored_w).all() and np.isfinite(stored_b)):

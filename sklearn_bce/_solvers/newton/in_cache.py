@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector, kernels
 from sklearn_bce._objective import in_memory, ray, scaling
@@ -25,6 +26,9 @@ from sklearn_bce._solvers.newton.loop import Start
 # python -m benchmarks.tuning CACHE_ELEMENTS, python -m benchmarks.tuning MOST_FEATURES
 CACHE_ELEMENTS = 2**19
 MOST_FEATURES = 100
+# The same for a CSR matrix, of which an array is made: with 31 features a fit takes a fourth of the
+# time, with 96 as long: python -m benchmarks.tuning MOST_SPARSE_FEATURES
+MOST_SPARSE_FEATURES = 64
 # Steps that the call does at most: where more are needed, curvature is hidden. [a choice]
 STEPS_IN_CACHE = 30
 # Ends of the call: those of the enumeration `End` in C.
@@ -126,9 +130,10 @@ def solve_in_cache(
         `Result` at the minimum, or after ``max_iter`` steps; `Start` at the point from which the
         general loop is to go on; None if the samples are not for the call.
     """
-    if not fits(objective) or not settings.monitor.is_passive:
+    X = samples_in_cache(objective) if settings.monitor.is_passive else None
+    if X is None:
         return None
-    call = Call(objective, w, b, settings)
+    call = Call(objective, X, w, b, settings)
     if not call.n_passes:
         return None
     objective.passes.add(1 + call.n_passes)
@@ -146,12 +151,21 @@ def solve_in_cache(
     )
 
 
-def fits(objective: Objective) -> bool:
-    """Return whether F has no bounds, and its samples are an array that fits into the cache."""
+def samples_in_cache(objective: Objective) -> NDArray[np.float64] | None:
+    """Return the samples as an array that fits into the cache; None if they do not.
+
+    Of a CSR matrix a new array is made. None also if they are not float64, or F has bounds.
+    """
     X = objective.array
-    if X is None or X.size > CACHE_ELEMENTS or X.shape[1] > min(MOST_FEATURES, X.shape[0] - 1):
-        return False
-    return X.dtype == np.float64 and not objective.penalty.has_bounds
+    most = MOST_FEATURES
+    if X is None and objective.data_size.storage == "csr":
+        X, most = objective.X, MOST_SPARSE_FEATURES
+    if X is None or X.dtype != np.float64 or objective.penalty.has_bounds:
+        return None
+    n, p = X.shape
+    if n * p > CACHE_ELEMENTS or p > min(most, n - 1):
+        return None
+    return X.toarray() if objective.array is None else X
 
 
 class Call:
@@ -160,7 +174,9 @@ class Call:
     Parameters
     ----------
     objective : Objective
-        F in the user's units, for which `fits` is True.
+        F in the user's units.
+    X : ndarray of shape (n_samples, n_features), float64
+        The samples, as `samples_in_cache` returns them.
     w, b : ndarray of shape (n_features,), float, and float
         Weights and intercept to start from. If they are 0, the start is
         `BaseObjective.null_intercept`.
@@ -183,7 +199,14 @@ class Call:
         Whether more steps are allowed than the call does.
     """
 
-    def __init__(self, objective: Objective, w: Vector, b: float, settings: Settings) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        X: NDArray[np.float64],
+        w: Vector,
+        b: float,
+        settings: Settings,
+    ) -> None:
         n_features, fit_intercept = objective.n_features, objective.coordinates.fit_intercept
         self.theta, start_limit = np.empty(n_features + fit_intercept), np.inf
         self.theta[:n_features] = w
@@ -198,7 +221,7 @@ class Call:
         penalty = objective.penalty
         l1 = None if penalty.is_smooth else penalty.non_smooth(n_features, n_features).l1
         self.end, n_iter, self.n_passes = kernels().newton_in_cache(
-            objective.array,
+            X,
             objective.y,
             objective.normalised_weight,
             objective.offset,
