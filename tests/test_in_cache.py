@@ -356,7 +356,7 @@ def test_few_sparse_columns_are_fitted_as_their_array(dtype, l1_ratio, ends):
 
 def test_a_small_fit_takes_few_calls_of_python_functions():
     """They are most of its time; LogisticRegression takes more than 2000."""
-    samples, labels = X[:100, :5], Y[:100]
+    samples, labels = X[:100, :5].copy(), Y[:100].copy()
     for _ in range(2):
         BCENeuronClassifier().fit(samples, labels)
     model, events = BCENeuronClassifier(), []

@@ -40,8 +40,8 @@ CURVATURE_WORK = 8
 # python -m benchmarks.tuning MAX_OWN_SUMS
 MAX_OWN_SUMS = 2**21
 
-# Elements of an array for whose products and factorisations OpenBLAS uses one thread by itself: it
-# uses more from 9216 elements on for a matrix and a vector (interface/gemv.c), and later for others.
+# Elements of an array for whose products OpenBLAS uses one thread by itself: it uses more from 9216
+# elements on for a matrix and a vector (interface/gemv.c), and later for others.
 FEW_ELEMENTS = 2**12
 
 _lock = threading.Lock()  # held while the two variables below, or the threads of BLAS, are changed
