@@ -198,6 +198,8 @@ class InitialWeights(NamedTuple):
                 )
             coef = previous.coef_init if coef is None else coef
             intercept = previous.intercept_init if intercept is None else intercept
+        if coef is None and intercept is None:
+            return np.zeros(n_features), 0.0
         w = _checked_vector(coef, "coef_init", n_features, {(n_features,), (1, n_features)})
         b = _checked_vector(intercept, "intercept_init", 1, {(), (1,), (1, 1)})
         return w, float(b[0])
