@@ -366,7 +366,7 @@ def test_a_small_fit_takes_few_calls_of_python_functions():
         model.fit(samples, labels)
     finally:
         sys.setprofile(before)
-    assert 0 < events.count("call") < 150
+    assert 0 < events.count("call") < 160  # 148 with NumPy 2.4; older versions take some more
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
