@@ -19,6 +19,8 @@ from benchmarks.runner import Outcome, run
 
 LIMITS = {"quick": 4.0, "full": 20.0, "l1": 10.0, "variations": 10.0}  # seconds of a fit
 
+MOST_PANELS = 60  # problems in a picture
+
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the options; `peers` are competitors and `problems` are problems, not their names.
@@ -80,27 +82,27 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if options.figures is None:
         options.figures = options.suite == "full"
     try:
-        are_named = options.peers is not None
-        options.peers = peers_of(options)
-        names = {peer.name for peer in options.peers}
-        options.sparse_peers = [
-            peer
-            for peer in SPARSE_PEERS
-            if peer.installed and (peer.name in names or not are_named)
-        ]
+        options.peers, options.sparse_peers = peers_of(options)
         options.problems = problems_wanted(options)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     return options
 
 
-def peers_of(options: argparse.Namespace) -> list[Competitor]:
-    """Return the competitors that the options ask for."""
-    known = SPARSE_PEERS if options.suite == "l1" else PEERS
+def peers_of(options: argparse.Namespace) -> tuple[list[Competitor], list[Competitor]]:
+    """Return the competitors that the options ask for, without and with an L1 norm."""
+    smooth, with_norm = {"l1": ([], SPARSE_PEERS), "variations": (PEERS, SPARSE_PEERS)}.get(
+        options.suite, (PEERS, [])
+    )
     if options.peers is not None:
         names = [name for word in options.peers for name in word.split(",") if name]
-        return chosen(names, known)
-    return SKLEARN if options.suite == "quick" else [peer for peer in known if peer.installed]
+        found = chosen(names, smooth + with_norm)
+    elif options.suite == "quick":
+        found = SKLEARN
+    else:
+        found = [peer for peer in smooth + with_norm if peer.installed]
+    wanted = {peer.name for peer in found}
+    return tuple([peer for peer in some if peer.name in wanted] for some in (smooth, with_norm))
 
 
 def problems_wanted(options: argparse.Namespace) -> list[Problem]:
@@ -121,7 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     start = record.environment()
     begun = time.perf_counter()
-    print(report.preamble(options.peers, options.limit, start))
+    peers = list({each.name: each for each in options.peers + options.sparse_peers}.values())
+    print(report.preamble(peers, options.limit, start))
     outcomes = []
     how = {"repeats": options.repeats, "limit": options.limit, "progress": show_progress}
     smooth = [problem for problem in options.problems if not problem.l1_ratio]
@@ -138,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     draw(outcomes, options.output)
     path = options.output / f"{options.suite}.json"
     settings = {name: getattr(options, name) for name in ("suite", "repeats", "limit")}
-    settings["peers"] = [peer.name for peer in options.peers]
+    settings["peers"] = [peer.name for peer in peers]
     seconds = time.perf_counter() - begun
     record.write(path, start, settings | {"seconds": seconds}, outcomes, figures)
     print(f"Record: {path}\nAltogether {seconds:.0f} s")
@@ -161,7 +164,10 @@ def measure_figures(outcomes: list[Outcome], limit: float) -> dict[str, Any]:
 
 
 def draw(outcomes: list[Outcome], folder: Path) -> None:
-    """Write the pictures if matplotlib is installed."""
+    """Write the pictures if matplotlib is installed, and the problems fit into one."""
+    if len(outcomes) > MOST_PANELS:
+        print(f"\nNo pictures: there are more than {MOST_PANELS} problems.")
+        return
     if find_spec("matplotlib") is None:
         print("\nNo pictures: matplotlib is not installed.")
         return

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.competitors import BCE_NEURON, PEERS
+from benchmarks.competitors import BCE_NEURON, PEERS, SPARSE_PEERS
 from benchmarks.fits import TARGET
 from benchmarks.profiles import performance_profile, ratios_to_fastest
 from benchmarks.report import title
@@ -21,8 +21,8 @@ def styles() -> dict[str, dict[str, Any]]:
     """Return how each competitor is drawn, the same in every picture."""
     colours = [f"C{index}" for index in range(10)]
     by_name = {BCE_NEURON.name: {"color": "black", "marker": "o", "linewidth": 2.4, "zorder": 5}}
-    for index, peer in enumerate(PEERS):
-        by_name[peer.name] = {
+    for index, name in enumerate(dict.fromkeys(peer.name for peer in PEERS + SPARSE_PEERS)):
+        by_name[name] = {
             "color": colours[index % 10],
             "marker": "s^vDPX*<>ph"[index % 11],
             "linestyle": "-" if index < 10 else "--",
