@@ -86,16 +86,25 @@ class NewtonResult:
         F after each step, in nats.
     direction : Direction
         The rule that found the search directions, with its approximation of the curvature.
-    is_certain : bool
-        Whether the curvature from which the run knows that it is at the minimum is that of F, see
-        `SearchDirection`, and holds up to the minimum, see `Direction.model_holds`.
+    last : SearchDirection or None
+        The direction by which the run has found that it is at the minimum, `SearchDirection`
+        ``is_certain`` False if an outlier may hide the rest. None if that does not depend on a
+        direction.
     """
 
     point: Evaluation
     stop_reason: StopReason
     loss_curve: list[float]
     direction: Direction
-    is_certain: bool
+    last: SearchDirection | None
+
+    def is_certain(self) -> bool:
+        """Return whether the curvature by which the run is at the minimum is that of F.
+
+        It must hold up to the minimum, see `Direction.model_holds`, which takes the time of a pass.
+        """
+        d = self.last
+        return d is None or (d.is_certain and self.direction.model_holds(self.point, d))
 
 
 def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (at most 12)
@@ -235,10 +244,9 @@ class Run:
         if not self.loss_curve:
             self.loss_curve.append(point.value)
             self.notify_monitor()
-        is_certain = d is None or (
-            d.is_certain and self._awaiting is None and self._direction.model_holds(point, d)
-        )
-        return NewtonResult(point, reason, self.loss_curve, self._direction, is_certain)
+        if d is not None and self._awaiting is not None:
+            d = d._replace(is_certain=False)
+        return NewtonResult(point, reason, self.loss_curve, self._direction, d)
 
 
 def initial_evaluation(start: Start, direction: Direction) -> Evaluation:

@@ -111,7 +111,7 @@ def run(start: Start, settings: Settings) -> Result:
     most = left if may_be_slow else STEPS_IN_PLACE
     end = minimise(start, replace(settings, max_iter=most))
     is_slow = end.stop_reason is StopReason.MAX_ITER and most < left
-    is_doubtful = end.stop_reason in DOUBTFUL and not end.is_certain
+    is_doubtful = end.stop_reason in DOUBTFUL and not end.is_certain()
     return Result(
         *start.to_user_weights(end.point.theta),
         end.stop_reason,
