@@ -205,10 +205,19 @@ def test_problems_that_the_ascent_cannot_solve_are_left_to_the_other_rules(param
     assert ends in ([], [None])
 
 
-def test_rows_that_are_not_contiguous_or_not_fewer_than_features_are_left_to_the_other_rules(ends):
-    for X in (np.asfortranarray(DENSE), DENSE[:, :N], sp.csr_array(SPARSE[:, :N])):
+def test_samples_that_are_not_fewer_than_features_are_left_to_the_other_rules(ends):
+    for X in (DENSE[:, :N].copy(), sp.csr_array(SPARSE[:, :N])):
         BCENeuronClassifier().fit(X, LABEL)
-    assert ends == [None, None, None]
+    assert ends == [None, None]
+
+
+def test_arrays_in_fortran_order_are_copied_if_they_are_not_large(ends, monkeypatch):
+    model = BCENeuronClassifier().fit(DENSE, LABEL)
+    copied = BCENeuronClassifier().fit(np.asfortranarray(DENSE), LABEL)
+    np.testing.assert_allclose(copied.coef_, model.coef_, rtol=1e-9, atol=1e-12)
+    monkeypatch.setattr(dual_ascent, "CALL_ELEMENTS", DENSE.size - 1)
+    BCENeuronClassifier().fit(np.asfortranarray(DENSE), LABEL)
+    assert [end is not None and end.converged for end in ends] == [True, True, False]
 
 
 @pytest.mark.parametrize("storage", [np.array, sp.csr_array])

@@ -82,6 +82,9 @@ DOMINANT_LEVERAGE = 0.25
 NEGLIGIBLE_LEVERAGE = 0.01
 # Most by which a leverage may grow, as it is at most 1 in a group of a hundred. [a choice]
 MAX_GROWTH = 100.0
+# Elements of rows whose norms are computed at once, 128 KB of float64: the memory of larger arrays
+# comes from the system, page by page, which takes longer than the norms. [a choice]
+NORMS_ELEMENTS = 2**14
 # Multiplications by which samples with little curvature are looked at, 10 ms at most. [a choice]
 WORK_ON_FLAT = 1e7
 # Share of the squared Newton decrement up to which the samples that leave the model region do not
@@ -421,8 +424,11 @@ class InMemoryObjective(BaseObjective):
     def _norms(self, rows: NDArray[np.intp], norms_of: Callable[[Any], Vector]) -> Vector:
         """Return the norms of some rows of Z by ``norms_of``."""
         norms = np.empty(len(rows))
-        for block, Z in row_matrix(self.X[rows], self.coordinates):
-            norms[block] = norms_of(Z)
+        length = max(1, NORMS_ELEMENTS // self.coordinates.size)
+        for start in range(0, len(rows), length):
+            some = rows[start : start + length]
+            for _, Z in row_matrix(self.X[some], self.coordinates):
+                norms[start : start + length] = norms_of(Z)
         return norms
 
     @cached_property

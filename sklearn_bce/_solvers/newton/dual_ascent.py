@@ -103,8 +103,8 @@ def solve_by_dual_ascent(objective: Objective, settings: Settings) -> Result | S
 def is_worthwhile(objective: Objective, settings: Settings) -> bool:
     """Return whether the ascent may be faster than the other start rules.
 
-    It may if samples in memory have more features than samples, rows are contiguous, and F has one
-    strength of an L2 penalty, no L1 norm and no bounds.
+    It may if samples in memory have more features than samples, and F has one strength of an L2
+    penalty, no L1 norm and no bounds. Large arrays whose rows are not contiguous are not copied.
     """
     penalty = objective.penalty
     if not penalty.is_smooth or np.ndim(penalty.l2) or not settings.monitor.is_passive:
@@ -115,7 +115,7 @@ def is_worthwhile(objective: Objective, settings: Settings) -> bool:
     if X is None:
         data = objective.data_size
         return data.storage == "csr" and data.n_stored > LEAST_STORED
-    return X.flags.c_contiguous and X.size > LEAST_ELEMENTS
+    return X.size > LEAST_ELEMENTS and (X.flags.c_contiguous or X.size <= CALL_ELEMENTS)
 
 
 def is_fast(rises: list[float], most: float, tol: float) -> bool:
@@ -147,9 +147,10 @@ class DualAscent:
     def __init__(self, objective: InMemoryObjective) -> None:
         n, X = objective.n_samples, objective.X
         self._objective = objective
-        self._pass, self._rows = kernels().dense_dual_pass, (X,)
         if issparse(X):
             self._pass, self._rows = kernels().csr_dual_pass, (X.data, X.indices, X.indptr)
+        else:
+            self._pass, self._rows = kernels().dense_dual_pass, (np.ascontiguousarray(X),)
         self._offset = uniform(0.0, n) if objective.offset is None else objective.offset
         squares = objective.row_squares()
         self._mean_square = float(objective.normalised_weight @ squares)
