@@ -43,7 +43,13 @@ from sklearn_bce._objective.design import Design, design_of
 from sklearn_bce._objective.penalty import NO_PENALTY, ElasticNet, Penalty
 from sklearn_bce._objective.ray import NEGLIGIBLE_LOSS_OUTPUT, OutputRay
 from sklearn_bce._objective.root import row_matrix
-from sklearn_bce._objective.rows import raise_unless_finite, row_blocks, squared
+from sklearn_bce._objective.rows import (
+    SMALL_ARRAY,
+    raise_unless_finite,
+    row_blocks,
+    sample_blocks,
+    squared,
+)
 from sklearn_bce._objective.scaling import Coordinates, Moments, standard_coordinates
 from sklearn_bce.chain_rule import binary_cross_entropy, da_dz, sigmoid
 
@@ -82,9 +88,6 @@ DOMINANT_LEVERAGE = 0.25
 NEGLIGIBLE_LEVERAGE = 0.01
 # Most by which a leverage may grow, as it is at most 1 in a group of a hundred. [a choice]
 MAX_GROWTH = 100.0
-# Elements of rows whose norms are computed at once, 128 KB of float64: the memory of larger arrays
-# comes from the system, page by page, which takes longer than the norms. [a choice]
-NORMS_ELEMENTS = 2**14
 # Multiplications by which samples with little curvature are looked at, 10 ms at most. [a choice]
 WORK_ON_FLAT = 1e7
 # Share of the squared Newton decrement up to which the samples that leave the model region do not
@@ -402,29 +405,39 @@ class InMemoryObjective(BaseObjective):
         is_stale : bool, default=False
             Whether the decrement is by that curvature.
         """
-        here = self.curvature_of_outputs(z)
-        most_of_flat = np.maximum(here, curvature_of_norms) if is_stale else here.copy()
-        most_of_flat *= decrement  # in place: X may be larger than the memory
-        np.sqrt(most_of_flat, out=most_of_flat)
-        is_flat = here <= most_of_flat
-        is_flat &= self._has_weight
-        flat = np.flatnonzero(is_flat)
-        del most_of_flat, is_flat
+        flat, here = self._flat_samples(z, decrement, curvature_of_norms if is_stale else None)
         most = max(1, int(WORK_ON_FLAT / self.coordinates.size**2))
         if len(flat) > most:
-            flat = flat[np.argpartition(here[flat], most)[:most]]
+            flattest = np.argpartition(here, most)[:most]
+            flat, here = flat[flattest], here[flattest]
         leverage = curvature_of_norms[flat] * np.square(self._norms(flat, norms_of))
         if np.sum(leverage) <= FLAT_SHARE:
             return flat[:0]
         # Together these samples have made up a direction of H: ‖v‖² grows as they become flat.
-        growth = curvature_of_norms[flat] / np.maximum(here[flat], np.finfo(np.float64).tiny)
+        growth = curvature_of_norms[flat] / np.maximum(here, np.finfo(np.float64).tiny)
         leverage *= np.clip(growth, 1.0, MAX_GROWTH)
         return flat[leverage > DOMINANT_LEVERAGE]
+
+    def _flat_samples(
+        self, z: Vector, decrement: float, before: Vector | None
+    ) -> tuple[NDArray[np.intp], Vector]:
+        """Return the samples with weight whose slope may be h with h² <= decrement·h₀, and their h.
+
+        h₀ is h, or the curvature ``before`` of each sample if that is larger; None means h.
+        """
+        flat, curvature = [], []
+        for some in sample_blocks(self.n_samples):
+            here = self.curvature_of_outputs(z[some], some)
+            most = here if before is None else np.maximum(here, before[some])
+            places = np.flatnonzero((here <= np.sqrt(most * decrement)) & self._has_weight[some])
+            flat.append(places + some.start)
+            curvature.append(here[places])
+        return np.concatenate(flat), np.concatenate(curvature)
 
     def _norms(self, rows: NDArray[np.intp], norms_of: Callable[[Any], Vector]) -> Vector:
         """Return the norms of some rows of Z by ``norms_of``."""
         norms = np.empty(len(rows))
-        length = max(1, NORMS_ELEMENTS // self.coordinates.size)
+        length = max(1, SMALL_ARRAY // self.coordinates.size)
         for start in range(0, len(rows), length):
             some = rows[start : start + length]
             for _, Z in row_matrix(self.X[some], self.coordinates):
@@ -712,13 +725,15 @@ class InMemoryObjective(BaseObjective):
         decrement : float
             Squared Newton decrement of the step, in nats.
         """
-        change = after.z - before.z
-        leaving = np.flatnonzero(np.abs(change) > MODEL_REGION)
-        if not len(leaving):
-            return False
-        a = sigmoid(before.z[leaving])
-        owed = self.normalised_weight[leaving] * a * (1 - a) @ np.square(change[leaving])
-        return bool(owed > NEGLIGIBLE_DECREMENT * decrement)
+        owed = 0.0
+        for some in sample_blocks(self.n_samples):
+            change = after.z[some] - before.z[some]
+            leaving = np.flatnonzero(np.abs(change) > MODEL_REGION)
+            if len(leaving):
+                leaving += some.start
+                curvature = self.curvature_of_outputs(before.z[leaving], leaving)
+                owed += float(curvature @ np.square(change[leaving - some.start]))
+        return owed > NEGLIGIBLE_DECREMENT * decrement
 
     def evaluate(
         self,
@@ -748,9 +763,11 @@ class InMemoryObjective(BaseObjective):
         w, b = design.raw_weights(theta)
 
         def add(all_rows: slice, value: Vector, sums: Vector, *second: Any) -> None:
+            slopes = np.empty(0)  # of a block; new arrays for each would take time
             for rows, block in design.blocks(all_rows, in_cache=hessian or diagonal):
                 y, p, h = self.y[rows], self.normalised_weight[rows], curvature[rows]
-                slope, known = np.empty(len(y)), None if offset is None else offset[rows]
+                slopes = slopes if len(slopes) >= len(y) else np.empty(len(y))
+                slope, known = slopes[: len(y)], None if offset is None else offset[rows]
                 value += block.add_loss(w, b, z_is_known, y, p, z[rows], slope, h, sums, known)
                 if hessian:
                     design.add_gram(block, h, self._all, *second)
