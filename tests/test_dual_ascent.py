@@ -178,14 +178,29 @@ def test_class_weights_and_one_class_of_few_samples(ends):
 
 
 @pytest.mark.parametrize("storage", [np.array, sp.csr_array])
-def test_correlated_samples_are_left_to_the_other_rules(storage, ends):
-    """Their dual is badly conditioned, so that passes hardly help."""
+def test_correlated_samples_are_left_to_the_other_rules(storage, ends, monkeypatch):
+    """Their dual is badly conditioned, so that passes hardly help: there are few of them."""
+    rises, rise_in_pass = [], DualAscent.rise_in_pass
+
+    def counted(self, random_state):
+        rises.append(rise_in_pass(self, random_state))
+        return rises[-1]
+
+    monkeypatch.setattr(DualAscent, "rise_in_pass", counted)
     X = storage(DENSE + 100 * DENSE[:, :1] @ DENSE[:1])
     model = BCENeuronClassifier(C=100.0).fit(X, LABEL)
     F = stated(X, LABEL, C=100.0)
     assert not getattr(ends[0], "converged", False)
+    assert dual_ascent.PASSES_TO_JUDGE <= len(rises) <= 2 * dual_ascent.PASSES_TO_JUDGE
     assert model.converged_
     assert F.value(model.coef_[0], model.intercept_[0]) - F.value(*minimum_of(F)) <= 1e-6
+
+
+def test_weights_with_a_larger_loss_than_weights_of_0_are_no_start(ends):
+    """The first passes overshoot where C is large."""
+    X = sp.csr_array(DENSE + 100 * DENSE[:, :1] @ DENSE[:1])
+    BCENeuronClassifier(C=1e6).fit(X, LABEL)
+    assert ends == [None]
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
