@@ -719,9 +719,9 @@ X = np.memmap(folder + "/X", dtype=dtype, mode="r").reshape(-1, n_features)
 y = np.load(folder + "/y.npy")
 # BLAS allocates buffers once, and waits without end if there is no memory for them: a second buffer
 # when two threads happen to need one at the same moment.
-some = np.random.default_rng(0).normal(size=(20_000, n_features)).astype(dtype)
+some = np.random.default_rng(0).normal(size=(100_000, n_features)).astype(dtype)
 for _ in range(20):
-    BCENeuronClassifier().fit(some, np.arange(20_000) % 2)
+    BCENeuronClassifier().fit(some, np.arange(100_000) % 2)
 del some
 
 def status(name):

@@ -164,6 +164,7 @@ def test_validation_curve_of_newton_omits_steps_on_other_problems(
     n_samples, n_features, first, monkeypatch
 ):
     monkeypatch.setattr(in_cache, "CACHE_ELEMENTS", 0)  # as with samples held out
+    monkeypatch.setattr("sklearn_bce._solvers.newton.subsample.WORTH_A_SAMPLE", 1.0)
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(n_samples + 200, n_features))
     y = rows[:, 0] + rng.normal(size=len(rows)) > 0

@@ -130,9 +130,10 @@ def test_gd_and_newton_end_at_the_minimum_that_SciPy_finds(container):
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
-def test_a_fit_to_rates_starts_from_a_subsample_and_ends_at_the_minimum(l1_ratio):
+def test_a_fit_to_rates_starts_from_a_subsample_and_ends_at_the_minimum(l1_ratio, monkeypatch):
     """60 000 samples with log exposures of −8 ± 3."""
     rng = np.random.default_rng(1)
+    monkeypatch.setattr("sklearn_bce._solvers.newton.subsample.WORTH_A_SAMPLE", 1.0)
     n = 60_000
     data, offset = rng.normal(size=(n, 10)), rng.normal(-8.0, 3.0, n)
     y = (rng.random(n) < expit(offset + 2 + data @ np.linspace(-1, 1, 10))).astype(int)

@@ -30,6 +30,7 @@ def _force(monkeypatch, *, curvature=np.inf, rows=0, row_space=False, in_cache=F
         return rows if rows < problem.n_samples else 0  # not of the sample itself
 
     monkeypatch.setattr(starts, "sample_size", size)
+    monkeypatch.setattr(starts, "is_tall", lambda problem, tol: size(problem, tol) > 0)
 
     def dense_only(objective):
         return row_space and not sp.issparse(objective.X)
@@ -295,7 +296,7 @@ def test_the_order_of_rows_costs_no_passes(order):
 
 def test_same_seed_same_bits_and_other_seed_same_minimum(monkeypatch):
     monkeypatch.setattr(_in_cache, "CACHE_ELEMENTS", 0)
-    X, y, _ = _tall(50_000)
+    X, y, _ = _tall(200_000)
     seeds = (0, 0, 1, None, None)
     coefs = [BCENeuronClassifier(random_state=seed).fit(X, y).coef_ for seed in seeds]
     np.testing.assert_array_equal(coefs[0], coefs[1])
@@ -357,7 +358,7 @@ DOMINATED = {"w": np.zeros(3), "b": 0.0, "tol": 1e-6, "n_rows": 100, "C": 0.01}
 )
 def test_a_dominating_penalty_starts_fits_from_zero_to_many_rows_at_zero(different, monkeypatch):
     case = DOMINATED | different
-    monkeypatch.setattr(starts, "sample_size", lambda problem, tol: case["n_rows"])
+    monkeypatch.setattr(starts, "is_tall", lambda problem, tol: case["n_rows"] > 0)
     settings = Settings(tol=case["tol"], random_state=np.random.RandomState(0))
     problem = objective(random_data(200), case["C"])  # λ is 1/(200·C): 0.5 and 0.005
     start = starts.with_dominating_penalty(problem, case["w"], case["b"], settings)
@@ -386,11 +387,12 @@ def _costs(*shape, **kind):
 
 
 def test_a_sample_is_drawn_from_tall_data_alone():
-    for n_samples, n_features in ((569, 30), (2000, 500), (200, 5000)):
+    for n_samples, n_features in ((569, 30), (2000, 500), (200, 5000), (20_000, 100)):
         assert sample_size(_problem(n_samples, n_features), 1e-6) == 0
-    sizes = [sample_size(_problem(n, 20), 1e-6) for n in (10_000, 100_000, 1_000_000)]
+    tall = (100_000, 300_000, 1_000_000)
+    sizes = [sample_size(_problem(n, 20), 1e-6) for n in tall]
     assert sizes == sorted(sizes)
-    for n, size in zip((10_000, 100_000, 1_000_000), sizes, strict=True):
+    for n, size in zip(tall, sizes, strict=True):
         assert 10 * 21 <= size <= n / 4
 
 

@@ -198,6 +198,7 @@ def goes_by_products_of_rows(model):
 )
 def test_gradient_vanishes_on_larger_data(shape, container, way, C, monkeypatch):
     monkeypatch.setattr(in_cache, "CACHE_ELEMENTS", 0)  # the way of still larger data
+    monkeypatch.setattr("sklearn_bce._solvers.newton.subsample.WORTH_A_SAMPLE", 1.0)
     X, y, weight = weighted_problem(*shape)
     model = soft(C=C, random_state=0, **TIGHT).fit(container(X), y, weight)
     assert model.converged_

@@ -32,7 +32,12 @@ from sklearn_bce._solvers.newton.in_cache import solve_in_cache
 from sklearn_bce._solvers.newton.loop import Start, minimise
 from sklearn_bce._solvers.newton.proximal import direction_rule
 from sklearn_bce._solvers.newton.row_space import RowSpace, precisions, suboptimality_bound
-from sklearn_bce._solvers.newton.subsample import STEPS_ON_SAMPLE, sample_size, sample_tol
+from sklearn_bce._solvers.newton.subsample import (
+    STEPS_ON_SAMPLE,
+    is_tall,
+    sample_size,
+    sample_tol,
+)
 
 StartRule = Callable[[Objective, Vector, float, Settings], Start | Result | None]
 
@@ -166,7 +171,7 @@ def with_dominating_penalty(
     start. Shift and scale of the coordinates are estimated from a few random rows. None if the
     penalty does not dominate, there are too few rows for a sample, or the weights are not 0.
     """
-    if not (starts_from_zero(w, b, settings) and sample_size(objective, settings.tol)):
+    if not (starts_from_zero(w, b, settings) and is_tall(objective, settings.tol)):
         return None
     coordinates = objective.dominating_penalty_coordinates(settings.random_state)
     if coordinates is None:

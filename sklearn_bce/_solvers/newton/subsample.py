@@ -33,6 +33,13 @@ MIN_ROWS_PER_COORDINATE = 10
 # sample as the minimum on all rows takes over all rows.
 # python -m benchmarks.tuning MAX_SAMPLE_FRACTION
 MAX_SAMPLE_FRACTION = 0.25
+# Fraction of the cost of a run from 0 up to which a sample of an array, and of a CSR matrix, is
+# worth its own cost: hard columns take more passes after a sample than the model says. Where the
+# fraction is 0.22, badly scaled columns take 1.6 times as long with a sample; where it is 0.19,
+# Gaussian ones take 0.8 times as long: python -m benchmarks.tuning WORTH_A_SAMPLE,
+# python -m benchmarks.tuning WORTH_A_SPARSE_SAMPLE
+WORTH_A_SAMPLE = 0.2
+WORTH_A_SPARSE_SAMPLE = 0.32
 # Tolerance of the minimum on a sample, as a fraction of the sampling error size/(2m): a smaller one
 # does not save time on all rows.
 # python -m benchmarks.tuning FRACTION_OF_SAMPLING_ERROR
@@ -56,8 +63,19 @@ def sample_size(problem: Objective, tol: float) -> int:
     The cost of a sample is that of Newton's method on the sample, plus that of the passes over all
     rows that reduce F − min F from size/(2m) to ``tol`` (in nats), each by the factor size/m.
     """
+    share = {"dense": WORTH_A_SAMPLE, "csr": WORTH_A_SPARSE_SAMPLE}
+    return _cheapest_sample(problem, tol, share.get(problem.data_size.storage, 1.0))
+
+
+def is_tall(problem: Objective, tol: float) -> bool:
+    """Return whether a random sample may save time: there are many rows for each coordinate."""
+    return _cheapest_sample(problem, tol, 1.0) > 0
+
+
+def _cheapest_sample(problem: Objective, tol: float, share: float) -> int:
+    """Return m of `sample_size`, 0 if no sample costs less than a share of a run from 0."""
     costs, n_samples = CostModel.of(problem), problem.n_samples
-    best, cheapest = 0, costs.from_zero
+    best, cheapest = 0, share * costs.from_zero
     m = MIN_ROWS_PER_COORDINATE * costs.size
     while m <= MAX_SAMPLE_FRACTION * n_samples:
         on_sample = costs.of_sample(m / n_samples).from_zero
