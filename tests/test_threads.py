@@ -144,6 +144,45 @@ def test_an_exception_of_a_task_is_raised_after_the_others_end(raised):
     assert sorted(done) == [1, 3]
 
 
+def test_threads_are_kept_for_the_length_of_a_fit():
+    def idents(n_tasks):
+        seen, together = [], threading.Barrier(n_tasks)
+
+        def task():
+            together.wait(timeout=10)  # no thread takes two tasks
+            seen.append(threading.current_thread())
+
+        in_threads([task] * n_tasks)
+        return set(seen)
+
+    def fail():
+        raise KeyError
+
+    with one_blas_thread():
+        first, second = idents(3), idents(3)
+        assert first == second
+        assert len(first) == 3
+        with pytest.raises(KeyError):
+            in_threads([lambda: None, fail])
+        assert threading.current_thread() in idents(4)  # a failed task leaves threads that work
+    assert not first & idents(3) - {threading.current_thread()}
+    for thread in first - {threading.current_thread()}:
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+
+
+def test_tasks_without_a_thread_run_in_this_one(monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    done = []
+    with one_blas_thread():
+        in_threads([lambda i=i: done.append((i, threading.current_thread())) for i in range(3)])
+    assert [i for i, _ in done] == [0, 1, 2]
+    assert {thread for _, thread in done} == {threading.current_thread()}
+
+
 def test_workers_of_a_grid_search_share_the_cores():
     """All workers together use at most one thread for each core: joblib limits BLAS in workers."""
 

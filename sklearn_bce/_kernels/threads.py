@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from itertools import pairwise
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -44,14 +45,16 @@ MAX_OWN_SUMS = 2**21
 # elements on for a matrix and a vector (interface/gemv.c), and later for others.
 FEW_ELEMENTS = 2**12
 
+_local = threading.local()  # its attribute `workers` has the threads of the fit in this thread
 _lock = threading.Lock()  # held while the two variables below, or the threads of BLAS, are changed
 _n_fits = 0  # number of fits that limit BLAS to one thread at present
 _allowed: list[int] = []  # number of threads of each BLAS library before the first of these fits
 
 
 def _reset_after_fork() -> None:
-    """Lift the limit on BLAS in a forked process, which has no fit in progress."""
+    """Lift the limit on BLAS in a forked process, which has no fit in progress and no workers."""
     global _n_fits, _lock
+    _local.workers = None
     _lock = threading.Lock()
     if _n_fits:
         _n_fits = 0
@@ -70,7 +73,7 @@ def _libraries() -> list:
 
 @contextmanager
 def one_blas_thread(X: Any = None) -> Iterator[int]:
-    """Limit BLAS to one thread within the context.
+    """Limit BLAS to one thread within the context, and keep the threads of `in_threads` for it.
 
     Parameters
     ----------
@@ -96,9 +99,13 @@ def one_blas_thread(X: Any = None) -> Iterator[int]:
         if _allowed.count(1) < len(_allowed):
             _set([1] * len(_allowed))
         threads = min(_allowed, default=1) if alone else 1
+    before, workers = getattr(_local, "workers", None), Workers()
+    _local.workers = workers
     try:
         yield threads
     finally:
+        workers.end()
+        _local.workers = before
         with _lock:
             _n_fits = max(0, _n_fits - 1)  # 0 in a process forked within the context
             if not _n_fits:
@@ -203,7 +210,8 @@ def sum_in_threads(
 def in_threads(tasks: list[Callable[[], None]]) -> None:
     """Run the first task in this thread and each other in a thread of its own; wait for all.
 
-    A task whose thread cannot be started, as the process may have no more threads, runs in this
+    The threads are those of the fit, see `one_blas_thread`, or new ones where there is no fit. A
+    task whose thread cannot be started, as the process may have no more threads, runs in this
     thread.
 
     Raises
@@ -211,27 +219,85 @@ def in_threads(tasks: list[Callable[[], None]]) -> None:
     BaseException
         What a task raises; if several do, one of their exceptions. All tasks end before.
     """
-    raised: list[BaseException] = []
-
-    def run(task: Callable[[], None]) -> None:
-        try:
-            task()
-        except BaseException as error:
-            raised.append(error)
-
-    here, threads = tasks[:1], []
+    workers = getattr(_local, "workers", None)
+    if workers is not None:
+        workers.run(tasks)
+        return
+    workers = Workers()
     try:
-        for task in tasks[1:]:
-            thread = threading.Thread(target=run, args=(task,))
-            try:
-                thread.start()
-                threads.append(thread)
-            except RuntimeError:
-                here.append(task)
-        for task in here:
-            task()
+        workers.run(tasks)
     finally:
-        for thread in threads:
-            thread.join()
-    if raised:
-        raise raised[0]
+        workers.end()
+
+
+class Workers:
+    """Threads for tasks, which are started when they are first needed and kept until `end`."""
+
+    def __init__(self) -> None:
+        self._workers: list[Worker] = []
+
+    def run(self, tasks: list[Callable[[], None]]) -> None:
+        """Do what `in_threads` does."""
+        here, busy, raised = tasks[:1], [], []
+        try:
+            for place, task in enumerate(tasks[1:]):
+                try:
+                    if place == len(self._workers):
+                        self._workers.append(Worker())
+                    self._workers[place].begin(task)
+                    busy.append(self._workers[place])
+                except RuntimeError:
+                    here.append(task)
+            try:
+                for task in here:
+                    task()
+            finally:
+                raised = [error for worker in busy if (error := worker.wait()) is not None]
+        except BaseException:
+            self.end()  # an interrupt may have left a worker busy
+            raise
+        if raised:
+            raise raised[0]
+
+    def end(self) -> None:
+        """End the threads, each after its present task."""
+        for worker in self._workers:
+            worker.end()
+        self._workers = []
+
+
+class Worker:
+    """A thread that runs one task after the other.
+
+    Raises
+    ------
+    RuntimeError
+        If the process may have no more threads.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._ended: SimpleQueue[BaseException | None] = SimpleQueue()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def begin(self, task: Callable[[], None]) -> None:
+        """Begin a task."""
+        self._tasks.put(task)
+
+    def wait(self) -> BaseException | None:
+        """Wait for the end of the task, and return what it has raised, or None."""
+        return self._ended.get()
+
+    def end(self) -> None:
+        """End the thread after the present task."""
+        self._tasks.put(None)
+
+    def _run(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            error = None
+            try:
+                task()
+            except BaseException as raised:
+                error = raised
+            del task  # with its arrays
+            self._ended.put(error)
