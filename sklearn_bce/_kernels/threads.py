@@ -240,14 +240,16 @@ class Workers:
         """Do what `in_threads` does."""
         here, busy, raised = tasks[:1], [], []
         try:
-            for place, task in enumerate(tasks[1:]):
+            for task in tasks[1:]:
                 try:
-                    if place == len(self._workers):
+                    if len(busy) == len(self._workers):
                         self._workers.append(Worker())
-                    self._workers[place].begin(task)
-                    busy.append(self._workers[place])
                 except RuntimeError:
                     here.append(task)
+                else:
+                    worker = self._workers[len(busy)]
+                    worker.begin(task)
+                    busy.append(worker)
             try:
                 for task in here:
                     task()
