@@ -95,7 +95,8 @@ class BCENeuronClassifier(
     solver : {"auto", "newton", "gd", "sgd", "lbfgs", "liblinear", "newton-cg", "newton-cholesky", \
             "sag", "saga"}, default="auto"
         - "newton": Newton's method on centred and scaled columns; with an L1 norm proximal Newton,
-          whose quadratic model is minimised by coordinate descent;
+          whose quadratic model is minimised by coordinate descent; with more features than samples
+          and an L2 penalty, first, coordinate ascent on the dual of F;
         - "gd": gradient descent with the mean gradient of all samples; with an L1 norm accelerated
           proximal gradient descent;
         - "sgd": stochastic gradient descent. The update w ← w + η(y−a)x, b ← b + η(y−a) follows
@@ -149,10 +150,10 @@ class BCENeuronClassifier(
         ``random_state`` start anew.
     random_state : int, RandomState instance or None, default=None
         Source of random numbers: for the split of ``early_stopping``, the order of the samples in
-        "sgd" (one permutation for each pass), and the subsample of many rows from which "newton"
-        computes its starting point, which does not change the minimum. With None, "newton" draws
-        its subsample with a fixed seed, so that fits are repeatable; the split and "sgd" use the
-        global generator of NumPy.
+        "sgd" (one permutation for each pass) and in the dual of "newton", and the subsample of many
+        rows from which "newton" computes its starting point; neither changes the minimum. With
+        None, "newton" draws with a fixed seed, so that fits are repeatable; the split and "sgd" use
+        the global generator of NumPy.
 
     Attributes
     ----------
@@ -166,8 +167,8 @@ class BCENeuronClassifier(
     has_offset_ : bool
         Whether the samples of the fit had an offset, so that predictions and scores require one.
     n_iter_ : ndarray of shape (1,), int32
-        Number of iterations: steps of "newton", passes over X of "gd" and "sgd"; chunks of
-        `partial_fit`.
+        Number of iterations: steps of "newton", 1 if the minimum was found in the dual; passes over
+        X of "gd" and "sgd"; chunks of `partial_fit`.
     n_passes_ : float
         Number of times that X was read, for any purpose. Reading some of its rows counts as their
         fraction of all rows.
