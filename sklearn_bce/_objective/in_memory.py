@@ -43,13 +43,7 @@ from sklearn_bce._objective.design import Design, design_of
 from sklearn_bce._objective.penalty import NO_PENALTY, ElasticNet, Penalty
 from sklearn_bce._objective.ray import NEGLIGIBLE_LOSS_OUTPUT, OutputRay
 from sklearn_bce._objective.root import row_matrix
-from sklearn_bce._objective.rows import (
-    SMALL_ARRAY,
-    raise_unless_finite,
-    row_blocks,
-    sample_blocks,
-    squared,
-)
+from sklearn_bce._objective.rows import raise_unless_finite, row_blocks, squared
 from sklearn_bce._objective.scaling import Coordinates, Moments, standard_coordinates
 from sklearn_bce.chain_rule import binary_cross_entropy, da_dz, sigmoid
 
@@ -405,43 +399,30 @@ class InMemoryObjective(BaseObjective):
         is_stale : bool, default=False
             Whether the decrement is by that curvature.
         """
-        flat, here = self._flat_samples(z, decrement, curvature_of_norms if is_stale else None)
+        here = self.curvature_of_outputs(z)
+        most_of_flat = np.maximum(here, curvature_of_norms) if is_stale else here.copy()
+        most_of_flat *= decrement  # in place: X may be larger than the memory
+        np.sqrt(most_of_flat, out=most_of_flat)
+        is_flat = here <= most_of_flat
+        is_flat &= self._has_weight
+        flat = np.flatnonzero(is_flat)
+        del most_of_flat, is_flat
         most = max(1, int(WORK_ON_FLAT / self.coordinates.size**2))
         if len(flat) > most:
-            flattest = np.argpartition(here, most)[:most]
-            flat, here = flat[flattest], here[flattest]
+            flat = flat[np.argpartition(here[flat], most)[:most]]
         leverage = curvature_of_norms[flat] * np.square(self._norms(flat, norms_of))
         if np.sum(leverage) <= FLAT_SHARE:
             return flat[:0]
         # Together these samples have made up a direction of H: ‖v‖² grows as they become flat.
-        growth = curvature_of_norms[flat] / np.maximum(here, np.finfo(np.float64).tiny)
+        growth = curvature_of_norms[flat] / np.maximum(here[flat], np.finfo(np.float64).tiny)
         leverage *= np.clip(growth, 1.0, MAX_GROWTH)
         return flat[leverage > DOMINANT_LEVERAGE]
-
-    def _flat_samples(
-        self, z: Vector, decrement: float, before: Vector | None
-    ) -> tuple[NDArray[np.intp], Vector]:
-        """Return the samples with weight whose slope may be h with h² <= decrement·h₀, and their h.
-
-        h₀ is h, or the curvature ``before`` of each sample if that is larger; None means h.
-        """
-        flat, curvature = [], []
-        for some in sample_blocks(self.n_samples):
-            here = self.curvature_of_outputs(z[some], some)
-            most = here if before is None else np.maximum(here, before[some])
-            places = np.flatnonzero((here <= np.sqrt(most * decrement)) & self._has_weight[some])
-            flat.append(places + some.start)
-            curvature.append(here[places])
-        return np.concatenate(flat), np.concatenate(curvature)
 
     def _norms(self, rows: NDArray[np.intp], norms_of: Callable[[Any], Vector]) -> Vector:
         """Return the norms of some rows of Z by ``norms_of``."""
         norms = np.empty(len(rows))
-        length = max(1, SMALL_ARRAY // self.coordinates.size)
-        for start in range(0, len(rows), length):
-            some = rows[start : start + length]
-            for _, Z in row_matrix(self.X[some], self.coordinates):
-                norms[start : start + length] = norms_of(Z)
+        for block, Z in row_matrix(self.X[rows], self.coordinates):
+            norms[block] = norms_of(Z)
         return norms
 
     @cached_property
@@ -725,15 +706,13 @@ class InMemoryObjective(BaseObjective):
         decrement : float
             Squared Newton decrement of the step, in nats.
         """
-        owed = 0.0
-        for some in sample_blocks(self.n_samples):
-            change = after.z[some] - before.z[some]
-            leaving = np.flatnonzero(np.abs(change) > MODEL_REGION)
-            if len(leaving):
-                leaving += some.start
-                curvature = self.curvature_of_outputs(before.z[leaving], leaving)
-                owed += float(curvature @ np.square(change[leaving - some.start]))
-        return owed > NEGLIGIBLE_DECREMENT * decrement
+        change = after.z - before.z
+        leaving = np.flatnonzero(np.abs(change) > MODEL_REGION)
+        if not len(leaving):
+            return False
+        curvature = self.curvature_of_outputs(before.z[leaving], leaving)
+        owed = curvature @ np.square(change[leaving])
+        return bool(owed > NEGLIGIBLE_DECREMENT * decrement)
 
     def evaluate(
         self,

@@ -96,8 +96,7 @@ def row_matrix(
             block_rows = rows[block_rows]
         block = X[block_rows].toarray() if issparse(X) else X[block_rows]
         Z = np.ones((len(block), coordinates.size))
-        Z[:, :n_features] = block - coordinates.shift
-        Z[:, :n_features] /= coordinates.scale
+        Z[:, :n_features] = (block - coordinates.shift) / coordinates.scale
         yield block_rows, Z
 
 

@@ -24,9 +24,6 @@ BLOCK_ELEMENTS = 2**18
 # Elements of dense X that one call of a kernel reads, 128 MB of float64 in some 20 ms: an interrupt
 # waits for the end of the call. [a choice]
 CALL_ELEMENTS = 2**24
-# Elements of temporary arrays, 128 KB of float64: the memory of larger ones comes from the system
-# for each, page by page, and to clear it takes as long as to compute it. [glibc, M_MMAP_THRESHOLD]
-SMALL_ARRAY = 2**14
 
 
 class NotFiniteError(ValueError):
@@ -167,14 +164,6 @@ def row_blocks(X: Any, rows: slice = slice(None), in_cache: bool = True) -> list
     most = BLOCK_ELEMENTS if in_cache else CALL_ELEMENTS
     length = stop - start if issparse(X) else max(1, most // X.shape[1])
     return [slice(at, min(at + length, stop)) for at in range(start, stop, max(length, 1))]
-
-
-def sample_blocks(n_samples: int) -> list[slice]:
-    """Return slices that cover all samples, for a scan of outputs without large arrays."""
-    return [
-        slice(start, min(start + SMALL_ARRAY, n_samples))
-        for start in range(0, n_samples, SMALL_ARRAY)
-    ]
 
 
 # ----- sparse matrices ----------------------------------------------------------------------------
