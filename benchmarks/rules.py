@@ -1,8 +1,8 @@
 """What each start rule of newton gains: ``python -m benchmarks.rules [WORD ...]``.
 
-Fits to the problems of the suites "full" and "l1" are timed with all rules, and without each rule
-in turn. A rule is named beside a problem if leaving it out changes the time by 10 % or more. With
-words, only problems with one of them in their name are fitted.
+Fits to the problems of the suites "full" and "l1", and to the kinds of "variations", are timed with
+all rules, and without each rule in turn. A rule is named beside a problem if leaving it out changes
+the time by 10 % or more. With words, only problems with one of them in their name are fitted.
 """
 
 from __future__ import annotations
@@ -10,44 +10,32 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from statistics import median
+from unittest.mock import patch
 
 from benchmarks.problems import FULL, KINDS, L1, Problem, sparse
 from sklearn_bce import BCENeuronClassifier
-from sklearn_bce._solvers.newton.starts import START_RULES, from_given
+from sklearn_bce._solvers.newton import solver
+from sklearn_bce._solvers.newton.starts import START_RULES, StartRule, from_given
 
 TURNS = 7  # fits with and without a rule, in turns
 LEAST = 0.1  # change of the time, as a fraction, that is shown
 SECONDS = 5.0  # of a fit, from which on it is done twice only
 
 
-@contextmanager
-def without(rule: Callable | None) -> Iterator[None]:
-    """Leave a rule out of the start rules within the context; None leaves all."""
-    before = list(START_RULES)
-    START_RULES[:] = [each for each in before if each is not rule]
-    try:
-        yield
-    finally:
-        START_RULES[:] = before
-
-
-def seconds_of(problem: Problem, rule: Callable | None) -> float:
-    """Return the seconds of a fit without a rule."""
+def seconds_of(problem: Problem, rule: StartRule | None) -> float:
+    """Return the seconds of a fit without a rule; None leaves all rules."""
     X, _, y, _ = problem.split
-    model = BCENeuronClassifier(
-        C=problem.C, l1_ratio=problem.l1_ratio, **problem.variation.parameters
-    )
-    with without(rule), warnings.catch_warnings():
+    model = BCENeuronClassifier(C=problem.C, l1_ratio=problem.l1_ratio)
+    others = [each for each in START_RULES if each is not rule]
+    with patch.object(solver, "START_RULES", others), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         start = time.perf_counter()
-        model.fit(X, y, problem.sample_weight)
+        model.fit(X, y)
         return time.perf_counter() - start
 
 
-def gain(problem: Problem, rule: Callable) -> float:
+def gain(problem: Problem, rule: StartRule) -> float:
     """Return the median time without the rule over that with the rule."""
     turns = 2 if seconds_of(problem, None) > SECONDS else TURNS
     with_rule, without_rule = [], []

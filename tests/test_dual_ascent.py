@@ -10,6 +10,7 @@ from stated_objective import minimum_of, stated
 
 from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._kernels import dual, reference
+from sklearn_bce._objective import rows as rows_module
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.penalty import ElasticNet
 from sklearn_bce._solvers.newton import dual_ascent
@@ -230,7 +231,7 @@ def test_arrays_in_fortran_order_are_copied_if_they_are_not_large(ends, monkeypa
     model = BCENeuronClassifier().fit(DENSE, LABEL)
     copied = BCENeuronClassifier().fit(np.asfortranarray(DENSE), LABEL)
     np.testing.assert_allclose(copied.coef_, model.coef_, rtol=1e-9, atol=1e-12)
-    monkeypatch.setattr(dual_ascent, "CALL_ELEMENTS", DENSE.size - 1)
+    monkeypatch.setattr(dual_ascent, "MOST_COPIED", DENSE.size - 1)
     BCENeuronClassifier().fit(np.asfortranarray(DENSE), LABEL)
     assert [end is not None and end.converged for end in ends] == [True, True, False]
 
@@ -251,7 +252,7 @@ def test_an_element_that_is_not_finite_is_told(ends):
 
 def test_a_pass_in_several_calls_is_the_same_pass(ends, monkeypatch):
     whole = BCENeuronClassifier().fit(DENSE, LABEL)
-    monkeypatch.setattr(dual_ascent, "CALL_ELEMENTS", DENSE.size // 7)
+    monkeypatch.setattr(rows_module, "ELEMENTS_PER_CALL", DENSE.size // 7)
     parts = BCENeuronClassifier().fit(DENSE, LABEL)
     assert ends[0].converged
     np.testing.assert_array_equal(parts.coef_, whole.coef_)

@@ -366,7 +366,8 @@ def test_a_small_fit_takes_few_calls_of_python_functions():
         model.fit(samples, labels)
     finally:
         sys.setprofile(before)
-    assert 0 < events.count("call") < 160  # 148 with NumPy 2.4; older versions take some more
+    most = 150 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 152
+    assert 0 < events.count("call") <= most
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])

@@ -24,6 +24,7 @@ import sklearn_bce
 from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._estimator import diagnostics, holdout
 from sklearn_bce._kernels import COMPILED, kernels
+from sklearn_bce._objective import rows
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._solvers import sgd
 from sklearn_bce._solvers.newton import in_cache
@@ -63,7 +64,7 @@ SOLVERS = ["newton", "gd", "sgd", "sgd, batches"]
 
 @pytest.fixture(autouse=True)
 def three_kernel_calls_for_a_pass(monkeypatch):
-    monkeypatch.setattr(sgd, "ELEMENTS_PER_CALL", X.size // 3)
+    monkeypatch.setattr(rows, "ELEMENTS_PER_CALL", X.size // 3)
 
 
 @pytest.fixture(autouse=True)

@@ -18,8 +18,8 @@ from sklearn_bce._kernels.types cimport index, real
 cdef double OUTPUT_TOL = 0.03
 
 cdef enum:
-    # Most steps for one slope: each halves an interval of 2κ, or does more. From κ = 1e15 to
-    # OUTPUT_TOL that is 56 times.
+    # Most steps for one slope. Newton's method takes 3 as a rule; a slope that needs more is left
+    # where it is, and the next pass goes on. [a choice]
     MOST_STEPS = 60
 
 
@@ -88,7 +88,8 @@ def dense_dual_pass(const real[:, ::1] X, const double[::1] y, const double[:] o
     Returns
     -------
     rise : float
-        Σ p/λ·κΔv² over the visits: 2/λ times a lower bound of the rise of the dual.
+        Σ p/λ·κΔv² over the visits: 2/λ times a lower bound of the rise of the dual, if each slope
+        ends at its maximum.
     """
     cdef Py_ssize_t k, i, n = order.shape[0], row_bytes = X.shape[1] * sizeof(real)
     cdef int n_features = <int> X.shape[1]

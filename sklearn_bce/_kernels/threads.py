@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from itertools import pairwise
 from queue import SimpleQueue
@@ -99,13 +99,10 @@ def one_blas_thread(X: Any = None) -> Iterator[int]:
         if _allowed.count(1) < len(_allowed):
             _set([1] * len(_allowed))
         threads = min(_allowed, default=1) if alone else 1
-    before, workers = getattr(_local, "workers", None), Workers()
-    _local.workers = workers
     try:
-        yield threads
+        with kept_workers():
+            yield threads
     finally:
-        workers.end()
-        _local.workers = before
         with _lock:
             _n_fits = max(0, _n_fits - 1)  # 0 in a process forked within the context
             if not _n_fits:
@@ -220,14 +217,20 @@ def in_threads(tasks: list[Callable[[], None]]) -> None:
         What a task raises; if several do, one of their exceptions. All tasks end before.
     """
     workers = getattr(_local, "workers", None)
-    if workers is not None:
+    with kept_workers() if workers is None else nullcontext(workers) as workers:
         workers.run(tasks)
-        return
-    workers = Workers()
+
+
+@contextmanager
+def kept_workers() -> Iterator[Workers]:
+    """Keep the threads of `in_threads` within the context, and yield them."""
+    before, workers = getattr(_local, "workers", None), Workers()
+    _local.workers = workers
     try:
-        workers.run(tasks)
+        yield workers
     finally:
         workers.end()
+        _local.workers = before
 
 
 class Workers:

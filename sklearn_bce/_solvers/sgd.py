@@ -11,6 +11,7 @@ from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector, kernels, uniform
 from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.rows import parts_of_order, pass_in_order
 from sklearn_bce._solvers.base import (
     PARTLY_USED,
     Plateau,
@@ -28,9 +29,6 @@ from sklearn_bce._solvers.step_size import (
 )
 from sklearn_bce.chain_rule import gradient, linear_output, loss_and_derivatives
 
-# Most stored values of X that one call of a kernel reads. At 0.5 to 3 ns for each (see
-# `newton.cost`) a call takes 2 to 13 ms, and Ctrl-C takes effect between calls. [a choice]
-ELEMENTS_PER_CALL = 2**22
 # Factor by which the batch grows at a plateau if learning_rate="auto". With a constant step size
 # the weights fluctuate around the minimum, and a larger batch reduces the fluctuation (S. L. Smith
 # et al., "Don't Decay the Learning Rate, Increase the Batch Size", ICLR 2018). With 8, the batch
@@ -188,9 +186,8 @@ class OnlineUpdater:
             np.broadcast_to(strength, objective.n_features)
             for strength in (objective.penalty.l2, objective.penalty.l1)
         ]
-        self._pass, self._rows = kernels().dense_sgd_pass, (X,)
-        if issparse(X):
-            self._pass, self._rows = kernels().csr_sgd_pass, (X.data, X.indices, X.indptr)
+        loops = kernels()
+        self._pass = pass_in_order(X, loops.dense_sgd_pass, loops.csr_sgd_pass)
         coordinates = objective.coordinates
         w, b = coordinates.to_user(coordinates.from_user(w, b))  # b becomes 0 if not fitted
         self._w = np.array(w, dtype=np.float64)
@@ -233,24 +230,22 @@ class OnlineUpdater:
         objective, offset = self.objective, self.objective.offset
         if offset is None:
             offset = uniform(0.0, objective.n_samples)
-        n_values = self._rows[0].size
+        n_values = self._X.size
         if any(strength.strides != (0,) for strength in self._strengths):
             n_values = len(order) * objective.n_features  # each update reads all weights
-        per_call = max(1, len(order) * ELEMENTS_PER_CALL // max(n_values, 1))
         loss = sum(
             self._pass(
-                *self._rows,
                 objective.y,
                 objective.sample_weight,
                 offset,
-                order[start : start + per_call],
+                order[some],
                 self._w,
                 self._state,
-                steps[start : start + per_call],
+                steps[some],
                 *self._strengths,
                 objective.coordinates.fit_intercept,
             )
-            for start in range(0, len(order), per_call)
+            for some in parts_of_order(len(order), n_values)
         )
         self._w *= self._state[1]
         self._state[1] = 1.0

@@ -33,12 +33,11 @@ Research 14 (2013). D. P. Bertsekas, "Constrained Optimization and Lagrange Mult
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import issparse
 
-from sklearn_bce._kernels import kernels, uniform
+from sklearn_bce._kernels import Vector, kernels, uniform
 from sklearn_bce._objective.base import Objective
 from sklearn_bce._objective.in_memory import InMemoryObjective, intercept_at_zero_weights
-from sklearn_bce._objective.rows import CALL_ELEMENTS
+from sklearn_bce._objective.rows import parts_of_order, pass_in_order
 from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce._solvers.base import Result, Settings, StopReason
 from sklearn_bce._solvers.newton.loop import Start
@@ -57,6 +56,9 @@ PASSES_AT_ZERO = 8
 # python -m benchmarks.tuning LEAST_STORED
 LEAST_ELEMENTS = 2**17
 LEAST_STORED = 2**12
+# Elements of an array up to which it is copied if its rows are not contiguous, 128 MB of float64.
+# [a choice]
+MOST_COPIED = 2**24
 # Mean κ below which the penalty dominates: the other rules then take the time of four passes.
 # python -m benchmarks.tuning LEAST_KAPPA
 LEAST_KAPPA = 0.1
@@ -115,7 +117,7 @@ def is_worthwhile(objective: Objective, settings: Settings) -> bool:
     if X is None:
         data = objective.data_size
         return data.storage == "csr" and data.n_stored > LEAST_STORED
-    return X.size > LEAST_ELEMENTS and (X.flags.c_contiguous or X.size <= CALL_ELEMENTS)
+    return X.size > LEAST_ELEMENTS and (X.flags.c_contiguous or X.size <= MOST_COPIED)
 
 
 def is_fast(rises: list[float], most: float, tol: float) -> bool:
@@ -147,10 +149,8 @@ class DualAscent:
     def __init__(self, objective: InMemoryObjective) -> None:
         n, X = objective.n_samples, objective.X
         self._objective = objective
-        if issparse(X):
-            self._pass, self._rows = kernels().csr_dual_pass, (X.data, X.indices, X.indptr)
-        else:
-            self._pass, self._rows = kernels().dense_dual_pass, (np.ascontiguousarray(X),)
+        loops = kernels()
+        self._pass = pass_in_order(X, loops.dense_dual_pass, loops.csr_dual_pass)
         self._offset = uniform(0.0, n) if objective.offset is None else objective.offset
         squares = objective.row_squares()
         self._mean_square = float(objective.normalised_weight @ squares)
@@ -159,7 +159,6 @@ class DualAscent:
         if objective.coordinates.fit_intercept:
             self._bias_square = BIAS_SHARE * self._mean_square
         self._kappa = self._factor * (squares + self._bias_square)
-        self._mean_kappa = float(np.mean(self._kappa))
         self.w, self.intercept = np.zeros(objective.n_features), np.array([objective.log_odds])
         # t, the outputs of which the slopes v are the derivatives of the loss.
         self._outputs, self._slopes = np.full(n, self.intercept[0]), np.zeros(n)
@@ -168,7 +167,7 @@ class DualAscent:
     @property
     def most_passes(self) -> float:
         """Passes that take as long as the other rules; NaN if the squares of samples overflow."""
-        kappa, objective = self._mean_kappa, self._objective
+        kappa, objective = float(np.mean(self._kappa)), self._objective
         if kappa < LEAST_KAPPA:
             return 0.0
         by_gradients = PASSES_AT_ZERO * (1 + kappa) ** 0.25
@@ -177,27 +176,24 @@ class DualAscent:
         return min(by_gradients, objective.n_samples / PRODUCTS_IN_A_PASS)
 
     def rise_in_pass(self, random_state: np.random.RandomState) -> float:
-        """Maximise the dual over each slope in turn; return a lower bound of its rise, in nats."""
+        """Maximise the dual over each slope in turn; return an estimate of its rise, in nats."""
         objective = self._objective
         order = random_state.permutation(objective.n_samples)
-        n_values = self._rows[0].size
-        per_call = max(1, len(order) * CALL_ELEMENTS // max(n_values, 1))
         objective.passes.add()
         rise = sum(
             self._pass(
-                *self._rows,
                 objective.y,
                 self._offset,
                 self._factor,
                 self._kappa,
-                order[start : start + per_call],
+                order[some],
                 self._outputs,
                 self._slopes,
                 self.w,
                 self.intercept,
                 self._bias_square,
             )
-            for start in range(0, len(order), per_call)
+            for some in parts_of_order(len(order), objective.X.size)
         )
         self.intercept -= self._bias_square * (self._factor @ self._slopes)
         return float(objective.penalty.l2 / 2 * rise)
@@ -209,34 +205,37 @@ class DualAscent:
         least: changes self.
         """
         objective, y, p = self._objective, self._objective.y, self._objective.normalised_weight
-        if objective.coordinates.fit_intercept:
+        coordinates, t = objective.coordinates, self._outputs
+        if coordinates.fit_intercept:
             if not 0 < float(p @ y) < 1:
                 return np.inf
-            self._outputs += intercept_at_zero_weights(y, p, self._outputs)
-            self._slopes[:] = dl_dz(y, self._outputs)
-            sums = objective.row_sums(p * self._slopes)
-            self.w = -sums[:-1] / objective.penalty.l2
-        theta = objective.coordinates.from_user(self.w, 0.0)
-        z = objective.linear_outputs(theta)
-        if objective.coordinates.fit_intercept:
-            self.intercept[0] = theta[-1] = intercept_at_zero_weights(y, p, z)
-            z += theta[-1]
-        self._value = objective.value_at(theta, z)
-        t = self._outputs
+            t += intercept_at_zero_weights(y, p, t)
+            self._slopes[:] = dl_dz(y, t)
+            self.w = -objective.row_sums(p * self._slopes)[:-1] / objective.penalty.l2
+        z = objective.linear_outputs(coordinates.from_user(self.w, 0.0))
+        if coordinates.fit_intercept:
+            self.intercept[0] = intercept_at_zero_weights(y, p, z)
+            z += self.intercept[0]
+        self._value = objective.value_at(coordinates.from_user(*self.weights), z)
         of_zero = binary_cross_entropy(0.0, z) - binary_cross_entropy(0.0, t)
         divergence = of_zero - (y + self._slopes) * (z - t)
         return float(p @ np.maximum(divergence, 0.0))
 
+    @property
+    def weights(self) -> tuple[Vector, float]:
+        """Weights and intercept."""
+        return self.w, float(self.intercept[0])
+
     def result(self, settings: Settings) -> Result:
         """Return the weights as a result that has converged, after `duality_gap`."""
-        n_passes, weights = self._objective.n_passes, (self.w, float(self.intercept[0]))
+        weights, n_passes = self.weights, self._objective.n_passes
         settings.monitor.end_all([self._value], lambda: weights, n_passes)
         # No column has a larger mean square than the samples.
         scale = np.full(len(self.w), np.sqrt(self._mean_square) or 1.0)
         fit_intercept = self._objective.coordinates.fit_intercept
         bounds = Coordinates(np.zeros(len(self.w)), scale, fit_intercept)
-        reason = StopReason.CONVERGED
-        return Result(*weights, reason, [self._value], n_passes, coordinates=bounds)
+        end = StopReason.CONVERGED
+        return Result(*weights, end, [self._value], n_passes, coordinates=bounds)
 
     def start(self) -> Start | None:
         """Return a start at the weights; None for dense samples, or if F is higher than at 0."""
@@ -247,4 +246,4 @@ class DualAscent:
         if not self._value < objective.value_at_origin:
             return None
         problem = objective.standardised()
-        return Start(problem, problem.coordinates.from_user(self.w, float(self.intercept[0])))
+        return Start(problem, problem.coordinates.from_user(*self.weights))

@@ -58,7 +58,7 @@ MAX_DIAGONAL_RATIO = 2.0
 
 
 def sample_size(problem: Objective, tol: float) -> int:
-    """Return the number of rows m of the cheapest random sample; 0 if no sample saves time.
+    """Return the number of rows m of the cheapest random sample; 0 if no sample is worth its cost.
 
     The cost of a sample is that of Newton's method on the sample, plus that of the passes over all
     rows that reduce F − min F from size/(2m) to ``tol`` (in nats), each by the factor size/m.
