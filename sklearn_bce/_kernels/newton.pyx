@@ -11,7 +11,7 @@ from libc.math cimport INFINITY, fabs, isfinite, sqrt
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
-from scipy.linalg.cython_blas cimport daxpy, ddot, dgemv, dsyrk, dtrsv
+from scipy.linalg.cython_blas cimport daxpy, ddot, dgemv, dsyrk, dtrsm, dtrsv
 from scipy.linalg.cython_lapack cimport dpotrf, dpotrs
 
 from sklearn_bce._kernels.soft_threshold cimport sweep
@@ -102,39 +102,60 @@ cdef double *allocate(Py_ssize_t n) except NULL:
     return array
 
 
+cdef inline Py_ssize_t chunk_of(Problem *F) noexcept nogil:
+    """Return the number of elements of a chunk: CHUNK_BYTES, or one row."""
+    return max(<Py_ssize_t> F.size, CHUNK_BYTES // <Py_ssize_t> sizeof(double))
+
+
 cdef inline double weight_of(Problem *F, Py_ssize_t i) noexcept nogil:
     return F.weight[i * F.stride]
 
 
+cdef inline const double *row_of(const double[:, :] X, Py_ssize_t i, double *buffer) noexcept nogil:
+    """Return a row of X whose elements are contiguous: in X, or copied to the buffer."""
+    cdef Py_ssize_t j
+    if X.strides[1] == sizeof(double):
+        return &X[i, 0]
+    for j in range(X.shape[1]):
+        buffer[j] = X[i, j]
+    return buffer
+
+
 cdef bint moments(const double[:, :] X, Problem *F, bint fit_intercept, Limits *limits,
-                  double *shift, double *scale, double *square) noexcept nogil:
+                  double *shift, double *scale, double *scratch) noexcept nogil:
     """Set shift and scale to mean and deviation of the columns; scale is 0 for constant columns.
 
-    Moments are taken about the first row with weight, as `Moments` does; square is scratch. Returns
-    False if a mean square is not finite, or has left the range in which nothing is lost.
+    Moments are taken about the first row with weight, as `Moments` does; scratch has 3·size
+    elements. Returns False if a mean square is not finite, or has left the range in which nothing
+    is lost.
     """
-    cdef Py_ssize_t i, j, row = 0
+    cdef Py_ssize_t i, j, first = 0
     cdef double p, x
-    while row < F.n and not weight_of(F, row) > 0:
-        row += 1
-    memset(shift, 0, F.p * sizeof(double))
-    memset(square, 0, F.p * sizeof(double))
+    cdef const double *row
+    cdef double *origin = scratch
+    cdef double *square = scratch + F.size
+    cdef double *buffer = scratch + 2 * F.size
+    while first < F.n and not weight_of(F, first) > 0:
+        first += 1
+    for j in range(F.p):
+        origin[j] = X[first, j] if fit_intercept else 0.0
+        shift[j] = square[j] = 0.0
     for i in range(F.n):
-        p = weight_of(F, i)
+        row, p = row_of(X, i, buffer), weight_of(F, i)
         for j in range(F.p):
-            x = X[i, j] - X[row, j] if fit_intercept else X[i, j]
+            x = row[j] - origin[j]
             shift[j] += p * x
             square[j] += p * x * x
     for j in range(F.p):
         if square[j] == 0:
             for i in range(F.n):
-                if X[i, j] != (X[row, j] if fit_intercept else 0.0) and weight_of(F, i) > 0:
+                if X[i, j] != origin[j] and weight_of(F, i) > 0:
                     return False  # not constant: its squares are below the range of float64
         elif not limits.least_mean_square < square[j] < limits.largest_mean_square:
             return False
         if fit_intercept:
             scale[j] = sqrt(max(square[j] - shift[j] * shift[j], 0.0))
-            shift[j] += X[row, j]
+            shift[j] += origin[j]
         else:
             scale[j] = sqrt(square[j])
             shift[j] = 0.0
@@ -142,22 +163,31 @@ cdef bint moments(const double[:, :] X, Problem *F, bint fit_intercept, Limits *
 
 
 cdef bint standardise(const double[:, :] X, Problem *F, const double *shift,
-                      const double *scale) noexcept nogil:
+                      const double *scale, double *scratch) noexcept nogil:
     """Set Z to the standardised columns of X, and a 1; constant columns are 0 without rounding.
 
-    Returns False if an element of X is not finite.
+    Returns False if an element of X is not finite; scratch has 3·size elements.
     """
     cdef Py_ssize_t i, j
-    cdef double *row
-    cdef double total = 0.0
+    cdef const double *row
+    cdef double *z
+    cdef double *divisor = scratch
+    cdef double *total = scratch + F.size  # of each column: one sum for all would be slower
+    cdef double *buffer = scratch + 2 * F.size
+    cdef bint is_finite = True
+    for j in range(F.p):
+        divisor[j] = scale[j] if scale[j] > 0 else INFINITY
+        total[j] = 0.0
     for i in range(F.n):
-        row = F.Z + i * F.size
+        row, z = row_of(X, i, buffer), F.Z + i * F.size
         for j in range(F.p):
-            row[j] = (X[i, j] - shift[j]) / scale[j] if scale[j] > 0 else 0.0 * X[i, j]
-            total += row[j]
+            z[j] = (row[j] - shift[j]) / divisor[j]
+            total[j] += z[j]
         if F.size > F.p:
-            row[F.p] = 1.0
-    return isfinite(total)
+            z[F.p] = 1.0
+    for j in range(F.p):
+        is_finite = is_finite and isfinite(total[j])
+    return is_finite
 
 
 cdef void outputs(Problem *F, double *theta, double *z) noexcept nogil:
@@ -209,10 +239,10 @@ cdef void differentiate(Problem *F, Point *at) noexcept nogil:
 cdef void form(Problem *F, const double *curvature, double *chunk, double *H) noexcept nogil:
     """Set the lower triangle of H, in the order of Fortran, to the curvature of F.
 
-    The curvatures of the samples are given. ``chunk`` is scratch.
+    The curvatures of the samples are given. ``chunk`` is scratch of `chunk_of` elements.
     """
     cdef Py_ssize_t i, j, start = 0
-    cdef int n, rows = <int> max(1, CHUNK_BYTES // (F.size * <int> sizeof(double)))
+    cdef int n, rows = <int> (chunk_of(F) // F.size)
     cdef double root, unit = 1.0
     cdef double *source
     cdef double *target
@@ -376,29 +406,39 @@ cdef bint leaves_region(Problem *F, Point *before, Point *at, double decrement,
 
 cdef bint flat_samples_dominate(Problem *F, Point *at, const double *at_factor, double *factor,
                                 const int *places, int size, double decrement, bint is_stale,
-                                Limits *limits, double *row) noexcept nogil:
+                                Limits *limits, double *chunk) noexcept nogil:
     """Return whether samples that have become flat may make up a direction of the curvature.
 
     See `InMemoryObjective.samples_that_dominate`; here no further sample is looked at once the
     share of the flat samples is too large. The factor is that of ``size`` coordinates, whose
-    indices are ``places``; NULL means all. ``row``, (size,), is scratch.
+    indices are ``places``; NULL means all. ``chunk`` is scratch of `chunk_of` elements.
     """
     cdef Py_ssize_t i, j, n_flat = 0
-    cdef int one = 1
-    cdef double of_step, leverage = 0.0
-    for i in range(F.n):
+    cdef int in_chunk = 0, most = <int> (chunk_of(F) // F.size)
+    cdef double of_step, root, unit = 1.0, share = 0.0
+    cdef double *row
+    for i in range(F.n + 1):
+        if in_chunk == most or i == F.n:
+            dtrsm("L", "L", "N", "N", &size, &in_chunk, &unit, factor, &size, chunk, &size)
+            for j in range(in_chunk * size):
+                share += chunk[j] * chunk[j]
+            in_chunk = 0
+            if share > limits.flat_share:
+                return True
+        if i == F.n:
+            break
         of_step = at.curvature[i]
         if is_stale:
             of_step = max(of_step, at_factor[i])
         if not (weight_of(F, i) > 0 and at.curvature[i] * at.curvature[i] <= decrement * of_step):
             continue
         n_flat += 1
-        for j in range(size):
-            row[j] = F.Z[i * F.size + (j if places == NULL else places[j])]
-        dtrsv("L", "N", "N", &size, factor, &size, row, &one)
-        leverage += at_factor[i] * ddot(&size, row, &one, row, &one)
-        if n_flat > limits.most_flat or leverage > limits.flat_share:
+        if n_flat > limits.most_flat:
             return True
+        row, root = chunk + in_chunk * size, sqrt(at_factor[i])
+        for j in range(size):
+            row[j] = root * F.Z[i * F.size + (j if places == NULL else places[j])]
+        in_chunk += 1
     return False
 
 
@@ -528,7 +568,7 @@ cdef void correct(Problem *F, Point *before, Point *at, Model *m) noexcept nogil
 
 
 cdef bint model_holds(Problem *F, Point *at, Model *m, const double *at_model, double decrement,
-                      bint is_stale, Limits *limits) noexcept nogil:
+                      bint is_stale, double *chunk, Limits *limits) noexcept nogil:
     """Return whether the model is good up to the minimum of F.
 
     See `Direction.model_holds` and `ProximalNewtonDirection.model_holds`. The curvatures of the
@@ -539,7 +579,7 @@ cdef bint model_holds(Problem *F, Point *at, Model *m, const double *at_model, d
     cdef double slope, gain
     if F.l1 == NULL:
         return not flat_samples_dominate(F, at, at_model, m.H, NULL, F.size, decrement, is_stale,
-                                         limits, m.derivative)
+                                         limits, chunk)
     differentiate(F, at)
     for j in range(F.size):
         slope = least_slope(at.theta[j], at.gradient[j], F.l1[j])
@@ -559,7 +599,7 @@ cdef bint model_holds(Problem *F, Point *at, Model *m, const double *at_model, d
     if not limits.end_margin * gain <= max(limits.tol, limits.rounding_floor * at.value):
         return False
     return not flat_samples_dominate(F, at, at_model, m.face, m.places, n, decrement, True, limits,
-                                     m.step)
+                                     chunk)
 
 
 cdef bint find_step(Problem *F, Point *at, Model *m, double *chunk, Limits *limits) noexcept nogil:
@@ -664,7 +704,8 @@ cdef End iterate(Problem *F, Limits *limits, double *memory, int *places, double
         exchange(&at, &new)  # `new` is now the point before, with the curvature of the model
         if is_last or is_stale:
             if (not leaves_region(F, &new, &at, decrement, limits)
-                    and model_holds(F, &at, &m, new.curvature, last, is_stale, limits)):
+                    and model_holds(F, &at, &m, new.curvature, last, is_stale, chunk,
+                                    limits)):
                 end = CONVERGED
             break
         previous, end = decrement, MAX_ITER
@@ -678,8 +719,7 @@ cdef End iterate(Problem *F, Limits *limits, double *memory, int *places, double
 
 cdef Py_ssize_t memory_of(Problem *F) noexcept nogil:
     """Return the number of elements that `iterate` uses."""
-    cdef Py_ssize_t chunk = max(<Py_ssize_t> F.size, CHUNK_BYTES // <Py_ssize_t> sizeof(double))
-    return 7 * F.n + F.size * (2 * F.size + 8) + chunk
+    return 7 * F.n + F.size * (2 * F.size + 8) + chunk_of(F)
 
 
 def newton_in_cache(const double[:, :] X, const double[::1] y, const double[:] normalised_weight,
@@ -740,8 +780,8 @@ def newton_in_cache(const double[:, :] X, const double[::1] y, const double[:] n
             for i in range(F.n):
                 rest[i] = offset[i]
             F.offset, rest = rest, rest + F.n
-        if (moments(X, &F, fit_intercept, &of, &shift[0], &scale[0], F.l2)
-                and standardise(X, &F, &shift[0], &scale[0])):
+        if (moments(X, &F, fit_intercept, &of, &shift[0], &scale[0], rest)
+                and standardise(X, &F, &shift[0], &scale[0], rest)):
             for j in range(F.p):
                 F.l2[j] = l2[j] / (scale[j] * scale[j]) if scale[j] > 0 else l2[j]
                 if fit_intercept:
