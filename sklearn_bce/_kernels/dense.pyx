@@ -12,7 +12,7 @@ row_weight : (n_samples,) one weight h for each row
 z : (n_samples,) linear outputs z = Xw + b
 sums : (n_features + 1,) to which Σ hx is added and, in the last entry, Σ h
 """
-from libc.math cimport exp, fabs, sqrt
+from libc.math cimport sqrt
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 from scipy.linalg.cython_blas cimport dgemv, dsyrk, sgemv
@@ -20,6 +20,7 @@ from scipy.linalg.cython_blas cimport dgemv, dsyrk, sgemv
 from sklearn_bce._kernels.types cimport real
 
 cdef extern from "sigmoid.h" nogil:
+    enum: BCE_BATCH
     double bce_loss(const double *y, const double *z, const double *weight, int64_t stride,
                     double *slope, double *curvature, int64_t n)
 
@@ -315,15 +316,20 @@ def ray_pass(const double[::1] y, const double[::1] z, const double[::1] z_direc
     normalised_weight : (n_samples,) weights p
     step_length : t
     """
-    cdef Py_ssize_t i
-    cdef double z_i, tail, larger, smaller, first = 0.0, second = 0.0
+    cdef Py_ssize_t i, start = 0, n
+    cdef Py_ssize_t stride = normalised_weight.strides[0] // <Py_ssize_t> sizeof(double)
+    cdef double first = 0.0, second = 0.0
+    cdef double[BCE_BATCH] moved, slope, curvature
+    cdef const double *direction
     with nogil:
-        for i in range(z.shape[0]):
-            z_i = z[i] + step_length * z_direction[i]
-            tail = exp(-fabs(z_i))
-            larger = 1.0 / (1.0 + tail)   # of a and 1 − a
-            smaller = tail * larger
-            first += (normalised_weight[i] * ((1.0 - y[i]) - smaller if z_i >= 0 else smaller - y[i])
-                      * z_direction[i])
-            second += normalised_weight[i] * larger * smaller * z_direction[i] * z_direction[i]
+        while start < z.shape[0]:
+            n = min(BCE_BATCH, z.shape[0] - start)
+            direction = &z_direction[start]
+            for i in range(n):
+                moved[i] = z[start + i] + step_length * direction[i]
+            bce_loss(&y[start], moved, &normalised_weight[start], stride, slope, curvature, n)
+            for i in range(n):
+                first += slope[i] * direction[i]
+                second += curvature[i] * direction[i] * direction[i]
+            start += n
     return first, second

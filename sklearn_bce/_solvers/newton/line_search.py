@@ -109,20 +109,24 @@ class LineSearch:
         if decrease >= SUFFICIENT_DECREASE * d.decrement:
             return True
         derivative = abs(self._problem.directional_derivative(end, d.vector))
-        rounding = SUM_ROUNDING[self._problem.data_size.dtype] * point.value
-        return decrease >= -rounding and derivative <= d.decrement / 2 < np.inf
+        return decrease >= -self._rounding(point) and derivative <= d.decrement / 2 < np.inf
+
+    def _rounding(self, point: Evaluation) -> float:
+        """Return the rounding of F at a point, in nats."""
+        return SUM_ROUNDING[self._problem.data_size.dtype] * point.value
 
     def _halve(
         self, ray: Ray, point: Evaluation, d: SearchDirection, t: float, wanted: Derivatives
     ) -> Evaluation | None:
         """Return the evaluation at the first of t/2, t/4, ... with a sufficient decrease of F.
 
-        None if F has not decreased sufficiently at any of them; `Ray.max_halvings` limits their
-        number.
+        None if F has not decreased sufficiently, and by more than rounding, at any of them;
+        `Ray.max_halvings` limits their number.
         """
+        rounding = self._rounding(point)
         for _ in range(ray.max_halvings(d.decrement)):
             t /= 2
             decrease = point.value - ray.value(t)
-            if decrease > 0 and decrease >= SUFFICIENT_DECREASE * t * d.decrement:
+            if decrease > rounding and decrease >= SUFFICIENT_DECREASE * t * d.decrement:
                 return ray.evaluate(t, **wanted._asdict())
         return None
