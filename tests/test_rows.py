@@ -222,7 +222,7 @@ def test_centred_gram_is_the_gram_matrix_of_standardised_columns(module):
 @pytest.mark.parametrize("length", [0.0, 0.7, 1e4])
 def test_ray_pass_is_the_first_and_second_derivative_along_a_ray(module, length):
     rng = np.random.default_rng(0)
-    y, z, along, weight = rng.random(60), *rng.standard_normal((2, 60)), rng.random(60)
+    y, z, along, weight = rng.random(600), *rng.standard_normal((2, 600)), rng.random(600)
     first, second = module.ray_pass(y, z, along, weight, length)
     at = z + length * along
     assert first == pytest.approx(math.fsum(weight * (expit(at) - y) * along), rel=1e-12)

@@ -259,8 +259,9 @@ class InMemoryObjective(BaseObjective):
         factor : ndarray of shape (n,), float64
             Factors by which the sample weights of the rows are multiplied.
         """
+        X, in_rows = self.X, not issparse(self.X) and self.X.flags.c_contiguous
         return InMemoryObjective(
-            self.X[rows],
+            X.take(rows, axis=0) if in_rows else X[rows],  # take() is twice as fast, or copies X
             self.y[rows],
             self.sample_weight[rows] * factor,
             self.penalty,
@@ -464,7 +465,7 @@ class InMemoryObjective(BaseObjective):
         None if n_rows is 0, or a class has no more rows in the sample than θ has entries: F on so
         few rows may have no minimum, or one far from that of F on all rows.
 
-        Each class gives n_rows/2 rows, or all of its rows if there are fewer. Their sample weights
+        Each class gives about n_rows/2 rows, or all of its rows if there are fewer. Their weights
         are multiplied by the number of rows of the class over the number drawn. The classes have
         equal numbers because the rarer class limits the precision (W. Fithian and T. Hastie, "Local
         Case-Control Sampling", Annals of Statistics 42 (2014), section 2). With soft targets, one
@@ -479,19 +480,22 @@ class InMemoryObjective(BaseObjective):
         """
         if not n_rows:
             return None
-        positive, weighted = self.y > np.mean(self.y), self.sample_weight > 0
-        drawn, factors = [], []
-        for of_class in (np.flatnonzero(weighted & ~positive), np.flatnonzero(weighted & positive)):
-            some = of_class
-            if len(of_class) > n_rows // 2:
-                some = of_class[np.unique(random_state.randint(len(of_class), size=n_rows // 2))]
-            if len(some) <= self.coordinates.size:
+        is_positive, n = self.y > np.mean(self.y), self.n_samples
+        is_drawn, factors = np.zeros(n, dtype=bool), []
+        for is_in_class in (self._has_weight & ~is_positive, self._has_weight & is_positive):
+            n_in_class, drawn = np.count_nonzero(is_in_class), is_in_class
+            if n_in_class > n_rows // 2:
+                # n_rows/2 of these are expected in the class: a list of the class takes more time.
+                drawn = random_state.randint(n, size=n_rows // 2 * n // n_in_class)
+                drawn = drawn[is_in_class[drawn]]
+            n_before = np.count_nonzero(is_drawn)
+            is_drawn[drawn] = True
+            n_drawn = np.count_nonzero(is_drawn) - n_before
+            if n_drawn <= self.coordinates.size:
                 return None
-            drawn.append(some)
-            factors.append(np.full(len(some), len(of_class) / len(some)))
-        rows = np.concatenate(drawn)
-        order = np.argsort(rows)  # rows in the order of X are read faster
-        return self.of_rows(rows[order], np.concatenate(factors)[order])
+            factors.append(n_in_class / n_drawn)
+        rows = np.flatnonzero(is_drawn)  # in the order of X, in which they are read faster
+        return self.of_rows(rows, np.where(is_positive[rows], factors[1], factors[0]))
 
     def count_passes_of(self, sample: InMemoryObjective) -> None:
         """Add the passes over a sample of the rows to those of F; changes the pass counter of F.
@@ -538,12 +542,19 @@ class InMemoryObjective(BaseObjective):
         that error is at most 1/√``ENOUGH_SAMPLES`` for every column; False if a column is constant
         in the sample, because other samples may differ.
         """
+
+        def add(all_rows: slice, second: Vector, fourth: Vector) -> None:
+            for rows in row_blocks(self.X, all_rows):
+                h, X = point.curvature[rows], self.X[rows]
+                centred = X.copy() if issparse(X) else X - self.coordinates.shift
+                values = centred.data if issparse(X) else centred
+                for power, weight in ((second, h), (fourth, np.square(h))):
+                    np.square(values, out=values)  # in place: a new array takes more time
+                    power += centred.T @ weight
+
         second, fourth = np.zeros((2, self.n_features))
-        for rows in row_blocks(self.X):
-            h, X = point.curvature[rows], self.X[rows]
-            squares = squared(X) if issparse(X) else np.square(X - self.coordinates.shift)
-            second += squares.T @ h
-            fourth += (squared(squares) if issparse(X) else np.square(squares)).T @ np.square(h)
+        ranges = thread_ranges(self.X, self.n_threads, CURVATURE_WORK)
+        sum_in_threads(add, ranges, [second, fourth])
         if self.coordinates.is_constant is not None:
             second[self.coordinates.is_constant] = np.inf
         return bool(np.all((second > 0) & (fourth * ENOUGH_SAMPLES <= np.square(second))))
