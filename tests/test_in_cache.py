@@ -197,10 +197,27 @@ SAFEGUARDS = {
 def test_each_safeguard_alone_hands_over_to_the_general_loop(key, module):
     problem, others_off, off = SAFEGUARDS[key]
     columns, labels = problem()
+    others_off = {"least_doubt": np.inf, **others_off}
     alone = called(module, columns, labels, tol=1e-3, **others_off)
     assert alone[0] == in_cache.HANDED_OVER
     without = called(module, columns, labels, tol=1e-3, **others_off | off)
     assert without[0] == in_cache.CONVERGED
+
+
+@pytest.mark.parametrize("tol", [1e-1, 1e-2, 1e-3, 1e-4, 1e-5])
+@pytest.mark.parametrize("l1", [None, 1e-3])
+@pytest.mark.parametrize("data", [(X, Y), (RAW[:, :10], Y), (DIGITS[:, 20:50], DIGIT > 4)])
+def test_a_doubtful_last_step_at_a_loose_tol_is_followed_by_another_in_the_call(data, l1, tol):
+    columns, labels = data
+    found, expected = (
+        called(module, columns, labels, strength=1e-4, l1=l1, tol=tol)
+        for module in (newton, reference)
+    )
+    assert found[0] == in_cache.CONVERGED
+    assert found[:3] == expected[:3]
+    assert_allclose(found[3], expected[3], rtol=1e-6, atol=1e-9)
+    least = called(newton, columns, labels, strength=1e-4, l1=l1, tol=1e-12)
+    assert found[6][found[1] - 1] - least[6][least[1] - 1] <= tol
 
 
 # --- the minimum ---

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property, partial
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -174,7 +175,7 @@ def prepare_fit(
     feature_names = getattr(estimator, "feature_names_in_", None)
     regularisation = parameters.regularisation(X.shape[1], feature_names)
     w, b = initial_weights(estimator, init, regularisation)
-    random_state = check_random_state(parameters.random_state)
+    random_state = generator(parameters)
     validation = None
     if given_validation is not None:
         has_offset = samples.offset is not None
@@ -277,6 +278,14 @@ def previous_weights(estimator: BaseEstimator) -> InitialWeights | None:
     if estimator.warm_start and hasattr(estimator, "coef_"):
         return InitialWeights(dense_coef(estimator), estimator.intercept_)
     return None
+
+
+def generator(parameters: Parameters) -> Any:
+    """Return the generator of ``random_state``, a `RandomState` or what behaves as one."""
+    seed = parameters.random_state
+    if isinstance(seed, Integral) and not parameters.early_stopping:
+        return SeededWhenDrawn(int(seed))
+    return check_random_state(seed)  # samples are set aside by scikit-learn, which asks for one
 
 
 def solver_random_state(parameters: Parameters, random_state: Any) -> Any:

@@ -58,6 +58,7 @@ cdef struct Limits:
     double end_margin
     double rounding_floor
     double start_limit
+    double least_doubt
 
 
 cdef struct Problem:
@@ -707,7 +708,9 @@ cdef End iterate(Problem *F, Limits *limits, double *memory, int *places, double
                     and model_holds(F, &at, &m, new.curvature, last, is_stale, chunk,
                                     limits)):
                 end = CONVERGED
-            break
+            if end == CONVERGED or (is_last and m.gained <= limits.least_doubt):
+                break
+            differentiate(F, &at)
         previous, end = decrement, MAX_ITER
     if at.value <= limits.tol:
         end = CONVERGED
@@ -763,7 +766,7 @@ def newton_in_cache(const double[:, :] X, const double[::1] y, const double[:] n
      of.stale_margin, of.stale_step_fraction, of.model_region, of.negligible_decrement,
      of.flat_share, of.most_flat, of.least_mean_square, of.largest_mean_square,
      of.inner_fraction, of.sweeps, of.max_rounds, of.visible_excess, of.end_margin,
-     of.rounding_floor, of.start_limit) = limits
+     of.rounding_floor, of.start_limit, of.least_doubt) = limits
     F.n, F.p, F.size = <int> X.shape[0], <int> X.shape[1], <int> theta.shape[0]
     F.y, F.weight = &y[0], &normalised_weight[0]
     F.stride = <int> (normalised_weight.strides[0] // <Py_ssize_t> sizeof(double))

@@ -437,6 +437,13 @@ class _Newton:
         is_enough = (2 * step[1]) ** 2 / 2 <= share * tol * decrement
         return step if is_enough and self.limits.stale_margin * step[1] <= tol else None
 
+    def is_minimum(self, before, new, model, decrement, last, is_stale):
+        """Return whether F is within tol of its minimum after a last step."""
+        if new[2] <= self.limits.tol:
+            return True
+        is_near = not self.leaves_region(before, new, decrement)
+        return is_near and self.model_holds(before, new, model, last, is_stale)
+
     def leaves_region(self, before, new, decrement):
         """Return whether a sample leaves the region of the model in the last step."""
         change, limits = new[1] - before[1], self.limits
@@ -604,10 +611,10 @@ def _iterate(F, theta):
             if not F.falls(at[2], new, d, 2 * last):
                 return 0, curve, n, new
             at, curve[-1] = new, new[2]
-        if is_last or stale is not None:
-            is_minimum = not F.leaves_region(before, at, 2 * gained) and F.model_holds(
-                before, at, model, 2 * last, stale is not None
-            )
-            return int(is_minimum or at[2] <= limits.tol), curve, n, at
+        end = (is_last or stale is not None) and F.is_minimum(
+            before, at, model, 2 * gained, 2 * last, stale is not None
+        )
+        if end or (is_last and last <= limits.least_doubt):
+            return int(end), curve, n, at
         previous = 2 * gained
     return (1 if at[2] <= limits.tol else 2 if curve else 0), curve, n, at
