@@ -31,10 +31,6 @@ MOST_FEATURES = 100
 MOST_SPARSE_FEATURES = 64
 # Steps that the call does at most: where more are needed, curvature is hidden. [a choice]
 STEPS_IN_CACHE = 30
-# Decrease of the model, in nats, up to which a last step in doubt ends the call. After a larger
-# one, or one by stale curvature, a step more may end the doubt, and takes less time than the
-# general loop. [a choice]
-LEAST_DOUBT = 1e-6
 # Ends of the call: those of the enumeration `End` in C.
 HANDED_OVER = 0
 CONVERGED = 1
@@ -103,7 +99,7 @@ class Limits(NamedTuple):
             proximal.END_MARGIN,
             ROUNDING_FLOOR,
             start_limit,
-            LEAST_DOUBT,
+            stopping.LEAST_DOUBT,
         )
 
 

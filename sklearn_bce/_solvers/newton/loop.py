@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -107,17 +107,30 @@ class NewtonResult:
         return d is None or (d.is_certain and self.direction.model_holds(self.point, d))
 
 
-def minimise(start: Start, settings: Settings) -> NewtonResult:  # noqa: C901 (at most 12)
-    """Minimise F from a start, whose matrix is overwritten; see `newton` for steps 1 to 4."""
+def minimise(  # noqa: C901 (at most 12)
+    start: Start, settings: Settings, before: NewtonResult | None = None
+) -> NewtonResult:
+    """Minimise F from a start, whose matrix is overwritten; see `newton` for steps 1 to 4.
+
+    Parameters
+    ----------
+    start : Start
+        The start.
+    settings : Settings
+        Settings; ``max_iter`` counts the steps of ``before`` as well.
+    before : NewtonResult or None, default=None
+        A result from the same start, at a larger ``tol``, from which the run goes on.
+    """
     problem, tol = start.problem, settings.tol
-    direction = (
-        start.rule(problem, tol)
-        if start.rule is not None
-        else direction_rule(problem, tol, for_path=settings.warm_start)
-    )
+    if before is None:
+        direction = first_direction(start, settings)
+        run = Run(start, direction, settings.monitor, initial_evaluation(start, direction))
+    else:
+        direction = before.direction
+        point = problem.evaluate(before.point.theta, **direction.wants()._asdict())
+        run = Run(start, direction, settings.monitor, point, before.loss_curve)
     search = LineSearch(problem, start.is_expected_minimum or direction.penalty_dominates)
     stop = StoppingTest(tol)
-    run = Run(start, direction, settings.monitor, initial_evaluation(start, direction))
     guard = Safeguards(problem, direction, search, stop, run.starts_at_origin)
     while run.n_iter < settings.max_iter and not stop.is_proven(run.point):
         settings.monitor.begin()
@@ -172,13 +185,18 @@ class Run:
     """
 
     def __init__(
-        self, start: Start, direction: Direction, monitor: Monitor, point: Evaluation
+        self,
+        start: Start,
+        direction: Direction,
+        monitor: Monitor,
+        point: Evaluation,
+        loss_curve: Sequence[float] = (),
     ) -> None:
         self._start, self._direction, self._monitor = start, direction, monitor
         self._to_user = start.to_user_weights
         self.point = self.before = point
         self.starts_at_origin = start.problem.is_origin(self.point.theta)
-        self.loss_curve: list[float] = []
+        self.loss_curve = list(loss_curve)
         self.previous_decrement, self.is_slow = 0.0, False
         # The point before a probe, which is the minimum unless the run goes on from the probe.
         self._awaiting: Evaluation | None = None
@@ -247,6 +265,13 @@ class Run:
         if d is not None and self._awaiting is not None:
             d = d._replace(is_certain=False)
         return NewtonResult(point, reason, self.loss_curve, self._direction, d)
+
+
+def first_direction(start: Start, settings: Settings) -> Direction:
+    """Return the rule that finds search directions from a start."""
+    if start.rule is not None:
+        return start.rule(start.problem, settings.tol)
+    return direction_rule(start.problem, settings.tol, for_path=settings.warm_start)
 
 
 def initial_evaluation(start: Start, direction: Direction) -> Evaluation:

@@ -52,6 +52,7 @@ from sklearn_bce._solvers.newton.robust import (
 )
 from sklearn_bce._solvers.newton.root_proximal import examine_by_root
 from sklearn_bce._solvers.newton.starts import START_RULES
+from sklearn_bce._solvers.newton.stopping import LEAST_DOUBT
 from sklearn_bce._solvers.newton.whitening import bound_by_pivots, whiten
 
 Examine = Callable[..., Examined | None]
@@ -101,7 +102,8 @@ def solve(objective: Objective, w: Vector, b: float, settings: Settings) -> Resu
 def run(start: Start, settings: Settings) -> Result:
     """Return the result of the loop from a start.
 
-    The result is not certain, and the run is to go on elsewhere, if it takes many steps; see
+    A result in doubt at a large ``tol`` is followed by further steps; see ``LEAST_DOUBT``. The
+    result is not certain, and the run is to go on elsewhere, if it takes many steps; see
     ``STEPS_IN_PLACE``.
     """
     curve, problem = list(start.loss_curve), start.problem
@@ -109,9 +111,13 @@ def run(start: Start, settings: Settings) -> Result:
     work = problem.n_samples * problem.n_features * min(problem.n_samples, problem.n_features)
     may_be_slow = left <= STEPS_IN_PLACE or work > MAX_ROOT_WORK or settings.tol == 0
     most = left if may_be_slow else STEPS_IN_PLACE
-    end = minimise(start, replace(settings, max_iter=most))
-    is_slow = end.stop_reason is StopReason.MAX_ITER and most < left
+    settings = replace(settings, max_iter=most)
+    end = minimise(start, settings)
     is_doubtful = end.stop_reason in DOUBTFUL and not end.is_certain()
+    if is_doubtful and settings.tol > LEAST_DOUBT:
+        end = minimise(start, replace(settings, tol=LEAST_DOUBT), end)
+        is_doubtful = end.stop_reason in DOUBTFUL and not end.is_certain()
+    is_slow = end.stop_reason is StopReason.MAX_ITER and most < left
     return Result(
         *start.to_user_weights(end.point.theta),
         end.stop_reason,

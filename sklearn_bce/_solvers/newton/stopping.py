@@ -26,6 +26,9 @@ STALE_MARGIN = 4.0
 # rows and more a hundredth of this share takes a pass more, a hundred times as much a pass less:
 # python -m benchmarks.tuning STALE_STEP_FRACTION
 STALE_STEP_FRACTION = 1e-5
+# Decrease of the model, in nats, up to which doubt about a last step is looked into. After a larger
+# one further steps are taken first: they may end the doubt, and take less time. [a choice]
+LEAST_DOUBT = 1e-6
 
 
 class Verdict(Enum):
