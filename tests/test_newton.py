@@ -19,6 +19,7 @@ from small_data import (
 )
 
 from benchmarks import judge
+from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._solvers import Settings, distance_from_minimum
 from sklearn_bce._solvers.newton import SOLVER
 from sklearn_bce._solvers.newton.loop import Start, initial_evaluation
@@ -251,3 +252,16 @@ def test_tol_holds_along_a_path_of_large_steps_in_c(seed):
         value = F(theta_of(result), data, 2 * C) + l1_norm  # ρ = ½ leaves half of the L2 penalty
         assert result.converged
         assert value - _least(data, C, 0.5) <= tol
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_a_loose_tol_takes_hardly_more_passes_than_a_tight_one(l1_ratio):
+    """A last step in doubt is followed by steps, which take fewer passes than a look into it."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_t(1.5, (12_000, 50))
+    y = X[:, :5].sum(axis=1) + rng.logistic(size=len(X)) > 0
+    tight = BCENeuronClassifier(tol=1e-8, l1_ratio=l1_ratio).fit(X, y)
+    for tol in (0.1, 0.01, 0.001):
+        model = BCENeuronClassifier(tol=tol, l1_ratio=l1_ratio).fit(X, y)
+        assert model.n_passes_ <= 1.2 * tight.n_passes_
+        assert model.loss_curve_[-1] <= tight.loss_curve_[-1] + tol
