@@ -55,8 +55,11 @@ def passed(module, X, y, n_passes, offset, intercept):
     kappa = factor * (np.asarray(X.multiply(X).sum(1)).ravel() if sp.issparse(X) else (X**2).sum(1))
     t, v, w, b = np.zeros(n), np.zeros(n), np.zeros(p), np.array([intercept])
     square = 0.7 if intercept else 0.0
-    run, samples = getattr(module, name), (y, offset, factor, kappa + factor * square)
+    kappa += factor * square
+    found = np.where(np.arange(n) % 3, kappa, -1.0)  # below 0: to be found in the first pass
+    run, samples = getattr(module, name), (y, offset, factor, found)
     rises = [run(*rows, *samples, rng.permutation(n), t, v, w, b, square) for _ in range(n_passes)]
+    np.testing.assert_allclose(found, kappa, rtol=1e-6 if X.dtype == np.float32 else 1e-13)
     return rises, t, v, w, b
 
 
@@ -167,7 +170,10 @@ def test_a_fit_by_the_dual_is_within_tol_of_the_minimum(
     assert model.stop_reason_ == "tol"
     assert value - least <= tol
     assert model.loss_curve_[-1] == pytest.approx(value, abs=1e-9)
-    assert model.n_passes_ >= 5
+    assert model.n_passes_ >= 4
+    shares = np.ones(N) / N if weight is None else weight / weight.sum()
+    mean_square = shares @ np.square(SPARSE).sum(axis=1)
+    assert_allclose(ends[0].coordinates.scale, np.sqrt(mean_square), rtol=1e-6)
 
 
 def test_class_weights_and_one_class_of_few_samples(ends):

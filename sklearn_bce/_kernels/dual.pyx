@@ -23,6 +23,17 @@ cdef enum:
     MOST_STEPS = 60
 
 
+cdef inline double square(const real *x, Py_ssize_t n) noexcept nogil:
+    """Return Σ x² of n values."""
+    cdef double total = 0.0
+    cdef Py_ssize_t e
+    if real is double:
+        return dot(x, x, <int> n)
+    for e in range(n):
+        total += <double> x[e] * x[e]
+    return total
+
+
 cdef inline double slope_at(double t, double y, double *curvature) noexcept nogil:
     """Return v = σ(t) − y, without cancellation for labels; set ``curvature`` to σ(t)σ(−t)."""
     cdef double tail = exp(-fabs(t))
@@ -66,8 +77,8 @@ cdef inline double dual_step(double *t, double *v, double z, double kappa, doubl
 
 
 def dense_dual_pass(const real[:, ::1] X, const double[::1] y, const double[:] offset,
-                    const double[::1] factor, const double[::1] kappa,
-                    const Py_ssize_t[::1] order, double[::1] t, double[::1] v, double[::1] w,
+                    const double[::1] factor, double[::1] kappa, const Py_ssize_t[::1] order,
+                    double[::1] t, double[::1] v, double[::1] w,
                     double[::1] intercept, double bias_square):
     """Maximise the dual over the slope v of each sample of the order in turn.
 
@@ -77,7 +88,7 @@ def dense_dual_pass(const real[:, ::1] X, const double[::1] y, const double[:] o
     y : (n_samples,) targets in [0, 1]
     offset : (n_samples,) known terms of the linear outputs
     factor : (n_samples,) p/λ
-    kappa : (n_samples,) p/λ·(‖x‖² + β²)
+    kappa : (n_samples,) p/λ·(‖x‖² + β²); an entry below 0 is set when its sample is visited
     order : (n,) rows to visit, each below n_samples
     t : (n_samples,) outputs whose slopes are v, or first guesses; changed
     v : (n_samples,) slopes; changed
@@ -99,6 +110,8 @@ def dense_dual_pass(const real[:, ::1] X, const double[::1] y, const double[:] o
             i = order[k]
             if k + DENSE_ROWS_AHEAD < n:
                 prefetch(&X[order[k + DENSE_ROWS_AHEAD], 0], row_bytes)
+            if kappa[i] < 0:
+                kappa[i] = factor[i] * (square(&X[i, 0], n_features) + bias_square)
             change = dual_step(&t[i], &v[i], dot(&X[i, 0], &w[0], n_features) + b + offset[i],
                                kappa[i], y[i])
             rise += factor[i] * kappa[i] * change * change
@@ -111,7 +124,7 @@ def dense_dual_pass(const real[:, ::1] X, const double[::1] y, const double[:] o
 
 def csr_dual_pass(const real[::1] data, const index[::1] indices, const index[::1] indptr,
                   const double[::1] y, const double[:] offset, const double[::1] factor,
-                  const double[::1] kappa, const Py_ssize_t[::1] order, double[::1] t,
+                  double[::1] kappa, const Py_ssize_t[::1] order, double[::1] t,
                   double[::1] v, double[::1] w, double[::1] intercept, double bias_square):
     """Do what `dense_dual_pass` does, with rows of a CSR matrix.
 
@@ -139,6 +152,8 @@ def csr_dual_pass(const real[::1] data, const index[::1] indices, const index[::
                 prefetch(j + e, length * sizeof(index))
                 prefetch(x + e, length * sizeof(real))
             start, length = indptr[i], indptr[i + 1] - indptr[i]
+            if kappa[i] < 0:
+                kappa[i] = factor[i] * (square(x + start, length) + bias_square)
             change = dual_step(
                 &t[i], &v[i], sparse_dot(x + start, j + start, length, weights) + b + offset[i],
                 kappa[i], y[i])

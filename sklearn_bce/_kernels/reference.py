@@ -323,6 +323,8 @@ def dense_dual_pass(X, y, offset, factor, kappa, order, t, v, w, intercept, bias
     rise = 0.0
     for i in order:
         x, before = X[i].astype(np.float64), v[i]
+        if kappa[i] < 0:
+            kappa[i] = factor[i] * (x @ x + bias_square)
         t[i], v[i] = _dual_step(t[i], before, x @ w + intercept[0] + offset[i], kappa[i], y[i])
         change = v[i] - before
         rise += factor[i] * kappa[i] * change**2

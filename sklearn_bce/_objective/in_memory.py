@@ -669,13 +669,14 @@ class InMemoryObjective(BaseObjective):
         """Return whether X is the array or matrix of this objective: the object, not its values."""
         return self.X is X
 
-    def row_squares(self) -> Vector:
-        """Return ‖x‖² of each sample in the units of X, of shape (n_samples,), in one pass."""
-        X = self.X
-        self.passes.add()
+    def row_squares(self, rows: slice = slice(None)) -> Vector:
+        """Return ‖x‖² of some samples in the units of X, of shape (n_rows,), in part of a pass."""
+        n_rows = len(range(*rows.indices(self.n_samples)))
+        self.passes.add(n_rows / self.n_samples)
+        X = self.X[rows]
         if issparse(X):
             return squared(X) @ np.ones(self.n_features)
-        blocks = (X[rows] for rows in row_blocks(X))
+        blocks = (X[block] for block in row_blocks(X))
         return np.concatenate([np.einsum("ij,ij->i", x, x, dtype=np.float64) for x in blocks])
 
     def constant_outputs(self, c: float) -> Vector:

@@ -59,6 +59,9 @@ LEAST_STORED = 2**12
 # Elements of an array up to which it is copied if its rows are not contiguous, 128 MB of float64.
 # [a choice]
 MOST_COPIED = 2**24
+# Samples, evenly spaced, from which the mean ‖x‖² is estimated: it only has to have the right order
+# of magnitude. [a choice]
+ROWS_LOOKED_AT = 16
 # Mean κ below which the penalty dominates: the other rules then take the time of four passes.
 # python -m benchmarks.tuning LEAST_KAPPA
 LEAST_KAPPA = 0.1
@@ -152,13 +155,14 @@ class DualAscent:
         loops = kernels()
         self._pass = pass_in_order(X, loops.dense_dual_pass, loops.csr_dual_pass)
         self._offset = uniform(0.0, n) if objective.offset is None else objective.offset
-        squares = objective.row_squares()
-        self._mean_square = float(objective.normalised_weight @ squares)
+        evenly_spaced = slice(None, None, -(-n // ROWS_LOOKED_AT))
+        mean_square = float(np.mean(objective.row_squares(evenly_spaced)))
         self._factor = objective.normalised_weight / objective.penalty.l2
         self._bias_square = 0.0
         if objective.coordinates.fit_intercept:
-            self._bias_square = BIAS_SHARE * self._mean_square
-        self._kappa = self._factor * (squares + self._bias_square)
+            self._bias_square = BIAS_SHARE * mean_square
+        self._mean_kappa = float(np.mean(self._factor)) * (mean_square + self._bias_square)
+        self._kappa = np.full(n, -1.0)  # known after the first pass
         self.w, self.intercept = np.zeros(objective.n_features), np.array([objective.log_odds])
         # t, the outputs of which the slopes v are the derivatives of the loss.
         self._outputs, self._slopes = np.full(n, self.intercept[0]), np.zeros(n)
@@ -167,7 +171,7 @@ class DualAscent:
     @property
     def most_passes(self) -> float:
         """Passes that take as long as the other rules; NaN if the squares of samples overflow."""
-        kappa, objective = float(np.mean(self._kappa)), self._objective
+        kappa, objective = self._mean_kappa, self._objective
         if kappa < LEAST_KAPPA:
             return 0.0
         by_gradients = PASSES_AT_ZERO * (1 + kappa) ** 0.25
@@ -230,8 +234,9 @@ class DualAscent:
         """Return the weights as a result that has converged, after `duality_gap`."""
         weights, n_passes = self.weights, self._objective.n_passes
         settings.monitor.end_all([self._value], lambda: weights, n_passes)
-        # No column has a larger mean square than the samples.
-        scale = np.full(len(self.w), np.sqrt(self._mean_square) or 1.0)
+        # No column has a larger mean square than the samples, Σ p‖x‖².
+        mean_square = self._objective.penalty.l2 * np.sum(self._kappa) - self._bias_square
+        scale = np.full(len(self.w), np.sqrt(max(mean_square, 0.0)) or 1.0)
         fit_intercept = self._objective.coordinates.fit_intercept
         bounds = Coordinates(np.zeros(len(self.w)), scale, fit_intercept)
         end = StopReason.CONVERGED
