@@ -264,6 +264,7 @@ CONSTANTS: list[Measured | Tried] = [
     Tried(STOPPING, "MARGIN", (1.0, 2.0, 10.0), PATHS, fit=along_path),
     Tried(STOPPING, "STALE_MARGIN", (1.0, 4.0, 20.0), PATHS, fit=along_path),
     Tried(STOPPING, "STALE_STEP_FRACTION", (1e-7, 1e-5, 1e-3, 0.1), SAMPLED),
+    Tried(STOPPING, "LEAST_DOUBT", (1e-8, 1e-7, 1e-6), SMALL + HARD + SPARSE_L1),
     Tried(DIRECTION, "WORTH_ANOTHER", (0.01, 0.1, 0.5), SAMPLED_OR_PRODUCTS),
     Tried(CONJUGATE_GRADIENTS, "FINAL_SHARE", (0.01, 0.1, 0.5), PRODUCTS),
     Tried(CONJUGATE_GRADIENTS, "NEGLIGIBLE_GAIN", (1e-14, 1e-10, 1e-6, 1e-3), UNPENALISED),

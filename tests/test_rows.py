@@ -231,6 +231,15 @@ def test_ray_pass_is_the_first_and_second_derivative_along_a_ray(module, length)
     )
 
 
+@pytest.mark.parametrize("module", [COMPILED, reference])
+@pytest.mark.parametrize("weight", [np.broadcast_to(0.5, 600), np.linspace(0, 2, 600)])
+def test_loss_of_outputs_is_the_sum_of_all_losses(module, weight):
+    rng = np.random.default_rng(0)
+    y, z = rng.random(600), 10 * rng.standard_normal(600)
+    losses = np.log1p(np.exp(-np.abs(z))) + np.maximum(z, 0) - y * z
+    assert module.loss_of_outputs(y, z, weight) == pytest.approx(math.fsum(weight * losses), 1e-14)
+
+
 def test_rows_are_not_copied():
     X = np.arange(12.0).reshape(4, 3)
     for whole in (X, np.asfortranarray(X)):
@@ -252,4 +261,5 @@ def test_every_loop_over_rows_is_tested_here():
         "standardise",
         "centred_gram",
         "ray_pass",
+        "loss_of_outputs",
     }

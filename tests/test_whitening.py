@@ -135,7 +135,7 @@ def test_a_run_is_doubtful_where_the_factor_lost_pivots_and_only_there():
     end = confirmed(problem, result, Settings())
     assert end.stop_reason is StopReason.CONVERGED
     least = referee(problem_of(X, y, None, np.inf, 0.0, True)).value
-    assert end.loss_curve[-1] - least <= TOL < 0.05 < result.loss_curve[-1] - least
+    assert end.loss_curve[-1] - least <= TOL < result.loss_curve[-1] - least
     assert end.loss_curve[: result.n_iter] == result.loss_curve
     assert end.n_passes == problem.n_passes > result.n_passes
 

@@ -135,11 +135,10 @@ def csr_gram(const real[::1] data, const index[::1] indices, const index[::1] in
     position : (n_features,) place of each column in v, ascending; −1 for a column that is not in v
     gram : (n + 1, n + 1), with n columns in v, of which the lower triangle is changed
     """
-    cdef Py_ssize_t i, e, j, k, n, last = gram.shape[0] - 1, longest = 0
-    cdef double weighted
+    cdef Py_ssize_t i, e, j, n, last = gram.shape[0] - 1, longest = 0
     for i in range(row_weight.shape[0]):
         longest = max(longest, indptr[i + 1] - indptr[i])
-    cdef Py_ssize_t *places = <Py_ssize_t *> malloc((longest + 1) * sizeof(Py_ssize_t))
+    cdef int64_t *places = <int64_t *> malloc((longest + 1) * sizeof(int64_t))
     cdef double *x = <double *> malloc((longest + 1) * sizeof(double))
     if places == NULL or x == NULL:
         free(places)
@@ -156,8 +155,6 @@ def csr_gram(const real[::1] data, const index[::1] indices, const index[::1] in
             places[n] = last
             x[n] = 1.0
             for j in range(n + 1):
-                weighted = row_weight[i] * x[j]
-                for k in range(j + 1):
-                    gram[places[j], places[k]] += weighted * x[k]
+                add_sparse(row_weight[i] * x[j], x, places, j + 1, &gram[places[j], 0])
         free(places)
         free(x)

@@ -304,6 +304,21 @@ def centred_gram(double[:, ::1] sums, const double[::1] shift, const double[::1]
                 sums[j, i] = sums[i, j]
 
 
+def loss_of_outputs(const double[::1] y, const double[::1] z, const double[:] normalised_weight):
+    """Return Σ pL(y, σ(z)) in nats; the arguments are those of `ray_pass`."""
+    cdef Py_ssize_t start = 0, n
+    cdef Py_ssize_t stride = normalised_weight.strides[0] // <Py_ssize_t> sizeof(double)
+    cdef double loss = 0.0
+    cdef double[BCE_BATCH] slope, curvature
+    with nogil:
+        while start < z.shape[0]:
+            n = min(BCE_BATCH, z.shape[0] - start)
+            loss += bce_loss(&y[start], &z[start], &normalised_weight[start], stride, slope,
+                             curvature, n)
+            start += n
+    return loss
+
+
 def ray_pass(const double[::1] y, const double[::1] z, const double[::1] z_direction,
              const double[:] normalised_weight, double step_length):
     """Return first and second derivative of Σ pL(y, σ(z + t·z_direction)) in t, in nats.

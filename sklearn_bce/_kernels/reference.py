@@ -116,6 +116,11 @@ def centred_gram(sums, shift, scale):
     sums[:-1, -1] = sums[-1, :-1] = centred / scale
 
 
+def loss_of_outputs(y, z, normalised_weight):
+    """NumPy reference of `dense.loss_of_outputs`: return Σ pL(y, σ(z))."""
+    return float(np.sum(normalised_weight * binary_cross_entropy(y, z)))
+
+
 def ray_pass(y, z, z_direction, normalised_weight, step_length):
     """NumPy reference of `dense.ray_pass`: return both derivatives of Σ pL(y, σ(z + t·z′)) in t."""
     _, slope, curvature = loss_and_derivatives(y, z + step_length * z_direction)

@@ -27,7 +27,7 @@ from scipy.linalg.blas import daxpy
 from scipy.sparse import csc_array, issparse
 from scipy.special import entr, logit
 
-from sklearn_bce._kernels import Vector, uniform
+from sklearn_bce._kernels import Vector, kernels, uniform
 from sklearn_bce._kernels.threads import CURVATURE_WORK, sum_in_threads, thread_ranges
 from sklearn_bce._objective.base import (
     MAX_SLOPE,
@@ -45,7 +45,7 @@ from sklearn_bce._objective.ray import NEGLIGIBLE_LOSS_OUTPUT, OutputRay
 from sklearn_bce._objective.root import row_matrix
 from sklearn_bce._objective.rows import raise_unless_finite, row_blocks, squared
 from sklearn_bce._objective.scaling import Coordinates, Moments, standard_coordinates
-from sklearn_bce.chain_rule import binary_cross_entropy, da_dz, sigmoid
+from sklearn_bce.chain_rule import da_dz, sigmoid
 
 # Most elements of a float32 X that is converted to float64, which then takes 8 MB. A larger X does
 # not fit into the cache of a core: passes are limited by memory, and take half the time in float32:
@@ -784,8 +784,8 @@ class InMemoryObjective(BaseObjective):
     def value_at(self, theta: Vector, z: Vector | None = None) -> float:
         """Return F at θ in nats; without reading X if the linear outputs z at θ are given."""
         z = self.linear_outputs(theta) if z is None else z
-        losses = self.normalised_weight * binary_cross_entropy(self.y, z)
-        return float(np.sum(losses)) + self.penalty.value(theta[: self.n_features])
+        loss = kernels().loss_of_outputs(self.y, z, self.normalised_weight)
+        return loss + self.penalty.value(theta[: self.n_features])
 
     def entropy_of_slopes(self, z: Vector, step: float, share: float) -> float:
         """Return Σ p [H(q) + vo] in nats, q = y + v, v = share·(a − y − step·a(1−a)), a = σ(z).

@@ -126,6 +126,8 @@ class LineSearch:
         rounding = self._rounding(point)
         for _ in range(ray.max_halvings(d.decrement)):
             t /= 2
+            if t * d.decrement <= rounding:  # about the most by which F falls, as it is convex
+                break
             decrease = point.value - ray.value(t)
             if decrease > rounding and decrease >= SUFFICIENT_DECREASE * t * d.decrement:
                 return ray.evaluate(t, **wanted._asdict())

@@ -62,6 +62,9 @@ DOUBTFUL = {StopReason.CONVERGED, StopReason.ROUNDING, StopReason.NO_DESCENT}
 # Steps after which a run goes on in robust coordinates: Newton's method takes 20 at most, unless
 # curvature is hidden. [a choice]
 STEPS_IN_PLACE = 30
+# Steps at most by which a run in doubt goes on in place: they end the doubt soon, or do not. [a
+# choice]
+STEPS_IN_DOUBT = 15
 # Multiplications for a root of H up to which it is formed for a run that is only slow: 1 s.
 # [a choice]
 MAX_ROOT_WORK = 2e9
@@ -115,8 +118,10 @@ def run(start: Start, settings: Settings) -> Result:
     end = minimise(start, settings)
     is_doubtful = end.stop_reason in DOUBTFUL and not end.is_certain()
     if is_doubtful and settings.tol > LEAST_DOUBT:
-        end = minimise(start, replace(settings, tol=LEAST_DOUBT), end)
-        is_doubtful = end.stop_reason in DOUBTFUL and not end.is_certain()
+        steps = min(most, len(end.loss_curve) + STEPS_IN_DOUBT)
+        after = minimise(start, replace(settings, tol=LEAST_DOUBT, max_iter=steps), end)
+        if after.stop_reason in DOUBTFUL and after.is_certain():
+            end, is_doubtful = after, False
     is_slow = end.stop_reason is StopReason.MAX_ITER and most < left
     return Result(
         *start.to_user_weights(end.point.theta),
