@@ -211,12 +211,13 @@ def fit_parts(estimator: BaseEstimator, parts: Parts, n_threads: int | None = No
     parameters = Parameters.of(estimator)
     raise_for_unsupported(parameters.solver, parameters.early_stopping)
     callbacks = Callbacks.of(estimator)
-    warn_of_ignored(parameters, solver_name(parameters.solver))
+    solver = solver_name(parameters.solver)
+    warn_of_ignored(parameters, solver)
     with unchanged_on_error(estimator), one_blas_thread() as allowed:
         if n_threads is None:
             n_threads = allowed
         random_state = check_random_state(parameters.random_state)
-        drawn_from = solver_random_state(parameters, random_state)
+        drawn_from = solver_random_state(solver, parameters, random_state)
         seed = int(drawn_from.randint(np.iinfo(np.int32).max))
         fit_intercept = parameters.fit_intercept if parameters.standardize else None
         summary = summarise(parts, seed, parameters.soft_targets, fit_intercept)

@@ -283,22 +283,24 @@ def previous_weights(estimator: BaseEstimator) -> InitialWeights | None:
 def generator(parameters: Parameters) -> Any:
     """Return the generator of ``random_state``, a `RandomState` or what behaves as one."""
     seed = parameters.random_state
-    if isinstance(seed, Integral) and not parameters.early_stopping:
-        return SeededWhenDrawn(int(seed))
-    return check_random_state(seed)  # samples are set aside by scikit-learn, which asks for one
+    if parameters.early_stopping or seed is None or not isinstance(seed, Integral):
+        return check_random_state(seed)  # scikit-learn, which sets samples aside, asks for one
+    return SeededWhenDrawn(int(seed))
 
 
-def solver_random_state(parameters: Parameters, random_state: Any) -> Any:
+def solver_random_state(solver: str, parameters: Parameters, random_state: Any) -> Any:
     """Return the generator that the solver draws from: for newton always one that is repeatable.
 
     Parameters
     ----------
+    solver : str
+        Name of the solver.
     parameters : Parameters
         If ``random_state`` is None and the solver is newton, the result is a new generator.
     random_state : RandomState
         The generator of the fit, which is returned otherwise.
     """
-    if parameters.random_state is None and solver_name(parameters.solver) == "newton":
+    if parameters.random_state is None and solver == "newton":
         return SeededWhenDrawn(NEWTON_SEED)
     return random_state
 
@@ -432,7 +434,7 @@ def run_solver(solver: str, task: Task, monitor: FitMonitor) -> Result:
         If the loss overflows, or has risen because ``learning_rate`` is too large.
     """
     parameters = task.parameters
-    random_state = solver_random_state(parameters, task.random_state)
+    random_state = solver_random_state(solver, parameters, task.random_state)
     judge = partial(judge_plateau, task.objective, parameters)
     settings = parameters.settings(random_state, monitor, judge, task.path_state)
     # `raise_for_overflow` looks at the result; a diagnosis that overflows is not believed.
