@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property, partial
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -283,9 +282,9 @@ def previous_weights(estimator: BaseEstimator) -> InitialWeights | None:
 def generator(parameters: Parameters) -> Any:
     """Return the generator of ``random_state``, a `RandomState` or what behaves as one."""
     seed = parameters.random_state
-    if parameters.early_stopping or seed is None or not isinstance(seed, Integral):
-        return check_random_state(seed)  # scikit-learn, which sets samples aside, asks for one
-    return SeededWhenDrawn(int(seed))
+    if isinstance(seed, (int, np.integer)) and not parameters.early_stopping:
+        return SeededWhenDrawn(int(seed))
+    return check_random_state(seed)  # scikit-learn, which sets samples aside, asks for one
 
 
 def solver_random_state(solver: str, parameters: Parameters, random_state: Any) -> Any:

@@ -405,6 +405,16 @@ cdef bint leaves_region(Problem *F, Point *before, Point *at, double decrement,
     return owed > limits.negligible_decrement * decrement
 
 
+cdef double share_of(double *factor, int size, double *rows, int n) noexcept nogil:
+    """Return the sum of the leverages of n rows √h·z, which are overwritten, given the factor."""
+    cdef Py_ssize_t j
+    cdef double unit = 1.0, share = 0.0
+    dtrsm("L", "L", "N", "N", &size, &n, &unit, factor, &size, rows, &size)
+    for j in range(n * size):
+        share += rows[j] * rows[j]
+    return share
+
+
 cdef bint flat_samples_dominate(Problem *F, Point *at, const double *at_factor, double *factor,
                                 const int *places, int size, double decrement, bint is_stale,
                                 Limits *limits, double *chunk) noexcept nogil:
@@ -416,18 +426,9 @@ cdef bint flat_samples_dominate(Problem *F, Point *at, const double *at_factor, 
     """
     cdef Py_ssize_t i, j, n_flat = 0
     cdef int in_chunk = 0, most = <int> (chunk_of(F) // F.size)
-    cdef double of_step, root, unit = 1.0, share = 0.0
+    cdef double of_step, root, share = 0.0
     cdef double *row
-    for i in range(F.n + 1):
-        if in_chunk == most or i == F.n:
-            dtrsm("L", "L", "N", "N", &size, &in_chunk, &unit, factor, &size, chunk, &size)
-            for j in range(in_chunk * size):
-                share += chunk[j] * chunk[j]
-            in_chunk = 0
-            if share > limits.flat_share:
-                return True
-        if i == F.n:
-            break
+    for i in range(F.n):
         of_step = at.curvature[i]
         if is_stale:
             of_step = max(of_step, at_factor[i])
@@ -436,11 +437,16 @@ cdef bint flat_samples_dominate(Problem *F, Point *at, const double *at_factor, 
         n_flat += 1
         if n_flat > limits.most_flat:
             return True
+        if in_chunk == most:
+            share += share_of(factor, size, chunk, in_chunk)
+            in_chunk = 0
+            if share > limits.flat_share:
+                return True
         row, root = chunk + in_chunk * size, sqrt(at_factor[i])
         for j in range(size):
             row[j] = root * F.Z[i * F.size + (j if places == NULL else places[j])]
         in_chunk += 1
-    return False
+    return share + share_of(factor, size, chunk, in_chunk) > limits.flat_share
 
 
 cdef inline void exchange(Point *a, Point *b) noexcept nogil:

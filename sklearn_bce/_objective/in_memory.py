@@ -259,9 +259,11 @@ class InMemoryObjective(BaseObjective):
         factor : ndarray of shape (n,), float64
             Factors by which the sample weights of the rows are multiplied.
         """
-        X, in_rows = self.X, not issparse(self.X) and self.X.flags.c_contiguous
+        X = self.X
+        # take() takes half the time of an index, but copies an array in another order first.
+        has_fast_take = not issparse(X) and X.flags.c_contiguous
         return InMemoryObjective(
-            X.take(rows, axis=0) if in_rows else X[rows],  # take() is twice as fast, or copies X
+            X.take(rows, axis=0) if has_fast_take else X[rows],
             self.y[rows],
             self.sample_weight[rows] * factor,
             self.penalty,

@@ -117,7 +117,8 @@ def run(start: Start, settings: Settings) -> Result:
     settings = replace(settings, max_iter=most)
     end = minimise(start, settings)
     is_doubtful = end.stop_reason in DOUBTFUL and not end.is_certain()
-    if is_doubtful and settings.tol > LEAST_DOUBT:
+    # Steps that do not end the doubt are dropped, which a fit that is watched must not see.
+    if is_doubtful and settings.tol > LEAST_DOUBT and settings.monitor.is_passive:
         steps = min(most, len(end.loss_curve) + STEPS_IN_DOUBT)
         after = minimise(start, replace(settings, tol=LEAST_DOUBT, max_iter=steps), end)
         if after.stop_reason in DOUBTFUL and after.is_certain():

@@ -27,8 +27,9 @@ STALE_MARGIN = 4.0
 # python -m benchmarks.tuning STALE_STEP_FRACTION
 STALE_STEP_FRACTION = 1e-5
 # Decrease of the model, in nats, up to which doubt about a last step is looked into. After a larger
-# one further steps are taken first: they may end the doubt, and take less time. With 1e-6, adult
-# and w8a with an L1 norm take a third more time: python -m benchmarks.tuning LEAST_DOUBT
+# one further steps are taken first: they may end the doubt, and take less time. With 1e-6, the data
+# sets adult and w8a with an L1 norm take up to a third more time; problems of the suites do not
+# depend on it: python -m benchmarks.tuning LEAST_DOUBT
 LEAST_DOUBT = 1e-7
 
 
