@@ -333,7 +333,7 @@ CONSTANTS: list[Measured | Tried] = [
     ),
     Compiled("_kernels/newton.pyx", "CHUNK_BYTES", (2**14, 2**16, 2**18, 2**20), SMALL),
     Compiled("_kernels/sigmoid.h", "BCE_BATCH", (32, 256, 512), SIZES + of_suite(FULL, "CSR")),
-    Compiled("_kernels/dense_row.pxd", "BLAS_WIDTH", (0, 64, 100_000), ROWS, PER_SAMPLE),
+    Compiled("_kernels/dense_row.pxd", "LONG_ROW", (0, 64, 100_000), ROWS, PER_SAMPLE),
     Compiled("_kernels/prefetch.pxd", "PREFETCH_BYTES", (64, 1024, 4096, 16_384), ROWS, PER_SAMPLE),
     Compiled("_kernels/prefetch.pxd", "DENSE_ROWS_AHEAD", (0, 1, 2, 4, 8), ROWS, PER_SAMPLE),
     Compiled(

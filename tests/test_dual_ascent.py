@@ -52,14 +52,15 @@ def passed(module, X, y, n_passes, offset, intercept):
     if sp.issparse(X):
         name, rows = "csr_dual_pass", (X.data, X.indices, X.indptr)
     factor, rng = WEIGHT / 3, np.random.default_rng(1)
-    kappa = factor * (np.asarray(X.multiply(X).sum(1)).ravel() if sp.issparse(X) else (X**2).sum(1))
+    squares = (X.toarray() if sp.issparse(X) else X).astype(np.float64) ** 2
+    kappa = factor * squares.sum(axis=1)
     t, v, w, b = np.zeros(n), np.zeros(n), np.zeros(p), np.array([intercept])
     square = 0.7 if intercept else 0.0
     kappa += factor * square
     found = np.where(np.arange(n) % 3, kappa, -1.0)  # below 0: to be found in the first pass
     run, samples = getattr(module, name), (y, offset, factor, found)
     rises = [run(*rows, *samples, rng.permutation(n), t, v, w, b, square) for _ in range(n_passes)]
-    np.testing.assert_allclose(found, kappa, rtol=1e-6 if X.dtype == np.float32 else 1e-13)
+    assert_allclose(found, kappa, rtol=1e-13)
     return rises, t, v, w, b
 
 

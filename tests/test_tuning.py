@@ -142,9 +142,9 @@ def test_unit_costs_are_positive(name, monkeypatch):
 
 def test_kernels_as_they_are_are_measured_for_a_compiled_constant(monkeypatch, capsys):
     small = generated("small", gaussian, 200, 4)
-    constant = Compiled("_kernels/dense_row.pxd", "BLAS_WIDTH", (64,), [small], {"solver": "sgd"})
+    constant = Compiled("_kernels/dense_row.pxd", "LONG_ROW", (64,), [small], {"solver": "sgd"})
     monkeypatch.setattr(tuning, "named", lambda word: [constant])
-    tuning.main(["BLAS_WIDTH", "--json", "--repeats", "1"])
+    tuning.main(["LONG_ROW", "--json", "--repeats", "1"])
     (trial,) = json.loads(capsys.readouterr().out)
     assert trial["problem"] == "small"
     assert trial["value"] == constant.present
@@ -152,7 +152,7 @@ def test_kernels_as_they_are_are_measured_for_a_compiled_constant(monkeypatch, c
 
 def test_trials_of_builds_are_listed_by_problem_and_value(monkeypatch):
     problems = [generated(name, gaussian, 200, 4) for name in ("first", "second")]
-    constant = Compiled("_kernels/dense_row.pxd", "BLAS_WIDTH", (1, 2), problems)
+    constant = Compiled("_kernels/dense_row.pxd", "LONG_ROW", (1, 2), problems)
     seconds = iter(range(100))
 
     def trials_in(tree, constant):

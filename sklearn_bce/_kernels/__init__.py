@@ -4,8 +4,9 @@ Modules, each of which may import those above it:
 
 - ``threads``: how many threads a fit may use, and ranges of rows for each.
 - ``reference``: all loops in NumPy, which tests compare with the compiled ones.
-- ``types``, ``prefetch``, ``dense_row``, ``sparse_row``: code that compiled loops share: types of
-  X, prefetching of rows, products with a row.
+- ``processors.h``, ``types``, ``prefetch``: code that compiled loops share: instruction sets, types
+  of X, prefetching of rows.
+- ``dense_row.h``, ``dense_row``, ``sparse_row``: the same: products with a row.
 - ``soft_threshold``, ``log_sum``, ``sigmoid.h``: the same: the L1 norm in one coordinate, sums of
   losses, the sigmoid of many samples at once.
 - ``dense``, ``csr``: compiled sums over the rows of an array and of a CSR matrix.

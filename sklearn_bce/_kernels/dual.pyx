@@ -7,7 +7,7 @@ without the GIL. The mathematics is in `sklearn_bce._solvers.newton.dual_ascent`
 """
 from libc.math cimport exp, fabs
 
-from sklearn_bce._kernels.dense_row cimport add_scaled, dot
+from sklearn_bce._kernels.dense_row cimport add_scaled, dot, square
 from sklearn_bce._kernels.prefetch cimport DENSE_ROWS_AHEAD, SPARSE_ROWS_AHEAD, prefetch
 from sklearn_bce._kernels.sparse_row cimport add_sparse, sparse_dot
 from sklearn_bce._kernels.types cimport index, real
@@ -21,17 +21,6 @@ cdef enum:
     # Most steps for one slope. Newton's method takes 3 as a rule; a slope that needs more is left
     # where it is, and the next pass goes on. [a choice]
     MOST_STEPS = 60
-
-
-cdef inline double square(const real *x, Py_ssize_t n) noexcept nogil:
-    """Return Σ x² of n values."""
-    cdef double total = 0.0
-    cdef Py_ssize_t e
-    if real is double:
-        return dot(x, x, <int> n)
-    for e in range(n):
-        total += <double> x[e] * x[e]
-    return total
 
 
 cdef inline double slope_at(double t, double y, double *curvature) noexcept nogil:
@@ -153,7 +142,7 @@ def csr_dual_pass(const real[::1] data, const index[::1] indices, const index[::
                 prefetch(x + e, length * sizeof(real))
             start, length = indptr[i], indptr[i + 1] - indptr[i]
             if kappa[i] < 0:
-                kappa[i] = factor[i] * (square(x + start, length) + bias_square)
+                kappa[i] = factor[i] * (square(x + start, <int> length) + bias_square)
             change = dual_step(
                 &t[i], &v[i], sparse_dot(x + start, j + start, length, weights) + b + offset[i],
                 kappa[i], y[i])

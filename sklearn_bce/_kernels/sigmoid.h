@@ -1,9 +1,7 @@
 /* Loss, slope and curvature of many samples at once, in loops that a compiler vectorises.
 
-   They are written in C because exp() of the C library takes one number at a time. On x86-64 Linux,
-   GCC compiles each loop for several instruction sets, and the loader picks the one that the
-   processor supports. The build forbids fused multiply-add (-ffp-contract=off), so that all
-   instruction sets round alike. It allows that both values of a ?: are computed
+   They are written in C because exp() of the C library takes one number at a time. The build forbids
+   fused multiply-add (-ffp-contract=off), so that all instruction sets round alike. It allows that both values of a ?: are computed
    (-fno-trapping-math), without which GCC vectorises no loop that has one. */
 #ifndef BCE_SIGMOID_H
 #define BCE_SIGMOID_H
@@ -12,11 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__linux__)
-#define BCE_FOR_EACH_PROCESSOR __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define BCE_FOR_EACH_PROCESSOR
-#endif
+#include "processors.h"
 
 /* Independent sums in a loop. An addition or multiplication has a latency of 3 to 5 cycles on
    current x86-64 processors (A. Fog, "Instruction tables"): one sum would wait that long for each

@@ -1,4 +1,4 @@
-"""The loss and its derivatives of many samples at once, in C."""
+"""Loops in C: the loss and its derivatives of many samples at once, and products with a row."""
 
 import math
 import platform
@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from sklearn_bce import _kernels
 from sklearn_bce._kernels import dense
 
-HEADER = Path(_kernels.__file__).with_name("sigmoid.h")
+KERNELS = Path(_kernels.__file__).parent
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
@@ -46,27 +47,34 @@ def test_a_small_loss_with_a_weight_of_its_own_has_all_digits(z):
     assert loss == pytest.approx(0.5 * math.log1p(math.exp(-z)), rel=1e-14)
 
 
-def test_the_compiler_vectorises_each_loop_of_the_sigmoid(tmp_path):
+@pytest.mark.parametrize(
+    ("header", "used", "loop", "n_loops", "n_modules"),
+    [
+        ("sigmoid.h", "bce_loss", "for (int i = 0; i < n; i++)", 3, 3),
+        ("dense_row.h", "bce_float_dot, bce_float_square", "j < whole", 2, 2),
+        ("dense_row.h", "bce_float_add", "for (ptrdiff_t j = 0; j < n; j++)", 1, 2),
+    ],
+)
+def test_the_compiler_vectorises_each_loop(header, used, loop, n_loops, n_modules, tmp_path):
     """A loop that is not vectorised takes four times as long; GCC tells by -fopt-info-vec."""
     compiler = shutil.which("gcc")
     if compiler is None or platform.machine() != "x86_64" or sys.platform != "linux":
         pytest.skip("no GCC for x86-64 Linux")
+    path = KERNELS / header
     settings = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))
     modules = settings["tool"]["setuptools"]["ext-modules"]
-    flags = {each["name"]: each["extra-compile-args"] for each in modules if "depends" in each}
+    flags = {each["name"]: each["extra-compile-args"] for each in modules if header in str(each)}
+    python = sysconfig.get_config_var("CFLAGS").split()  # -fwrapv makes some loops harder
     source = tmp_path / "loops.c"
-    source.write_text(f'#include "{HEADER}"\ndouble (*used)() = (double (*)())bce_loss;\n')
-    loops = [
-        number
-        for number, line in enumerate(HEADER.read_text(encoding="utf-8").splitlines(), 1)
-        if "for (int i = 0; i < n; i++)" in line
-    ]
-    assert len(loops) == 3
-    assert len(flags) == 3
+    source.write_text(f'#include "{path}"\nvoid *used[] = {{{used}}};\n')
+    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+    loops = [number for number, line in lines if loop in line]
+    assert len(loops) == n_loops
+    assert len(flags) == n_modules
     for each in flags.values():
-        command = [compiler, *each, "-fopt-info-vec", "-c", source, "-o", tmp_path / "loops.o"]
+        command = [compiler, *python, *each, "-fopt-info-vec", "-c", source, "-o", tmp_path / "o"]
         told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
         for number in loops:
             for n_bytes in (16, 32, 64):  # of the default, AVX2 and AVX-512
-                loop = rf"sigmoid\.h:{number}:\d+: .*vectorized using {n_bytes} byte vectors"
-                assert re.search(loop, told), (number, n_bytes)
+                found = rf"{re.escape(header)}:{number}:\d+: .*vectorized using {n_bytes} byte"
+                assert re.search(found, told), (number, n_bytes)
