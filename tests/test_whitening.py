@@ -15,6 +15,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import scale
 from small_data import Parts, in_parts, objective, random_data, solved
+from tools.fuzz_fits import case_of
 from tools.referee import problem_of, referee, value
 
 from sklearn_bce import BCENeuronClassifier, fit_from_chunks
@@ -154,6 +155,34 @@ def test_a_watched_run_in_doubt_is_told_no_step_that_is_dropped():
     result = run(Start(problem.standardised(), np.zeros(4)), Settings(monitor=Watching()))
     assert not result.is_certain
     assert Watching.values == result.loss_curve
+
+
+@pytest.mark.parametrize("seed", [716, 1023, 1169])
+def test_a_watched_run_without_certain_samples_is_one_step(seed):
+    class Watching(Monitor):
+        is_passive = False
+
+        def __init__(self, most=np.inf):
+            self.values, self.most = [], most
+
+        def end(self, value, weights, n_passes):
+            self.values.append(value)
+            self.weights = weights()
+            return len(self.values) >= self.most
+
+    case = case_of(seed, "default")
+    weight = np.ones(len(case.y)) if case.weight is None else case.weight
+    problem = objective((case.X, case.y, weight), case.parameters.get("C", 1.0))
+    start = np.zeros(case.X.shape[1]), 0.0
+    watching = Watching()
+    result = solve_newton(problem, *start, Settings(monitor=watching))
+    assert watching.values == result.loss_curve
+    assert watching.values[-1] < watching.values[-2]
+    assert_allclose(watching.weights[0], result.w, rtol=1e-9)
+    stopping = Watching(most=result.n_iter)
+    stopped = solve_newton(problem, *start, Settings(monitor=stopping))
+    assert stopped.stop_reason is StopReason.STOPPED
+    assert stopped.loss_curve == result.loss_curve
 
 
 def test_max_iter_ends_a_doubtful_run_as_any_other():

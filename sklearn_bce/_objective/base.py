@@ -167,6 +167,11 @@ class DataSize:
         lengths = np.diff(X.indptr).astype(np.float64)
         return cls(X.shape[0], X.dtype, "csr", float(X.nnz), float(lengths @ lengths))
 
+    @property
+    def sum_rounding(self) -> float:
+        """Rounding error of a sum over the samples, as a fraction of the sum of absolute values."""
+        return SUM_ROUNDING[self.dtype]
+
     def __add__(self, other: DataSize) -> DataSize:
         """Return the size of both sets of samples together; its storage is "partitioned"."""
         return DataSize(

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from sklearn_bce._kernels import Vector, kernels
-from sklearn_bce._objective.base import SUM_ROUNDING, BaseObjective, Evaluation
+from sklearn_bce._objective.base import BaseObjective, Evaluation
 
 # The largest step length t that an exact search on the ray finds. With at most 1, the whole step,
 # breast cancer and digits take 8 or 9 steps instead of 5 or 6; with 1000 they take as many as with
@@ -210,7 +210,7 @@ class PassRay:
 
         The result is 0 if the decrement is at most the rounding error of F.
         """
-        rounding = SUM_ROUNDING[self._objective.data_size.dtype] * self._origin.value
+        rounding = self._objective.data_size.sum_rounding * self._origin.value
         return MAX_HALVING_PASSES if decrement > rounding else 0
 
     def _theta(self, t: float) -> Vector:

@@ -11,7 +11,7 @@ from enum import Enum
 
 import numpy as np
 
-from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation, Objective, Ray
+from sklearn_bce._objective.base import Evaluation, Objective, Ray
 from sklearn_bce._solvers.newton.direction import Derivatives, SearchDirection
 
 # Fraction of the decrease predicted by the gradient by which F must fall (Armijo's c₁, with the
@@ -109,11 +109,10 @@ class LineSearch:
         if decrease >= SUFFICIENT_DECREASE * d.decrement:
             return True
         derivative = abs(self._problem.directional_derivative(end, d.vector))
-        return decrease >= -self._rounding(point) and derivative <= d.decrement / 2 < np.inf
-
-    def _rounding(self, point: Evaluation) -> float:
-        """Return the rounding of F at a point, in nats."""
-        return SUM_ROUNDING[self._problem.data_size.dtype] * point.value
+        return (
+            decrease >= -self._problem.data_size.sum_rounding * point.value
+            and derivative <= d.decrement / 2 < np.inf
+        )
 
     def _halve(
         self, ray: Ray, point: Evaluation, d: SearchDirection, t: float, wanted: Derivatives
@@ -123,7 +122,7 @@ class LineSearch:
         None if F has not decreased sufficiently, and by more than rounding, at any of them;
         `Ray.max_halvings` limits their number.
         """
-        rounding = self._rounding(point)
+        rounding = self._problem.data_size.sum_rounding * point.value
         for _ in range(ray.max_halvings(d.decrement)):
             t /= 2
             if t * d.decrement <= rounding:  # about the most by which F falls, as it is convex

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation, Objective
+from sklearn_bce._objective.base import Evaluation, Objective
 from sklearn_bce._solvers.base import rounding_floor
 from sklearn_bce._solvers.newton.continuation import is_wide
 from sklearn_bce._solvers.newton.cost import columns_are_less_work
@@ -392,7 +392,7 @@ class ProximalNewtonDirection(Direction):
         excess = np.abs(self._non_smooth.least_subgradient(point.theta, point.gradient))
         inside = ~self._non_smooth.at_kink(point.theta)
         # At the largest C for which all weights are 0, a gradient is equal to κ but for rounding.
-        rounding = SUM_ROUNDING[self.problem.data_size.dtype] * self._non_smooth.l1
+        rounding = self.problem.data_size.sum_rounding * self._non_smooth.l1
         wrong = np.flatnonzero(~inside & (excess > rounding))
         room = self._most_columns(np.count_nonzero(inside[:p]))
         is_complete = len(wrong) <= room

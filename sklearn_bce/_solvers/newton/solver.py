@@ -41,7 +41,7 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
 from sklearn_bce._objective.penalty import Penalty
 from sklearn_bce._objective.ray import MAX_HALVINGS
-from sklearn_bce._solvers.base import Result, Settings, StopReason, rounding_floor
+from sklearn_bce._solvers.base import Monitor, Result, Settings, StopReason, rounding_floor
 from sklearn_bce._solvers.newton.duality import bound_by_gap
 from sklearn_bce._solvers.newton.loop import Start, minimise
 from sklearn_bce._solvers.newton.robust import (
@@ -279,14 +279,16 @@ def past_certain_samples(
     Returns
     -------
     result : Result
-        It is certain if it is confirmed.
+        It is certain if it is confirmed, or if the monitor has ended the fit.
     """
     rest = examine(objective, result.w, result.b, wanted / 2, end.beyond)
     if rest is None:
         return replace(result, is_certain=False)
     if rest.is_minimum and rest.is_resolved and rest.loss_left_out <= wanted / 2:
         return replace(result, stop_reason=StopReason.CONVERGED, is_certain=True)
-    without = run(rest.start, settings)
+    settings.monitor.begin()
+    # The step is one of the fit; those of this run, whose F lacks samples, are not.
+    without = run(rest.start, replace(settings, monitor=Monitor()))
     problem = in_robust_coordinates(objective, without.w, without.b)
     coordinates = problem.coordinates
     here = problem.evaluate(exact_from_user(coordinates, result.w, result.b))
@@ -300,5 +302,8 @@ def past_certain_samples(
     else:
         return replace(result, is_certain=False)
     w, b = exact_to_user(coordinates, here.theta + t * (there - here.theta))
-    curve = [*result.loss_curve, ray.value(t)]
-    return replace(result, w=w, b=b, loss_curve=curve, is_certain=False, coordinates=None)
+    curve, n_passes = [*result.loss_curve, ray.value(t)], objective.n_passes
+    result = replace(result, w=w, b=b, loss_curve=curve, n_passes=n_passes, coordinates=None)
+    if settings.monitor.end(curve[-1], lambda: (w, b), n_passes):
+        return replace(result, stop_reason=StopReason.STOPPED, is_certain=True)
+    return replace(result, is_certain=False)
