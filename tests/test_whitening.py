@@ -377,7 +377,9 @@ def test_samples_that_dominate(leverages, earlier, expected):
     at_factor = earlier * curvature
     norms = np.sqrt(np.append(leverages, 5.0) / at_factor)
     problem = objective((norms[:, None], np.ones(n), np.ones(n)), np.inf, fit_intercept=False)
-    found = problem.samples_that_dominate(z, 1e-3, lambda rows: np.abs(rows[:, 0]), at_factor)
+    found = problem.samples_that_dominate(
+        curvature, 1e-3, lambda rows: np.abs(rows[:, 0]), at_factor
+    )
     assert_array_equal(found, expected)
 
 
@@ -391,7 +393,7 @@ def test_a_stale_step_shows_less_of_a_sample_that_dominates():
     def found(decrement, is_stale):
         norm = 1 / np.sqrt(at_factor[0])  # a leverage of 1
         return problem.samples_that_dominate(
-            z, decrement, lambda Z: np.full(len(Z), norm), at_factor, is_stale
+            here, decrement, lambda Z: np.full(len(Z), norm), at_factor, is_stale
         )
 
     assert_array_equal(found(1.01 * here[0], is_stale=False), [0])

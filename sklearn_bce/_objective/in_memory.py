@@ -338,6 +338,12 @@ class InMemoryObjective(BaseObjective):
         p = self.normalised_weight
         return float(p[0]) if p.strides == (0,) else float(np.min(p[p > 0]))
 
+    @cached_property
+    def _largest_weight(self) -> float:
+        """The largest p of a sample."""
+        p = self.normalised_weight
+        return float(p[0]) if p.strides == (0,) else float(np.max(p))
+
     def samples_beyond_model(
         self,
         z: Vector,
@@ -376,7 +382,7 @@ class InMemoryObjective(BaseObjective):
 
     def samples_that_dominate(
         self,
-        z: Vector,
+        curvature: Vector,
         decrement: float,
         norms_of: Callable[[Any], Vector],
         curvature_of_norms: Vector,
@@ -391,33 +397,34 @@ class InMemoryObjective(BaseObjective):
 
         Parameters
         ----------
-        z : ndarray of shape (n_samples,), float64
-            Outputs at the present point.
+        curvature : ndarray of shape (n_samples,), float64
+            Curvature h at the present point.
         decrement : float
             Squared Newton decrement, in nats.
         norms_of : callable (Z) -> ndarray of shape (n,)
             Returns ‖v‖ of n rows of the samples, in the coordinates of θ, at an earlier point.
         curvature_of_norms : ndarray of shape (n_samples,)
-            Curvature p a(1−a) at that point.
+            Curvature h at that point.
         is_stale : bool, default=False
-            Whether the decrement is by that curvature.
+            Whether the decrement is by that curvature, h₀; else h₀ is h.
         """
-        here = self.curvature_of_outputs(z)
-        most_of_flat = np.maximum(here, curvature_of_norms) if is_stale else here.copy()
-        most_of_flat *= decrement  # in place: X may be larger than the memory
-        np.sqrt(most_of_flat, out=most_of_flat)
-        is_flat = here <= most_of_flat
-        is_flat &= self._has_weight
-        flat = np.flatnonzero(is_flat)
-        del most_of_flat, is_flat
+        largest = MAX_SLOPE * self._largest_weight  # of h and of h₀
+        bound = np.sqrt(decrement * largest) if is_stale else decrement
+        flat = np.flatnonzero(curvature <= bound)
+        flat = flat[self.normalised_weight[flat] > 0]
+        here = curvature[flat]
+        if is_stale:
+            is_flat = here <= np.sqrt(decrement * np.maximum(here, curvature_of_norms[flat]))
+            flat, here = flat[is_flat], here[is_flat]
         most = max(1, int(WORK_ON_FLAT / self.coordinates.size**2))
         if len(flat) > most:
-            flat = flat[np.argpartition(here[flat], most)[:most]]
+            some = np.argpartition(here, most)[:most]
+            flat, here = flat[some], here[some]
         leverage = curvature_of_norms[flat] * np.square(self._norms(flat, norms_of))
         if np.sum(leverage) <= FLAT_SHARE:
             return flat[:0]
         # Together these samples have made up a direction of H: ‖v‖² grows as they become flat.
-        growth = curvature_of_norms[flat] / np.maximum(here[flat], np.finfo(np.float64).tiny)
+        growth = curvature_of_norms[flat] / np.maximum(here, np.finfo(np.float64).tiny)
         leverage *= np.clip(growth, 1.0, MAX_GROWTH)
         return flat[leverage > DOMINANT_LEVERAGE]
 
@@ -441,7 +448,7 @@ class InMemoryObjective(BaseObjective):
         other.sample_weight = self.sample_weight.copy()
         other.sample_weight[samples.rows[self.part_number]] = 0.0
         other.normalised_weight = other.sample_weight / self.total_weight
-        for cached in ("_least_weight", "_has_weight", "log_odds"):
+        for cached in ("_least_weight", "_largest_weight", "_has_weight", "log_odds"):
             vars(other).pop(cached, None)
         return other
 
@@ -455,6 +462,10 @@ class InMemoryObjective(BaseObjective):
     def curvature_of_outputs(self, z: Vector, rows: Any = slice(None)) -> Vector:
         """Return p a(1−a) of some rows, given their linear outputs z."""
         return self.normalised_weight[rows] * da_dz(z)
+
+    def curvature_at(self, point: Evaluation) -> Vector:
+        """Return p a(1−a) of all samples at a point."""
+        return self.curvature_of_outputs(point.z) if point.curvature is None else point.curvature
 
     @property
     def off_centre(self) -> float:

@@ -181,8 +181,11 @@ class Direction(ABC):
         if factor is None or at_factor is None:
             return True
         is_small = not d.is_stale and d.decrement <= problem.least_curvature(point.z)
-        if is_small or not len(
-            problem.samples_that_dominate(point.z, d.decrement, factor.norms, at_factor, d.is_stale)
+        if is_small:
+            return True
+        here = problem.curvature_at(point)
+        if not len(
+            problem.samples_that_dominate(here, d.decrement, factor.norms, at_factor, d.is_stale)
         ):
             return True
         point = problem.evaluate(point.theta, point.z, hessian=True)

@@ -197,12 +197,10 @@ class ProximalNewtonDirection(Direction):
             return holds and (is_large or not problem.penalty.has_bounds)
         if holds and not len(
             problem.samples_that_dominate(
-                point.z,
+                point.curvature,
                 d.decrement,
                 lambda Z: factor.norms(Z[:, support]),
-                problem.curvature_of_outputs(point.z)
-                if self.curvature_of_factor is None
-                else self.curvature_of_factor,
+                point.curvature if self.curvature_of_factor is None else self.curvature_of_factor,
                 is_stale=True,
             )
         ):
