@@ -15,16 +15,14 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from benchmarks.generators import gaussian, text
 from benchmarks.problems import FULL, Problem
 from sklearn_bce import BCENeuronClassifier
-from sklearn_bce._kernels import kernels
 from sklearn_bce._kernels.threads import one_blas_thread
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.penalty import ElasticNet
-from sklearn_bce._solvers.newton import inverse, quadratic, smooth
+from sklearn_bce._solvers.newton import inverse, smooth
 
 REPEATS = 7  # timed calls, of which the median counts
 SECONDS = 0.05  # a timed call is repeated until it has taken so long
@@ -109,42 +107,6 @@ def factor() -> float:
     return nanoseconds(lambda: inverse.CholeskyFactor(matrix.copy())) / size**3
 
 
-def matrix_sweep() -> float:
-    """Return the cost of an element of the curvature in a sweep of coordinate descent: 500×500."""
-    size, n_sweeps = 500, 10
-    X, _ = gaussian(2 * size, size)
-    matrix, non_smooth = X.T @ X, ElasticNet(0.0).non_smooth(size, size)
-    start = np.random.default_rng(0).standard_normal(size)
-
-    def sweep() -> None:
-        kernels().coordinate_descent(
-            matrix, *non_smooth, np.zeros(size), start.copy(), n_sweeps, 0.0
-        )
-
-    return nanoseconds(sweep) / (n_sweeps * size**2)
-
-
-def column_sweep() -> float:
-    """Return the cost of a stored value in a sweep of coordinate descent over columns of text."""
-    X, y = text(20_000, 30_000)
-    matrix = sparse.csc_matrix(X)
-    n_samples, size = matrix.shape
-    columns, weight = np.arange(size), np.full(n_samples, 0.25 / n_samples)
-    data = matrix.data, matrix.indices, matrix.indptr, columns, weight
-    first, second = np.zeros((2, size))
-    kernels().csc_column_moments(*data, first, second)
-    gradient = matrix.T @ (0.5 - y) / n_samples
-    zeros, non_smooth = np.zeros(size), ElasticNet(0.0).non_smooth(size, size)
-
-    def sweep() -> None:
-        kernels().csc_coordinate_descent(
-            *data, first, second + 1e-6, zeros + 1e-6, *non_smooth, gradient, zeros, np.inf, True,
-            np.zeros(size), np.zeros(n_samples), np.zeros(2),
-        )  # fmt: skip
-
-    return nanoseconds(sweep) / matrix.nnz
-
-
 def reading() -> tuple[float, float]:
     """Return the costs of a number and of a pass over Dask chunks on two processes.
 
@@ -189,7 +151,7 @@ def rounding_of_value() -> float:
     return float(max(found))
 
 
-# --- numbers of steps, products and sweeps ---
+# --- numbers of steps and products ---
 
 
 def fitted(problem: Problem, **parameters: Any) -> BCENeuronClassifier:
@@ -212,20 +174,14 @@ def steps_from_zero() -> float:
     return float(np.mean([fitted(each).n_iter_ for each in small]))
 
 
-def products_of_steps(preconditioned: bool) -> list[int]:
-    """Return the products with the curvature of each step by conjugate gradients.
-
-    Parameters
-    ----------
-    preconditioned : bool
-        Whether to count steps preconditioned by a curvature nearby, or those by the diagonal.
-    """
+def products_of_steps() -> list[int]:
+    """Return the products with the curvature of each step that the diagonal preconditions."""
     counts: list[int] = []
     plain = smooth.truncated_newton_cg
 
     def counting(problem: Any, point: Any, tol: float, inverse: Any = None, *more: Any) -> Any:
         step = plain(problem, point, tol, inverse, *more)
-        if (inverse is not None) == preconditioned:
+        if inverse is None:
             counts.append(step.n_products)
         return step
 
@@ -240,38 +196,6 @@ def products_of_steps(preconditioned: bool) -> list[int]:
     return counts
 
 
-def near_products() -> float:
-    """Return the mean number of products of a step preconditioned by a curvature nearby."""
-    return float(np.mean(products_of_steps(True)))
-
-
 def typical_products() -> float:
     """Return the mean number of products of a step preconditioned by the diagonal."""
-    return float(np.mean(products_of_steps(False)))
-
-
-def typical_sweeps() -> float:
-    """Return the mean number of sweeps over columns for a model, of text with an L1 norm."""
-    from benchmarks.problems import L1
-
-    counts: list[int] = []
-    space = kernels()
-    plain, minimum = space.csc_coordinate_descent, quadratic.ColumnQuadratic.minimum
-
-    def counting(*arguments: Any) -> Any:
-        counts[-1] += 1
-        return plain(*arguments)
-
-    def starting(*arguments: Any) -> Any:
-        counts.append(0)
-        return minimum(*arguments)
-
-    space.csc_coordinate_descent, quadratic.ColumnQuadratic.minimum = counting, starting
-    try:
-        for problem in L1:
-            if "text 2" in problem.name:
-                fitted(problem)
-                problem.release()
-    finally:
-        space.csc_coordinate_descent, quadratic.ColumnQuadratic.minimum = plain, minimum
-    return float(np.mean(counts))
+    return float(np.mean(products_of_steps()))

@@ -81,22 +81,23 @@ def test_the_present_value_is_among_those_tried_on_some_problem(constant):
 
 
 def test_a_constant_is_found_with_and_without_its_module():
-    name = "_solvers.newton.cost.NEAR_PRODUCTS"
-    assert tuning.named("NEAR_PRODUCTS") == tuning.named("cost.NEAR_PRODUCTS") == tuning.named(name)
+    name = "_solvers.newton.cost.TYPICAL_PRODUCTS"
+    for other in ("TYPICAL_PRODUCTS", "cost.TYPICAL_PRODUCTS"):
+        assert tuning.named(other) == tuning.named(name)
 
 
 def test_a_constant_that_is_not_measured_is_an_error_that_lists_the_others(capsys):
     with pytest.raises(SystemExit):
         tuning.main(["NO_SUCH_CONSTANT"])
-    assert "NEAR_PRODUCTS" in capsys.readouterr().err
+    assert "TYPICAL_PRODUCTS" in capsys.readouterr().err
 
 
 def test_a_value_is_replaced_where_it_is_imported_and_put_back():
-    constant = Tried("_solvers.newton.cost", "NEAR_PRODUCTS", (1, 2), [])
-    before = cost.NEAR_PRODUCTS
+    constant = Tried("_solvers.newton.cost", "TYPICAL_PRODUCTS", (1, 2), [])
+    before = cost.TYPICAL_PRODUCTS
     with tuning.replaced(constant, 12):
-        assert cost.NEAR_PRODUCTS == smooth.NEAR_PRODUCTS == 12
-    assert cost.NEAR_PRODUCTS == smooth.NEAR_PRODUCTS == before
+        assert cost.TYPICAL_PRODUCTS == smooth.TYPICAL_PRODUCTS == 12
+    assert cost.TYPICAL_PRODUCTS == smooth.TYPICAL_PRODUCTS == before
 
 
 def test_table_of_values_tried(monkeypatch, capsys):
@@ -113,7 +114,7 @@ def test_table_of_values_tried(monkeypatch, capsys):
 @pytest.mark.parametrize("fit", [tuning.alone, tuning.along_path, tuning.from_chunks])
 def test_figures_of_several_fits_are_added_up(fit):
     small = replace(generated("small", gaussian, 200, 4), l1_ratio=1.0)
-    constant = Tried("_solvers.newton.cost", "NEAR_PRODUCTS", (cost.NEAR_PRODUCTS,), [small])
+    constant = Tried("_solvers.newton.cost", "TYPICAL_PRODUCTS", (cost.TYPICAL_PRODUCTS,), [small])
     constant = replace(constant, fit=fit)
     (trial,) = tuning.trials_of(constant, constant.values, small, 1)
     fits = fit(small, BCENeuronClassifier(C=small.C, l1_ratio=1.0, random_state=0))
@@ -123,17 +124,17 @@ def test_figures_of_several_fits_are_added_up(fit):
 
 
 def test_measured_constant_is_printed_beside_the_figure():
-    constant = Measured("_solvers.newton.cost", "NEAR_PRODUCTS", lambda: (7.0, 2e7), "", 0)
-    assert tuning.measured_line(constant) == f"NEAR_PRODUCTS = {cost.NEAR_PRODUCTS}, measured 7"
+    constant = Measured("_solvers.newton.cost", "FACTOR", lambda: (7.0, 2e7), "", 0)
+    assert tuning.measured_line(constant) == f"FACTOR = {cost.FACTOR}, measured 7"
 
 
 def test_a_cost_is_also_given_in_passes(monkeypatch):
     monkeypatch.setattr(unit_costs, "dense_pass", lambda: 2.0)
-    constant = Measured("_solvers.newton.cost", "PASS_OVERHEAD", lambda: 7.0)
+    constant = Measured("_solvers.newton.cost", "FACTOR", lambda: 7.0)
     assert "3.5 times DENSE_PASS" in tuning.measured_line(constant)
 
 
-@pytest.mark.parametrize("name", ["call", "factor", "matrix_sweep", "steps_from_zero"])
+@pytest.mark.parametrize("name", ["call", "factor", "steps_from_zero"])
 def test_unit_costs_are_positive(name, monkeypatch):
     monkeypatch.setattr(unit_costs, "SECONDS", 0.0)
     monkeypatch.setattr(unit_costs, "REPEATS", 1)

@@ -28,13 +28,10 @@ DENSE_CURVATURE_PRODUCT = 0.02
 # Nanoseconds of a curvature for an ordered pair of stored values of a row of a CSR matrix; half of
 # the products, those of the lower triangle, are computed.
 SPARSE_CURVATURE = 0.6
-# Nanoseconds of a sweep of coordinate descent over columns, for a stored value.
-COLUMN_SWEEP = 4.0
-# Nanoseconds of a sweep of coordinate descent over the matrix H, for an element of H.
-MATRIX_SWEEP = 0.3
 # Nanoseconds of a factor, divided by size³: size³/3 multiplications at about 11 a nanosecond.
 FACTOR = 0.03
-# Nanoseconds of a pass in Python, in addition to the work on X.
+# Nanoseconds of a pass in Python, in addition to the work on X: no sample of a few hundred rows is
+# worth it.
 PASS_OVERHEAD = 2e4
 # Nanoseconds for reading a stored value of samples in parts, and for its use in a pass.
 PART_VALUE = 8.0
@@ -43,14 +40,9 @@ PART_VALUE = 8.0
 PART_PASS_OVERHEAD = 2e7
 # Number of coordinates above which H is not formed: 11 000² float64 take 1 GB. [a choice]
 MAX_FACTOR_SIZE = 11_000
-# Products with H that conjugate gradients take for a step, preconditioned by the curvature of a
-# point nearby: 2.6 on average.
-NEAR_PRODUCTS = 3
 # Products with H that conjugate gradients take for a step, preconditioned by the diagonal of H, on
 # data for which that is of any use: 8.3 on average.
 TYPICAL_PRODUCTS = 8
-# Sweeps over the model of a working set until its minimum is near enough: 17.5 on average.
-TYPICAL_SWEEPS = 20
 # Newton steps from 0 to the minimum: 4.4 on average.
 STEPS_FROM_ZERO = 5
 
@@ -155,21 +147,3 @@ def row_space_is_smaller(problem: Objective) -> bool:
         return False
     products = n * n_features * (DENSE_CURVATURE + DENSE_CURVATURE_PRODUCT * n)
     return products + CostModel.of_row_space(n).from_zero < CostModel.of(problem).from_zero
-
-
-def columns_are_less_work(n_stored: float, n_columns: int, n_samples: int) -> bool:
-    """Return whether coordinate descent over sparse columns is cheaper than over their matrix H.
-
-    Parameters
-    ----------
-    n_stored : float
-        Number of values stored in the columns of the working set.
-    n_columns : int
-        Number of columns of the working set.
-    n_samples : int
-        Number of samples.
-    """
-    by_columns = TYPICAL_SWEEPS * COLUMN_SWEEP * n_stored
-    # The number of pairs of values in a row is estimated as if all rows had the same length.
-    formed = SPARSE_CURVATURE * n_stored * max(1.0, n_stored / n_samples)
-    return by_columns < formed + TYPICAL_SWEEPS * MATRIX_SWEEP * n_columns**2

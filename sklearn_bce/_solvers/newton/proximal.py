@@ -24,7 +24,6 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Evaluation, Objective
 from sklearn_bce._solvers.base import rounding_floor
 from sklearn_bce._solvers.newton.continuation import is_wide
-from sklearn_bce._solvers.newton.cost import columns_are_less_work
 from sklearn_bce._solvers.newton.direction import (
     FEW_IN_PARTS,
     Derivatives,
@@ -330,7 +329,7 @@ class ProximalNewtonDirection(Direction):
         are_few = len(features) <= (MAX_COLUMNS if self._sweeps_failed else MIN_COLUMNS)
         if problem.has_columns and not are_few:
             n_stored = float(np.sum(problem.n_stored_in_columns[features]))
-            if columns_are_less_work(n_stored, len(features), problem.n_samples):
+            if n_stored < len(features) ** 2:  # a sweep reads those values, or the matrix
                 self._set_model(None)
                 return self._column_model(point, self._take_columns(features, n_stored))
         matrix = problem.curvature_matrix(point, subset)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Evaluation, Objective
 from sklearn_bce._solvers.newton.conjugate_gradients import truncated_newton_cg
-from sklearn_bce._solvers.newton.cost import NEAR_PRODUCTS, TYPICAL_PRODUCTS, CostModel
+from sklearn_bce._solvers.newton.cost import TYPICAL_PRODUCTS, CostModel
 from sklearn_bce._solvers.newton.direction import Derivatives, Direction, SearchDirection
 from sklearn_bce._solvers.newton.inverse import CholeskyFactor, LBFGSInverse
 
@@ -64,7 +64,7 @@ class NewtonDirection(Direction):
         ``is_certain`` is False if the approximation may have too much curvature in some direction.
         """
         self.inverse, self._is_certain = LBFGSInverse(inverse), is_certain
-        self._spent, self._expected = 0.0, float(NEAR_PRODUCTS)
+        self._spent, self._expected = 0.0, float(TYPICAL_PRODUCTS)
         self._trust(True)
 
     def add_secant_pair(self, before: Evaluation, after: Evaluation) -> None:
@@ -73,11 +73,6 @@ class NewtonDirection(Direction):
             self.inverse.add_secant_pair(
                 after.theta - before.theta, after.gradient - before.gradient
             )
-
-    def invalidate_curvature(self) -> None:
-        """Stop trusting the curvature, because a step leads far from its point; changes self."""
-        super().invalidate_curvature()
-        self._expected = max(self._expected, TYPICAL_PRODUCTS)
 
     def from_stale_curvature(self, point: Evaluation) -> SearchDirection | None:
         """Return the direction from stale curvature, without a pass; None if there is none."""
