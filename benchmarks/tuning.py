@@ -98,6 +98,7 @@ UNPENALISED = [
     replace(each, name=f"{each.name}, C=inf", inverse_strength=np.inf)
     for each in CORRELATED + of_suite(FULL, "one-hot")
 ]
+LEVELS = [generated("one-hot, CSR", one_hot, 40_000, C=C) for C in (1, 1e3)]
 NEAR_COPIES = generated("near copies", with_near_copies, 2_000, 200)
 DENSE_L1 = of_suite(sparse([*CORRELATED, *of_suite(FULL, "digits"), NEAR_COPIES]), "L1 0.01")
 WIDE_L1 = [
@@ -249,6 +250,7 @@ CONSTANTS: list[Measured | Tried] = [
     Tried(SUBSAMPLE, "MIN_ROWS_PER_COORDINATE", (3, 10, 30), SAMPLED),
     Tried(SUBSAMPLE, "WORTH_A_SAMPLE", (0.0, 0.2, 1.0), SAMPLED),
     Tried(SUBSAMPLE, "WORTH_A_SPARSE_SAMPLE", (0.0, 0.32, 1.0), of_suite(FULL, "one-hot")),
+    Tried(SUBSAMPLE, "LOOSEST_SPARSE_TOL", (1e-6, 1.0), LEVELS, {"tol": 1e-3}),
     Tried(SUBSAMPLE, "MAX_SAMPLE_FRACTION", (0.05, 0.25, 0.5), SAMPLED),
     Tried(SUBSAMPLE, "FRACTION_OF_SAMPLING_ERROR", (0.01, 0.1, 1.0), SAMPLED),
     Tried(SUBSAMPLE, "MAX_DIAGONAL_RATIO", (1.0, 2.0, 10.0), SAMPLED),

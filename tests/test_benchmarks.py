@@ -21,7 +21,19 @@ from scipy.optimize import minimize
 from sklearn.base import BaseEstimator
 from sklearn.datasets import dump_svmlight_file
 
-from benchmarks import fits, judge, memory, plots, raising, record, report, runner, samples, search
+from benchmarks import (
+    fits,
+    judge,
+    memory,
+    page,
+    plots,
+    raising,
+    record,
+    report,
+    runner,
+    samples,
+    search,
+)
 from benchmarks.__main__ import main, parse
 from benchmarks.competitors import (
     BCE_NEURON,
@@ -619,6 +631,57 @@ def test_main_runs_from_a_folder_of_data(tmp_path, capsys):
     told = json.loads((tmp_path / "results" / "quick.json").read_text(encoding="utf-8"))
     assert [problem["name"] for problem in told["problems"]] == ["mine"]
     assert str(tmp_path) not in json.dumps(told)
+
+
+def told_of(name, C, seconds, l1_ratio=0.0):
+    """Return what a record tells of a problem: seconds of training and conversion by name."""
+    entries = [
+        {"competitor": who, "solved": solved, "seconds": train, "timed": [{"preparation": before}]}
+        for who, (train, before, solved) in seconds.items()
+    ]
+    size = {"n_samples": 60, "n_features": 3}
+    return {"name": name, "C": C, "l1_ratio": l1_ratio, "tuned": entries, **size}
+
+
+def test_page_has_the_fastest_other_of_whole_fits_and_of_training(capsys, tmp_path):
+    seconds = {
+        "BCENeuron": (2.0, 0.0, True),
+        "converting": (1.0, 4.0, True),
+        "slow": (3.0, 0.0, True),
+        "unsolved": (0.1, 0.0, False),
+    }
+    told = {
+        "environment": {"cpu": "a processor", "usable_cores": 2, "versions": {"numpy": "2"}},
+        "options": {"suite": "full", "peers": ["slow"], "repeats": 5, "limit": 2.0},
+        "problems": [told_of("mine", 1.0, seconds)],
+    }
+    path = tmp_path / "full.json"
+    path.write_text(json.dumps(told), encoding="utf-8")
+    page.main([str(path)])
+    printed = capsys.readouterr().out
+    assert "| mine (60×3) | 2e+03 ms | 1.50 slow | **0.50 converting** |" in printed
+    assert "whole fit 1.50, at least 1.50; training alone 0.50, at least 0.50" in printed
+
+
+def test_page_of_variations_has_a_column_for_each_kind_and_each_strength():
+    problems = [
+        told_of(name, C, {"BCENeuron": (1.0, 0.0, True), "other": (ratio, 0.0, True)}, l1_ratio)
+        for name, C, ratio, l1_ratio in [
+            ("mine, plain", 1.0, 2.0, 0.0),
+            ("mine, weights", 1.0, 0.5, 0.0),
+            ("mine", None, 3.0, 0.0),
+            ("mine, L1 0.1, plain", 7.0, 4.0, 1.0),
+        ]
+    ]
+    told = {
+        "environment": {"cpu": "a processor", "usable_cores": 2, "versions": {}},
+        "options": {"suite": "variations", "peers": [], "repeats": 3, "limit": 1.0},
+        "problems": problems,
+    }
+    lines = page.page(told).splitlines()
+    assert "|  | plain | weights | C=inf |" in lines
+    assert "| mine (60×3) | 2.00 other | **0.50 other** | 3.00 other |" in lines
+    assert "| mine, L1 0.1 (60×3) | 4.00 other |" in lines
 
 
 # --- figures

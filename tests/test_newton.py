@@ -19,6 +19,7 @@ from small_data import (
 )
 
 from benchmarks import judge
+from benchmarks.generators import one_hot
 from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._solvers import Settings, distance_from_minimum
 from sklearn_bce._solvers.newton import SOLVER
@@ -263,5 +264,15 @@ def test_a_loose_tol_takes_hardly_more_passes_than_a_tight_one(l1_ratio):
     tight = BCENeuronClassifier(tol=1e-8, l1_ratio=l1_ratio).fit(X, y)
     for tol in (0.1, 0.01, 0.001):
         model = BCENeuronClassifier(tol=tol, l1_ratio=l1_ratio).fit(X, y)
+        assert model.n_passes_ <= 1.2 * tight.n_passes_
+        assert model.loss_curve_[-1] <= tight.loss_curve_[-1] + tol
+
+
+def test_no_sample_is_drawn_at_a_loose_tol_alone():
+    """Levels of which a sample has few rows take twice as many passes after a sample."""
+    X, y = one_hot(40_000)
+    tight = BCENeuronClassifier(C=1e3).fit(X, y)
+    for tol in (0.1, 0.01, 0.001):
+        model = BCENeuronClassifier(C=1e3, tol=tol).fit(X, y)
         assert model.n_passes_ <= 1.2 * tight.n_passes_
         assert model.loss_curve_[-1] <= tight.loss_curve_[-1] + tol

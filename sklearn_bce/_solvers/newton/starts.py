@@ -33,6 +33,7 @@ from sklearn_bce._solvers.newton.loop import Start, minimise
 from sklearn_bce._solvers.newton.proximal import direction_rule
 from sklearn_bce._solvers.newton.row_space import RowSpace, precisions, suboptimality_bound
 from sklearn_bce._solvers.newton.subsample import (
+    LOOSEST_SPARSE_TOL,
     STEPS_ON_SAMPLE,
     is_tall,
     sample_size,
@@ -189,7 +190,8 @@ def from_subsample(objective: Objective, w: Vector, b: float, settings: Settings
     """
     if not starts_from_zero(w, b, settings):
         return None
-    n_rows = sample_size(objective, settings.tol)
+    tol = min(settings.tol, LOOSEST_SPARSE_TOL if objective.array is None else np.inf)
+    n_rows = sample_size(objective, tol)
     sample = objective.subsample(n_rows, settings.random_state)
     if sample is None:
         return None
