@@ -57,6 +57,7 @@ QUADRATIC = "_solvers.newton.quadratic"
 RAY = "_objective.ray"
 SAFEGUARDS = "_solvers.newton.safeguards"
 STOPPING = "_solvers.newton.stopping"
+ROWS_OF_X = "_objective.rows"
 ROW_SPACE = "_solvers.newton.row_space"
 SUBSAMPLE = "_solvers.newton.subsample"
 THREADS = "_kernels.threads"
@@ -83,6 +84,12 @@ def in_single_precision(n_samples: int, n_features: int) -> tuple[np.ndarray, np
     """Return Gaussian columns as float32."""
     X, y = gaussian(n_samples, n_features)
     return X.astype(np.float32), y
+
+
+def by_columns(n_samples: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return Gaussian columns in Fortran order."""
+    X, y = gaussian(n_samples, n_features)
+    return np.asfortranarray(X), y
 
 
 # --- problems, by what a constant is about ---
@@ -122,6 +129,9 @@ MANY_SUMS = [generated("2 000 columns", correlated, 4_000, 2_000, condition=100)
 PER_SAMPLE = {"solver": "sgd", "learning_rate": 1e-4, "tol": 0, "max_iter": 10}
 WIDE = [
     generated(f"{n} by {p}", gaussian, n, p) for n, p in ((20, 400), (100, 2_000), (200, 5_000))
+]
+WIDE_BY_COLUMNS = [
+    generated(f"{n} by {p}, F order", by_columns, n, p) for n, p in ((400, 3_000), (300, 20_000))
 ]
 FEW_LEVELS = [(2_000, (2, 3, 5, 8, 13)), (1_000, (2, 3, 5, 8, 13, 30, 35))]
 TEXTS = [
@@ -245,6 +255,7 @@ CONSTANTS: list[Measured | Tried] = [
         DUAL_ASCENT, "LEAST_KAPPA", (0.0, 0.1, 1.0),
         [generated(f"text, C={C:g}", text, 2_000, 20_000, C=C) for C in (1e-3, 0.05, 0.5)],
     ),
+    Tried(ROWS_OF_X, "COLUMNS_AT_ONCE", (64, 512, 100_000), WIDE_BY_COLUMNS),
     Tried(DUAL_ASCENT, "LEAST_ELEMENTS", (2**12, 2**17, 2**24), WIDE),
     Tried(DUAL_ASCENT, "LEAST_STORED", (0, 2**12, 2**24), TEXTS),
     Tried(SUBSAMPLE, "MIN_ROWS_PER_COORDINATE", (3, 10, 30), SAMPLED),
@@ -309,7 +320,7 @@ CONSTANTS: list[Measured | Tried] = [
     Tried(IN_MEMORY, "MODEL_REGION", (0.3, 0.9, 3.0), SMALL + HARD + OUTLIERS),
     Tried(RAY, "MAX_STEP_LENGTH", (1.0, 10.0, 1000.0), SMALL + HARD),
     Tried(RAY, "STEP_LENGTH_TOL", (0.02, 0.2, 0.5), SMALL + HARD),
-    Tried("_objective.rows", "BLOCK_ELEMENTS", (2**14, 2**16, 2**18, 2**20), BLOCKS),
+    Tried(ROWS_OF_X, "BLOCK_ELEMENTS", (2**14, 2**16, 2**18, 2**20), BLOCKS),
     Tried("_objective.summary", "ROWS_PER_COORDINATE", (5, 20, 80), SIZES, fit=from_chunks),
     Tried(THREADS, "MIN_ELEMENTS_PER_THREAD", (2**16, 2**19, 2**22, 2**62), SIZES),
     Tried(THREADS, "SPARSE_WORK", (1, 3, 10), PRODUCTS),

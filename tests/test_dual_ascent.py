@@ -10,6 +10,7 @@ from stated_objective import minimum_of, stated
 
 from sklearn_bce import BCENeuronClassifier
 from sklearn_bce._kernels import dual, reference
+from sklearn_bce._objective import in_memory
 from sklearn_bce._objective import rows as rows_module
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.penalty import ElasticNet
@@ -238,7 +239,7 @@ def test_arrays_in_fortran_order_are_copied_if_they_are_not_large(ends, monkeypa
     model = BCENeuronClassifier().fit(DENSE, LABEL)
     copied = BCENeuronClassifier().fit(np.asfortranarray(DENSE), LABEL)
     np.testing.assert_allclose(copied.coef_, model.coef_, rtol=1e-9, atol=1e-12)
-    monkeypatch.setattr(dual_ascent, "MOST_COPIED", DENSE.size - 1)
+    monkeypatch.setattr(in_memory, "MOST_COPIED", DENSE.size - 1)
     BCENeuronClassifier().fit(np.asfortranarray(DENSE), LABEL)
     assert [end is not None and end.converged for end in ends] == [True, True, False]
 

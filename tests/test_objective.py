@@ -16,7 +16,7 @@ from sklearn_bce._objective import rows as rows_module
 from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation
 from sklearn_bce._objective.design import Design, design_of
 from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._objective.penalty import ElasticNet
+from sklearn_bce._objective.penalty import NO_PENALTY, ElasticNet
 from sklearn_bce._objective.rows import row_blocks, squared
 from sklearn_bce._objective.scaling import Coordinates, standard_coordinates
 
@@ -695,3 +695,18 @@ def test_a_copy_and_a_view_of_the_samples_make_the_same_products(fit_intercept):
         products.append((z, *totals, design.gram(gram, every), design.gram_diagonal(*squares)))
     for of_copy, of_view in zip(*products, strict=True):
         np.testing.assert_allclose(of_copy, of_view, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_of_wide_arrays_are_made_contiguous_and_the_given_array_is_known(dtype, monkeypatch):
+    monkeypatch.setattr(rows_module, "COLUMNS_AT_ONCE", 4)
+    given = np.asfortranarray(np.random.default_rng(0).normal(size=(3, 10)).astype(dtype))
+    weight = np.ones(3)
+    problem = InMemoryObjective.in_user_units(given, weight, weight, NO_PENALTY, True)
+    assert problem.X.flags.c_contiguous
+    np.testing.assert_array_equal(problem.X, given)
+    assert not np.shares_memory(problem.X, given)
+    standard = problem.standardised()
+    assert standard.has_samples(given)
+    assert not standard.has_samples(given.copy())
+    assert standard.samples_reference()() is given

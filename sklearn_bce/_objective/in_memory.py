@@ -43,7 +43,12 @@ from sklearn_bce._objective.design import Design, design_of
 from sklearn_bce._objective.penalty import NO_PENALTY, ElasticNet, Penalty
 from sklearn_bce._objective.ray import NEGLIGIBLE_LOSS_OUTPUT, OutputRay
 from sklearn_bce._objective.root import row_matrix
-from sklearn_bce._objective.rows import raise_unless_finite, row_blocks, squared
+from sklearn_bce._objective.rows import (
+    raise_unless_finite,
+    row_blocks,
+    squared,
+    with_contiguous_rows,
+)
 from sklearn_bce._objective.scaling import Coordinates, Moments, standard_coordinates
 from sklearn_bce.chain_rule import da_dz, sigmoid
 
@@ -58,6 +63,9 @@ ROWS_FOR_UNITS = 256
 # Number of standard errors above which a difference between a sample and all rows is not taken for
 # chance: a fraction 6e-7 of normal errors is larger.
 STANDARD_ERRORS = 5.0
+# Most elements of an array that is copied if it has fewer rows than columns and the rows are not
+# contiguous, 128 MB of float64: passes over short columns take up to twice as long. [a choice]
+MOST_COPIED = 2**24
 # Effective number of values that are not 0 in a column from which on the curvature of the column in
 # a sample is reliable: its relative standard error is 1/√30 = 18 %, and five standard errors are
 # 91 %, less than the curvature itself.
@@ -152,6 +160,7 @@ class InMemoryObjective(BaseObjective):
         self.n_threads = n_threads
         self.total_weight = float(np.sum(sample_weight)) if total_weight is None else total_weight
         self.array = X if isinstance(X, np.ndarray) else None
+        self._given = X  # the user's samples, of which X may be a copy
         self._known_finite = self.array is None
         # Of equal weights equal ones are made, which take no memory.
         if sample_weight.strides == (0,):
@@ -185,7 +194,8 @@ class InMemoryObjective(BaseObjective):
         """Return F as a function of the user's (w, b).
 
         A float32 X of at most ``LARGE_ELEMENTS`` elements is converted to float64: passes take the
-        same time, and are more precise.
+        same time, and are more precise. An array of at most ``MOST_COPIED`` elements with fewer
+        rows than columns is copied if its rows are not contiguous.
 
         Parameters
         ----------
@@ -199,12 +209,16 @@ class InMemoryObjective(BaseObjective):
             Mean and deviation of the columns with these weights, so that `standardised` takes no
             pass; the pass that they took is counted. None means that they are not known.
         """
+        given = X
         if X.dtype == np.float32 and X.size <= LARGE_ELEMENTS:
             X = X.astype(np.float64)
+        if not issparse(X) and len(X) < X.shape[1] and X.size <= MOST_COPIED:
+            X = with_contiguous_rows(X)
         coordinates = Coordinates.of_user(X.shape[1], fit_intercept)
         objective = cls(
             X, y, sample_weight, penalty, coordinates, n_threads, total_weight, offset=offset
         )
+        objective._given = given
         if moments is not None:
             objective.moments = moments
             objective.passes.add()
@@ -236,7 +250,7 @@ class InMemoryObjective(BaseObjective):
             self.passes,
             self.offset,
         )
-        other._known_finite = self._known_finite
+        other._known_finite, other._given = self._known_finite, self._given
         if self.has_offset:  # the intercept at w = 0 is the same in all coordinates
             other.log_odds = self.log_odds
         return other
@@ -675,12 +689,12 @@ class InMemoryObjective(BaseObjective):
         return self.coordinates.shift / self.coordinates.scale
 
     def samples_reference(self) -> Any:
-        """Return a weak reference to X, with which a later fit tests whether its X is this X."""
-        return weakref.ref(self.X)
+        """Return a weak reference to X as given: a later fit tests whether its X is this X."""
+        return weakref.ref(self._given)
 
     def has_samples(self, X: Any) -> bool:
-        """Return whether X is the array or matrix of this objective: the object, not its values."""
-        return self.X is X
+        """Return whether X is what was given for this objective: the object, not its values."""
+        return self._given is X
 
     def row_squares(self, rows: slice = slice(None)) -> Vector:
         """Return ‖x‖² of some samples in the units of X, of shape (n_rows,), in part of a pass."""

@@ -27,6 +27,10 @@ CALL_ELEMENTS = 2**24
 # Most stored values of X that one call of a kernel reads in a pass in random order. At 0.5 to 5 ns
 # for each a call takes 2 to 20 ms, and Ctrl-C takes effect between calls. [a choice]
 ELEMENTS_PER_CALL = 2**22
+# Columns that are copied at once to an array in C order: a cache line of each serves eight rows of
+# float64, and takes 32 KB. All 3 000 columns at once take up to five times as long.
+# python -m benchmarks.tuning COLUMNS_AT_ONCE
+COLUMNS_AT_ONCE = 512
 
 
 class NotFiniteError(ValueError):
@@ -157,6 +161,17 @@ def is_blas_layout(X: NDArray[Any]) -> bool:
     return leading % X.itemsize == 0 and leading >= length * X.itemsize
 
 
+def with_contiguous_rows(X: NDArray[Any]) -> NDArray[Any]:
+    """Return an array, or a copy of it in C order if its rows are not contiguous."""
+    if X.flags.c_contiguous:
+        return X
+    copy = np.empty(X.shape, X.dtype)
+    for first in range(0, X.shape[1], COLUMNS_AT_ONCE):
+        some = slice(first, first + COLUMNS_AT_ONCE)
+        copy[:, some] = X[:, some]
+    return copy
+
+
 def row_blocks(X: Any, rows: slice = slice(None), in_cache: bool = True) -> list[slice]:
     """Return slices that cover the given rows of X: one of sparse X, blocks of dense X.
 
@@ -188,7 +203,7 @@ def pass_in_order(
     """
     if issparse(X):
         return partial(of_csr, X.data, X.indices, X.indptr)
-    return partial(of_dense, np.ascontiguousarray(X))
+    return partial(of_dense, with_contiguous_rows(X))
 
 
 def parts_of_order(n_rows: int, n_values: int) -> list[slice]:

@@ -56,9 +56,6 @@ PASSES_AT_ZERO = 8
 # python -m benchmarks.tuning LEAST_STORED
 LEAST_ELEMENTS = 2**17
 LEAST_STORED = 2**12
-# Elements of an array up to which it is copied if its rows are not contiguous, 128 MB of float64.
-# [a choice]
-MOST_COPIED = 2**24
 # Samples, evenly spaced, from which the mean ‖x‖² is estimated: it only has to have the right order
 # of magnitude. [a choice]
 ROWS_LOOKED_AT = 16
@@ -109,7 +106,7 @@ def is_worthwhile(objective: Objective, settings: Settings) -> bool:
     """Return whether the ascent may be faster than the other start rules.
 
     It may if samples in memory have more features than samples, and F has one strength of an L2
-    penalty, no L1 norm and no bounds. Large arrays whose rows are not contiguous are not copied.
+    penalty, no L1 norm and no bounds. The rows of an array have to be contiguous.
     """
     penalty = objective.penalty
     if not penalty.is_smooth or np.ndim(penalty.l2) or not settings.monitor.is_passive:
@@ -120,7 +117,7 @@ def is_worthwhile(objective: Objective, settings: Settings) -> bool:
     if X is None:
         data = objective.data_size
         return data.storage == "csr" and data.n_stored > LEAST_STORED
-    return X.size > LEAST_ELEMENTS and (X.flags.c_contiguous or X.size <= MOST_COPIED)
+    return X.size > LEAST_ELEMENTS and X.flags.c_contiguous
 
 
 def is_fast(rises: list[float], most: float, tol: float) -> bool:
