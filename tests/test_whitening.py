@@ -142,34 +142,30 @@ def test_a_run_is_doubtful_where_the_factor_lost_pivots_and_only_there():
     assert end.n_passes == problem.n_passes > result.n_passes
 
 
+class Watching(Monitor):
+    """Keeps what it is told, and ends the fit after so many steps."""
+
+    is_passive = False
+
+    def __init__(self, most=np.inf):
+        self.values, self.most = [], most
+
+    def end(self, value, weights, n_passes):
+        self.values.append(value)
+        self.weights = weights()
+        return len(self.values) >= self.most
+
+
 def test_a_watched_run_in_doubt_is_told_no_step_that_is_dropped():
-    class Watching(Monitor):
-        is_passive, values = False, []
-
-        def end(self, value, weights, n_passes):
-            self.values.append(value)
-            return False
-
     X, y = two_epochs(1e6, 1e-4)
-    problem = objective((X, y, np.ones(400)), np.inf)
-    result = run(Start(problem.standardised(), np.zeros(4)), Settings(monitor=Watching()))
+    problem, watching = objective((X, y, np.ones(400)), np.inf), Watching()
+    result = run(Start(problem.standardised(), np.zeros(4)), Settings(monitor=watching))
     assert not result.is_certain
-    assert Watching.values == result.loss_curve
+    assert watching.values == result.loss_curve
 
 
 @pytest.mark.parametrize("seed", [716, 1023, 1169])
 def test_a_watched_run_without_certain_samples_is_one_step(seed):
-    class Watching(Monitor):
-        is_passive = False
-
-        def __init__(self, most=np.inf):
-            self.values, self.most = [], most
-
-        def end(self, value, weights, n_passes):
-            self.values.append(value)
-            self.weights = weights()
-            return len(self.values) >= self.most
-
     case = case_of(seed, "default")
     weight = np.ones(len(case.y)) if case.weight is None else case.weight
     problem = objective((case.X, case.y, weight), case.parameters.get("C", 1.0))

@@ -11,7 +11,7 @@ from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector, kernels, uniform
 from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._objective.rows import parts_of_order, pass_in_order
+from sklearn_bce._objective.rows import parts_of_order, pass_in_order, with_contiguous_rows
 from sklearn_bce._solvers.base import (
     PARTLY_USED,
     Plateau,
@@ -180,7 +180,7 @@ class OnlineUpdater:
     def __init__(self, objective: InMemoryObjective, w: Vector, b: float) -> None:
         self.objective = objective
         # The kernels need contiguous rows, so that X is copied if it is not in C order.
-        self._X = X = objective.X if issparse(objective.X) else np.ascontiguousarray(objective.X)
+        self._X = X = objective.X if issparse(objective.X) else with_contiguous_rows(objective.X)
         # Arrays of stride 0 if all features have the same strengths.
         self._strengths = [
             np.broadcast_to(strength, objective.n_features)

@@ -190,8 +190,8 @@ def from_subsample(objective: Objective, w: Vector, b: float, settings: Settings
     """
     if not starts_from_zero(w, b, settings):
         return None
-    tol = min(settings.tol, LOOSEST_SPARSE_TOL if objective.array is None else np.inf)
-    n_rows = sample_size(objective, tol)
+    is_sparse = objective.data_size.storage == "csr"
+    n_rows = sample_size(objective, min(settings.tol, LOOSEST_SPARSE_TOL if is_sparse else np.inf))
     sample = objective.subsample(n_rows, settings.random_state)
     if sample is None:
         return None
