@@ -382,8 +382,7 @@ def test_a_small_fit_takes_few_calls_of_python_functions():
         model.fit(samples, labels)
     finally:
         sys.setprofile(before)
-    most = 150 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 152
-    assert 0 < events.count("call") <= most
+    assert 0 < events.count("call") <= 150
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])

@@ -212,7 +212,7 @@ class InMemoryObjective(BaseObjective):
         given = X
         if X.dtype == np.float32 and X.size <= LARGE_ELEMENTS:
             X = X.astype(np.float64)
-        if not issparse(X) and len(X) < X.shape[1] and X.size <= MOST_COPIED:
+        if isinstance(X, np.ndarray) and len(X) < X.shape[1] and X.size <= MOST_COPIED:
             X = with_contiguous_rows(X)
         coordinates = Coordinates.of_user(X.shape[1], fit_intercept)
         objective = cls(

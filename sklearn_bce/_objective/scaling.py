@@ -69,7 +69,8 @@ class Coordinates:
     @classmethod
     def of_user(cls, n_features: int, fit_intercept: bool) -> Coordinates:
         """Return the user's coordinates, μ = 0 and σ = 1."""
-        return cls(np.zeros(n_features), np.ones(n_features), fit_intercept)
+        zeros = np.zeros(n_features)
+        return cls(zeros, zeros + 1.0, fit_intercept)
 
     def for_other_rows(self) -> Coordinates:
         """Return the same for other rows, in which no column is known to be constant."""

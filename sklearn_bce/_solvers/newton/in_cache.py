@@ -140,7 +140,8 @@ def solve_in_cache(
         return None
     objective.passes.add(1 + call.n_passes)
     weights = call.weights if to_user is None else lambda: to_user(*call.weights())
-    settings.monitor.end_all(call.loss_curve, weights, objective.n_passes)
+    n_passes = objective.n_passes
+    settings.monitor.end_all(call.loss_curve, weights, n_passes)
     if call.end == HANDED_OVER or call.is_cut_short:
         problem = objective.in_coordinates(call.coordinates)
         return Start(problem, call.theta, loss_curve=tuple(call.loss_curve))
@@ -148,7 +149,7 @@ def solve_in_cache(
         *call.weights(),
         StopReason.CONVERGED if call.end == CONVERGED else StopReason.MAX_ITER,
         call.loss_curve,
-        objective.n_passes,
+        n_passes,
         coordinates=call.coordinates,
     )
 
