@@ -205,6 +205,23 @@ def test_loss_its_derivatives_and_their_sums(data, dtype, outputs, uniform, spre
     _assert_close(sums, 1 + _sums(X, slope), dtype, n_samples)
 
 
+@pytest.mark.parametrize("n_rows", [1, 255, 256, 600])
+@pytest.mark.parametrize("n_columns", [1, 2, 3, 6, 7, 8, 30, 78, 79, 80, 81])
+def test_gram_of_any_number_of_columns_leaves_the_upper_triangle_alone(n_columns, n_rows):
+    """Up to 80 columns, with the ones, are summed by tiles of 4×8, and more by BLAS."""
+    rng = np.random.default_rng(n_columns)
+    X, weight = rng.standard_normal((n_rows, n_columns)), rng.random(n_rows)
+    gram = np.full((n_columns + 1, n_columns + 1), np.nan)
+    lower = np.tril_indices_from(gram)
+    gram[lower] = 1.0
+    dense.dense_gram(X, weight, np.arange(n_columns), gram)
+    v = np.c_[X, np.ones(n_rows)]
+    np.testing.assert_allclose(
+        gram[lower], (1 + (v * weight[:, None]).T @ v)[lower], rtol=0, atol=1e-12
+    )
+    assert np.isnan(gram[np.triu_indices_from(gram, 1)]).all()
+
+
 @pytest.mark.parametrize("module", [COMPILED, reference])
 def test_centred_gram_is_the_gram_matrix_of_standardised_columns(module):
     rng = np.random.default_rng(1)

@@ -7,6 +7,7 @@ Modules, each of which may import those above it:
 - ``processors.h``, ``types``, ``prefetch``: code that compiled loops share: instruction sets, types
   of X, prefetching of rows.
 - ``dense_row.h``, ``dense_row``, ``sparse_row``: the same: products with a row.
+- ``gram.h``, ``gram``: the same: sums of products of columns.
 - ``soft_threshold``, ``log_sum``, ``sigmoid.h``: the same: the L1 norm in one coordinate, sums of
   losses, the sigmoid of many samples at once.
 - ``dense``, ``csr``: compiled sums over the rows of an array and of a CSR matrix.

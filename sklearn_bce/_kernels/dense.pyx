@@ -15,8 +15,9 @@ sums : (n_features + 1,) to which Σ hx is added and, in the last entry, Σ h
 from libc.math cimport sqrt
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
-from scipy.linalg.cython_blas cimport dgemv, dsyrk, sgemv
+from scipy.linalg.cython_blas cimport dgemv, sgemv
 
+from sklearn_bce._kernels.gram cimport add_gram, gram_chunk, gram_memory, gram_rows, gram_width
 from sklearn_bce._kernels.types cimport real
 
 cdef extern from "sigmoid.h" nogil:
@@ -247,22 +248,25 @@ def dense_gram(const real[:, :] X, const double[::1] row_weight, const Py_ssize_
     columns : (n,) indices of columns, ascending
     gram : (n + 1, n + 1) of which the lower triangle is changed
     """
-    cdef Py_ssize_t i, j, start = 0, chunk = rows_per_chunk(X)
+    cdef Py_ssize_t i, j, start = 0
     cdef int n, m = <int> columns.shape[0], size = <int> columns.shape[0] + 1
-    cdef double root, one = 1.0
+    cdef int rows = gram_rows(size), width = gram_width(size)
+    cdef double root
     cdef Layout layout = layout_of(X)
     cdef bint rows_are_whole = layout.by_rows and columns.shape[0] == X.shape[1]
     cdef const real *row
     cdef double *scaled
-    cdef double *scratch = <double *> malloc(chunk * size * sizeof(double))
-    if scratch == NULL:
+    cdef double *chunk
+    cdef double *memory = <double *> malloc(gram_memory(size) * sizeof(double))
+    if memory == NULL:
         raise MemoryError
     with nogil:
+        chunk = gram_chunk(memory)
         while start < X.shape[0]:
-            n = <int> min(chunk, X.shape[0] - start)
+            n = <int> min(<Py_ssize_t> rows, X.shape[0] - start)
             for i in range(n):
                 root = sqrt(row_weight[start + i])
-                scaled = scratch + i * size
+                scaled = chunk + i * width
                 if rows_are_whole:  # contiguous, which the compiler vectorises
                     row = &X[start + i, 0]
                     for j in range(m):
@@ -271,10 +275,12 @@ def dense_gram(const real[:, :] X, const double[::1] row_weight, const Py_ssize_
                     for j in range(m):
                         scaled[j] = root * X[start + i, columns[j]]
                 scaled[m] = root
-            # BLAS is column-major: it sees scratch transposed, and the lower triangle as the upper
-            dsyrk("U", "N", &size, &n, &one, scratch, &size, &one, &gram[0, 0], &size)
+                for j in range(size, width):
+                    scaled[j] = 0.0
+            # BLAS is column-major: it sees the lower triangle as the upper one
+            add_gram(chunk, n, size, c"U", &gram[0, 0])
             start += n
-        free(scratch)
+        free(memory)
 
 
 def centred_gram(double[:, ::1] sums, const double[::1] shift, const double[::1] scale):

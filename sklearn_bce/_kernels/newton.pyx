@@ -11,19 +11,15 @@ from libc.math cimport INFINITY, fabs, isfinite, sqrt
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
-from scipy.linalg.cython_blas cimport daxpy, ddot, dgemv, dsyrk, dtrsm, dtrsv
+from scipy.linalg.cython_blas cimport daxpy, ddot, dgemv, dtrsm, dtrsv
 from scipy.linalg.cython_lapack cimport dpotrf, dpotrs
 
+from sklearn_bce._kernels.gram cimport add_gram, gram_chunk, gram_memory, gram_rows, gram_width
 from sklearn_bce._kernels.soft_threshold cimport sweep
 
 cdef extern from "sigmoid.h" nogil:
     double bce_loss(const double *y, const double *z, const double *weight, int64_t stride,
                     double *slope, double *curvature, int64_t n)
-
-cdef enum:
-    # Bytes of a chunk of rows of √h·Z, of which BLAS adds the products to H:
-    # python -m benchmarks.tuning CHUNK_BYTES
-    CHUNK_BYTES = 262144
 
 cdef enum End:
     HANDED_OVER = 0
@@ -101,11 +97,6 @@ cdef double *allocate(Py_ssize_t n) except NULL:
     if array == NULL:
         raise MemoryError
     return array
-
-
-cdef inline Py_ssize_t chunk_of(Problem *F) noexcept nogil:
-    """Return the number of elements of a chunk: CHUNK_BYTES, or one row."""
-    return max(<Py_ssize_t> F.size, CHUNK_BYTES // <Py_ssize_t> sizeof(double))
 
 
 cdef inline double weight_of(Problem *F, Py_ssize_t i) noexcept nogil:
@@ -240,11 +231,11 @@ cdef void differentiate(Problem *F, Point *at) noexcept nogil:
 cdef void form(Problem *F, const double *curvature, double *chunk, double *H) noexcept nogil:
     """Set the lower triangle of H, in the order of Fortran, to the curvature of F.
 
-    The curvatures of the samples are given. ``chunk`` is scratch of `chunk_of` elements.
+    The curvatures of the samples are given. ``chunk`` is the scratch of `gram_chunk`.
     """
     cdef Py_ssize_t i, j, start = 0
-    cdef int n, rows = <int> (chunk_of(F) // F.size)
-    cdef double root, unit = 1.0
+    cdef int n, rows = gram_rows(F.size), width = gram_width(F.size)
+    cdef double root
     cdef double *source
     cdef double *target
     memset(H, 0, F.size * F.size * sizeof(double))
@@ -252,10 +243,12 @@ cdef void form(Problem *F, const double *curvature, double *chunk, double *H) no
         n = <int> min(<Py_ssize_t> rows, F.n - start)
         for i in range(n):
             root = sqrt(curvature[start + i])
-            source, target = F.Z + (start + i) * F.size, chunk + i * F.size
+            source, target = F.Z + (start + i) * F.size, chunk + i * width
             for j in range(F.size):
                 target[j] = root * source[j]
-        dsyrk("L", "N", &F.size, &n, &unit, chunk, &F.size, &unit, H, &F.size)
+            for j in range(F.size, width):
+                target[j] = 0.0
+        add_gram(chunk, n, F.size, c"L", H)
         start += n
     for j in range(F.size):
         H[j * F.size + j] += F.l2[j]
@@ -422,10 +415,10 @@ cdef bint flat_samples_dominate(Problem *F, Point *at, const double *at_factor, 
 
     See `InMemoryObjective.samples_that_dominate`; here no further sample is looked at once the
     share of the flat samples is too large. The factor is that of ``size`` coordinates, whose
-    indices are ``places``; NULL means all. ``chunk`` is scratch of `chunk_of` elements.
+    indices are ``places``; NULL means all. ``chunk`` is the scratch of `gram_chunk`.
     """
     cdef Py_ssize_t i, j, n_flat = 0
-    cdef int in_chunk = 0, most = <int> (chunk_of(F) // F.size)
+    cdef int in_chunk = 0, most = gram_rows(F.size)
     cdef double of_step, root, share = 0.0
     cdef double *row
     for i in range(F.n):
@@ -657,7 +650,7 @@ cdef End iterate(Problem *F, Limits *limits, double *memory, int *places, double
     m.theta, memory = memory, memory + F.size
     m.derivative, memory = memory, memory + 2 * F.size
     m.step, memory = memory, memory + F.size
-    dz, chunk = memory, memory + F.n
+    dz, chunk = memory, gram_chunk(memory + F.n)
     m.places = places
     memcpy(at.theta, &theta[0], F.size * sizeof(double))
     outputs(F, at.theta, at.z)
@@ -728,7 +721,7 @@ cdef End iterate(Problem *F, Limits *limits, double *memory, int *places, double
 
 cdef Py_ssize_t memory_of(Problem *F) noexcept nogil:
     """Return the number of elements that `iterate` uses."""
-    return 7 * F.n + F.size * (2 * F.size + 8) + chunk_of(F)
+    return 7 * F.n + F.size * (2 * F.size + 8) + gram_memory(F.size)
 
 
 def newton_in_cache(const double[:, :] X, const double[::1] y, const double[:] normalised_weight,
