@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import dgemm
 
 from sklearn_bce._kernels import Vector, kernels
 from sklearn_bce._objective.base import SUM_ROUNDING, Evaluation, Objective
@@ -151,8 +152,11 @@ class GramQuadratic:
         expected = self.matrix @ step
         curvature_along, expected_curvature = float(step @ change), float(step @ expected)
         if curvature_along > 0 and expected_curvature > 0:
-            self.matrix += np.outer(change, change / curvature_along)
-            self.matrix -= np.outer(expected, expected / expected_curvature)
+            left = np.array([change / curvature_along, -expected / expected_curvature])
+            right = np.array([change, expected])
+            # without a temporary matrix, which takes four times as long
+            total = dgemm(1.0, right.T, left.T, 1.0, self.matrix.T, trans_b=True, overwrite_c=True)
+            self.matrix = total.T
 
     def minimum(
         self, point: Evaluation, subset: NDArray[np.intp], non_smooth: NonSmooth
