@@ -1,8 +1,8 @@
-"""Converter to ONNX: after ``import sklearn_bce.onnx``, `skl2onnx` converts `BCENeuronClassifier`.
+"""Converter to ONNX: after ``import sklearn_bce.onnx``, `skl2onnx` converts neurons.
 
-The converter serves neurons at any depth: in a Pipeline, a search, an ensemble, a calibrated or
-multi-class classifier. The graph has the options of that of a `LogisticRegression`: "zipmap",
-"nocl", "output_class_labels" and "raw_scores".
+The converter serves `BCENeuronClassifier` and `BCENeuronClassifierCV` at any depth: in a Pipeline,
+a search, an ensemble, a calibrated or multi-class classifier. The graph has the options of that of
+a `LogisticRegression`: "zipmap", "nocl", "output_class_labels" and "raw_scores".
 
 The converter for linear classifiers of `skl2onnx` must not be registered in its place: that one
 gives classes which it does not know probabilities by softmax over (-z, z), which are those of 2z.
@@ -33,6 +33,7 @@ from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_
 from skl2onnx.operator_converters.linear_classifier import convert_sklearn_linear_classifier
 
 from sklearn_bce._estimator.classifier import BCENeuronClassifier
+from sklearn_bce._estimator.cross_validation import BCENeuronClassifierCV
 
 # By name: the values that the options of the converter of `LogisticRegression` have.
 OPTIONS = {
@@ -66,10 +67,11 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
             holder.options.pop(id(model), None)  # a later object may have the same id
 
 
-update_registered_converter(
-    BCENeuronClassifier,
-    "SklearnBCENeuronClassifier",
-    calculate_linear_classifier_output_shapes,
-    _convert,
-    options=OPTIONS,
-)
+for _kind in (BCENeuronClassifier, BCENeuronClassifierCV):
+    update_registered_converter(
+        _kind,
+        f"Sklearn{_kind.__name__}",
+        calculate_linear_classifier_output_shapes,
+        _convert,
+        options=OPTIONS,
+    )

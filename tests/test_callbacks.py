@@ -23,7 +23,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_bce import BCENeuronClassifier
+from sklearn_bce import BCENeuronClassifier, BCENeuronClassifierCV
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 8))
@@ -662,7 +662,7 @@ WITHOUT = """
 import sys
 import sklearn.linear_model, sklearn.model_selection, sklearn.utils.validation
 sys.modules["sklearn.callback"] = None  # as if it were not there
-from sklearn_bce import BCENeuronClassifier
+from sklearn_bce import BCENeuronClassifier, BCENeuronClassifierCV
 X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1]
 model = BCENeuronClassifier()
 print(hasattr(model, "set_callbacks"))
@@ -678,3 +678,32 @@ def test_package_works_without_sklearn_callback():
     )
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["False", *["2 (4, 2)"] * 3]
+
+
+def test_a_search_tells_each_fit_of_all_samples_and_of_the_folds():
+    watch = Curious()
+    model = BCENeuronClassifierCV(Cs=[0.1, 1.0], cv=3)
+    model.set_callbacks(watch).fit(X, Y, WEIGHT)
+    assert watch.count("setup") == watch.count("teardown") == 1
+    assert watch.count("begin") == watch.count("end") == 1 + (1 + 3) * 2
+    assert watch.told[1].n_subtasks == 8
+    expected = BCENeuronClassifier(C=0.1).fit(X, Y, WEIGHT).decision_function(X)
+    assert_allclose(watch.after_passes()[0].z, expected, atol=1e-3)
+    plain = BCENeuronClassifierCV(Cs=[0.1, 1.0], cv=3).fit(X, Y, WEIGHT)
+    assert_array_equal(model.scores_, plain.scores_)
+
+
+def test_ctrl_c_in_a_search_leaves_the_estimator_as_it_was():
+    model = BCENeuronClassifierCV(Cs=[0.1, 1.0], cv=3).fit(X, Y)
+    before = {name: value for name, value in vars(model).items() if name.endswith("_")}
+
+    def act(where):
+        if watch.count("end") == 5:
+            raise KeyboardInterrupt
+
+    watch = Quiet(act)
+    model.set_params(Cs=[0.5, 2.0]).set_callbacks(watch)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y)
+    for name, value in before.items():
+        assert vars(model)[name] is value

@@ -2,6 +2,8 @@
 
 import re
 import threading
+import warnings
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler, scale
 from sklearn.utils.fixes import parse_version
 
-from sklearn_bce import BCENeuronClassifier, to_sklearn
+from sklearn_bce import BCENeuronClassifier, BCENeuronClassifierCV, to_sklearn
 
 RAW, Y = load_breast_cancer(return_X_y=True)
 X = scale(RAW)
@@ -173,10 +175,41 @@ def test_number_of_samples_must_be_positive(n_samples):
         BCENeuronClassifier.from_sklearn(log_loss_sgd(), n_samples=n_samples)
 
 
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_search_is_translated_with_its_grid_and_its_choice(l1_ratio):
+    given = {"Cs": 3, "cv": 4, "scoring": "neg_log_loss", "class_weight": "balanced"}
+    if "use_legacy_attributes" in signature(LogisticRegressionCV).parameters:
+        given |= {"l1_ratios": (l1_ratio,), "use_legacy_attributes": False}
+    elif l1_ratio:
+        given["penalty"] = "l1"
+    theirs = LogisticRegressionCV(solver="saga", tol=1e-2, **given).fit(X, Y)
+    theirs.set_params(tol=LogisticRegressionCV().tol)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        search = BCENeuronClassifierCV.from_sklearn(theirs)
+    assert_allclose(search.Cs, theirs.Cs_)
+    assert (search.cv, search.scoring, search.class_weight) == (4, "neg_log_loss", "balanced")
+    assert list(search.l1_ratios) == [l1_ratio]
+    assert np.ravel(theirs.C_)[0] == search.C_
+    assert search.l1_ratio_ == l1_ratio
+    assert_allclose(search.predict_proba(X), theirs.predict_proba(X), rtol=1e-12, atol=1e-15)
+    assert search.fit(X, Y).C_ in search.Cs
+
+
+def test_search_is_translated_with_the_accuracy_where_that_is_their_default():
+    search = BCENeuronClassifierCV.from_sklearn(LogisticRegressionCV(Cs=[1.0]))
+    assert (search.Cs, search.scoring, tuple(search.l1_ratios)) == ([1.0], "accuracy", (0.0,))
+    with pytest.warns(UserWarning, match=r"BCENeuronClassifierCV does not have.*: tol=0\.5"):
+        BCENeuronClassifierCV.from_sklearn(LogisticRegressionCV(tol=0.5))
+    with pytest.raises(TypeError, match="estimator is LogisticRegression"):
+        BCENeuronClassifierCV.from_sklearn(LogisticRegression())
+
+
 # --- to_sklearn ---
 
 NESTED = {
     "neuron": BCENeuronClassifier(),
+    "search": BCENeuronClassifierCV(),
     "pipeline": make_pipeline(StandardScaler(), BCENeuronClassifier(l1_ratio=0.5)),
     "local function": make_pipeline(FunctionTransformer(lambda x: x / 2), BCENeuronClassifier()),
     "grid": GridSearchCV(BCENeuronClassifier(), {"C": [0.1, 1.0]}, cv=3),
@@ -189,7 +222,7 @@ NESTED = {
 
 def neurons_in(model):
     """Return how many neurons an estimator contains, found by its attributes."""
-    if isinstance(model, BCENeuronClassifier):
+    if isinstance(model, BCENeuronClassifier | BCENeuronClassifierCV):
         return 1
     if isinstance(model, dict):
         return sum(neurons_in(each) for each in model.values())
@@ -208,7 +241,7 @@ def test_copy_without_neurons_predicts_the_same(key):
     assert n_neurons >= 1
     assert neurons_in(converted) == 0
     assert neurons_in(model) == n_neurons  # it is not changed
-    assert type(converted) is (LogisticRegression if key == "neuron" else type(model))
+    assert type(converted) is (LogisticRegression if key in {"neuron", "search"} else type(model))
     assert_allclose(converted.predict_proba(X), model.predict_proba(X), rtol=1e-9, atol=1e-14)
 
 

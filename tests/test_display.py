@@ -1,4 +1,4 @@
-"""`LossCurveDisplay`: the plot of the loss curves, and its arguments."""
+"""The plots of loss curves, of weights and of scores against C, and their arguments."""
 
 import subprocess
 import sys
@@ -12,7 +12,14 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import scale
 
-from sklearn_bce import BCENeuronClassifier, LossCurveDisplay
+from sklearn_bce import (
+    BCENeuronClassifier,
+    BCENeuronClassifierCV,
+    CVDisplay,
+    LossCurveDisplay,
+    PathDisplay,
+    regularization_path,
+)
 
 X, Y = load_breast_cancer(return_X_y=True)
 X = scale(X)
@@ -224,7 +231,14 @@ def test_missing_matplotlib_is_named_in_the_error(monkeypatch, draw):
 
 LAZY = """
 import sys
-from sklearn_bce import BCENeuronClassifier, LossCurveDisplay
+from sklearn_bce import (
+    BCENeuronClassifier,
+    BCENeuronClassifierCV,
+    CVDisplay,
+    LossCurveDisplay,
+    PathDisplay,
+    regularization_path,
+)
 model = BCENeuronClassifier().fit([[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1])
 LossCurveDisplay(loss_curve=model.loss_curve_)
 print([name for name in sys.modules if name.split(".")[0] == "matplotlib"])
@@ -234,3 +248,68 @@ print([name for name in sys.modules if name.split(".")[0] == "matplotlib"])
 def test_matplotlib_is_imported_only_to_draw():
     done = subprocess.run([sys.executable, "-c", LAZY], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+# Weights and scores against C.
+
+
+def test_path_is_drawn_in_ascending_order_and_the_largest_weights_are_named():
+    path = regularization_path(X, Y, Cs=[1.0, 0.01, 0.1])
+    names = [f"f{k}" for k in range(30)]
+    display = PathDisplay.from_path(path, feature_names=names, n_named=3, line_kw={"c": "red"})
+    assert display.ax_.get_xscale() == "log"
+    for k, line in enumerate(display.lines_):
+        assert_array_equal(line.get_xdata(), [0.01, 0.1, 1.0])
+        assert_array_equal(line.get_ydata(), path.coefs[[1, 2, 0], k])
+        assert line.get_color() == "red"
+    largest = np.argsort(-np.abs(path.coefs).max(axis=0))[:3]
+    named = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert named == [names[k] for k in largest]
+
+
+def test_weights_are_drawn_in_units_that_make_them_comparable():
+    path = regularization_path(X, Y, Cs=[0.1, 1.0])
+    display = PathDisplay.from_path(path, feature_scale=np.arange(30.0), n_named=0)
+    assert_array_equal(display.lines_[7].get_ydata(), 7 * path.coefs[:, 7])
+    assert display.ax_.get_legend() is None
+
+
+def test_path_of_a_search_is_the_mean_of_its_folds_with_the_chosen_C():
+    model = BCENeuronClassifierCV(Cs=[0.01, 0.1, 1.0], l1_ratios=[0.0, 1.0]).fit(X, Y)
+    display = PathDisplay.from_estimator(model, n_named=2)
+    j = list(model.l1_ratios_).index(model.l1_ratio_)
+    expected = model.coefs_paths_[:, j, :, 0, 4].mean(axis=0)
+    assert_array_equal(display.lines_[4].get_ydata(), expected)
+    (line,) = (each for each in display.ax_.lines if each not in display.lines_)
+    assert_array_equal(line.get_xdata(), [model.C_] * 2)
+
+
+def test_scores_are_drawn_with_their_errors_and_both_rules():
+    model = BCENeuronClassifierCV(Cs=12, l1_ratios=[0.5, 1.0], standardize=True).fit(X, Y)
+    display = CVDisplay.from_estimator(model)
+    mean = model.scores_.mean(axis=0)
+    for j, line in enumerate(display.lines_):
+        assert_array_equal(line.get_ydata(), mean[j])
+        band = display.ax_.collections[j].get_paths()[0].vertices
+        assert band[:, 1].max() == pytest.approx((mean[j] + model.standard_errors_[j]).max())
+    assert_array_equal(display.best_line_.get_xdata(), [model.C_] * 2)
+    simple = BCENeuronClassifierCV(**model.get_params() | {"rule": "1se"}).fit(X, Y)
+    assert_array_equal(display.one_se_line_.get_xdata(), [simple.C_] * 2)
+    j = list(model.l1_ratios_).index(model.l1_ratio_)
+    numbers = (model.coefs_paths_[:, j, :, 0, :30] != 0).sum(axis=-1).mean(axis=0)
+    assert_array_equal(display.weights_ax_.lines[0].get_ydata(), numbers)
+    assert display.ax_.get_ylabel() == "neg_log_loss"
+
+
+def test_without_standard_errors_and_l1_norm_there_is_neither_line_nor_axis():
+    model = BCENeuronClassifierCV(Cs=5, cv="loo", scoring="roc_auc").fit(X, Y)
+    display = CVDisplay.from_estimator(model, line_kw={"marker": "x"})
+    assert display.one_se_line_ is None
+    assert display.weights_ax_ is None
+    assert display.lines_[0].get_marker() == "x"
+
+
+@pytest.mark.parametrize("display", [CVDisplay, PathDisplay])
+def test_a_search_that_is_not_fitted_is_an_error(display):
+    with pytest.raises(NotFittedError):
+        display.from_estimator(BCENeuronClassifierCV())

@@ -22,7 +22,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 
 import sklearn_bce.onnx  # noqa: F401  registers the converter
-from sklearn_bce import BCENeuronClassifier, to_sklearn
+from sklearn_bce import BCENeuronClassifier, BCENeuronClassifierCV, to_sklearn
 
 FRAME, Y = load_breast_cancer(return_X_y=True, as_frame=True)
 RAW, Y = FRAME.to_numpy(), Y.to_numpy()
@@ -49,6 +49,7 @@ KINDS = {
     "objects": lambda: BCENeuronClassifier().fit(X, LABELS.astype(object)),
     "bools": lambda: BCENeuronClassifier(fit_intercept=False).fit(X, Y == 1),
     "soft targets": lambda: BCENeuronClassifier(soft_targets=True).fit(X, 0.9 * Y + 0.05),
+    "search": lambda: BCENeuronClassifierCV(Cs=3).fit(X, LABELS),
     "float32": lambda: BCENeuronClassifier().fit(X.astype(np.float32), Y),
     "stream": lambda: BCENeuronClassifier(solver="sgd").partial_fit(X, LABELS, LABELS),
 }

@@ -19,6 +19,11 @@ A module may import those listed above it:
 - ``prediction``: predictions and the score.
 - ``classifier``: `BCENeuronClassifier`.
 - ``l1_min_c``: the largest C at which an L1 penalty makes all weights 0.
-- ``display``: `LossCurveDisplay`.
+- ``path``: the minima at several values of C: `regularization_path`.
+- ``folds``: fits of folds along a path, and the scores of the samples held out.
+- ``leave_one_out``: scores of each sample by the fit without it.
+- ``search``: the search for C: its fits, scores and choice.
+- ``cross_validation``: `BCENeuronClassifierCV`.
+- ``display``: `LossCurveDisplay`, `PathDisplay` and `CVDisplay`.
 - ``dask_blocks``: Dask collections as samples in parts.
 """

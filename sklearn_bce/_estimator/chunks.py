@@ -211,42 +211,59 @@ def fit_parts(estimator: BaseEstimator, parts: Parts, n_threads: int | None = No
     parameters = Parameters.of(estimator)
     raise_for_unsupported(parameters.solver, parameters.early_stopping)
     callbacks = Callbacks.of(estimator)
-    solver = solver_name(parameters.solver)
-    warn_of_ignored(parameters, solver)
+    warn_of_ignored(parameters, solver_name(parameters.solver))
     with unchanged_on_error(estimator), one_blas_thread() as allowed:
-        if n_threads is None:
-            n_threads = allowed
-        random_state = check_random_state(parameters.random_state)
-        drawn_from = solver_random_state(solver, parameters, random_state)
-        seed = int(drawn_from.randint(np.iinfo(np.int32).max))
-        fit_intercept = parameters.fit_intercept if parameters.standardize else None
-        summary = summarise(parts, seed, parameters.soft_targets, fit_intercept)
-        name = type(estimator).__name__
-        feature_names = getattr(estimator, "feature_names_in_", None)
-        regularisation = parameters.regularisation(summary.n_features, feature_names)
-        w, b = initial_weights(estimator, InitialWeights(), regularisation)
-        if parameters.standardize:
-            moments = summary.moments.of_columns(regularisation.kept)
-            regularisation = regularisation._replace(moments=moments)
-        objective, encoder = objective_of_parts(
-            parts, summary, parameters, regularisation, n_threads, name
-        )
-        task = Task(
-            objective=objective,
-            w=w,
-            b=b,
-            parameters=parameters,
-            random_state=random_state,
-            classes=encoder.classes,
-            dtype=summary.data_size.dtype,
-            regularisation=regularisation,
-            feature_names=regularisation.names_of_kept(feature_names),
-            only_class=encoder.only_class,
-            path_state=getattr(estimator, "_path_state", None),
-        )
+        task = task_of_parts(estimator, parts, allowed if n_threads is None else n_threads)
         interrupt = run_fit(estimator, task, callbacks)
     if interrupt is not None:
         raise interrupt
+
+
+def task_of_parts(estimator: BaseEstimator, parts: Parts, n_threads: int) -> Task:
+    """Return the task of a fit to samples in parts, in one pass.
+
+    Parameters
+    ----------
+    estimator : BCENeuronClassifier
+        Its ``n_features_in_`` and ``feature_names_in_`` are set.
+    parts : Parts
+        The samples.
+    n_threads : int
+        Most threads that the computation for one part may use.
+
+    Raises
+    ------
+    ValueError
+        If samples are malformed, or parameters do not fit them.
+    """
+    parameters = Parameters.of(estimator)
+    random_state = check_random_state(parameters.random_state)
+    drawn_from = solver_random_state(solver_name(parameters.solver), parameters, random_state)
+    seed = int(drawn_from.randint(np.iinfo(np.int32).max))
+    fit_intercept = parameters.fit_intercept if parameters.standardize else None
+    summary = summarise(parts, seed, parameters.soft_targets, fit_intercept)
+    feature_names = getattr(estimator, "feature_names_in_", None)
+    regularisation = parameters.regularisation(summary.n_features, feature_names)
+    w, b = initial_weights(estimator, InitialWeights(), regularisation)
+    if parameters.standardize:
+        moments = summary.moments.of_columns(regularisation.kept)
+        regularisation = regularisation._replace(moments=moments)
+    objective, encoder = objective_of_parts(
+        parts, summary, parameters, regularisation, n_threads, type(estimator).__name__
+    )
+    return Task(
+        objective=objective,
+        w=w,
+        b=b,
+        parameters=parameters,
+        random_state=random_state,
+        classes=encoder.classes,
+        dtype=summary.data_size.dtype,
+        regularisation=regularisation,
+        feature_names=regularisation.names_of_kept(feature_names),
+        only_class=encoder.only_class,
+        path_state=getattr(estimator, "_path_state", None),
+    )
 
 
 def raise_for_unsupported(solver: str, early_stopping: bool) -> None:

@@ -6,6 +6,7 @@ import io
 import pickle
 from copy import deepcopy
 from inspect import signature
+from numbers import Integral
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -31,6 +32,28 @@ EQUAL_PARAMETERS = (
     "validation_fraction",
     "warm_start",
 )
+# Parameters of LogisticRegressionCV that mean the same in `BCENeuronClassifierCV`.
+EQUAL_PARAMETERS_OF_SEARCH = (
+    "class_weight",
+    "cv",
+    "fit_intercept",
+    "max_iter",
+    "n_jobs",
+    "random_state",
+    "refit",
+)
+# Parameters that the function `translated_search` translates, or that have no effect on the result.
+TRANSLATED_PARAMETERS_OF_SEARCH = (
+    "Cs",
+    "dual",
+    "l1_ratios",
+    "penalty",
+    "scoring",
+    "solver",
+    "use_legacy_attributes",
+)
+# Least and largest C of the grid of LogisticRegressionCV, if their number is given.
+RANGE_OF_SEARCH = 1e-4, 1e4
 # Parameters that the function `translated` translates.
 TRANSLATED_PARAMETERS = ("alpha", "l1_ratio", "loss", "penalty", "solver")
 # Parameters that do not change the minimum of a binary problem, and need no counterpart: threads
@@ -73,7 +96,8 @@ def translated(estimator: BaseEstimator, n_samples: float | None) -> dict[str, A
         raise ValueError(f"n_samples={n_samples!r} must be above 0.")
     given = estimator.get_params(deep=False)
     parameters = {name: given[name] for name in EQUAL_PARAMETERS if name in given}
-    left_out = _without_counterpart(estimator, given)
+    known = {*EQUAL_PARAMETERS, *TRANSLATED_PARAMETERS, *NEEDLESS_PARAMETERS}
+    left_out = _without_counterpart(estimator, given, known)
     has_no_penalty = given.get("penalty", "deprecated") is None or given.get("alpha") == 0
     if has_no_penalty:
         parameters["C"] = np.inf
@@ -83,12 +107,57 @@ def translated(estimator: BaseEstimator, n_samples: float | None) -> dict[str, A
         reason = "C = 1/(alpha·n_samples) needs n_samples; C is at its default"
         left_out.append(f"alpha={given['alpha']!r} ({reason})")
     parameters["l1_ratio"] = 0.0 if parameters.get("C") == np.inf else _l1_ratio(given)
+    _warn_of_left_out(estimator, "BCENeuronClassifier", left_out)
+    return parameters
+
+
+def translated_search(estimator: BaseEstimator) -> dict[str, Any]:
+    """Return the parameters of `BCENeuronClassifierCV` that mean what those of the estimator mean.
+
+    Parameters
+    ----------
+    estimator : LogisticRegressionCV
+        Not changed. It may be unfitted.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is of another class.
+
+    Warns
+    -----
+    UserWarning
+        If parameters that are not at their defaults have no counterpart; one warning names all.
+    """
+    if not isinstance(estimator, LogisticRegressionCV):
+        raise TypeError(
+            f"from_sklearn translates LogisticRegressionCV; estimator is "
+            f"{type(estimator).__name__}. BCENeuronClassifier.from_sklearn translates "
+            "LogisticRegression and SGDClassifier."
+        )
+    given = estimator.get_params(deep=False)
+    parameters = {name: given[name] for name in EQUAL_PARAMETERS_OF_SEARCH}
+    Cs, ratios = given["Cs"], given["l1_ratios"]
+    parameters["Cs"] = np.geomspace(*RANGE_OF_SEARCH, Cs) if isinstance(Cs, Integral) else Cs
+    if isinstance(ratios, str) or ratios is None:  # not given: the name says which penalty it is
+        ratios = (1.0 if given.get("penalty") == "l1" else 0.0,)
+    parameters["l1_ratios"] = ratios
+    # Its default is the accuracy, in version 1.8 with a warning about another one.
+    is_default = given["scoring"] is None or given["scoring"] == "warn"
+    parameters["scoring"] = "accuracy" if is_default else given["scoring"]
+    known = {*EQUAL_PARAMETERS_OF_SEARCH, *TRANSLATED_PARAMETERS_OF_SEARCH}
+    left_out = _without_counterpart(estimator, given, known)
+    _warn_of_left_out(estimator, "BCENeuronClassifierCV", left_out)
+    return parameters
+
+
+def _warn_of_left_out(estimator: BaseEstimator, name: str, left_out: list[str]) -> None:
+    """Warn of the parameters that the class with the given name does not have, if there are any."""
     if left_out:
         warn_caller(
-            f"Parameters of {type(estimator).__name__} that BCENeuronClassifier does not have, or "
-            f"not with this meaning, are left out: {', '.join(left_out)}.",
+            f"Parameters of {type(estimator).__name__} that {name} does not have, or not with this "
+            f"meaning, are left out: {', '.join(left_out)}.",
         )
-    return parameters
 
 
 def raise_unless_translatable(estimator: BaseEstimator) -> None:
@@ -96,8 +165,9 @@ def raise_unless_translatable(estimator: BaseEstimator) -> None:
     is_known = isinstance(estimator, LogisticRegression | SGDClassifier)
     if isinstance(estimator, LogisticRegressionCV) or not is_known:
         raise TypeError(
-            "from_sklearn translates LogisticRegression and SGDClassifier(loss='log_loss'); "
-            f"estimator is {type(estimator).__name__}."
+            "from_sklearn translates LogisticRegression and SGDClassifier(loss='log_loss'), and "
+            f"that of BCENeuronClassifierCV LogisticRegressionCV; estimator is "
+            f"{type(estimator).__name__}."
         )
     loss = getattr(estimator, "loss", "log_loss")
     if loss != "log_loss":
@@ -117,9 +187,10 @@ def _l1_ratio(given: dict[str, Any]) -> float:
     return 1.0 if penalty == "l1" else 0.0
 
 
-def _without_counterpart(estimator: BaseEstimator, given: dict[str, Any]) -> list[str]:
-    """Return "name=value" of the parameters that are set and have no counterpart."""
-    known = {*EQUAL_PARAMETERS, *TRANSLATED_PARAMETERS, *NEEDLESS_PARAMETERS}
+def _without_counterpart(
+    estimator: BaseEstimator, given: dict[str, Any], known: set[str]
+) -> list[str]:
+    """Return "name=value" of the parameters that are set, other than those that are known."""
     defaults = signature(type(estimator)).parameters
     found = [
         f"{name}={value!r}"
@@ -175,25 +246,26 @@ def logistic_regression_of(neuron: BaseEstimator) -> LogisticRegression:
 
     Parameters
     ----------
-    neuron : BCENeuronClassifier
+    neuron : BCENeuronClassifier or BCENeuronClassifierCV
         Not changed. If it is unfitted, so is the result.
 
     Returns
     -------
     model : LogisticRegression
-        With copies of the fitted attributes.
+        With copies of the fitted attributes; of a search with the parameters that it has chosen.
 
     Warns
     -----
     UserWarning
         If the neuron was fitted with an offset: the model predicts as with ``offset=0``.
     """
-    shared = ("C", "fit_intercept", "class_weight", "max_iter", "tol")
-    parameters = {name: getattr(neuron, name) for name in shared}
-    penalty = penalty_name(neuron.C, neuron.l1_ratio)
+    shared = ("fit_intercept", "class_weight", "max_iter", "tol")
+    C, l1_ratio = _strength_of(neuron)
+    parameters = {"C": C, **{name: getattr(neuron, name) for name in shared}}
+    penalty = penalty_name(C, l1_ratio)
     if penalty in {"l1", "elasticnet"}:
         # "saga" alone can do every ratio, and leaves the intercept without a penalty.
-        parameters |= {"l1_ratio": neuron.l1_ratio, "solver": "saga"}
+        parameters |= {"l1_ratio": l1_ratio, "solver": "saga"}
         named = signature(LogisticRegression).parameters.get("penalty")
         if named is not None and named.default == "l2":  # scikit-learn before 1.8
             parameters["penalty"] = penalty
@@ -210,11 +282,18 @@ def logistic_regression_of(neuron: BaseEstimator) -> LogisticRegression:
     model.classes_ = neuron.classes_.copy()
     model.coef_ = neuron.coef_.copy()
     model.intercept_ = neuron.intercept_.copy()
-    model.n_iter_ = neuron.n_iter_.copy()
+    model.n_iter_ = np.array([np.max(neuron.n_iter_)], dtype=np.int32)
     model.n_features_in_ = neuron.n_features_in_
     if hasattr(neuron, "feature_names_in_"):
         model.feature_names_in_ = neuron.feature_names_in_.copy()
     return model
+
+
+def _strength_of(neuron: BaseEstimator) -> tuple[float, float]:
+    """Return C and ``l1_ratio``: those that a search has chosen, and 1 and 0 before it has."""
+    if hasattr(neuron, "Cs"):
+        return getattr(neuron, "C_", 1.0), getattr(neuron, "l1_ratio_", 0.0)
+    return neuron.C, neuron.l1_ratio
 
 
 def to_sklearn(estimator: Any) -> Any:

@@ -283,6 +283,7 @@ def warn_of_end(
     diagnosis: Diagnosis,
     parameters: Parameters,
     feature_names: NDArray[Any] | None,
+    label: str = "",
 ) -> None:
     """Warn if F has no minimum, or else if the fit has not converged.
 
@@ -296,6 +297,8 @@ def warn_of_end(
         Parameters of the estimator.
     feature_names : ndarray of shape (n_features,) or None
         Names of the features; None means their numbers from 0.
+    label : str, default=""
+        Beginning of the message that says which of several fits it is about.
 
     Warns
     -----
@@ -303,15 +306,18 @@ def warn_of_end(
         If F has no minimum, or the fit has stopped above the minimum of F.
     """
     if diagnosis.only_class is not None:
-        _warn_of_only_class(solver, diagnosis, parameters)
+        message = _only_class_message(solver, diagnosis, parameters)
     elif diagnosis.separation is not None:
-        _warn_of_separation(solver, diagnosis, parameters, feature_names)
+        message = _separation_message(solver, diagnosis, parameters, feature_names)
     elif not diagnosis.result.converged:
-        _warn_of_no_convergence(solver, diagnosis, parameters)
+        message = _no_convergence_message(solver, diagnosis, parameters)
+    else:
+        return
+    warn_caller(label + message, ConvergenceWarning)
 
 
-def _warn_of_no_convergence(solver: str, diagnosis: Diagnosis, parameters: Parameters) -> None:
-    """Warn that a fit has stopped above the minimum of F: why, how far above, and what helps.
+def _no_convergence_message(solver: str, diagnosis: Diagnosis, parameters: Parameters) -> str:
+    """Return that a fit has stopped above the minimum of F: why, how far above, and what helps.
 
     The arguments are those of `warn_of_end`.
     """
@@ -334,20 +340,16 @@ def _warn_of_no_convergence(solver: str, diagnosis: Diagnosis, parameters: Param
         elif diagnosis.distance is not None:
             state = f"with the objective {diagnosis.distance} above its minimum"
         advice = ADVICE.get(result.stop_reason, SOLVERS[solver].advice)
-    warn_caller(
-        f"{reason} {state} (tol={parameters.tol}). {advice}",
-        ConvergenceWarning,
-    )
+    return f"{reason} {state} (tol={parameters.tol}). {advice}"
 
 
-def _warn_of_only_class(solver: str, diagnosis: Diagnosis, parameters: Parameters) -> None:
-    """Warn that all samples with a weight are of one class; the arguments are of `warn_of_end`."""
-    warn_caller(
+def _only_class_message(solver: str, diagnosis: Diagnosis, parameters: Parameters) -> str:
+    """Return that all samples with weight are of one class; the arguments are of `warn_of_end`."""
+    return (
         f"All samples whose weight is not 0 are of class {diagnosis.only_class!r} (see "
         "sample_weight and class_weight): the objective has no minimum, because it falls for ever "
         f"with the intercept, and predictions are nearly constant. solver={solver!r} ended when "
-        f"{_end_of(diagnosis.result, parameters)}. Give samples of both classes a weight.",
-        ConvergenceWarning,
+        f"{_end_of(diagnosis.result, parameters)}. Give samples of both classes a weight."
     )
 
 
@@ -359,13 +361,13 @@ def _end_of(result: Result, parameters: Parameters) -> str:
     return end.format(max_iter=parameters.max_iter)
 
 
-def _warn_of_separation(
+def _separation_message(
     solver: str,
     diagnosis: Diagnosis,
     parameters: Parameters,
     feature_names: NDArray[Any] | None,
-) -> None:
-    """Warn that F has no minimum, and name the features that separate the classes.
+) -> str:
+    """Return that F has no minimum, with the names of the features that separate the classes.
 
     These are the features with the largest entries of ``diagnosis.separation``. The arguments are
     those of `warn_of_end`.
@@ -377,12 +379,11 @@ def _warn_of_separation(
     cause, advice = "C=inf", "a finite C"
     if np.isfinite(parameters.C):
         cause, advice = "penalty_factor=0", "factors above 0"
-    warn_caller(
+    return (
         f"Without a penalty ({cause}) the objective has no minimum: the classes, or some samples "
         "of one and all of the other, are separated by a linear combination of some features, "
         f"whose weights would grow for ever: {listed}. solver={solver!r} ended when "
-        f"{_end_of(diagnosis.result, parameters)}. Choose {advice}, or leave out these features.",
-        ConvergenceWarning,
+        f"{_end_of(diagnosis.result, parameters)}. Choose {advice}, or leave out these features."
     )
 
 

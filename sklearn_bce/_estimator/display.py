@@ -1,4 +1,4 @@
-"""`LossCurveDisplay`: a plot of the loss curves of a fit."""
+"""Plots: of the loss curves of a fit, of weights against C, and of scores against C."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from inspect import signature
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
+
+from sklearn_bce._estimator.cross_validation import BCENeuronClassifierCV
+from sklearn_bce._estimator.folds import best_place
+from sklearn_bce._estimator.path import RegularizationPath
 
 # End of the label of a loss curve of training.
 TRAINING = "training (with penalty)"
@@ -181,22 +186,11 @@ class LossCurveDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        try:
-            from matplotlib import pyplot
-            from matplotlib.cbook import normalize_kwargs
-            from matplotlib.lines import Line2D
-            from matplotlib.ticker import MaxNLocator
-        except ImportError as error:
-            raise ImportError(
-                "LossCurveDisplay needs matplotlib: pip install 'sklearn-bce[plot]'"
-            ) from error
-        if ax is None:
-            _, ax = pyplot.subplots()
+        ax = _axes(ax, "LossCurveDisplay")
+        from matplotlib.ticker import MaxNLocator
+
         prefix = _unused_prefix(ax, self.estimator_name if name is None else name)
-        given = [
-            normalize_kwargs(style, Line2D)  # "c" and "color" are one
-            for style in (line_kw, validation_line_kw, best_line_kw)
-        ]
+        given = [_style(each) for each in (line_kw, validation_line_kw, best_line_kw)]
         # A line through a single point is invisible: mark the point.
         marker = {"marker": "o"} if len(self.loss_curve) == 1 else {}
         style = {"label": f"{prefix}{TRAINING}"} | marker
@@ -216,6 +210,407 @@ class LossCurveDisplay:
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+class PathDisplay:
+    """Plot of the weights against C.
+
+    Use `from_path` to plot the result of `regularization_path`, and `from_estimator` to plot the
+    weights of a fitted `BCENeuronClassifierCV`.
+
+    The features with the largest weights at any C are named, and have a colour each; all others are
+    grey.
+
+    Parameters
+    ----------
+    Cs : array-like of shape (n_Cs,)
+        Inverses of the strength of the penalty, in any order.
+    coefs : array-like of shape (n_Cs, n_features)
+        Weights at each C.
+    feature_names : array-like of shape (n_features,), default=None
+        Names of the features; None means their numbers from 0.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes with the lines.
+    figure_ : matplotlib Figure
+        Figure that contains the axes.
+    lines_ : list of matplotlib Artist
+        Line of each feature.
+
+    See Also
+    --------
+    regularization_path : The weights at each of several values of C.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn_bce import PathDisplay, regularization_path
+    >>> data = load_breast_cancer()
+    >>> path = regularization_path(data.data, data.target, Cs=50, l1_ratio=1, standardize=True)
+    >>> display = PathDisplay.from_path(
+    ...     path, feature_names=data.feature_names, feature_scale=data.data.std(axis=0)
+    ... )
+    >>> display.ax_.get_xscale()
+    'log'
+    >>> display.figure_.savefig("path.png")
+    """
+
+    __module__ = "sklearn_bce"  # the path it is imported from, which pickles name
+
+    def __init__(
+        self, *, Cs: ArrayLike, coefs: ArrayLike, feature_names: ArrayLike | None = None
+    ) -> None:
+        self.Cs = Cs
+        self.coefs = coefs
+        self.feature_names = feature_names
+
+    @classmethod
+    def from_path(
+        cls,
+        path: RegularizationPath,
+        *,
+        feature_names: ArrayLike | None = None,
+        feature_scale: ArrayLike | None = None,
+        ax: Any = None,
+        n_named: int = 7,
+        line_kw: dict[str, Any] | None = None,
+    ) -> PathDisplay:
+        """Plot the weights of a path.
+
+        Parameters
+        ----------
+        path : RegularizationPath
+            Result of `regularization_path`.
+        feature_names : array-like of shape (n_features,), default=None
+            Names of the features; None means their numbers from 0.
+        feature_scale : array-like of shape (n_features,), default=None
+            Numbers by which the weights are multiplied, such as the standard deviations of the
+            columns, which make the weights of features in different units comparable. None means 1.
+        ax : matplotlib Axes, default=None
+            Axes to plot on; None means those of a new figure.
+        n_named : int, default=7
+            Number of features that are named.
+        line_kw : dict, default=None
+            Keyword arguments of `matplotlib.axes.Axes.plot` for all lines.
+
+        Returns
+        -------
+        display : PathDisplay
+            The display, plotted.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        scale = 1.0 if feature_scale is None else np.asarray(feature_scale)
+        display = cls(Cs=path.Cs, coefs=path.coefs * scale, feature_names=feature_names)
+        return display.plot(ax, n_named=n_named, line_kw=line_kw)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: BCENeuronClassifierCV,
+        *,
+        feature_scale: ArrayLike | None = None,
+        ax: Any = None,
+        n_named: int = 7,
+        line_kw: dict[str, Any] | None = None,
+    ) -> PathDisplay:
+        """Plot the weights of a search, with the chosen proportion of the L1 norm.
+
+        They are the means over the folds.
+
+        Parameters
+        ----------
+        estimator : BCENeuronClassifierCV
+            Fitted estimator with ``refit=True``.
+        feature_scale, ax, n_named, line_kw
+            As of `from_path`. The names are those of the features, if they have names.
+
+        Returns
+        -------
+        display : PathDisplay
+            The display, plotted, with the chosen C.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_is_fitted(estimator)
+        scale = 1.0 if feature_scale is None else np.asarray(feature_scale)
+        names = getattr(estimator, "feature_names_in_", None)
+        coefs = _fold_weights(estimator)[:, _chosen_ratio(estimator)].mean(axis=0)
+        display = cls(Cs=estimator.Cs_, coefs=coefs * scale, feature_names=names)
+        return display.plot(ax, C=estimator.C_, n_named=n_named, line_kw=line_kw)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        C: float | None = None,
+        n_named: int = 7,
+        line_kw: dict[str, Any] | None = None,
+    ) -> PathDisplay:
+        """Plot the weights.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to plot on; None means those of a new figure.
+        C : float, default=None
+            A value of C, at which a vertical line is drawn. The features with the largest weights
+            there are named, and the vertical axis ends at twice the largest. None means no line,
+            the largest weights at any C, and all of the weights.
+        n_named : int, default=7
+            Number of features that are named.
+        line_kw : dict, default=None
+            Keyword arguments of `matplotlib.axes.Axes.plot` for all lines.
+
+        Returns
+        -------
+        self : PathDisplay
+            The display, with its attributes set.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        ax, given = _axes(ax, "PathDisplay"), _style(line_kw)
+        order = np.argsort(self.Cs)
+        Cs, coefs = np.asarray(self.Cs)[order], np.asarray(self.coefs)[order]
+        n_features = coefs.shape[1]
+        names = np.arange(n_features) if self.feature_names is None else self.feature_names
+        size = np.max(np.abs(coefs), axis=0)
+        if C is not None:
+            size = np.abs(coefs[np.argmin(np.abs(np.log(Cs / C)))])
+        largest = np.argsort(-size, kind="stable")[:n_named]
+        others = {"color": "0.8", "linewidth": 0.8, "zorder": 1}
+        self.lines_ = []
+        for k in range(n_features):
+            style = {"label": str(names[k])} if k in largest else others
+            self.lines_ += ax.plot(Cs, coefs[:, k], **(style | given))
+        ax.set_xscale("log")
+        ax.set_xlabel("C")
+        ax.set_ylabel("weight")
+        if C is not None:
+            ax.axvline(C, color="0.5", linestyle=":", zorder=0)
+            limit = 2 * size.max() or 1.0
+            ax.set_ylim(-limit, limit)
+        handles = [self.lines_[k] for k in largest if self.lines_[k].get_label()]
+        if handles:
+            ax.legend(handles=handles, fontsize="small")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+class CVDisplay:
+    """Plot of the scores of a search against C, with their standard errors.
+
+    Use `from_estimator` to plot those of a fitted `BCENeuronClassifierCV`. If the best penalty has
+    an L1 norm, a second axis shows the number of weights that are not 0. The axis of the scores
+    begins below the score of the strongest penalty: those of weak ones may be far lower.
+
+    Parameters
+    ----------
+    Cs : array-like of shape (n_Cs,)
+        Values of C, in any order.
+    l1_ratios : array-like of shape (n_l1_ratios,)
+        Proportions of the L1 norm.
+    scores, standard_errors : array-like of shape (n_l1_ratios, n_Cs)
+        Mean scores of the samples held out, and their standard errors, which may be NaN.
+    n_weights : array-like of shape (n_l1_ratios, n_Cs)
+        Numbers of weights that are not 0.
+    score_name : str, default="score"
+        What the vertical axis shows.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes with the scores.
+    figure_ : matplotlib Figure
+        Figure that contains the axes.
+    lines_ : list of matplotlib Artist
+        Line of the scores of each proportion of the L1 norm.
+    best_line_ : matplotlib Artist
+        Vertical line at the C with the best score.
+    one_se_line_ : matplotlib Artist or None
+        Vertical line at the C that ``rule="1se"`` chooses; None if there are no standard errors.
+    weights_ax_ : matplotlib Axes or None
+        Axes with the number of weights that are not 0; None if the best penalty has no L1 norm.
+
+    See Also
+    --------
+    BCENeuronClassifierCV : The search.
+    PathDisplay : Plot of the weights against C.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn_bce import BCENeuronClassifierCV, CVDisplay
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> neuron = BCENeuronClassifierCV(l1_ratios=[1], Cs=20, standardize=True).fit(X, y)
+    >>> display = CVDisplay.from_estimator(neuron)
+    >>> display.weights_ax_.get_ylabel()
+    'weights that are not 0'
+    >>> display.figure_.savefig("scores.png")
+    """
+
+    __module__ = "sklearn_bce"  # the path it is imported from, which pickles name
+
+    def __init__(
+        self,
+        *,
+        Cs: ArrayLike,
+        l1_ratios: ArrayLike,
+        scores: ArrayLike,
+        standard_errors: ArrayLike,
+        n_weights: ArrayLike,
+        score_name: str = "score",
+    ) -> None:
+        self.Cs = Cs
+        self.l1_ratios = l1_ratios
+        self.scores = scores
+        self.standard_errors = standard_errors
+        self.n_weights = n_weights
+        self.score_name = score_name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: BCENeuronClassifierCV,
+        *,
+        ax: Any = None,
+        line_kw: dict[str, Any] | None = None,
+    ) -> CVDisplay:
+        """Plot the scores of a fitted search.
+
+        Parameters
+        ----------
+        estimator : BCENeuronClassifierCV
+            Fitted estimator.
+        ax : matplotlib Axes, default=None
+            Axes to plot on; None means those of a new figure.
+        line_kw : dict, default=None
+            Keyword arguments of `matplotlib.axes.Axes.plot` for the scores.
+
+        Returns
+        -------
+        display : CVDisplay
+            The display, plotted.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_is_fitted(estimator)
+        scoring = estimator.scoring
+        display = cls(
+            Cs=estimator.Cs_,
+            l1_ratios=estimator.l1_ratios_,
+            scores=estimator.scores_.mean(axis=0),
+            standard_errors=estimator.standard_errors_,
+            n_weights=np.count_nonzero(_fold_weights(estimator), axis=-1).mean(axis=0),
+            score_name=scoring if isinstance(scoring, str) else "score",
+        )
+        return display.plot(ax, line_kw=line_kw)
+
+    def plot(self, ax: Any = None, *, line_kw: dict[str, Any] | None = None) -> CVDisplay:
+        """Plot the scores.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to plot on; None means those of a new figure.
+        line_kw : dict, default=None
+            Keyword arguments of `matplotlib.axes.Axes.plot` for the scores.
+
+        Returns
+        -------
+        self : CVDisplay
+            The display, with its attributes set.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        ax, given = _axes(ax, "CVDisplay"), _style(line_kw)
+        Cs, scores = np.asarray(self.Cs), np.asarray(self.scores)
+        errors, ratios = np.asarray(self.standard_errors), np.asarray(self.l1_ratios)
+        order, self.lines_ = np.argsort(Cs), []
+        for j, ratio in enumerate(ratios):
+            style = {"marker": ".", "label": f"l1_ratio={ratio:g}"} | given
+            line = ax.plot(Cs[order], scores[j, order], **style)[0]
+            low, high = (scores[j] + sign * errors[j] for sign in (-1, 1))
+            ax.fill_between(Cs[order], low[order], high[order], color=line.get_color(), alpha=0.15)
+            self.lines_.append(line)
+        best = best_place(scores, Cs)
+        label = f"best: C={Cs[best[1]]:.3g}"
+        self.best_line_ = ax.axvline(Cs[best[1]], color="0.3", linestyle="--", label=label)
+        self.one_se_line_ = self.weights_ax_ = None
+        if not np.isnan(errors).any():
+            C = Cs[best_place(scores, Cs, errors)[1]]
+            label = f"one standard error: C={C:.3g}"
+            self.one_se_line_ = ax.axvline(C, color="0.3", linestyle=":", label=label)
+        ax.set_xscale("log")
+        ax.set_xlabel("C")
+        ax.set_ylabel(self.score_name)
+        ax.legend(fontsize="small")
+        # Overfitted models may be so much worse than all others that nothing else is seen.
+        top, bottom = scores[best], scores[best[0], order[0]]
+        if bottom < top:
+            ax.set_ylim(bottom - 0.2 * (top - bottom), top + 0.1 * (top - bottom))
+        if ratios[best[0]] > 0:
+            self.weights_ax_ = ax.twinx()
+            numbers = np.asarray(self.n_weights)[best[0], order]
+            self.weights_ax_.plot(Cs[order], numbers, color="0.6", linewidth=0.8)
+            self.weights_ax_.set_ylabel("weights that are not 0")
+            self.weights_ax_.set_ylim(bottom=0)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def _fold_weights(estimator: BCENeuronClassifierCV) -> NDArray[np.float64]:
+    """Return the weights of each fold, of shape (n_folds, n_l1_ratios, n_Cs, n_features)."""
+    return estimator.coefs_paths_[..., 0, : estimator.n_features_in_]
+
+
+def _chosen_ratio(estimator: BCENeuronClassifierCV) -> int:
+    """Return the index of the chosen proportion of the L1 norm."""
+    return int(np.argmin(np.abs(estimator.l1_ratios_ - estimator.l1_ratio_)))
+
+
+def _axes(ax: Any, display: str) -> Any:
+    """Return the axes to plot on, of a new figure if None is given.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed; the message names the class ``display``.
+    """
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError(f"{display} needs matplotlib: pip install 'sklearn-bce[plot]'") from error
+    return pyplot.subplots()[1] if ax is None else ax
+
+
+def _style(keywords: dict[str, Any] | None) -> dict[str, Any]:
+    """Return keyword arguments of a line by their full names: "c" and "color" are one."""
+    from matplotlib.cbook import normalize_kwargs
+    from matplotlib.lines import Line2D
+
+    return normalize_kwargs(keywords, Line2D)
 
 
 def _curve(ax: Any, curve: Sequence[float], style: dict[str, Any]) -> Any:

@@ -97,6 +97,8 @@ class Task(NamedTuple):
         `Result.path_state` of the previous fit; None if there is none.
     only_class : object or None
         The label of all samples whose weight is not 0, if there is only one.
+    label : str
+        Beginning of the warnings of the fit, if it is one of several; else empty.
     """
 
     objective: BaseObjective
@@ -112,6 +114,7 @@ class Task(NamedTuple):
     feature_names: NDArray[Any] | None = None
     path_state: Any = None
     only_class: Any = None
+    label: str = ""
 
     def weight_attributes(self, w: Vector, b: float, dtype: Any = None) -> dict[str, Any]:
         """Return the fitted attributes that follow from the weights w and the intercept b.
@@ -123,6 +126,14 @@ class Task(NamedTuple):
         dtype = self.dtype if dtype is None else dtype
         has_offset = self.objective.has_offset
         return weight_attributes(self.classes, dtype, w, b, has_offset=has_offset)
+
+    def raise_for_not_finite(self, name: str) -> None:
+        """Raise scikit-learn's ValueError that X is not finite, unless X comes in parts.
+
+        ``name`` is that of the class or function that the user called.
+        """
+        if self.given.X is not None:
+            assert_all_finite(self.given.X, estimator_name=name, input_name="X")
 
 
 def prepare_fit(
@@ -183,24 +194,7 @@ def prepare_fit(
         samples = samples._replace(X=regularisation.of_kept(samples.X))
         validation = validation and validation._replace(X=regularisation.of_kept(validation.X))
     training, held_out = hold_out(samples, validation, parameters, random_state, name)
-    if parameters.standardize:
-        regularisation = regularisation._replace(
-            moments=training_moments(training, parameters.fit_intercept)
-        )
-    total_weight = float(training.sample_weight.sum())
-    objective = InMemoryObjective.in_user_units(
-        training.X,
-        training.y,
-        training.sample_weight,
-        regularisation.penalty(parameters.C, parameters.l1_ratio, total_weight),
-        fit_intercept=parameters.fit_intercept,
-        n_threads=n_threads,
-        moments=regularisation.moments if training.has_user_weights else None,
-        offset=training.offset,
-        total_weight=total_weight,
-    )
-    if parameters.standardize and not training.has_user_weights:
-        objective.passes.add()  # that of the moments, which are of other weights than those of F
+    regularisation, objective = objective_of(training, parameters, regularisation, n_threads)
     return Task(
         objective=objective,
         w=w,
@@ -218,13 +212,52 @@ def prepare_fit(
     )
 
 
-def training_moments(training: Samples, fit_intercept: bool) -> Moments:
-    """Return mean and deviation of the columns of the samples, without class weights, in one pass.
+def objective_of(
+    training: Samples, parameters: Parameters, regularisation: Regularisation, n_threads: int
+) -> tuple[Regularisation, InMemoryObjective]:
+    """Return F of some samples, and the regularisation with the moments of their columns.
 
     Parameters
     ----------
     training : Samples
-        Samples to learn from.
+        Samples to learn from, with the features that are kept.
+    parameters : Parameters
+        Parameters of the estimator.
+    regularisation : Regularisation
+        Penalty factors and bounds.
+    n_threads : int
+        Most threads that the objective may use.
+    """
+    if parameters.standardize:
+        regularisation = regularisation._replace(
+            moments=moments_of(training.X, training.user_weight, parameters.fit_intercept)
+        )
+    total_weight = float(training.sample_weight.sum())
+    objective = InMemoryObjective.in_user_units(
+        training.X,
+        training.y,
+        training.sample_weight,
+        regularisation.penalty(parameters.C, parameters.l1_ratio, total_weight),
+        fit_intercept=parameters.fit_intercept,
+        n_threads=n_threads,
+        moments=regularisation.moments if training.has_user_weights else None,
+        offset=training.offset,
+        total_weight=total_weight,
+    )
+    if parameters.standardize and not training.has_user_weights:
+        objective.passes.add()  # that of the moments, which are of other weights than those of F
+    return regularisation, objective
+
+
+def moments_of(X: Any, sample_weight: Vector, fit_intercept: bool) -> Moments:
+    """Return mean and deviation of the columns of samples, in one pass.
+
+    Parameters
+    ----------
+    X : ndarray or CSR of shape (n_samples, n_features)
+        Samples.
+    sample_weight : ndarray of shape (n_samples,), float64
+        Their weights.
     fit_intercept : bool
         Whether there is an intercept; without one, deviations are about 0.
 
@@ -233,9 +266,10 @@ def training_moments(training: Samples, fit_intercept: bool) -> Moments:
     NotFiniteError
         If an element of X is infinite or NaN.
     """
-    moments = Moments.of(training.X, training.user_weight, fit_intercept)
-    if not np.isfinite(moments.deviation).all() and not issparse(training.X):
-        raise_unless_finite(training.X)
+    with np.errstate(all="ignore"):  # what overflows is not finite
+        moments = Moments.of(X, sample_weight, fit_intercept)
+    if not np.isfinite(moments.deviation).all() and not issparse(X):
+        raise_unless_finite(X)
     return moments
 
 
@@ -366,9 +400,7 @@ def run_fit(
             raise
         result = monitor.with_best_weights(so_far)
     except NotFiniteError:
-        if task.given.X is not None:
-            name = type(estimator).__name__
-            assert_all_finite(task.given.X, estimator_name=name, input_name="X")
+        task.raise_for_not_finite(type(estimator).__name__)
         raise
     fitted = task.weight_attributes(result.w, result.b, dtype)
     fitted |= result_attributes(solver, result)
@@ -454,7 +486,7 @@ def run_solver(solver: str, task: Task, monitor: FitMonitor) -> Result:
         objective, n_passes = task.objective, task.objective.n_passes
         raise_for_divergence(solver, result, objective, (task.w, task.b), parameters)
         diagnosis = diagnose(result, objective, parameters, task.only_class)
-    warn_of_end(solver, diagnosis, parameters, task.feature_names)
+    warn_of_end(solver, diagnosis, parameters, task.feature_names, task.label)
     if objective.n_passes == n_passes:
         return diagnosis.result
     return replace(diagnosis.result, n_passes=result.n_passes + objective.n_passes - n_passes)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_X_y
 
-from sklearn_bce._estimator.fit import training_moments
+from sklearn_bce._estimator.fit import moments_of
 from sklearn_bce._estimator.parameters import CONSTRAINTS
 from sklearn_bce._estimator.regularisation import Regularisation
 from sklearn_bce._estimator.samples import GivenSamples, encode_samples
@@ -165,7 +165,9 @@ def l1_min_c(
     regularisation = Regularisation.of(standardize, penalty_factor, None, X.shape[1], names)
     samples = samples._replace(X=regularisation.of_kept(samples.X))
     if standardize:
-        regularisation = regularisation._replace(moments=training_moments(samples, fit_intercept))
+        regularisation = regularisation._replace(
+            moments=moments_of(samples.X, samples.user_weight, fit_intercept)
+        )
     objective = InMemoryObjective.in_user_units(
         samples.X,
         samples.y,

@@ -159,20 +159,30 @@ class Callbacks:
 
     Parameters
     ----------
-    estimator : BCENeuronClassifier
+    estimator : BCENeuronClassifier or BCENeuronClassifierCV
         Estimator with callbacks, at the beginning of its fit.
+    n_iterations : int or None, default=None
+        Most iterations of the fit; None means ``max_iter``.
+    iteration : str, default="pass"
+        What an iteration is.
     """
 
-    def __init__(self, estimator: BaseEstimator) -> None:
-        self._estimator = estimator
-        self._fit = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+    def __init__(
+        self, estimator: BaseEstimator, n_iterations: int | None = None, iteration: str = "pass"
+    ) -> None:
+        self._estimator, self._name = estimator, iteration
+        most = estimator.max_iter if n_iterations is None else n_iterations
+        self._fit = estimator._init_callback_context(max_subtasks=most)
         self._iteration: Any = None
         self._data: dict[str, Any] = {}
 
     @classmethod
-    def of(cls, estimator: BaseEstimator) -> Callbacks | None:
-        """Return the callbacks of the estimator, set up for a fit; None if it has none."""
-        return cls(estimator) if has_callbacks(estimator) else None
+    def of(cls, estimator: BaseEstimator, *arguments: Any) -> Callbacks | None:
+        """Return the callbacks of the estimator, set up for a fit; None if it has none.
+
+        The arguments are those of the class.
+        """
+        return cls(estimator, *arguments) if has_callbacks(estimator) else None
 
     def begin_fit(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> None:
         """Call the hooks for the beginning of the fit.
@@ -195,7 +205,7 @@ class Callbacks:
 
     def begin_iteration(self) -> None:
         """Call the hooks for the beginning of an iteration."""
-        self._iteration = self._fit.subcontext(task_name="pass")
+        self._iteration = self._fit.subcontext(task_name=self._name)
         self._iteration.call_on_fit_task_begin(**self._data)
 
     def end_iteration(self, attributes: Callable[[], dict[str, Any]]) -> bool:

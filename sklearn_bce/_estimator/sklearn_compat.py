@@ -18,11 +18,14 @@ from sklearn import get_config
 try:
     from sklearn.base import _fit_context as fit_context
     from sklearn.linear_model._base import SparseCoefMixin
+    from sklearn.utils._metadata_requests import _raise_for_params as raise_for_params
+    from sklearn.utils._metadata_requests import _routing_enabled as routing_enabled
     from sklearn.utils._param_validation import (
         Interval,
         StrOptions,
         validate_parameter_constraints,
     )
+    from sklearn.utils.validation import _check_method_params as check_method_params
     from sklearn.utils.validation import _check_sample_weight
 except ImportError as error:
     raise ImportError(
@@ -104,10 +107,13 @@ __all__ = [
     "Interval",
     "SparseCoefMixin",
     "StrOptions",
+    "check_method_params",
     "check_sample_weight",
     "fit_context",
     "has_callbacks",
     "quick_fit_context",
+    "raise_for_params",
+    "routing_enabled",
     "validate_parameter_constraints",
     "with_callbacks",
 ]

@@ -47,6 +47,7 @@ The modules, each of which imports only those above it:
 - ``signed_direction``: such a direction where weights have bounds.
 - ``separation``: whether the classes are separated, so that F has no minimum.
 - ``diagnosis``: the distance of F from its minimum.
+- ``leave_one_out``: the output of each sample by the fit without it, to first order.
 
 References
 ----------

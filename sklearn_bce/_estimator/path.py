@@ -1,0 +1,327 @@
+"""Fits of one model with several values of C, each from the one before: `regularization_path`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sklearn_bce._estimator.chunks import IteratedChunks, task_of_parts
+from sklearn_bce._estimator.classifier import BCENeuronClassifier
+from sklearn_bce._estimator.fit import Task, prepare_fit, run_solver
+from sklearn_bce._estimator.l1_min_c import strength_that_leaves_nothing
+from sklearn_bce._estimator.monitor import FitMonitor
+from sklearn_bce._estimator.parameters import CONSTRAINTS
+from sklearn_bce._estimator.samples import GivenSamples
+from sklearn_bce._estimator.sklearn_compat import Interval, validate_parameter_constraints
+from sklearn_bce._estimator.validation import InitialWeights, checked_array
+from sklearn_bce._kernels import Vector
+from sklearn_bce._kernels.threads import one_blas_thread
+from sklearn_bce._objective.base import BaseObjective
+from sklearn_bce._objective.rows import NotFiniteError
+from sklearn_bce._solvers import Result
+
+# Parameters of `BCENeuronClassifier` that concern the objective and its minimum.
+OBJECTIVE_PARAMETERS = (
+    "fit_intercept",
+    "class_weight",
+    "soft_targets",
+    "standardize",
+    "penalty_factor",
+    "coef_bounds",
+    "max_iter",
+    "tol",
+    "random_state",
+)
+CS_CONSTRAINTS: dict[str, list[Any]] = {
+    "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"]
+}
+PATH_CONSTRAINTS = {
+    **CS_CONSTRAINTS,
+    "l1_ratio": CONSTRAINTS["l1_ratio"],
+    **{name: CONSTRAINTS[name] for name in OBJECTIVE_PARAMETERS},
+}
+# Strengths between which a grid of C lies. At the strongest, an L2 penalty has so many times the
+# curvature of the loss that weights are within 1 % of 0; an L1 norm leaves nothing. At the weakest
+# the penalty is a millionth of that curvature, or of that L1 norm, and is no longer felt. Standard
+# columns and 1000 samples have C from 4e-5 to 4e3, as the grid of LogisticRegressionCV. [a choice]
+STRONGEST = 100.0
+WEAKEST = 1e-6
+
+
+class RegularizationPath(NamedTuple):
+    """The minima for several values of C, as `regularization_path` returns them.
+
+    Attributes
+    ----------
+    Cs : ndarray of shape (n_Cs,), float64
+        Inverses of the strength of the penalty, in the order in which they were given; ascending if
+        their number was given.
+    coefs : ndarray of shape (n_Cs, n_features), float64
+        Weights at each C, in the units of X.
+    intercepts : ndarray of shape (n_Cs,), float64
+        Intercept at each C.
+    n_iter : ndarray of shape (n_Cs,), int32
+        Number of steps of Newton's method at each C.
+    """
+
+    Cs: Vector
+    coefs: NDArray[np.float64]
+    intercepts: Vector
+    n_iter: NDArray[np.int32]
+
+
+def regularization_path(
+    X: Any,
+    y: ArrayLike | None = None,
+    *,
+    Cs: int | ArrayLike = 10,
+    l1_ratio: float = 0.0,
+    fit_intercept: bool = True,
+    class_weight: dict[Any, float] | str | None = None,
+    soft_targets: bool = False,
+    standardize: bool = False,
+    penalty_factor: ArrayLike | dict[str, float] | None = None,
+    coef_bounds: Any = None,
+    max_iter: int = 100,
+    tol: float = 1e-6,
+    random_state: Any = None,
+    sample_weight: ArrayLike | None = None,
+    offset: Any = None,
+) -> RegularizationPath:
+    """Return the weights that minimise F for each of several strengths of the penalty.
+
+    F is the objective of `BCENeuronClassifier`. The fits go from the strongest penalty to the
+    weakest, and each starts from the minimum of the one before; their results are those of single
+    fits within ``tol``.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features), or \
+            callable () -> iterable of chunks
+        Samples; not changed. A callable returns samples that do not fit into memory together, as
+        that of `fit_from_chunks`, with their y, weights and offset.
+    y : array-like of shape (n_samples,), default=None
+        Labels of two classes; numbers in [0, 1] if ``soft_targets=True``. None for chunks.
+    Cs : int or array-like of shape (n_Cs,), default=10
+        Inverses of the strength of the penalty, in (0, inf]; or their number. A number asks for a
+        grid with equal ratios over the strengths that matter. Its least C is, with an L1 norm, the
+        largest that leaves no weight, see `l1_min_c`, and the largest is 1e6 times that. Without an
+        L1 norm, the penalty falls from a hundred times the curvature of the loss to a millionth of
+        it, both of the median feature at weights of 0.
+    l1_ratio : float, default=0.0
+        Proportion of the L1 norm in the penalty, in [0, 1].
+    fit_intercept, class_weight, soft_targets, standardize, penalty_factor, coef_bounds, max_iter, \
+            tol, random_state
+        As of `BCENeuronClassifier`; ``max_iter`` counts the steps for each C.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights, not negative; None means 1 for each sample.
+    offset : float or array-like of shape (n_samples,), default=None
+        Known term of the linear output of each sample, as of `BCENeuronClassifier.fit`; None means
+        that there is none.
+
+    Returns
+    -------
+    path : RegularizationPath
+        Named tuple with the arrays ``Cs``, ``coefs``, ``intercepts`` and ``n_iter``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter is out of range, an argument is malformed, or a grid is asked for and no
+        feature is penalised.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If a fit ends above the minimum of F, or F has no minimum; the message names C.
+
+    See Also
+    --------
+    BCENeuronClassifier : The model.
+    l1_min_c : The largest C at which an L1 penalty makes all weights 0.
+    PathDisplay : Plot of the weights along the path.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn_bce import regularization_path
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> path = regularization_path(X, y, Cs=[0.001, 0.01, 0.1, 1], l1_ratio=1, standardize=True)
+    >>> path.coefs.shape
+    (4, 30)
+    >>> np.count_nonzero(path.coefs, axis=1)
+    array([ 0,  2,  8, 16])
+    """
+    own = {
+        "fit_intercept": fit_intercept,
+        "class_weight": class_weight,
+        "soft_targets": soft_targets,
+        "standardize": standardize,
+        "penalty_factor": penalty_factor,
+        "coef_bounds": coef_bounds,
+        "max_iter": max_iter,
+        "tol": tol,
+        "random_state": random_state,
+    }
+    given = {"Cs": Cs, "l1_ratio": l1_ratio, **own}
+    validate_parameter_constraints(PATH_CONSTRAINTS, given, "regularization_path")
+    neuron = BCENeuronClassifier(l1_ratio=l1_ratio, solver="newton", warm_start=True, **own)
+    samples = GivenSamples(X, y, sample_weight, offset)
+    with one_blas_thread() as n_threads:
+        if callable(X):
+            raise_unless_alone(samples)
+            task = task_of_parts(neuron, IteratedChunks(neuron, X), n_threads)
+        else:
+            task = prepare_fit(neuron, samples, None, InitialWeights(), n_threads)
+        try:
+            Cs = checked_Cs(Cs, [task.objective])
+            fits = [fit for _, fit in sorted(path_of(task, Cs), key=lambda numbered: numbered[0])]
+        except NotFiniteError:
+            task.raise_for_not_finite("regularization_path")
+            raise
+    return RegularizationPath(
+        Cs,
+        np.array([task.regularisation.of_all(fit.w) for fit in fits]),
+        np.array([fit.b for fit in fits]),
+        np.array([fit.n_iter for fit in fits], dtype=np.int32),
+    )
+
+
+regularization_path.__module__ = "sklearn_bce"  # the path it is imported from
+RegularizationPath.__module__ = "sklearn_bce"
+
+
+def raise_unless_alone(given: GivenSamples) -> None:
+    """Raise ValueError if chunks are given together with y, weights or an offset of their own."""
+    also = [name for name, value in given._asdict().items() if name != "X" and value is not None]
+    if also:
+        raise ValueError(
+            f"{', '.join(also)} must be None if X is a callable that returns chunks: each chunk "
+            "is a tuple (X, y), (X, y, sample_weight) or (X, y, sample_weight, offset)."
+        )
+
+
+def checked_Cs(Cs: Any, objectives: Sequence[BaseObjective]) -> Vector:
+    """Return the values of C, or a grid of them if their number is given.
+
+    Parameters
+    ----------
+    Cs : int or array-like of shape (n_Cs,)
+        As given to `regularization_path`.
+    objectives : sequence of BaseObjective
+        F with C=1, for each proportion of the L1 norm; the grid goes over the strengths that matter
+        for any of them. A grid of one value is the geometric mean of the ends.
+
+    Raises
+    ------
+    ValueError
+        If a value is not in (0, inf], there is none, or no feature is penalised.
+    """
+    if isinstance(Cs, Integral):
+        with np.errstate(all="ignore"):  # what overflows is told as not finite
+            least, largest = zip(*map(range_of_C, objectives), strict=True)
+        ends = min(least), max(largest)
+        return np.geomspace(*ends, int(Cs)) if Cs > 1 else np.array([np.sqrt(np.prod(ends))])
+    Cs = np.array(checked_array(Cs, "Cs"), dtype=np.float64)
+    if Cs.ndim != 1 or not len(Cs) or not (Cs > 0).all():
+        raise ValueError(f"Cs must be an integer, or numbers in (0, inf], at least one; got {Cs}.")
+    return Cs
+
+
+def range_of_C(objective: BaseObjective) -> tuple[float, float]:
+    """Return the least and the largest C that matter, given F with C=1.
+
+    Raises
+    ------
+    ValueError
+        If no feature is penalised, or with an L1 norm none is correlated with y.
+    """
+    n_features = objective.n_features
+    if np.any(objective.penalty.l1):
+        least = 1 / strength_that_leaves_nothing(objective)
+        return least, least / WEAKEST
+    problem = objective.standardised()
+    coordinates = problem.coordinates
+    strength = problem.penalty.curvature_diagonal(n_features)
+    if not np.any(strength > 0):
+        raise ValueError("penalty_factor is 0 for all features that are left: none is penalised.")
+    theta = np.zeros(coordinates.size)
+    if coordinates.fit_intercept:
+        theta[-1] = objective.log_odds
+    curvature = problem.total_curvature(problem.evaluate_start(theta))
+    penalised = (strength > 0) & (coordinates.divisor < np.inf)
+    ratio = strength[penalised] / curvature if penalised.any() else np.ones(1)
+    typical = float(np.median(ratio))
+    return typical / STRONGEST, typical / WEAKEST
+
+
+def path_of(
+    task: Task, Cs: Vector, near: Sequence[Result] | None = None
+) -> Iterator[tuple[int, Result]]:
+    """Fit with each C, from the strongest penalty to the weakest; yield its index and the result.
+
+    Parameters
+    ----------
+    task : Task
+        The task of one fit, whose start is that of the first.
+    Cs : ndarray of shape (n_Cs,), float64
+        Values of C, in (0, inf].
+    near : sequence of Result or None, default=None
+        For each C, the result of a fit to nearly the same samples, with the same penalty. None
+        means that there are none, and each fit starts from the one before.
+
+    Warns
+    -----
+    ConvergenceWarning
+        See `regularization_path`.
+    """
+    before: tuple[Result, Result] | None = None
+    label = task.label
+    for k in np.argsort(Cs, kind="stable"):
+        task = with_penalty(task, float(Cs[k]), task.parameters.l1_ratio)
+        task = task._replace(label=f"{label}C={Cs[k]:g}: ")
+        if near is not None:
+            w, b = start_near(near[k], before, task.objective.penalty.is_smooth)
+            task = task._replace(w=w, b=b, path_state=None)
+        result = run_solver("newton", task, FitMonitor(None, None, task.weight_attributes))
+        yield int(k), result
+        before = None if near is None else (near[k], result)
+        task = task._replace(w=result.w, b=result.b, path_state=result.path_state)
+
+
+def start_near(
+    near: Result, before: tuple[Result, Result] | None, is_smooth: bool
+) -> tuple[Vector, float]:
+    """Return weights and intercept from which a fit starts, given one to nearly the same samples.
+
+    For a smooth F they are moved by the difference that both fits had at the C before. With an L1
+    norm or bounds this would move weights from 0 and across their bounds.
+
+    Parameters
+    ----------
+    near : Result
+        The other fit at this C.
+    before : tuple (Result, Result) or None
+        Both fits at the C before, the other one first; None if there is none.
+    is_smooth : bool
+        Whether F has neither an L1 norm nor bounds.
+    """
+    if before is None or not is_smooth:
+        return near.w, near.b
+    other, own = before
+    return near.w + (own.w - other.w), near.b + (own.b - other.b)
+
+
+def with_penalty(task: Task, C: float, l1_ratio: float) -> Task:
+    """Return the same task with another C and proportion of the L1 norm."""
+    objective = task.objective
+    penalty = task.regularisation.penalty(C, l1_ratio, objective.total_weight)
+    return task._replace(
+        objective=objective.with_penalty(penalty),
+        parameters=task.parameters._replace(C=C, l1_ratio=l1_ratio),
+    )

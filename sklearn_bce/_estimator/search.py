@@ -1,0 +1,280 @@
+"""The search for C and the proportion of the L1 norm: its fits, scores and choice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import Bunch
+from sklearn.utils.parallel import Parallel, delayed
+
+from sklearn_bce._estimator.diagnostics import warn_caller
+from sklearn_bce._estimator.fit import Task, moments_of, stored_dtype
+from sklearn_bce._estimator.folds import (
+    Fold,
+    Paths,
+    best_place,
+    folds_of,
+    losses_of,
+    negative_log_losses,
+    outputs_of_fold,
+    scores_by,
+    task_of_fold,
+)
+from sklearn_bce._estimator.leave_one_out import GivenOutputs, outputs_left_out
+from sklearn_bce._estimator.monitor import Callbacks
+from sklearn_bce._estimator.path import checked_Cs, range_of_C, with_penalty
+from sklearn_bce._estimator.state import weight_attributes
+from sklearn_bce._estimator.targets import checked_sample_weight
+from sklearn_bce._estimator.validation import checked_array
+from sklearn_bce._kernels import Vector
+
+LOG_LOSS = "neg_log_loss"
+
+Evaluated = tuple[list[Paths], NDArray[np.float64], NDArray[np.float64]]
+
+
+def is_log_loss(scoring: Any) -> bool:
+    """Return whether a score is the log loss, which is computed from the linear outputs."""
+    return isinstance(scoring, str) and scoring == LOG_LOSS
+
+
+class Search:
+    """The fits of a search, to all samples and to folds, and their scores.
+
+    Parameters
+    ----------
+    estimator : BCENeuronClassifierCV
+        Not changed.
+    task : Task
+        Task of a fit to all samples.
+    scorer : callable (estimator, X, y, **params) -> float
+        The scorer of ``scoring``.
+    routed : Bunch
+        Arguments of splitter and scorer.
+
+    Attributes
+    ----------
+    Cs, l1_ratios : ndarray of shape (n_Cs,) and (n_l1_ratios,), float64
+        Parameters of the fits.
+    folds : list of Fold
+        The folds; empty for leave-one-out.
+    callbacks : Callbacks or None
+        Callbacks that are told each fit.
+    """
+
+    def __init__(self, estimator: BaseEstimator, task: Task, scorer: Any, routed: Bunch) -> None:
+        self._estimator, self._task, self._score_params = estimator, task, routed.scorer.score
+        self._scorer = scorer
+        self.l1_ratios = checked_l1_ratios(estimator.l1_ratios)
+        objectives = [self._with_penalty(1.0, ratio).objective for ratio in self.l1_ratios]
+        self.Cs = checked_Cs(estimator.Cs, objectives)
+        self.folds: list[Fold] = []
+        if not self._is_leave_one_out:
+            self.folds = folds_of(estimator.cv, task, routed.splitter.split)
+        n_fits = (1 + len(self.folds)) * len(self.l1_ratios) * len(self.Cs)
+        self.callbacks = Callbacks.of(estimator, n_fits, "fit")
+
+    @property
+    def _is_leave_one_out(self) -> bool:
+        return isinstance(self._estimator.cv, str)
+
+    def _with_penalty(self, C: float, l1_ratio: float) -> Task:
+        """Return the task of a fit to all samples with other parameters."""
+        return with_penalty(self._task, float(C), float(l1_ratio))
+
+    def run(self) -> dict[str, Any]:
+        """Return the fitted attributes that do not describe X.
+
+        Raises
+        ------
+        ValueError
+            If a fold has one class only, a score is not finite, or the choice is not possible.
+        """
+        if self.callbacks is not None:
+            self.callbacks.begin_fit(*self._task.given)
+        objective, fit_intercept = self._task.objective, self._estimator.fit_intercept
+        objective.moments = moments_of(objective.X, objective.sample_weight, fit_intercept)
+        whole = Paths.of(self._task, self.Cs, self.l1_ratios, callbacks=self.callbacks)
+        if not whole.coefs.any() and self.l1_ratios.all():
+            self._warn_of_no_weight()
+        by = self._by_leave_one_out if self._is_leave_one_out else self._by_folds
+        paths, scores, errors = by(whole)
+        if not np.isfinite(scores).all():
+            number = int(np.argmin(np.isfinite(scores).all(axis=(1, 2))))
+            name = self._estimator.scoring
+            raise ValueError(f"scoring={name!r} is not finite for fold {number}.")
+        coefs = np.array([each.coefs for each in paths])
+        if fit_intercept:
+            intercepts = np.array([each.intercepts for each in paths])
+            coefs = np.concatenate([coefs, intercepts[..., np.newaxis]], axis=-1)
+        attributes = {
+            "Cs_": self.Cs,
+            "l1_ratios_": self.l1_ratios,
+            "scores_": scores,
+            "standard_errors_": errors,
+            "coefs_paths_": coefs[..., np.newaxis, :],
+            "n_iter_": np.array([each.n_iter for each in paths]),
+        }
+        if self._estimator.refit:
+            return attributes | self._of_all(whole, scores.mean(axis=0), errors)
+        return attributes | self._means_of_folds(paths, scores)
+
+    def _warn_of_no_weight(self) -> None:
+        """Warn that the L1 norm leaves no weight at any of the values of C."""
+        least = min(
+            range_of_C(self._with_penalty(1.0, ratio).objective)[0] for ratio in self.l1_ratios
+        )
+        warn_caller(
+            f"All weights are 0 for each of Cs, of which the largest is {self.Cs.max():.3g}: the "
+            f"penalty is too strong. Values above {least:.3g} leave some weights.",
+        )
+
+    def _by_folds(self, whole: Paths) -> Evaluated:
+        """Return the fits of each fold, and the scores of the samples that the fold holds out.
+
+        Parameters
+        ----------
+        whole : Paths
+            Fits to all samples.
+
+        Returns
+        -------
+        paths : list of Paths
+            One for each fold.
+        scores : ndarray of shape (n_folds, n_l1_ratios, n_Cs), float64
+        standard_errors : ndarray of shape (n_l1_ratios, n_Cs), float64
+            Of the mean scores; NaN of a single fold.
+        """
+        moments = self._task.objective.moments
+
+        def evaluated(number: int, fold: Fold) -> tuple[Paths, NDArray[np.float64]]:
+            task = task_of_fold(self._task, fold, number, moments)
+            paths = Paths.of(task, self.Cs, self.l1_ratios, whole, self.callbacks)
+            return paths, self._scores(paths, fold)
+
+        if self._estimator.n_jobs in (None, 1) or self.callbacks is not None:
+            found = [evaluated(number, fold) for number, fold in enumerate(self.folds)]
+        else:
+            calls = (delayed(evaluated)(number, fold) for number, fold in enumerate(self.folds))
+            found = Parallel(self._estimator.n_jobs, prefer="threads")(calls)
+        paths, each_scores = zip(*found, strict=True)
+        scores = np.array(each_scores)
+        errors = np.full(scores.shape[1:], np.nan)
+        if len(scores) > 1:
+            errors = scores.std(axis=0, ddof=1) / np.sqrt(len(scores))
+        return list(paths), scores, errors
+
+    def _by_leave_one_out(self, whole: Paths) -> Evaluated:
+        """Return the fits to all samples, and the scores of each sample by the fit without it.
+
+        Argument and result are those of `_by_folds`, with one fold. The standard errors are those
+        of means over samples; NaN if the score is not a mean of losses.
+        """
+        task, given = self._task, self._task.given
+        z = outputs_left_out(task, whole, self.Cs, self.l1_ratios)
+        errors = np.full(z.shape[:2], np.nan)
+        if is_log_loss(self._estimator.scoring):
+            all_rows, weight = np.arange(z.shape[-1]), self._score_weight()
+            scores = negative_log_losses(task, z, all_rows, weight)
+            deviation = losses_of(task, z, all_rows) + scores[..., np.newaxis]
+            errors = np.sqrt(np.square(weight / np.sum(weight) * deviation).sum(axis=-1))
+        else:
+            scores = np.empty(z.shape[:2])
+            for place in np.ndindex(scores.shape):
+                model = GivenOutputs(task.classes, z[place])
+                scores[place] = self._scorer(model, given.X, given.y, **self._score_params)
+        return [whole], scores[np.newaxis], errors
+
+    def _scores(self, paths: Paths, fold: Fold) -> NDArray[np.float64]:
+        """Return the scores of the samples that a fold holds out, of shape (n_l1_ratios, n_Cs)."""
+        task, scoring = self._task, self._estimator.scoring
+        if is_log_loss(self._estimator.scoring):
+            z = outputs_of_fold(task, paths, fold)
+            return negative_log_losses(task, z, fold.test, self._score_weight())
+        if task.objective.has_offset:
+            raise ValueError(
+                f"offset is not supported with scoring={scoring!r}, which scores predictions "
+                "without one; use scoring='neg_log_loss'."
+            )
+        return scores_by(self._scorer, task, paths, fold, self._score_params)
+
+    def _score_weight(self) -> Vector:
+        """Return the weights of all samples in a mean score, of shape (n_samples,)."""
+        return checked_sample_weight(self._task.given.X, self._score_params.get("sample_weight"))
+
+    def _of_all(
+        self, whole: Paths, scores: NDArray[np.float64], errors: NDArray[np.float64]
+    ) -> dict[str, Any]:
+        """Return the chosen parameters, and what predictions need of the fit to all samples.
+
+        Parameters
+        ----------
+        whole : Paths
+            Fits to all samples.
+        scores, errors : ndarray of shape (n_l1_ratios, n_Cs), float64
+            Mean scores and their standard errors.
+
+        Raises
+        ------
+        ValueError
+            If ``rule="1se"`` and there is no standard error.
+        """
+        estimator, is_1se = self._estimator, self._estimator.rule == "1se"
+        if is_1se and np.isnan(errors).any():
+            raise ValueError(
+                f"rule='1se' needs a standard error, which cv={estimator.cv!r} with "
+                f"scoring={estimator.scoring!r} does not have; use rule='best'."
+            )
+        place = j, k = best_place(scores, self.Cs, errors if is_1se else None)
+        C, l1_ratio = self.Cs[k], self.l1_ratios[j]
+        dtype = stored_dtype(self._with_penalty(C, l1_ratio), whole.fits[j][k])
+        return self._attributes(C, l1_ratio, whole.coefs[place], whole.intercepts[place], dtype)
+
+    def _means_of_folds(self, paths: list[Paths], scores: NDArray[np.float64]) -> dict[str, Any]:
+        """Return the means over the folds of what each chooses by its own score.
+
+        Parameters
+        ----------
+        paths : list of Paths
+            Fits of each fold.
+        scores : ndarray of shape (n_folds, n_l1_ratios, n_Cs), float64
+            Their scores.
+        """
+        places = [best_place(each, self.Cs) for each in scores]
+        j, k = np.array(places).T
+        each = list(zip(paths, places, strict=True))
+        return self._attributes(
+            self.Cs[k].mean(),
+            self.l1_ratios[j].mean(),
+            np.mean([path.coefs[place] for path, place in each], axis=0),
+            np.mean([path.intercepts[place] for path, place in each]),
+            self._task.dtype,
+        )
+
+    def _attributes(
+        self, C: float, l1_ratio: float, w: Vector, b: float, dtype: np.dtype[Any]
+    ) -> dict[str, Any]:
+        """Return the chosen parameters, and the attributes that predictions need."""
+        has_offset = self._task.objective.has_offset
+        return {
+            "C_": float(C),
+            "l1_ratio_": float(l1_ratio),
+            **weight_attributes(self._task.classes, dtype, w, float(b), has_offset=has_offset),
+        }
+
+
+def checked_l1_ratios(l1_ratios: Any) -> Vector:
+    """Return the proportions of the L1 norm.
+
+    Raises
+    ------
+    ValueError
+        If a value is not in [0, 1], or there is none.
+    """
+    ratios = np.array(checked_array(l1_ratios, "l1_ratios"), dtype=np.float64)
+    if ratios.ndim != 1 or not len(ratios) or not ((ratios >= 0) & (ratios <= 1)).all():
+        raise ValueError(f"l1_ratios must be numbers in [0, 1], at least one; got {l1_ratios!r}.")
+    return ratios
