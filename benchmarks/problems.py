@@ -240,4 +240,9 @@ def of_other_strengths(problems: Iterable[Problem]) -> list[Problem]:
 
 VARIED = [*varied(KINDS), *of_other_strengths(KINDS), *varied(sparse(KINDS, (0.1, 0.01)))]
 
-SUITES = {"quick": QUICK, "full": FULL, "l1": L1, "variations": VARIED}
+SEARCHED = [
+    *(replace(p, test_size=0) for p in QUICK[:3]),
+    generated("Gaussian", gaussian, 20_000, 50),
+]
+
+SUITES = {"quick": QUICK, "full": FULL, "l1": L1, "variations": VARIED, "cv": SEARCHED}

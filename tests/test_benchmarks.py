@@ -22,6 +22,7 @@ from sklearn.base import BaseEstimator
 from sklearn.datasets import dump_svmlight_file
 
 from benchmarks import (
+    cross_validation,
     fits,
     judge,
     memory,
@@ -685,6 +686,17 @@ def test_page_of_variations_has_a_column_for_each_kind_and_each_strength():
 
 
 # --- figures
+
+
+def test_searches_for_C_choose_the_same_and_are_compared():
+    found = cross_validation.measure([SCALED], 2, 60, lambda message: None)
+    searches = found[SCALED.name]
+    assert [len(each.seconds) for each in searches.values()] == [2] * 6
+    assert len({each.C for each in searches.values()}) == 1
+    other = min(searches[name].median for name in cross_validation.OTHERS)
+    row = cross_validation.text(found).splitlines()[-1]
+    assert row.endswith(f"| {other / searches['leave one out'].median:.1f} |")
+    assert f"(C={searches['GridSearchCV of the neuron'].C:.3g})" in row
 
 
 def test_raised_iterations_tell_how_it_ended(monkeypatch):
