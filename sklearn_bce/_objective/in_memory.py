@@ -449,6 +449,27 @@ class InMemoryObjective(BaseObjective):
             norms[block] = norms_of(Z)
         return norms
 
+    def norms_of_samples(
+        self, norms_of: Callable[[Any], Vector], subset: NDArray[np.intp]
+    ) -> Vector:
+        """Return the norms of all samples by ``norms_of``, of shape (n_samples,), in one pass.
+
+        Parameters
+        ----------
+        norms_of : callable (Z) -> ndarray of shape (n,)
+            Returns ‖v‖ of n rows of Z in the coordinates of the subset.
+        subset : ndarray of shape (n,), intp
+            Indices of entries of θ.
+        """
+        norms, are_all = np.empty(self.n_samples), len(subset) == self.coordinates.size
+
+        def fill(all_rows: slice) -> None:
+            for rows, Z in row_matrix(self.X[all_rows], self.coordinates):
+                norms[all_rows][rows] = norms_of(Z if are_all else Z[:, subset])
+
+        self._sum(fill, work=CURVATURE_WORK)
+        return norms
+
     @cached_property
     def _has_weight(self) -> NDArray[np.bool_]:
         """Which samples have a weight above 0."""

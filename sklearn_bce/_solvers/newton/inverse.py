@@ -106,7 +106,7 @@ class CholeskyFactor:
         """Return √(zᵀ·inverse·z) of each row z of an array of shape (n, size)."""
         if self._factor is None:
             return np.full(len(rows), np.inf)
-        half = solve_triangular(self._factor, rows.T, lower=True)
+        half = solve_triangular(self._factor, rows.T, lower=True, check_finite=False)
         return np.sqrt(np.einsum("ij,ij->j", half, half))  # faster than `numpy.linalg.norm`
 
 

@@ -18,14 +18,12 @@ Regularizers", AISTATS (2024).
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import Objective
-from sklearn_bce._objective.root import row_matrix
+from sklearn_bce._objective.base import Evaluation, Objective
 from sklearn_bce._solvers.newton.cost import row_space_is_smaller
 from sklearn_bce._solvers.newton.inverse import CholeskyFactor
 from sklearn_bce._solvers.newton.row_space import RowSpace
@@ -80,22 +78,14 @@ def left_out_outputs(objective: Objective, w: Vector, b: float) -> LeftOut | Non
         return None
     norms, is_resolved = np.zeros(objective.n_samples), True
     if len(subset):
-        # The curvature depends on the outputs alone: those of any θ may be given.
-        point = problem.evaluate(np.zeros(problem.coordinates.size), z)
+        # Curvature depends on the outputs alone.
+        point = Evaluation(w, np.nan, None, z, problem.curvature_of_outputs(z))
         factor = CholeskyFactor(problem.curvature_matrix(point, subset), problem.curvature_rounding)
-        norms, is_resolved = norms_of_rows(problem, factor, subset), factor.is_trusted
+        norms = problem.norms_of_samples(factor.norms, subset)
+        is_resolved = factor.is_trusted
     a, curvature = sigmoid(z), da_dz(z)
     h = objective.normalised_weight * np.square(norms)
     leverage = h * curvature
     with np.errstate(divide="ignore", invalid="ignore"):
         change = h * (a - objective.y) / (1 - leverage)
     return LeftOut(z + np.where(h > 0, change, 0.0), leverage, is_resolved)
-
-
-def norms_of_rows(problem: Any, factor: CholeskyFactor, subset: NDArray[np.intp]) -> Vector:
-    """Return √(zᵀH⁻¹z) of all rows z of Z in a subset of the coordinates, given the factor of H."""
-    norms, are_all = np.empty(problem.n_samples), len(subset) == problem.coordinates.size
-    for rows, Z in row_matrix(problem.X, problem.coordinates):
-        norms[rows] = factor.norms(Z if are_all else Z[:, subset])
-    problem.passes.add()
-    return norms
