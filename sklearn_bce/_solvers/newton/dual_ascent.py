@@ -14,8 +14,9 @@ from the maximum by about ten.
 An intercept is the weight of a feature of the value β, with the penalty λ/(2β²)·(b − c)², whose
 centre c is moved to b after each pass: the method of multipliers for Σ pv = 0.
 
-At the end the outputs t are moved by a constant, so that Σ pv = 0, and b is the minimum of F over
-the intercept. What is left is then known from the outputs z: for v = q − y and a = σ(z),
+At the end the outputs t of some samples are moved by a constant, so that Σ pv = 0, and b is the
+minimum of F over the intercept. What is left is then known from the outputs z: for v = q − y and
+a = σ(z),
 
     F(w, b) − min F  <=  F(w, b) − D(v)  =  Σ p KL(q, a)
 
@@ -59,6 +60,10 @@ LEAST_STORED = 2**12
 # Samples, evenly spaced, from which the mean ‖x‖² is estimated: it only has to have the right order
 # of magnitude. [a choice]
 ROWS_LOOKED_AT = 16
+# Slopes that are moved for Σ pv = 0, and most by which that may raise the bound, as a fraction of
+# ``tol``. [a choice]
+SLOPES_MOVED = 8
+SHARE_OF_TOL = 0.2
 # Mean κ below which the penalty dominates: the other rules then take the time of four passes.
 # python -m benchmarks.tuning LEAST_KAPPA
 LEAST_KAPPA = 0.1
@@ -95,11 +100,11 @@ def solve_by_dual_ascent(objective: Objective, settings: Settings) -> Result | S
     while len(rises) < PASSES_TO_JUDGE or is_fast(rises, most, settings.tol):
         rises.append(ascent.rise_in_pass(settings.random_state))
         if ratio * rises[-1] <= settings.tol:
-            gap = ascent.duality_gap()
+            gap = ascent.duality_gap(settings.tol)
             if gap <= settings.tol:
                 return ascent.result(settings)
             ratio = gap / rises[-1] if rises[-1] > 0 else np.inf
-    return ascent.start()
+    return ascent.start(settings.tol)
 
 
 def is_worthwhile(objective: Objective, settings: Settings) -> bool:
@@ -199,20 +204,23 @@ class DualAscent:
         self.intercept -= self._bias_square * (self._factor @ self._slopes)
         return float(objective.penalty.l2 / 2 * rise)
 
-    def duality_gap(self) -> float:
-        """Return an upper bound on F − min F, in nats, in two passes at most.
+    def duality_gap(self, tol: float) -> float:
+        """Return an upper bound on F − min F, in nats, in a pass, or two.
 
-        With an intercept the slopes are moved such that Σ pv = 0, and the intercept such that F is
+        With an intercept, slopes are moved such that Σ pv = 0, and the intercept such that F is
         least: changes self.
+
+        Parameters
+        ----------
+        tol : float
+            What the bound is compared with.
         """
         objective, y, p = self._objective, self._objective.y, self._objective.normalised_weight
         coordinates, t = objective.coordinates, self._outputs
         if coordinates.fit_intercept:
             if not 0 < float(p @ y) < 1:
                 return np.inf
-            t += intercept_at_zero_weights(y, p, t)
-            self._slopes[:] = dl_dz(y, t)
-            self.w = -objective.row_sums(p * self._slopes)[:-1] / objective.penalty.l2
+            self._balance(tol)
         z = objective.linear_outputs(coordinates.from_user(self.w, 0.0))
         if coordinates.fit_intercept:
             self.intercept[0] = intercept_at_zero_weights(y, p, z)
@@ -221,6 +229,33 @@ class DualAscent:
         of_zero = binary_cross_entropy(0.0, z) - binary_cross_entropy(0.0, t)
         divergence = of_zero - (y + self._slopes) * (z - t)
         return float(p @ np.maximum(divergence, 0.0))
+
+    def _balance(self, tol: float) -> None:
+        """Move slopes such that Σ pv = 0, and the weights with them; changes self.
+
+        Σ pv is near 0 after some passes. Then the slopes of a few samples suffice, those with the
+        largest curvature: to move them lowers the dual by about (Σ pv)²/(2 Σ pa(1−a)). If that is
+        more than the fraction ``SHARE_OF_TOL`` of ``tol``, all are moved, which takes a pass.
+        """
+        objective, t, v = self._objective, self._outputs, self._slopes
+        y, p = objective.y, objective.normalised_weight
+        a, excess = y + v, float(p @ v)
+        curvature = p * a * (1 - a)
+        some = np.argsort(-curvature)[:SLOPES_MOVED]
+        of_some = float(np.sum(curvature[some]))
+        # Half of their curvature leaves all slopes within their range.
+        if excess**2 > 2 * SHARE_OF_TOL * tol * of_some or abs(excess) > of_some / 2:
+            t += intercept_at_zero_weights(y, p, t)
+            v[:] = dl_dz(y, t)
+            self.w = -objective.row_sums(p * v)[:-1] / objective.penalty.l2
+            return
+        share = p[some] / np.sum(p[some])
+        wanted = np.full(len(some), float(share @ a[some]) - excess / float(np.sum(p[some])))
+        t[some] += intercept_at_zero_weights(wanted, share, t[some])
+        change = dl_dz(y[some], t[some]) - v[some]
+        v[some] += change
+        self.w -= np.ravel((self._factor[some] * change) @ objective.X[some])
+        objective.passes.add(len(some) / objective.n_samples)
 
     @property
     def weights(self) -> tuple[Vector, float]:
@@ -239,12 +274,12 @@ class DualAscent:
         end = StopReason.CONVERGED
         return Result(*weights, end, [self._value], n_passes, coordinates=bounds)
 
-    def start(self) -> Start | None:
+    def start(self, tol: float) -> Start | None:
         """Return a start at the weights; None for dense samples, or if F is higher than at 0."""
         objective = self._objective
         if objective.array is not None:
             return None
-        self.duality_gap()
+        self.duality_gap(tol)
         if not self._value < objective.value_at_origin:
             return None
         problem = objective.standardised()
