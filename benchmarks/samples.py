@@ -1,4 +1,7 @@
-"""Nanoseconds of a per-sample update, against SGDClassifier's with the same step and order."""
+"""Nanoseconds of a per-sample update, against SGDClassifier's: ``python -m benchmarks.samples``.
+
+Both have the same step and order.
+"""
 
 from __future__ import annotations
 
@@ -133,3 +136,7 @@ def text(rows: list[dict[str, Any]]) -> str:
         ratios = [row["ratio"] for row in rows if row["shuffle"] == shuffle]
         lines.append(f"  {f'geometric mean, {label}':48} {geometric_mean(ratios):6.2f}×")
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(text(measure(lambda message: None)))
