@@ -19,7 +19,7 @@ from sklearn_bce._estimator.monitor import FitMonitor
 from sklearn_bce._estimator.path import with_penalty
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import SomeSamples
-from sklearn_bce._solvers import left_out_outputs
+from sklearn_bce._solvers import LeaveOneOut
 
 # Leverage above which the output is that of a fit without the sample. [a choice]
 MOST_LEVERAGE = 0.9
@@ -47,10 +47,11 @@ def outputs_left_out(
         If the matrix of second derivatives is too large, or has lost curvature in rounding.
     """
     z = np.empty((len(l1_ratios), len(Cs), task.objective.n_samples))
+    leave_one_out = LeaveOneOut(task.objective)
     for j, k in np.ndindex(z.shape[:2]):
         of_fit = with_penalty(task, float(Cs[k]), float(l1_ratios[j]))
         fit = whole.fits[j][k]
-        found = left_out_outputs(of_fit.objective, fit.w, fit.b)
+        found = leave_one_out.outputs(of_fit.objective.penalty, fit.w, fit.b)
         if found is None:
             raise ValueError(
                 f"cv='loo' needs a matrix of second derivatives, which is too large for X of shape "

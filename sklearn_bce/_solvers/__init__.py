@@ -28,7 +28,7 @@ from sklearn_bce._solvers.base import (
     rounding_floor,
 )
 from sklearn_bce._solvers.newton.diagnosis import Distance, distance_from_minimum, rise_by_rounding
-from sklearn_bce._solvers.newton.leave_one_out import left_out_outputs
+from sklearn_bce._solvers.newton.leave_one_out import LeaveOneOut
 from sklearn_bce._solvers.newton.separation import direction_of_separation
 from sklearn_bce._solvers.stream import StreamSteps
 
@@ -39,6 +39,7 @@ __all__ = [
     "SOLVERS",
     "Distance",
     "Judge",
+    "LeaveOneOut",
     "Monitor",
     "Plateau",
     "Result",
@@ -49,7 +50,6 @@ __all__ = [
     "Weights",
     "direction_of_separation",
     "distance_from_minimum",
-    "left_out_outputs",
     "rise_by_rounding",
     "rounding_floor",
     "solver_name",

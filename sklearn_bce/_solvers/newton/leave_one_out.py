@@ -18,16 +18,20 @@ Regularizers", AISTATS (2024).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import Evaluation, Objective
+from sklearn_bce._objective.base import Evaluation
+from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.penalty import Penalty
 from sklearn_bce._solvers.newton.cost import row_space_is_smaller
 from sklearn_bce._solvers.newton.inverse import CholeskyFactor
-from sklearn_bce._solvers.newton.row_space import RowSpace
-from sklearn_bce.chain_rule import da_dz, sigmoid
+from sklearn_bce._solvers.newton.row_space import RowSpace, with_one_strength
+from sklearn_bce.chain_rule import sigmoid
 
 # Most rows of H that is formed: 5000² float64 take 200 MB. [a choice]
 MOST_COORDINATES = 5000
@@ -52,40 +56,74 @@ class LeftOut(NamedTuple):
     is_resolved: bool
 
 
-def left_out_outputs(objective: Objective, w: Vector, b: float) -> LeftOut | None:
-    """Return the outputs of all samples by fits without each; None if H is too large to form.
+class LeaveOneOut:
+    """Outputs of samples by fits without them, for several penalties.
 
     Parameters
     ----------
-    objective : Objective
-        F in the user's units, of samples in memory.
-    w : ndarray of shape (n_features,), float64
-        Weights at the minimum.
-    b : float
-        Intercept at the minimum.
+    objective : InMemoryObjective
+        F in the user's units, with any penalty.
     """
-    z = objective.linear_outputs(objective.coordinates.from_user(w, b))
-    problem, subset = objective.standardised(), None
-    if problem.penalty.is_smooth:
-        if row_space_is_smaller(objective) and (space := RowSpace.of(objective)) is not None:
-            problem = space.problem(objective)
-    else:
-        theta = problem.coordinates.from_user(w, b)
+
+    def __init__(self, objective: InMemoryObjective) -> None:
+        self._objective, self._standard = objective, objective.standardised()
+        self._space: RowSpace | None = None
+
+    def outputs(self, penalty: Penalty, w: Vector, b: float) -> LeftOut | None:
+        """Return the outputs of all samples by fits without each; None if H is too large to form.
+
+        Parameters
+        ----------
+        penalty : Penalty
+            The penalty of the fit, in the user's units.
+        w : ndarray of shape (n_features,), float64
+            Weights at the minimum.
+        b : float
+            Intercept at the minimum.
+        """
+        objective, theta = self._objective, self._standard.coordinates.from_user(w, b)
+        z = self._standard.linear_outputs(theta)
+        problem, subset = self._free_coordinates(penalty, theta)
+        if len(subset) > MOST_COORDINATES:
+            return None
+        curvature = problem.curvature_of_outputs(z)
+        squares, is_resolved = np.zeros(len(z)), True
+        if len(subset):
+            point = Evaluation(theta, np.nan, None, z, curvature)
+            matrix = problem.curvature_matrix(point, subset)
+            factor = CholeskyFactor(matrix, problem.curvature_rounding)
+            squares = np.square(problem.norms_of_samples(factor.norms, subset))
+            is_resolved = factor.is_trusted
+        leverage, h = curvature * squares, objective.normalised_weight * squares
+        with np.errstate(divide="ignore", invalid="ignore"):
+            change = h * (sigmoid(z) - objective.y) / (1 - leverage)
+        return LeftOut(z + np.where(h > 0, change, 0.0), leverage, is_resolved)
+
+    def _free_coordinates(
+        self, penalty: Penalty, theta: Vector
+    ) -> tuple[InMemoryObjective, NDArray[np.intp]]:
+        """Return F in coordinates in which H is small, and the indices of those that may change.
+
+        ``theta`` is the minimum in standard coordinates.
+        """
+        problem = self._standard.with_penalty(penalty.in_units(self._standard.coordinates.scale))
+        if penalty.is_smooth:
+            problem = self._in_row_space(penalty) or problem
+            return problem, np.arange(problem.coordinates.size)
         non_smooth = problem.penalty.non_smooth(problem.n_features, len(theta))
-        subset = np.flatnonzero(~non_smooth.at_kink(theta))
-    subset = np.arange(problem.coordinates.size) if subset is None else subset
-    if len(subset) > MOST_COORDINATES:
-        return None
-    norms, is_resolved = np.zeros(objective.n_samples), True
-    if len(subset):
-        # Curvature depends on the outputs alone.
-        point = Evaluation(w, np.nan, None, z, problem.curvature_of_outputs(z))
-        factor = CholeskyFactor(problem.curvature_matrix(point, subset), problem.curvature_rounding)
-        norms = problem.norms_of_samples(factor.norms, subset)
-        is_resolved = factor.is_trusted
-    a, curvature = sigmoid(z), da_dz(z)
-    h = objective.normalised_weight * np.square(norms)
-    leverage = h * curvature
-    with np.errstate(divide="ignore", invalid="ignore"):
-        change = h * (a - objective.y) / (1 - leverage)
-    return LeftOut(z + np.where(h > 0, change, 0.0), leverage, is_resolved)
+        return problem, np.flatnonzero(~non_smooth.at_kink(theta))
+
+    def _in_row_space(self, penalty: Penalty) -> InMemoryObjective | None:
+        """Return F in the space of the samples, which is the same for all penalties, or None.
+
+        The strengths of the features have the same ratios in all penalties. None if the space is
+        not smaller.
+        """
+        objective = self._objective.with_penalty(penalty)
+        if not row_space_is_smaller(objective):
+            return None
+        if self._space is None:
+            self._space = RowSpace.of(objective)
+        if self._space is None:
+            return None
+        return replace(self._space, penalty=with_one_strength(penalty)[0]).problem(objective)
