@@ -95,8 +95,8 @@ def regularization_path(
     """Return the weights that minimise F for each of several strengths of the penalty.
 
     F is the objective of `BCENeuronClassifier`. The fits go from the strongest penalty to the
-    weakest, and each starts from the minimum of the one before; their results are those of single
-    fits within ``tol``.
+    weakest, and each starts from the minimum of the one before, where that saves time; their results
+    are those of single fits within ``tol``.
 
     Parameters
     ----------
@@ -265,6 +265,8 @@ def path_of(
 ) -> Iterator[tuple[int, Result]]:
     """Fit with each C, from the strongest penalty to the weakest; yield its index and the result.
 
+    Each fit starts from the one before, or from ``near``, unless `starts_at_zero`.
+
     Parameters
     ----------
     task : Task
@@ -285,13 +287,24 @@ def path_of(
     for k in np.argsort(Cs, kind="stable"):
         task = with_penalty(task, float(Cs[k]), task.parameters.l1_ratio)
         task = task._replace(label=f"{label}C={Cs[k]:g}: ")
-        if near is not None:
+        if starts_at_zero(task.objective):
+            task = task._replace(w=np.zeros_like(task.w), b=0.0, path_state=None)
+        elif near is not None:
             w, b = start_near(near[k], before, task.objective.penalty.is_smooth)
             task = task._replace(w=w, b=b, path_state=None)
         result = run_solver("newton", task, FitMonitor(None, None, task.weight_attributes))
         yield int(k), result
         before = None if near is None else (near[k], result)
         task = task._replace(w=result.w, b=result.b, path_state=result.path_state)
+
+
+def starts_at_zero(objective: BaseObjective) -> bool:
+    """Return whether a fit from weights of 0 takes less time than one from weights nearby.
+
+    With more features than samples and a smooth F, the minimum is found in the dual or in the space
+    of the samples, which have no weights to start from.
+    """
+    return objective.penalty.is_smooth and objective.n_features > objective.n_samples
 
 
 def start_near(
