@@ -95,8 +95,8 @@ def regularization_path(
     """Return the weights that minimise F for each of several strengths of the penalty.
 
     F is the objective of `BCENeuronClassifier`. The fits go from the strongest penalty to the
-    weakest, and each starts from the minimum of the one before, where that saves time; their results
-    are those of single fits within ``tol``.
+    weakest, and each starts from the minimum of the one before, where that saves time; their
+    results are those of single fits within ``tol``.
 
     Parameters
     ----------
