@@ -34,7 +34,13 @@ from stated_objective import (
     wide,
 )
 
-from sklearn_bce import BCENeuronClassifier, BCENeuronClassifierCV, l1_min_c, regularization_path
+from sklearn_bce import (
+    BCENeuronClassifier,
+    BCENeuronClassifierCV,
+    fit_from_chunks,
+    l1_min_c,
+    regularization_path,
+)
 
 # F is within `tol` of its minimum, so that outputs are within about its root of those there.
 TIGHT = {"tol": 1e-16}
@@ -273,6 +279,42 @@ def test_leave_one_out_is_scored_by_any_scorer():
     assert model.scores_[0, 0, 0] == pytest.approx(np.mean((z > 0) == y), abs=0.003)
     expected = cross_val_score(BCENeuronClassifier(C=0.1), X, y, cv=LeaveOneOut()).mean()
     assert model.scores_[0, 0, 0] == pytest.approx(expected, abs=0.003)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_leave_one_out_over_chunks_is_that_of_all_samples(l1_ratio):
+    X, y = load(overlapping)
+    own = np.zeros((len(y), 1))
+    own[300] = 1e3  # a leverage of 1
+    X, weight = np.c_[X, own], random_weights(y) + 0.1
+
+    def chunks():
+        for rows in np.array_split(np.arange(len(y)), 4):
+            yield X[rows], y[rows], weight[rows]
+
+    model = BCENeuronClassifierCV(
+        Cs=[1e-3, 0.1, 10.0], cv="loo", l1_ratios=[l1_ratio], rule="1se", tol=1e-14
+    )
+    parts = fit_from_chunks(clone(model), chunks)
+    whole = model.fit(X, y, sample_weight=weight)
+    assert_allclose(parts.scores_, whole.scores_, rtol=1e-6)
+    assert_allclose(parts.standard_errors_, whole.standard_errors_, rtol=1e-5)
+    assert parts.C_ == whole.C_
+    assert_allclose(parts.coef_, whole.coef_, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"cv": 5}, "cv=5 needs all samples in memory; use cv='loo'"),
+        ({"cv": "loo", "scoring": "roc_auc"}, "scoring='roc_auc' needs all samples in memory"),
+        ({"cv": "loo", "class_weight": "balanced"}, "class_weight='balanced' is not supported"),
+    ],
+)
+def test_searches_that_need_all_samples_are_told(parameters, message):
+    X, y = load(overlapping)
+    with pytest.raises(ValueError, match=message):
+        fit_from_chunks(BCENeuronClassifierCV(**parameters), lambda: [(X, y)])
 
 
 # Splitters, metadata, tools of scikit-learn.

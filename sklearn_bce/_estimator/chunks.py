@@ -121,9 +121,10 @@ def fit_from_chunks(neuron: BaseEstimator, chunks: Chunks) -> BaseEstimator:
 
     Parameters
     ----------
-    neuron : BCENeuronClassifier
-        Estimator with ``solver`` "auto", "newton" or "gd" and ``early_stopping=False``. It is
-        fitted in place.
+    neuron : BCENeuronClassifier or BCENeuronClassifierCV
+        Estimator with ``solver`` "auto", "newton" or "gd" and ``early_stopping=False``; or a search
+        with ``cv="loo"``, ``scoring="neg_log_loss"`` and ``class_weight=None``. It is fitted in
+        place.
     chunks : callable () -> iterable of (X, y), (X, y, sample_weight) or \
             (X, y, sample_weight, offset)
         Called once for each pass. Each call must return the same chunks in the same order. The
@@ -133,8 +134,8 @@ def fit_from_chunks(neuron: BaseEstimator, chunks: Chunks) -> BaseEstimator:
     Returns
     -------
     neuron : BCENeuronClassifier
-        The same estimator, fitted. Its attribute ``n_passes_`` is the number of calls of
-        ``chunks``.
+        The same estimator, fitted. The attribute ``n_passes_`` of a `BCENeuronClassifier` is the
+        number of calls of ``chunks``.
 
     Raises
     ------
@@ -180,6 +181,8 @@ def fit_from_chunks(neuron: BaseEstimator, chunks: Chunks) -> BaseEstimator:
             "for each pass."
         )
     neuron._validate_params()
+    if hasattr(neuron, "_fit_chunks"):  # a search, which fits several times
+        return neuron._fit_chunks(chunks)
     fit_parts(neuron, IteratedChunks(neuron, chunks))
     return neuron
 

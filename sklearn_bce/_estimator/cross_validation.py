@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -12,12 +13,13 @@ from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.utils import Bunch, check_consistent_length, column_or_1d
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
+from sklearn_bce._estimator.chunks import Chunks, IteratedChunks, task_of_parts
 from sklearn_bce._estimator.classifier import BCENeuronClassifier
 from sklearn_bce._estimator.conversion import (
     fitted_attributes,
     translated_search,
 )
-from sklearn_bce._estimator.fit import prepare_fit
+from sklearn_bce._estimator.fit import Task, prepare_fit
 from sklearn_bce._estimator.parameters import CONSTRAINTS, BinaryClassifierMixin, penalty_name
 from sklearn_bce._estimator.path import (
     CS_CONSTRAINTS,
@@ -285,15 +287,53 @@ class BCENeuronClassifierCV(
         UserWarning
             If the L1 norm leaves no weight at any C.
         """
-        routed = self._routed("fit", sample_weight, params)
+        routed, given = self._routed("fit", sample_weight, params), (X, y, sample_weight, offset)
+
+        def task_of(neuron: BCENeuronClassifier, n_threads: int) -> Task:
+            return prepare_fit(neuron, GivenSamples(*given), None, InitialWeights(), n_threads)
+
+        return self._fit(task_of, routed)
+
+    def _fit_chunks(self, chunks: Chunks) -> Self:
+        """Fit to chunks of samples, for `fit_from_chunks`.
+
+        Raises
+        ------
+        ValueError
+            If the search needs all samples in memory, or class weights in the score.
+        """
+        if not isinstance(self.cv, str):
+            raise ValueError(f"cv={self.cv!r} needs all samples in memory; use cv='loo'.")
+        if not is_log_loss(self.scoring):
+            raise ValueError(f"scoring={self.scoring!r} needs all samples in memory.")
+        if self.class_weight is not None:
+            raise ValueError(
+                f"class_weight={self.class_weight!r} is not supported for samples in parts with "
+                "cv='loo'; give sample weights in the chunks."
+            )
+
+        def task_of(neuron: BCENeuronClassifier, n_threads: int) -> Task:
+            return task_of_parts(neuron, IteratedChunks(neuron, chunks), n_threads)
+
+        return self._fit(task_of, Bunch(splitter=Bunch(split={}), scorer=Bunch(score={})))
+
+    def _fit(self, task_of: Callable[..., Task], routed: Bunch) -> Self:
+        """Search, and set the fitted attributes.
+
+        Parameters
+        ----------
+        task_of : callable (neuron, n_threads) -> Task
+            Returns the task of a fit to all samples by a neuron with the parameters of the search.
+        routed : Bunch
+            Arguments of splitter and scorer.
+        """
         if not self.refit and (self.rule == "1se" or isinstance(self.cv, str)):
             why = "rule='1se'" if self.rule == "1se" else "cv='loo'"
             raise ValueError(f"{why} needs refit=True.")
         own = {name: getattr(self, name) for name in OBJECTIVE_PARAMETERS}
         neuron = BCENeuronClassifier(solver="newton", warm_start=True, **own)
         with unchanged_on_error(self), one_blas_thread() as n_threads:
-            given = GivenSamples(X, y, sample_weight, offset)
-            task = prepare_fit(neuron, given, None, InitialWeights(), n_threads)
+            task = task_of(neuron, n_threads)
             vars(self).pop("feature_names_in_", None)
             vars(self).update(public_fitted_state(neuron))  # what describes X
             if task.only_class is not None:

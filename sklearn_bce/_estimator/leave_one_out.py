@@ -6,6 +6,7 @@ of the weights, are not changed by the sample that is left out.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from sklearn_bce._estimator.monitor import FitMonitor
 from sklearn_bce._estimator.path import with_penalty
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import SomeSamples
-from sklearn_bce._solvers import LeaveOneOut
+from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._solvers import LeaveOneOut, LeftOut, LossesLeftOut
+from sklearn_bce.chain_rule import binary_cross_entropy
 
 # Leverage above which the output is that of a fit without the sample. [a choice]
 MOST_LEVERAGE = 0.9
@@ -46,37 +49,100 @@ def outputs_left_out(
     ValueError
         If the matrix of second derivatives is too large, or has lost curvature in rounding.
     """
-    z = np.empty((len(l1_ratios), len(Cs), task.objective.n_samples))
+    z = np.empty((*whole.intercepts.shape, task.objective.n_samples))
     leave_one_out = LeaveOneOut(task.objective)
-    for j, k in np.ndindex(z.shape[:2]):
-        of_fit = with_penalty(task, float(Cs[k]), float(l1_ratios[j]))
-        fit = whole.fits[j][k]
-        found = leave_one_out.outputs(of_fit.objective.penalty, fit.w, fit.b)
-        if found is None:
-            raise ValueError(
-                f"cv='loo' needs a matrix of second derivatives, which is too large for X of shape "
-                f"{task.given.X.shape}; use cv=5."
-            )
-        if not found.is_resolved:
-            raise ValueError(
-                f"cv='loo' cannot resolve the curvature at C={Cs[k]:g}, because some features "
-                "depend on each other but for rounding; use cv=5, or larger strengths."
-            )
-        z[j, k] = found.z
+    for place, of_fit in fits_of(task, whole, Cs, l1_ratios):
+        found = leave_one_out.outputs(of_fit.objective.penalty, of_fit.w, of_fit.b)
+        raise_unless_known(found, of_fit)
+        z[place] = found.z
         for i in np.flatnonzero(found.leverage > MOST_LEVERAGE):
-            z[j, k, i] = output_without(of_fit._replace(w=fit.w, b=fit.b), int(i))
+            sample = SomeSamples({0: np.array([i])})
+            z[(*place, i)] = found_without(of_fit, sample, output_of_part)
     return z
 
 
-def output_without(task: Task, i: int) -> float:
-    """Return the output of sample i by the fit without it, which starts from the given weights."""
-    objective = task.objective.without(SomeSamples({0: np.array([i])}))
-    task = task._replace(
-        objective=objective, label=f"Sample {i} left out, C={task.parameters.C:g}: "
+def log_losses_left_out(
+    task: Task, whole: Paths, Cs: Vector, l1_ratios: Vector
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return minus the mean loss in nats, and its standard error, of samples in parts.
+
+    Both are of shape (n_l1_ratios, n_Cs). The arguments, what is left out in fits of their own and
+    the errors are those of `outputs_left_out`.
+    """
+    scores, errors = np.empty(whole.intercepts.shape), np.empty(whole.intercepts.shape)
+    leave_one_out = LeaveOneOut(task.objective)
+    for place, of_fit in fits_of(task, whole, Cs, l1_ratios):
+        penalty = of_fit.objective.penalty
+        found = leave_one_out.losses(penalty, of_fit.w, of_fit.b, MOST_LEVERAGE)
+        raise_unless_known(found, of_fit)
+        sums = found.sums.copy()
+        for part, rows in found.rest.rows.items():
+            for row in rows:
+                sample = SomeSamples({part: np.array([row])})
+                s, loss = found_without(of_fit, sample, weighted_loss_of_part)
+                sums += [s * loss, s, (s * loss) ** 2, s * s * loss, s * s]
+        loss, total, squares, products, weights = sums
+        mean = loss / total
+        scores[place] = -mean
+        errors[place] = np.sqrt(squares - 2 * mean * products + mean**2 * weights) / total
+    return scores, errors
+
+
+def fits_of(
+    task: Task, whole: Paths, Cs: Vector, l1_ratios: Vector
+) -> Iterator[tuple[tuple[int, int], Task]]:
+    """Yield each place and the task of its fit, with the weights at the minimum as the start."""
+    for j, k in np.ndindex(whole.intercepts.shape):
+        of_fit, fit = with_penalty(task, float(Cs[k]), float(l1_ratios[j])), whole.fits[j][k]
+        yield (j, k), of_fit._replace(w=fit.w, b=fit.b)
+
+
+def raise_unless_known(found: LeftOut | LossesLeftOut | None, task: Task) -> None:
+    """Raise ValueError if H is too large, or has lost curvature, at the minimum of a task."""
+    if found is None:
+        n_samples, n_features = task.objective.n_samples, task.objective.n_features
+        raise ValueError(
+            "cv='loo' needs a matrix of second derivatives, which is too large for X of shape "
+            f"({n_samples}, {n_features}); use cv=5."
+        )
+    if not found.is_resolved:
+        raise ValueError(
+            f"cv='loo' cannot resolve the curvature at C={task.parameters.C:g}, because some "
+            "features depend on each other but for rounding; use cv=5, or smaller values of C."
+        )
+
+
+def found_without(task: Task, sample: SomeSamples, of_part: Callable[..., list[Any]]) -> Any:
+    """Return what ``of_part`` finds of a sample with the weights of the fit without it.
+
+    The fit starts from the weights of the task.
+    """
+    objective = task.objective.without(sample)
+    label = f"A sample left out, C={task.parameters.C:g}: "
+    result = run_solver(
+        "newton",
+        task._replace(objective=objective, label=label),
+        FitMonitor(None, None, task.weight_attributes),
     )
-    result = run_solver("newton", task, FitMonitor(None, None, task.weight_attributes))
-    offset = 0.0 if objective.offset is None else objective.offset[i]
-    return float((objective.X[[i]] @ result.w)[0] + result.b + offset)
+    theta = task.objective.coordinates.from_user(result.w, result.b)
+    (found,) = task.objective.sum_over_parts(of_part, theta, sample)
+    return found
+
+
+def output_of_part(part: InMemoryObjective, theta: Vector, sample: SomeSamples) -> list[Any]:
+    """Return the output of a sample; 0 if it is in another part."""
+    rows = sample.rows.get(part.part_number)
+    return [0.0 if rows is None else float(part.of_rows(rows, np.ones(1)).linear_outputs(theta)[0])]
+
+
+def weighted_loss_of_part(part: InMemoryObjective, theta: Vector, sample: SomeSamples) -> list[Any]:
+    """Return the weight of a sample and its loss in nats; zeros if it is in another part."""
+    rows = sample.rows.get(part.part_number)
+    if rows is None:
+        return [np.zeros(2)]
+    one = part.of_rows(rows, np.ones(1))
+    loss = binary_cross_entropy(one.y, one.linear_outputs(theta))
+    return [np.array([one.sample_weight[0], loss[0]])]
 
 
 class GivenOutputs(ClassifierMixin, BaseEstimator):

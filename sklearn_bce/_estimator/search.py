@@ -23,7 +23,11 @@ from sklearn_bce._estimator.folds import (
     scores_by,
     task_of_fold,
 )
-from sklearn_bce._estimator.leave_one_out import GivenOutputs, outputs_left_out
+from sklearn_bce._estimator.leave_one_out import (
+    GivenOutputs,
+    log_losses_left_out,
+    outputs_left_out,
+)
 from sklearn_bce._estimator.monitor import Callbacks
 from sklearn_bce._estimator.path import checked_Cs, range_of_C, with_penalty
 from sklearn_bce._estimator.state import weight_attributes
@@ -81,6 +85,10 @@ class Search:
     def _is_leave_one_out(self) -> bool:
         return isinstance(self._estimator.cv, str)
 
+    @property
+    def _is_in_memory(self) -> bool:
+        return self._task.given.X is not None
+
     def _with_penalty(self, C: float, l1_ratio: float) -> Task:
         """Return the task of a fit to all samples with other parameters."""
         return with_penalty(self._task, float(C), float(l1_ratio))
@@ -96,7 +104,8 @@ class Search:
         if self.callbacks is not None:
             self.callbacks.begin_fit(*self._task.given)
         objective, fit_intercept = self._task.objective, self._estimator.fit_intercept
-        objective.moments = moments_of(objective.X, objective.sample_weight, fit_intercept)
+        if self._is_in_memory:
+            objective.moments = moments_of(objective.X, objective.sample_weight, fit_intercept)
         whole = Paths.of(self._task, self.Cs, self.l1_ratios, callbacks=self.callbacks)
         if not whole.coefs.any() and self.l1_ratios.all():
             self._warn_of_no_weight()
@@ -174,6 +183,9 @@ class Search:
         of means over samples; NaN if the score is not a mean of losses.
         """
         task, given = self._task, self._task.given
+        if not self._is_in_memory:
+            scores, errors = log_losses_left_out(task, whole, self.Cs, self.l1_ratios)
+            return [whole], scores[np.newaxis], errors
         z = outputs_left_out(task, whole, self.Cs, self.l1_ratios)
         errors = np.full(z.shape[:2], np.nan)
         if is_log_loss(self._estimator.scoring):

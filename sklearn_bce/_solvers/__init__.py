@@ -28,7 +28,7 @@ from sklearn_bce._solvers.base import (
     rounding_floor,
 )
 from sklearn_bce._solvers.newton.diagnosis import Distance, distance_from_minimum, rise_by_rounding
-from sklearn_bce._solvers.newton.leave_one_out import LeaveOneOut
+from sklearn_bce._solvers.newton.leave_one_out import LeaveOneOut, LeftOut, LossesLeftOut
 from sklearn_bce._solvers.newton.separation import direction_of_separation
 from sklearn_bce._solvers.stream import StreamSteps
 
@@ -40,6 +40,8 @@ __all__ = [
     "Distance",
     "Judge",
     "LeaveOneOut",
+    "LeftOut",
+    "LossesLeftOut",
     "Monitor",
     "Plateau",
     "Result",

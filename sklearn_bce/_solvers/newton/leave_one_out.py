@@ -19,19 +19,19 @@ Regularizers", AISTATS (2024).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import Evaluation
+from sklearn_bce._objective.base import Evaluation, Objective, SomeSamples
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.penalty import Penalty
 from sklearn_bce._solvers.newton.cost import row_space_is_smaller
 from sklearn_bce._solvers.newton.inverse import CholeskyFactor
 from sklearn_bce._solvers.newton.row_space import RowSpace, with_one_strength
-from sklearn_bce.chain_rule import sigmoid
+from sklearn_bce.chain_rule import binary_cross_entropy, sigmoid
 
 # Most rows of H that is formed: 5000² float64 take 200 MB. [a choice]
 MOST_COORDINATES = 5000
@@ -56,16 +56,35 @@ class LeftOut(NamedTuple):
     is_resolved: bool
 
 
+class LossesLeftOut(NamedTuple):
+    """Sums of the losses of samples in parts by fits without them, to first order.
+
+    Attributes
+    ----------
+    sums : ndarray of shape (5,), float64
+        Σ sL, Σ s, Σ s²L², Σ s²L and Σ s² over the samples that are not in ``rest``, with their
+        weights s and losses L in nats.
+    rest : SomeSamples
+        Samples whose leverage is too large.
+    is_resolved : bool
+        Whether no curvature was lost in the factor of H.
+    """
+
+    sums: NDArray[np.float64]
+    rest: SomeSamples
+    is_resolved: bool
+
+
 class LeaveOneOut:
     """Outputs of samples by fits without them, for several penalties.
 
     Parameters
     ----------
-    objective : InMemoryObjective
+    objective : Objective
         F in the user's units, with any penalty.
     """
 
-    def __init__(self, objective: InMemoryObjective) -> None:
+    def __init__(self, objective: Objective) -> None:
         self._objective, self._standard = objective, objective.standardised()
         self._space: RowSpace | None = None
 
@@ -81,27 +100,35 @@ class LeaveOneOut:
         b : float
             Intercept at the minimum.
         """
-        objective, theta = self._objective, self._standard.coordinates.from_user(w, b)
+        theta = self._standard.coordinates.from_user(w, b)
         z = self._standard.linear_outputs(theta)
         problem, subset = self._free_coordinates(penalty, theta)
         if len(subset) > MOST_COORDINATES:
             return None
-        curvature = problem.curvature_of_outputs(z)
-        squares, is_resolved = np.zeros(len(z)), True
-        if len(subset):
-            point = Evaluation(theta, np.nan, None, z, curvature)
-            matrix = problem.curvature_matrix(point, subset)
-            factor = CholeskyFactor(matrix, problem.curvature_rounding)
-            squares = np.square(problem.norms_of_samples(factor.norms, subset))
-            is_resolved = factor.is_trusted
-        leverage, h = curvature * squares, objective.normalised_weight * squares
-        with np.errstate(divide="ignore", invalid="ignore"):
-            change = h * (sigmoid(z) - objective.y) / (1 - leverage)
-        return LeftOut(z + np.where(h > 0, change, 0.0), leverage, is_resolved)
+        curvature = self._objective.curvature_of_outputs(z)
+        factor = factor_of(problem, Evaluation(theta, np.nan, None, z, curvature), subset)
+        outputs, leverage = without_own(problem, z, factor, subset)
+        return LeftOut(outputs, leverage, factor is None or factor.is_trusted)
+
+    def losses(
+        self, penalty: Penalty, w: Vector, b: float, most_leverage: float
+    ) -> LossesLeftOut | None:
+        """Return the losses of all samples by fits without each; None if H is too large to form.
+
+        Samples may be in parts. The arguments are those of `outputs`; samples with a leverage above
+        ``most_leverage`` are not among the sums.
+        """
+        theta = self._standard.coordinates.from_user(w, b)
+        problem, subset = self._free_coordinates(penalty, theta)
+        if len(subset) > MOST_COORDINATES:
+            return None
+        factor = factor_of(problem, problem.evaluate(theta), subset)
+        sums, rest = problem.sum_over_parts(losses_of_part, theta, factor, subset, most_leverage)
+        return LossesLeftOut(sums, rest, factor is None or factor.is_trusted)
 
     def _free_coordinates(
         self, penalty: Penalty, theta: Vector
-    ) -> tuple[InMemoryObjective, NDArray[np.intp]]:
+    ) -> tuple[Objective, NDArray[np.intp]]:
         """Return F in coordinates in which H is small, and the indices of those that may change.
 
         ``theta`` is the minimum in standard coordinates.
@@ -113,7 +140,7 @@ class LeaveOneOut:
         non_smooth = problem.penalty.non_smooth(problem.n_features, len(theta))
         return problem, np.flatnonzero(~non_smooth.at_kink(theta))
 
-    def _in_row_space(self, penalty: Penalty) -> InMemoryObjective | None:
+    def _in_row_space(self, penalty: Penalty) -> Objective | None:
         """Return F in the space of the samples, which is the same for all penalties, or None.
 
         The strengths of the features have the same ratios in all penalties. None if the space is
@@ -127,3 +154,54 @@ class LeaveOneOut:
         if self._space is None:
             return None
         return replace(self._space, penalty=with_one_strength(penalty)[0]).problem(objective)
+
+
+def factor_of(
+    problem: Objective, point: Evaluation, subset: NDArray[np.intp]
+) -> CholeskyFactor | None:
+    """Return the factor of H at a point, in some coordinates; None if there are none."""
+    if not len(subset):
+        return None
+    return CholeskyFactor(problem.curvature_matrix(point, subset), problem.curvature_rounding)
+
+
+def without_own(
+    part: InMemoryObjective, z: Vector, factor: CholeskyFactor | None, subset: NDArray[np.intp]
+) -> tuple[Vector, Vector]:
+    """Return the outputs of samples by fits without them, and their leverages.
+
+    Parameters
+    ----------
+    part : InMemoryObjective
+        The samples, in the coordinates of the factor.
+    z : ndarray of shape (n_samples,), float64
+        Their outputs.
+    factor : CholeskyFactor or None
+        Factor of H; None if no coordinate may change.
+    subset : ndarray of shape (n,), intp
+        Indices of the coordinates of the factor.
+    """
+    if factor is None:
+        return z, np.zeros(len(z))
+    squares = np.square(part.norms_of_samples(factor.norms, subset))
+    leverage, h = part.curvature_of_outputs(z) * squares, part.normalised_weight * squares
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = h * (sigmoid(z) - part.y) / (1 - leverage)
+    return z + np.where(h > 0, change, 0.0), leverage
+
+
+def losses_of_part(
+    part: InMemoryObjective,
+    theta: Vector,
+    factor: CholeskyFactor | None,
+    subset: NDArray[np.intp],
+    most_leverage: float,
+) -> list[Any]:
+    """Return the sums of `LossesLeftOut` over a part, and its samples with a large leverage."""
+    z, leverage = without_own(part, part.linear_outputs(theta), factor, subset)
+    is_rest = leverage > most_leverage
+    s, loss = np.where(is_rest, 0.0, part.sample_weight), binary_cross_entropy(part.y, z)
+    loss[is_rest] = 0.0
+    sums = np.array([s @ loss, s.sum(), np.square(s * loss).sum(), s**2 @ loss, s @ s])
+    rest = {part.part_number: np.flatnonzero(is_rest)} if is_rest.any() else {}
+    return [sums, SomeSamples(rest)]
