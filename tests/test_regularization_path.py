@@ -1,6 +1,7 @@
 """`regularization_path`: each result is the minimum of the objective that the API states."""
 
 import warnings
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -69,11 +70,11 @@ def test_an_l1_path_without_an_intercept_is_that_of_liblinear():
     Cs = l1_min_c(X, y, fit_intercept=False) * np.array([1.5, 5.0, 50.0])
     path = regularization_path(X, y, Cs=Cs, l1_ratio=1, fit_intercept=False, tol=1e-14)
     for C, w in zip(Cs, path.coefs, strict=True):
+        named = signature(LogisticRegression).parameters.get("penalty")
+        is_old = named is not None and named.default == "l2"  # scikit-learn before 1.8
         other = LogisticRegression(
-            C=C, l1_ratio=1, solver="liblinear", fit_intercept=False, tol=1e-12, max_iter=100_000
-        )
-        if "penalty" in other.get_params() and other.penalty == "l2":  # scikit-learn before 1.8
-            other.set_params(penalty="l1")
+            C=C, solver="liblinear", fit_intercept=False, tol=1e-12, max_iter=100_000
+        ).set_params(**({"penalty": "l1"} if is_old else {"l1_ratio": 1}))
         np.testing.assert_allclose(w, other.fit(X, y).coef_[0], rtol=1e-5, atol=1e-7)
 
 
