@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import GridSearchCV
 
 from benchmarks.fits import wait_for_quiet
+from benchmarks.page import lines_of
 from benchmarks.problems import Problem
 from sklearn_bce import BCENeuronClassifier, BCENeuronClassifierCV
 
@@ -108,9 +109,9 @@ def of_problem(
 def text(found: dict[str, dict[str, Search]]) -> str:
     """Return a table in Markdown: times in milliseconds, the chosen C, and ratios."""
     head = ["", *SEARCHES, *(f"{name}, ratio" for name in OWN)]
-    lines = [head, ["---"] * len(head)]
+    rows = []
     for problem, searches in found.items():
         other = min(searches[name].median for name in OTHERS)
         cells = [f"{1e3 * each.median:.0f} ms (C={each.C:.3g})" for each in searches.values()]
-        lines.append([problem, *cells, *(f"{other / searches[name].median:.1f}" for name in OWN)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        rows.append([problem, *cells, *(f"{other / searches[name].median:.1f}" for name in OWN)])
+    return "\n".join(lines_of(head, rows))

@@ -15,16 +15,10 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 
 from sklearn_bce._estimator.chunks import Chunks, IteratedChunks, task_of_parts
 from sklearn_bce._estimator.classifier import BCENeuronClassifier
-from sklearn_bce._estimator.conversion import (
-    fitted_attributes,
-    translated_search,
-)
+from sklearn_bce._estimator.conversion import fitted_attributes, translated_search
 from sklearn_bce._estimator.fit import Task, prepare_fit
 from sklearn_bce._estimator.parameters import CONSTRAINTS, BinaryClassifierMixin, penalty_name
-from sklearn_bce._estimator.path import (
-    CS_CONSTRAINTS,
-    OBJECTIVE_PARAMETERS,
-)
+from sklearn_bce._estimator.path import CS_CONSTRAINTS, OBJECTIVE_PARAMETERS
 from sklearn_bce._estimator.prediction import PredictionMixin
 from sklearn_bce._estimator.samples import GivenSamples
 from sklearn_bce._estimator.search import LOG_LOSS, Search, is_log_loss
@@ -287,10 +281,11 @@ class BCENeuronClassifierCV(
         UserWarning
             If the L1 norm leaves no weight at any C.
         """
-        routed, given = self._routed("fit", sample_weight, params), (X, y, sample_weight, offset)
+        routed = self._routed("fit", sample_weight, params)
+        given = GivenSamples(X, y, sample_weight, offset)
 
         def task_of(neuron: BCENeuronClassifier, n_threads: int) -> Task:
-            return prepare_fit(neuron, GivenSamples(*given), None, InitialWeights(), n_threads)
+            return prepare_fit(neuron, given, None, InitialWeights(), n_threads)
 
         return self._fit(task_of, routed)
 

@@ -6,7 +6,7 @@ of the weights, are not changed by the sample that is left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ def outputs_left_out(
         z[place] = found.z
         for i in np.flatnonzero(found.leverage > MOST_LEVERAGE):
             sample = SomeSamples({0: np.array([i])})
-            z[(*place, i)] = found_without(of_fit, sample, output_of_part)
+            _, _, z[(*place, i)] = left_out_exactly(of_fit, sample)
     return z
 
 
@@ -79,12 +79,15 @@ def log_losses_left_out(
         for part, rows in found.rest.rows.items():
             for row in rows:
                 sample = SomeSamples({part: np.array([row])})
-                s, loss = found_without(of_fit, sample, weighted_loss_of_part)
+                s, y, z = left_out_exactly(of_fit, sample)
+                loss = float(binary_cross_entropy(y, z))
                 sums += [s * loss, s, (s * loss) ** 2, s * s * loss, s * s]
         loss, total, squares, products, weights = sums
         mean = loss / total
         scores[place] = -mean
-        errors[place] = np.sqrt(squares - 2 * mean * products + mean**2 * weights) / total
+        # Rounding may leave less than 0 if all losses are equal.
+        variance = max(0.0, squares - 2 * mean * products + mean**2 * weights)
+        errors[place] = np.sqrt(variance) / total
     return scores, errors
 
 
@@ -112,8 +115,8 @@ def raise_unless_known(found: LeftOut | LossesLeftOut | None, task: Task) -> Non
         )
 
 
-def found_without(task: Task, sample: SomeSamples, of_part: Callable[..., list[Any]]) -> Any:
-    """Return what ``of_part`` finds of a sample with the weights of the fit without it.
+def left_out_exactly(task: Task, sample: SomeSamples) -> Vector:
+    """Return weight, y and output of a sample by the fit without it.
 
     The fit starts from the weights of the task.
     """
@@ -125,24 +128,17 @@ def found_without(task: Task, sample: SomeSamples, of_part: Callable[..., list[A
         FitMonitor(None, None, task.weight_attributes),
     )
     theta = task.objective.coordinates.from_user(result.w, result.b)
-    (found,) = task.objective.sum_over_parts(of_part, theta, sample)
+    (found,) = task.objective.sum_over_parts(sample_of_part, theta, sample)
     return found
 
 
-def output_of_part(part: InMemoryObjective, theta: Vector, sample: SomeSamples) -> list[Any]:
-    """Return the output of a sample; 0 if it is in another part."""
-    rows = sample.rows.get(part.part_number)
-    return [0.0 if rows is None else float(part.of_rows(rows, np.ones(1)).linear_outputs(theta)[0])]
-
-
-def weighted_loss_of_part(part: InMemoryObjective, theta: Vector, sample: SomeSamples) -> list[Any]:
-    """Return the weight of a sample and its loss in nats; zeros if it is in another part."""
+def sample_of_part(part: InMemoryObjective, theta: Vector, sample: SomeSamples) -> list[Vector]:
+    """Return weight, y and output of a sample; zeros if it is in another part."""
     rows = sample.rows.get(part.part_number)
     if rows is None:
-        return [np.zeros(2)]
+        return [np.zeros(3)]
     one = part.of_rows(rows, np.ones(1))
-    loss = binary_cross_entropy(one.y, one.linear_outputs(theta))
-    return [np.array([one.sample_weight[0], loss[0]])]
+    return [np.array([one.sample_weight[0], one.y[0], one.linear_outputs(theta)[0]])]
 
 
 class GivenOutputs(ClassifierMixin, BaseEstimator):

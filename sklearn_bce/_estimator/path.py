@@ -179,6 +179,7 @@ def regularization_path(
         else:
             task = prepare_fit(neuron, samples, None, InitialWeights(), n_threads)
         try:
+            task.objective.know_moments()
             Cs = checked_Cs(Cs, [task.objective])
             fits = [fit for _, fit in sorted(path_of(task, Cs), key=lambda numbered: numbered[0])]
         except NotFiniteError:

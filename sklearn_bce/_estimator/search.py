@@ -11,7 +11,7 @@ from sklearn.utils import Bunch
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_bce._estimator.diagnostics import warn_caller
-from sklearn_bce._estimator.fit import Task, moments_of, stored_dtype
+from sklearn_bce._estimator.fit import Task, stored_dtype
 from sklearn_bce._estimator.folds import (
     Fold,
     Paths,
@@ -72,6 +72,7 @@ class Search:
     def __init__(self, estimator: BaseEstimator, task: Task, scorer: Any, routed: Bunch) -> None:
         self._estimator, self._task, self._score_params = estimator, task, routed.scorer.score
         self._scorer = scorer
+        task.objective.know_moments()
         self.l1_ratios = checked_l1_ratios(estimator.l1_ratios)
         objectives = [self._with_penalty(1.0, ratio).objective for ratio in self.l1_ratios]
         self.Cs = checked_Cs(estimator.Cs, objectives)
@@ -103,9 +104,6 @@ class Search:
         """
         if self.callbacks is not None:
             self.callbacks.begin_fit(*self._task.given)
-        objective, fit_intercept = self._task.objective, self._estimator.fit_intercept
-        if self._is_in_memory:
-            objective.moments = moments_of(objective.X, objective.sample_weight, fit_intercept)
         whole = Paths.of(self._task, self.Cs, self.l1_ratios, callbacks=self.callbacks)
         if not whole.coefs.any() and self.l1_ratios.all():
             self._warn_of_no_weight()
@@ -116,7 +114,7 @@ class Search:
             name = self._estimator.scoring
             raise ValueError(f"scoring={name!r} is not finite for fold {number}.")
         coefs = np.array([each.coefs for each in paths])
-        if fit_intercept:
+        if self._estimator.fit_intercept:
             intercepts = np.array([each.intercepts for each in paths])
             coefs = np.concatenate([coefs, intercepts[..., np.newaxis]], axis=-1)
         attributes = {
@@ -203,7 +201,7 @@ class Search:
     def _scores(self, paths: Paths, fold: Fold) -> NDArray[np.float64]:
         """Return the scores of the samples that a fold holds out, of shape (n_l1_ratios, n_Cs)."""
         task, scoring = self._task, self._estimator.scoring
-        if is_log_loss(self._estimator.scoring):
+        if is_log_loss(scoring):
             z = outputs_of_fold(task, paths, fold)
             return negative_log_losses(task, z, fold.test, self._score_weight())
         if task.objective.has_offset:

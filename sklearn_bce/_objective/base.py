@@ -519,6 +519,15 @@ class BaseObjective:
         z = self.constant_outputs(float(np.sum(origin[self.n_features :]))) if is_null else None
         return self.value_at(origin, z)
 
+    def know_moments(self) -> None:
+        """Find mean and deviation of the columns in a pass, unless they are known; changes self.
+
+        `Objective.standardised` then takes no pass, also of F with other penalties.
+        """
+        if self.moments is None:
+            with np.errstate(all="ignore"):  # what overflows is not finite, which fits tell
+                (self.moments,) = self.sum_over_parts(moments_of_part)
+
     def with_penalty(self, penalty: Penalty) -> Self:
         """Return F with another penalty, in the same coordinates; both share the pass counter."""
         other = copy(self)
@@ -622,3 +631,8 @@ class BaseObjective:
         of_penalty = self.penalty.curvature_diagonal(self.n_features)[features]
         diagonal[: len(of_penalty)] += of_penalty
         return diagonal
+
+
+def moments_of_part(part: Any) -> list[Moments]:
+    """Return the moments of the columns of an `InMemoryObjective`, with its weights."""
+    return [Moments.of(part.X, part.sample_weight, part.coordinates.fit_intercept)]

@@ -442,30 +442,26 @@ class InMemoryObjective(BaseObjective):
         leverage *= np.clip(growth, 1.0, MAX_GROWTH)
         return flat[leverage > DOMINANT_LEVERAGE]
 
-    def _norms(self, rows: NDArray[np.intp], norms_of: Callable[[Any], Vector]) -> Vector:
+    def _norms(self, rows: NDArray[np.intp] | slice, norms_of: Callable[[Any], Vector]) -> Vector:
         """Return the norms of some rows of Z by ``norms_of``."""
-        norms = np.empty(len(rows))
-        for block, Z in row_matrix(self.X[rows], self.coordinates):
+        X = self.X[rows]
+        norms = np.empty(X.shape[0])
+        for block, Z in row_matrix(X, self.coordinates):
             norms[block] = norms_of(Z)
         return norms
 
-    def norms_of_samples(
-        self, norms_of: Callable[[Any], Vector], subset: NDArray[np.intp]
-    ) -> Vector:
+    def norms_of_samples(self, norms_of: Callable[[Any], Vector]) -> Vector:
         """Return the norms of all samples by ``norms_of``, of shape (n_samples,), in one pass.
 
         Parameters
         ----------
         norms_of : callable (Z) -> ndarray of shape (n,)
-            Returns ‖v‖ of n rows of Z in the coordinates of the subset.
-        subset : ndarray of shape (n,), intp
-            Indices of entries of θ.
+            Returns ‖v‖ of n rows of Z.
         """
-        norms, are_all = np.empty(self.n_samples), len(subset) == self.coordinates.size
+        norms = np.empty(self.n_samples)
 
-        def fill(all_rows: slice) -> None:
-            for rows, Z in row_matrix(self.X[all_rows], self.coordinates):
-                norms[all_rows][rows] = norms_of(Z if are_all else Z[:, subset])
+        def fill(rows: slice) -> None:
+            norms[rows] = self._norms(rows, norms_of)
 
         self._sum(fill, work=CURVATURE_WORK)
         return norms

@@ -25,12 +25,13 @@ from sklearn_bce._objective.base import (
     Evaluation,
     PassCounter,
     SomeSamples,
+    moments_of_part,
 )
 from sklearn_bce._objective.basis import Basis
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.penalty import NO_PENALTY, ElasticNet, Penalty
 from sklearn_bce._objective.ray import PassRay
-from sklearn_bce._objective.scaling import Coordinates, Moments
+from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce.chain_rule import linear_output
 
 PartSums = list[Any]
@@ -280,7 +281,7 @@ class PartitionedObjective(BaseObjective):
         """
         if self.moments is not None:
             return self.in_coordinates(self.moments.coordinates)
-        (moments,) = self.sum_over_parts(_moments)
+        (moments,) = self.sum_over_parts(moments_of_part)
         return self.in_coordinates(moments.coordinates)
 
     def raise_unless_finite(self) -> None:
@@ -482,8 +483,3 @@ def _with_curvature(part: InMemoryObjective, theta: Vector, kind: str) -> Evalua
         z = part.linear_outputs(theta)
         return Evaluation(theta, np.nan, None, z, part.majorising_curvature(z))
     return part.evaluate(theta)
-
-
-def _moments(part: InMemoryObjective) -> PartSums:
-    """Return the moments of the columns of a part."""
-    return [Moments.of(part.X, part.sample_weight, part.coordinates.fit_intercept)]

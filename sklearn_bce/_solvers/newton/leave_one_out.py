@@ -105,8 +105,12 @@ class LeaveOneOut:
         problem, subset = self._free_coordinates(penalty, theta)
         if len(subset) > MOST_COORDINATES:
             return None
-        curvature = self._objective.curvature_of_outputs(z)
-        factor = factor_of(problem, Evaluation(theta, np.nan, None, z, curvature), subset)
+        factor = None
+        if len(subset):
+            curvature = problem.curvature_of_outputs(z)
+            point = Evaluation(theta, np.nan, None, z, curvature)
+            matrix = problem.curvature_matrix(point, subset)
+            factor = CholeskyFactor(matrix, problem.curvature_rounding)
         outputs, leverage = without_own(problem, z, factor, subset)
         return LeftOut(outputs, leverage, factor is None or factor.is_trusted)
 
@@ -122,7 +126,12 @@ class LeaveOneOut:
         problem, subset = self._free_coordinates(penalty, theta)
         if len(subset) > MOST_COORDINATES:
             return None
-        factor = factor_of(problem, problem.evaluate(theta), subset)
+        factor = None
+        if len(subset):
+            are_all = len(subset) == len(theta)  # then one pass evaluates F and forms the matrix
+            point = problem.evaluate(theta, hessian=are_all)
+            matrix = point.hessian if are_all else problem.curvature_matrix(point, subset)
+            factor = CholeskyFactor(matrix, problem.curvature_rounding)
         sums, rest = problem.sum_over_parts(losses_of_part, theta, factor, subset, most_leverage)
         return LossesLeftOut(sums, rest, factor is None or factor.is_trusted)
 
@@ -156,15 +165,6 @@ class LeaveOneOut:
         return replace(self._space, penalty=with_one_strength(penalty)[0]).problem(objective)
 
 
-def factor_of(
-    problem: Objective, point: Evaluation, subset: NDArray[np.intp]
-) -> CholeskyFactor | None:
-    """Return the factor of H at a point, in some coordinates; None if there are none."""
-    if not len(subset):
-        return None
-    return CholeskyFactor(problem.curvature_matrix(point, subset), problem.curvature_rounding)
-
-
 def without_own(
     part: InMemoryObjective, z: Vector, factor: CholeskyFactor | None, subset: NDArray[np.intp]
 ) -> tuple[Vector, Vector]:
@@ -183,7 +183,9 @@ def without_own(
     """
     if factor is None:
         return z, np.zeros(len(z))
-    squares = np.square(part.norms_of_samples(factor.norms, subset))
+    are_all = len(subset) == part.coordinates.size
+    norms_of = factor.norms if are_all else lambda Z: factor.norms(Z[:, subset])
+    squares = np.square(part.norms_of_samples(norms_of))
     leverage, h = part.curvature_of_outputs(z) * squares, part.normalised_weight * squares
     with np.errstate(divide="ignore", invalid="ignore"):
         change = h * (sigmoid(z) - part.y) / (1 - leverage)

@@ -138,7 +138,7 @@ class GramQuadratic:
         return GramQuadratic(matrix, self.subset, self.tol)
 
     def add_secant_pair(self, step: Vector, change: Vector) -> None:
-        """Correct H by the change of the gradient along a step; changes ``matrix`` in place.
+        """Correct H by the change of the gradient along a step; changes ``matrix``.
 
         The correction is the BFGS formula (Nocedal and Wright, "Numerical Optimization", equation
         6.19). A pair along which the gradient or the model does not curve upwards is ignored.
