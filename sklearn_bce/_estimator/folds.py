@@ -6,8 +6,7 @@ copied. The fits of a fold start from those of all samples.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,15 +15,14 @@ from sklearn.model_selection import check_cv
 
 from sklearn_bce._estimator.classifier import BCENeuronClassifier
 from sklearn_bce._estimator.fit import Task, objective_of
-from sklearn_bce._estimator.monitor import Callbacks
-from sklearn_bce._estimator.path import path_of, with_penalty
+from sklearn_bce._estimator.path import Path
 from sklearn_bce._estimator.samples import encode_samples
 from sklearn_bce._estimator.sklearn_compat import check_method_params
 from sklearn_bce._estimator.state import weight_attributes
 from sklearn_bce._estimator.targets import checked_sample_weight
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.scaling import Moments
-from sklearn_bce._solvers import Result
+from sklearn_bce._solvers import LossDerivatives, Result
 from sklearn_bce.chain_rule import binary_cross_entropy
 
 # Elements of the rows of X that are copied at once to score a fold: 8 MB of float64. [a choice]
@@ -45,6 +43,12 @@ class Fold(NamedTuple):
     n_times: Vector
     test: NDArray[np.intp]
 
+    @property
+    def left_out(self) -> NDArray[np.intp] | None:
+        """Indices of the samples that are not learnt from; None if others are repeated."""
+        left_out = np.flatnonzero(self.n_times == 0)
+        return left_out if np.max(self.n_times) == 1 else None
+
 
 class Paths(NamedTuple):
     """The fits of one set of samples.
@@ -63,44 +67,18 @@ class Paths(NamedTuple):
     intercepts: NDArray[np.float64]
 
     @classmethod
-    def of(
-        cls,
-        task: Task,
-        Cs: Vector,
-        l1_ratios: Vector,
-        near: Paths | None = None,
-        callbacks: Callbacks | None = None,
-    ) -> Paths:
-        """Fit with each C and each proportion of the L1 norm.
+    def of(cls, paths: list[Path], of_all: Callable[[Vector], Vector]) -> Paths:
+        """Return the fits of a path for each proportion of the L1 norm.
 
         Parameters
         ----------
-        task : Task
-            The task of a fit to the samples.
-        Cs, l1_ratios : ndarray of shape (n_Cs,) and (n_l1_ratios,), float64
-            Parameters of the fits.
-        near : Paths or None, default=None
-            The same fits of nearly the same samples; None means that there are none.
-        callbacks : Callbacks or None, default=None
-            Are called at the beginning and the end of each fit; None means that there are none.
+        paths : list of Path
+            The paths.
+        of_all : callable (w) -> ndarray of shape (n_features,)
+            Returns the weights of all features, given those of the features that are fitted.
         """
-        fits = []
-        for j, l1_ratio in enumerate(l1_ratios):
-            of_ratio = with_penalty(task, 1.0, float(l1_ratio))
-            if len(l1_ratios) > 1:
-                of_ratio = of_ratio._replace(label=f"{task.label}l1_ratio={l1_ratio:g}, ")
-            found = path_of(of_ratio, Cs, None if near is None else near.fits[j])
-            by_number: dict[int, Result] = {}
-            for _ in Cs:
-                if callbacks is not None:
-                    callbacks.begin_iteration()
-                k, result = next(found)
-                # The curvature that a path carries from C to C is not kept.
-                by_number[k] = replace(result, path_state=None)
-                if callbacks is not None:
-                    callbacks.end_iteration(partial(task.weight_attributes, result.w, result.b))
-            fits.append([by_number[k] for k in range(len(Cs))])
-        coefs = [[task.regularisation.of_all(fit.w) for fit in row] for row in fits]
+        fits = [[path.fits[k] for k in range(len(path.order))] for path in paths]
+        coefs = [[of_all(fit.w) for fit in row] for row in fits]
         return cls(fits, np.array(coefs), np.array([[fit.b for fit in row] for row in fits]))
 
     @property
@@ -171,6 +149,19 @@ def task_of_fold(task: Task, fold: Fold, number: int, moments: Moments) -> Task:
     return task._replace(
         objective=objective, regularisation=regularisation, label=f"Fold {number}, "
     )
+
+
+def derivatives_of_fold(task: Task, fold: Fold, known: LossDerivatives) -> LossDerivatives | None:
+    """Return the derivatives of the loss of the samples of a fold, given those of all samples.
+
+    With class weights of its own, the fold has nearly these. None if the fold learns from less than
+    half of the samples, or from some more than once.
+    """
+    rows = fold.left_out
+    if rows is None or len(rows) > len(fold.n_times) / 2:
+        return None
+    problem = task.objective.in_coordinates(known.coordinates)
+    return known.without(LossDerivatives.of_rows(problem, known.theta, rows))
 
 
 def outputs_of_fold(task: Task, paths: Paths, fold: Fold) -> NDArray[np.float64]:

@@ -6,7 +6,6 @@ of the weights, are not changed by the sample that is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,11 @@ from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from sklearn_bce._estimator.fit import Task, run_solver
-from sklearn_bce._estimator.folds import Paths
 from sklearn_bce._estimator.monitor import FitMonitor
-from sklearn_bce._estimator.path import with_penalty
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import SomeSamples
 from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._solvers import LeaveOneOut, LeftOut, LossesLeftOut
+from sklearn_bce._solvers import LeaveOneOut, LeftOut, LossDerivatives, LossesLeftOut
 from sklearn_bce.chain_rule import binary_cross_entropy
 
 # Leverage above which the output is that of a fit without the sample. [a choice]
@@ -29,75 +26,55 @@ MOST_LEVERAGE = 0.9
 
 
 def outputs_left_out(
-    task: Task, whole: Paths, Cs: Vector, l1_ratios: Vector
-) -> NDArray[np.float64]:
-    """Return the output of each sample by the fits without it, (n_l1_ratios, n_Cs, n_samples).
+    leave_one_out: LeaveOneOut, task: Task, known: LossDerivatives | None
+) -> Vector:
+    """Return the output of each sample by the fit without it, of shape (n_samples,).
 
     Samples whose leverage is above ``MOST_LEVERAGE`` are left out in fits of their own.
 
     Parameters
     ----------
+    leave_one_out : LeaveOneOut
+        Leaves out samples of the objective of the task.
     task : Task
-        Task of a fit to all samples.
-    whole : Paths
-        Fits to all samples.
-    Cs, l1_ratios : ndarray of shape (n_Cs,) and (n_l1_ratios,), float64
-        Parameters of the fits.
+        Task of a fit to all samples, which starts at the minimum.
+    known : LossDerivatives or None
+        Derivatives of the loss at the minimum; None if they are not known.
 
     Raises
     ------
     ValueError
         If the matrix of second derivatives is too large, or has lost curvature in rounding.
     """
-    z = np.empty((*whole.intercepts.shape, task.objective.n_samples))
-    leave_one_out = LeaveOneOut(task.objective)
-    for place, of_fit in fits_of(task, whole, Cs, l1_ratios):
-        found = leave_one_out.outputs(of_fit.objective.penalty, of_fit.w, of_fit.b)
-        raise_unless_known(found, of_fit)
-        z[place] = found.z
-        for i in np.flatnonzero(found.leverage > MOST_LEVERAGE):
-            sample = SomeSamples({0: np.array([i])})
-            _, _, z[(*place, i)] = left_out_exactly(of_fit, sample)
-    return z
+    found = leave_one_out.outputs(task.objective.penalty, task.w, task.b, known)
+    raise_unless_known(found, task)
+    for i in np.flatnonzero(found.leverage > MOST_LEVERAGE):
+        _, _, found.z[i] = left_out_exactly(task, SomeSamples({0: np.array([i])}))
+    return found.z
 
 
-def log_losses_left_out(
-    task: Task, whole: Paths, Cs: Vector, l1_ratios: Vector
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def log_loss_left_out(
+    leave_one_out: LeaveOneOut, task: Task, known: LossDerivatives | None
+) -> tuple[float, float]:
     """Return minus the mean loss in nats, and its standard error, of samples in parts.
 
-    Both are of shape (n_l1_ratios, n_Cs). The arguments, what is left out in fits of their own and
-    the errors are those of `outputs_left_out`.
+    The arguments, what is left out in fits of their own and the errors are those of
+    `outputs_left_out`.
     """
-    scores, errors = np.empty(whole.intercepts.shape), np.empty(whole.intercepts.shape)
-    leave_one_out = LeaveOneOut(task.objective)
-    for place, of_fit in fits_of(task, whole, Cs, l1_ratios):
-        penalty = of_fit.objective.penalty
-        found = leave_one_out.losses(penalty, of_fit.w, of_fit.b, MOST_LEVERAGE)
-        raise_unless_known(found, of_fit)
-        sums = found.sums.copy()
-        for part, rows in found.rest.rows.items():
-            for row in rows:
-                sample = SomeSamples({part: np.array([row])})
-                s, y, z = left_out_exactly(of_fit, sample)
-                loss = float(binary_cross_entropy(y, z))
-                sums += [s * loss, s, (s * loss) ** 2, s * s * loss, s * s]
-        loss, total, squares, products, weights = sums
-        mean = loss / total
-        scores[place] = -mean
-        # Rounding may leave less than 0 if all losses are equal.
-        variance = max(0.0, squares - 2 * mean * products + mean**2 * weights)
-        errors[place] = np.sqrt(variance) / total
-    return scores, errors
-
-
-def fits_of(
-    task: Task, whole: Paths, Cs: Vector, l1_ratios: Vector
-) -> Iterator[tuple[tuple[int, int], Task]]:
-    """Yield each place and the task of its fit, with the weights at the minimum as the start."""
-    for j, k in np.ndindex(whole.intercepts.shape):
-        of_fit, fit = with_penalty(task, float(Cs[k]), float(l1_ratios[j])), whole.fits[j][k]
-        yield (j, k), of_fit._replace(w=fit.w, b=fit.b)
+    penalty = task.objective.penalty
+    found = leave_one_out.losses(penalty, task.w, task.b, MOST_LEVERAGE, known)
+    raise_unless_known(found, task)
+    sums = found.sums.copy()
+    for part, rows in found.rest.rows.items():
+        for row in rows:
+            s, y, z = left_out_exactly(task, SomeSamples({part: np.array([row])}))
+            loss = float(binary_cross_entropy(y, z))
+            sums += [s * loss, s, (s * loss) ** 2, s * s * loss, s * s]
+    loss, total, squares, products, weights = sums
+    mean = loss / total
+    # Rounding may leave less than 0 if all losses are equal.
+    variance = max(0.0, squares - 2 * mean * products + mean**2 * weights)
+    return -mean, np.sqrt(variance) / total
 
 
 def raise_unless_known(found: LeftOut | LossesLeftOut | None, task: Task) -> None:
@@ -121,7 +98,7 @@ def left_out_exactly(task: Task, sample: SomeSamples) -> Vector:
     The fit starts from the weights of the task.
     """
     objective = task.objective.without(sample)
-    label = f"A sample left out, C={task.parameters.C:g}: "
+    label = f"A sample left out, {task.label}"
     result = run_solver(
         "newton",
         task._replace(objective=objective, label=label),

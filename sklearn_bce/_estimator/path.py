@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._kernels.threads import one_blas_thread
 from sklearn_bce._objective.base import BaseObjective
 from sklearn_bce._objective.rows import NotFiniteError
-from sklearn_bce._solvers import Result
+from sklearn_bce._solvers import LossDerivatives, Result, derivatives_save_time
 
 # Parameters of `BCENeuronClassifier` that concern the objective and its minimum.
 OBJECTIVE_PARAMETERS = (
@@ -181,10 +182,13 @@ def regularization_path(
         try:
             task.objective.know_moments()
             Cs = checked_Cs(Cs, [task.objective])
-            fits = [fit for _, fit in sorted(path_of(task, Cs), key=lambda numbered: numbered[0])]
+            path = Path(task, Cs)
+            for k in path.order:
+                path.fit(k)
         except NotFiniteError:
             task.raise_for_not_finite("regularization_path")
             raise
+    fits = [path.fits[k] for k in range(len(Cs))]
     return RegularizationPath(
         Cs,
         np.array([task.regularisation.of_all(fit.w) for fit in fits]),
@@ -261,42 +265,108 @@ def range_of_C(objective: BaseObjective) -> tuple[float, float]:
     return typical / STRONGEST, typical / WEAKEST
 
 
-def path_of(
-    task: Task, Cs: Vector, near: Sequence[Result] | None = None
-) -> Iterator[tuple[int, Result]]:
-    """Fit with each C, from the strongest penalty to the weakest; yield its index and the result.
+class Path:
+    """Fits of one task with several values of C.
 
-    Each fit starts from the one before, or from ``near``, unless `starts_at_zero`.
+    Each fit starts from the one before or, if there are fits to nearly the same samples, from
+    theirs.
 
     Parameters
     ----------
     task : Task
-        The task of one fit, whose start is that of the first.
+        The task, with the proportion of the L1 norm.
     Cs : ndarray of shape (n_Cs,), float64
         Values of C, in (0, inf].
-    near : sequence of Result or None, default=None
-        For each C, the result of a fit to nearly the same samples, with the same penalty. None
-        means that there are none, and each fit starts from the one before.
+    near : Path or None, default=None
+        The path of nearly the same samples, with the same penalties; it must be ahead of this one.
 
-    Warns
-    -----
-    ConvergenceWarning
-        See `regularization_path`.
+    Attributes
+    ----------
+    order : ndarray of shape (n_Cs,), intp
+        Indices of the values of C in ascending order, in which the fits are to be made.
+    fits : dict of int to Result
+        The fits so far, by the index of C.
     """
-    before: tuple[Result, Result] | None = None
-    label = task.label
-    for k in np.argsort(Cs, kind="stable"):
-        task = with_penalty(task, float(Cs[k]), task.parameters.l1_ratio)
-        task = task._replace(label=f"{label}C={Cs[k]:g}: ")
+
+    def __init__(self, task: Task, Cs: Vector, near: Path | None = None) -> None:
+        self._task, self._Cs, self._near = task, Cs, near
+        self.order = np.argsort(Cs, kind="stable")
+        self.fits: dict[int, Result] = {}
+        self._state: Any = task.path_state
+        self._before: int | None = None
+        # By how much the last minimum, w and b, was missed by what was expected from the other
+        # path. For a smooth F this is much the same for the next C; with an L1 norm or bounds it
+        # would move weights from 0 and across their bounds.
+        self._missed: Vector | float = 0.0
+
+    def task(self, k: int) -> Task:
+        """Return the task of the fit with the k-th C, which starts at the minimum once it is known.
+
+        Its label names C.
+        """
+        C = float(self._Cs[k])
+        task = with_penalty(self._task, C, self._task.parameters.l1_ratio)
+        if k in self.fits:
+            task = task._replace(w=self.fits[k].w, b=self.fits[k].b)
+        return task._replace(label=f"{task.label}C={C:g}: ")
+
+    def fit(self, k: int, known: LossDerivatives | None = None) -> Result:
+        """Fit with the k-th C, and return the result; changes self.
+
+        Parameters
+        ----------
+        k : int
+            Index of C.
+        known : LossDerivatives or None, default=None
+            Derivatives of the loss of these samples near the minimum; None if they are not known.
+
+        Warns
+        -----
+        ConvergenceWarning
+            See `regularization_path`.
+        """
+        task = self.task(k)
+        state = self._state if known is None else known
+        expected = self._expected(k, task, known)
+        start = expected
         if starts_at_zero(task.objective):
-            task = task._replace(w=np.zeros_like(task.w), b=0.0, path_state=None)
-        elif near is not None:
-            w, b = start_near(near[k], before, task.objective.penalty.is_smooth)
-            task = task._replace(w=w, b=b, path_state=None)
+            start, state = np.zeros(len(task.w) + 1), None
+        elif task.objective.penalty.is_smooth:
+            start = expected + self._missed
+        task = task._replace(w=start[:-1], b=float(start[-1]), path_state=state)
         result = run_solver("newton", task, FitMonitor(None, None, task.weight_attributes))
-        yield int(k), result
-        before = None if near is None else (near[k], result)
-        task = task._replace(w=result.w, b=result.b, path_state=result.path_state)
+        # The curvature that a path carries from C to C is not kept with the result.
+        self._state, self._before = result.path_state, k
+        self.fits[k] = result = replace(result, path_state=None)
+        if self._near is not None:
+            self._missed = np.append(result.w, result.b) - expected
+        return result
+
+    def _expected(self, k: int, task: Task, known: LossDerivatives | None) -> Vector:
+        """Return weights and intercept near which the k-th minimum is expected."""
+        if known is not None and task.objective.penalty.is_smooth:
+            return np.append(*known.predicted_minimum(task.objective))
+        if self._near is not None:
+            near = self._near.fits[k]
+        elif self._before is not None:
+            near = self.fits[self._before]
+        else:
+            near = task
+        return np.append(near.w, near.b)
+
+    def derivatives(self, k: int, n_fits: int) -> LossDerivatives | None:
+        """Return the derivatives of the loss at the minimum of the k-th fit, in a pass.
+
+        None if they save no time in ``n_fits`` fits to nearly the same samples.
+        """
+        task = self.task(k)
+        objective = task.objective
+        if starts_at_zero(objective) or not derivatives_save_time(objective, n_fits):
+            return None
+        problem = objective.standardised()
+        if problem.penalty.is_smooth and problem.penalty_dominates():
+            return None  # H is nearly that of the penalty
+        return LossDerivatives.at(problem, problem.coordinates.from_user(task.w, task.b))
 
 
 def starts_at_zero(objective: BaseObjective) -> bool:
@@ -306,29 +376,6 @@ def starts_at_zero(objective: BaseObjective) -> bool:
     of the samples, which have no weights to start from.
     """
     return objective.penalty.is_smooth and objective.n_features > objective.n_samples
-
-
-def start_near(
-    near: Result, before: tuple[Result, Result] | None, is_smooth: bool
-) -> tuple[Vector, float]:
-    """Return weights and intercept from which a fit starts, given one to nearly the same samples.
-
-    For a smooth F they are moved by the difference that both fits had at the C before. With an L1
-    norm or bounds this would move weights from 0 and across their bounds.
-
-    Parameters
-    ----------
-    near : Result
-        The other fit at this C.
-    before : tuple (Result, Result) or None
-        Both fits at the C before, the other one first; None if there is none.
-    is_smooth : bool
-        Whether F has neither an L1 norm nor bounds.
-    """
-    if before is None or not is_smooth:
-        return near.w, near.b
-    other, own = before
-    return near.w + (own.w - other.w), near.b + (own.b - other.b)
 
 
 def with_penalty(task: Task, C: float, l1_ratio: float) -> Task:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn_bce._estimator.folds import (
     Fold,
     Paths,
     best_place,
+    derivatives_of_fold,
     folds_of,
     losses_of,
     negative_log_losses,
@@ -25,19 +27,20 @@ from sklearn_bce._estimator.folds import (
 )
 from sklearn_bce._estimator.leave_one_out import (
     GivenOutputs,
-    log_losses_left_out,
+    log_loss_left_out,
     outputs_left_out,
 )
 from sklearn_bce._estimator.monitor import Callbacks
-from sklearn_bce._estimator.path import checked_Cs, range_of_C, with_penalty
+from sklearn_bce._estimator.path import Path, checked_Cs, range_of_C, with_penalty
 from sklearn_bce._estimator.state import weight_attributes
 from sklearn_bce._estimator.targets import checked_sample_weight
 from sklearn_bce._estimator.validation import checked_array
 from sklearn_bce._kernels import Vector
+from sklearn_bce._solvers import LeaveOneOut, LossDerivatives
 
 LOG_LOSS = "neg_log_loss"
 
-Evaluated = tuple[list[Paths], NDArray[np.float64], NDArray[np.float64]]
+Evaluated = tuple[Paths, list[Paths], NDArray[np.float64], NDArray[np.float64]]
 
 
 def is_log_loss(scoring: Any) -> bool:
@@ -104,11 +107,10 @@ class Search:
         """
         if self.callbacks is not None:
             self.callbacks.begin_fit(*self._task.given)
-        whole = Paths.of(self._task, self.Cs, self.l1_ratios, callbacks=self.callbacks)
+        by = self._by_leave_one_out if self._is_leave_one_out else self._by_folds
+        whole, paths, scores, errors = by()
         if not whole.coefs.any() and self.l1_ratios.all():
             self._warn_of_no_weight()
-        by = self._by_leave_one_out if self._is_leave_one_out else self._by_folds
-        paths, scores, errors = by(whole)
         if not np.isfinite(scores).all():
             number = int(np.argmin(np.isfinite(scores).all(axis=(1, 2))))
             name = self._estimator.scoring
@@ -139,64 +141,109 @@ class Search:
             f"penalty is too strong. Values above {least:.3g} leave some weights.",
         )
 
-    def _by_folds(self, whole: Paths) -> Evaluated:
-        """Return the fits of each fold, and the scores of the samples that the fold holds out.
+    def _paths(self, task: Task, near: list[Path] | None = None) -> list[Path]:
+        """Return a path of a task, without fits, for each proportion of the L1 norm.
 
-        Parameters
-        ----------
-        whole : Paths
-            Fits to all samples.
+        ``near`` has the paths of nearly the same samples; None means that there are none.
+        """
+        paths = []
+        for j, ratio in enumerate(self.l1_ratios):
+            of_ratio = with_penalty(task, 1.0, float(ratio))
+            if len(self.l1_ratios) > 1:
+                of_ratio = of_ratio._replace(label=f"{task.label}l1_ratio={ratio:g}, ")
+            paths.append(Path(of_ratio, self.Cs, None if near is None else near[j]))
+        return paths
+
+    def _fit(self, path: Path, k: int, known: LossDerivatives | None = None) -> None:
+        """Fit a path with the k-th C, and tell the callbacks; see `Path.fit`."""
+        if self.callbacks is None:
+            path.fit(k, known)
+            return
+        self.callbacks.begin_iteration()
+        result = path.fit(k, known)
+        self.callbacks.end_iteration(partial(self._task.weight_attributes, result.w, result.b))
+
+    def _by_folds(self) -> Evaluated:
+        """Return all fits, and the scores of the samples that each fold holds out.
 
         Returns
         -------
+        whole : Paths
+            Fits to all samples.
         paths : list of Paths
-            One for each fold.
+            Fits of each fold.
         scores : ndarray of shape (n_folds, n_l1_ratios, n_Cs), float64
         standard_errors : ndarray of shape (n_l1_ratios, n_Cs), float64
             Of the mean scores; NaN of a single fold.
         """
-        moments = self._task.objective.moments
-
-        def evaluated(number: int, fold: Fold) -> tuple[Paths, NDArray[np.float64]]:
-            task = task_of_fold(self._task, fold, number, moments)
-            paths = Paths.of(task, self.Cs, self.l1_ratios, whole, self.callbacks)
-            return paths, self._scores(paths, fold)
-
-        if self._estimator.n_jobs in (None, 1) or self.callbacks is not None:
-            found = [evaluated(number, fold) for number, fold in enumerate(self.folds)]
-        else:
-            calls = (delayed(evaluated)(number, fold) for number, fold in enumerate(self.folds))
-            found = Parallel(self._estimator.n_jobs, prefer="threads")(calls)
-        paths, each_scores = zip(*found, strict=True)
-        scores = np.array(each_scores)
+        moments, folds = self._task.objective.moments, self.folds
+        tasks = [task_of_fold(self._task, fold, i, moments) for i, fold in enumerate(folds)]
+        whole = self._paths(self._task)
+        paths = [self._paths(task, whole) for task in tasks]
+        n_jobs = None if self.callbacks is not None else self._estimator.n_jobs
+        with Parallel(n_jobs, prefer="threads") as parallel:
+            for j, of_all in enumerate(whole):
+                known: LossDerivatives | None = None
+                for k in of_all.order:
+                    self._fit(of_all, k, known)
+                    known = of_all.derivatives(k, len(folds))
+                    parallel(
+                        delayed(self._fit_fold)(path[j], k, fold, known)
+                        for fold, path in zip(folds, paths, strict=True)
+                    )
+        found = [Paths.of(path, self._task.regularisation.of_all) for path in paths]
+        scores = np.array([self._scores(*each) for each in zip(found, folds, strict=True)])
         errors = np.full(scores.shape[1:], np.nan)
         if len(scores) > 1:
             errors = scores.std(axis=0, ddof=1) / np.sqrt(len(scores))
-        return list(paths), scores, errors
+        return Paths.of(whole, self._task.regularisation.of_all), found, scores, errors
 
-    def _by_leave_one_out(self, whole: Paths) -> Evaluated:
+    def _fit_fold(self, path: Path, k: int, fold: Fold, known: LossDerivatives | None) -> None:
+        """Fit the samples of a fold with the k-th C.
+
+        ``known`` are the derivatives of the loss of all samples near the minimum, or None.
+        """
+        if known is not None:
+            known = derivatives_of_fold(self._task, fold, known)
+        self._fit(path, k, known)
+
+    def _by_leave_one_out(self) -> Evaluated:
         """Return the fits to all samples, and the scores of each sample by the fit without it.
 
-        Argument and result are those of `_by_folds`, with one fold. The standard errors are those
-        of means over samples; NaN if the score is not a mean of losses.
+        The result is that of `_by_folds`, with one fold. The standard errors are those of means
+        over samples; NaN if the score is not a mean of losses.
         """
-        task, given = self._task, self._task.given
+        whole, leave_one_out = self._paths(self._task), LeaveOneOut(self._task.objective)
+        scores, errors = np.full((2, len(whole), len(self.Cs)), np.nan)
+        for j, path in enumerate(whole):
+            known: LossDerivatives | None = None
+            for k in path.order:
+                self._fit(path, k, known)
+                known = path.derivatives(k, 2)  # for the samples left out, and the next C
+                found = self._leave_out(leave_one_out, path.task(k), known)
+                scores[j, k], errors[j, k] = found
+        of_all = Paths.of(whole, self._task.regularisation.of_all)
+        return of_all, [of_all], scores[np.newaxis], errors
+
+    def _leave_out(
+        self, leave_one_out: LeaveOneOut, task: Task, known: LossDerivatives | None
+    ) -> tuple[float, float]:
+        """Return the score of samples left out one by one, and its standard error or NaN.
+
+        The arguments are those of `outputs_left_out`.
+        """
         if not self._is_in_memory:
-            scores, errors = log_losses_left_out(task, whole, self.Cs, self.l1_ratios)
-            return [whole], scores[np.newaxis], errors
-        z = outputs_left_out(task, whole, self.Cs, self.l1_ratios)
-        errors = np.full(z.shape[:2], np.nan)
-        if is_log_loss(self._estimator.scoring):
-            all_rows, weight = np.arange(z.shape[-1]), self._score_weight()
-            scores = negative_log_losses(task, z, all_rows, weight)
-            deviation = losses_of(task, z, all_rows) + scores[..., np.newaxis]
-            errors = np.sqrt(np.square(weight / np.sum(weight) * deviation).sum(axis=-1))
-        else:
-            scores = np.empty(z.shape[:2])
-            for place in np.ndindex(scores.shape):
-                model = GivenOutputs(task.classes, z[place])
-                scores[place] = self._scorer(model, given.X, given.y, **self._score_params)
-        return [whole], scores[np.newaxis], errors
+            return log_loss_left_out(leave_one_out, task, known)
+        z = outputs_left_out(leave_one_out, task, known)
+        given = self._task.given
+        if not is_log_loss(self._estimator.scoring):
+            model = GivenOutputs(task.classes, z)
+            return self._scorer(model, given.X, given.y, **self._score_params), np.nan
+        weight = self._score_weight()
+        loss = losses_of(self._task, z, np.arange(len(z)))
+        mean = float(np.average(loss, weights=weight))
+        error = np.sqrt(np.square(weight / np.sum(weight) * (loss - mean)).sum())
+        return -mean, float(error)
 
     def _scores(self, paths: Paths, fold: Fold) -> NDArray[np.float64]:
         """Return the scores of the samples that a fold holds out, of shape (n_l1_ratios, n_Cs)."""

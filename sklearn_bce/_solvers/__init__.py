@@ -29,6 +29,7 @@ from sklearn_bce._solvers.base import (
 )
 from sklearn_bce._solvers.newton.diagnosis import Distance, distance_from_minimum, rise_by_rounding
 from sklearn_bce._solvers.newton.leave_one_out import LeaveOneOut, LeftOut, LossesLeftOut
+from sklearn_bce._solvers.newton.nearby import LossDerivatives, derivatives_save_time
 from sklearn_bce._solvers.newton.separation import direction_of_separation
 from sklearn_bce._solvers.stream import StreamSteps
 
@@ -41,6 +42,7 @@ __all__ = [
     "Judge",
     "LeaveOneOut",
     "LeftOut",
+    "LossDerivatives",
     "LossesLeftOut",
     "Monitor",
     "Plateau",
@@ -50,6 +52,7 @@ __all__ = [
     "StopReason",
     "StreamSteps",
     "Weights",
+    "derivatives_save_time",
     "direction_of_separation",
     "distance_from_minimum",
     "rise_by_rounding",

@@ -23,6 +23,7 @@ The modules, each of which imports only those above it:
   point or by conjugate gradients.
 - ``duality``: an upper bound on F − min F.
 - ``quadratic``: the quadratic model with an L1 norm, and its minimum.
+- ``nearby``: derivatives at one point, from which fits to nearly the same samples start.
 - ``path``: the state of a fit from which the next fit along a path of C can start.
 - ``proximal``: search directions with an L1 norm, and the choice of the direction rule.
 - ``stopping``: tests of whether F is within ``tol`` of its minimum.

@@ -30,6 +30,7 @@ from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.penalty import Penalty
 from sklearn_bce._solvers.newton.cost import row_space_is_smaller
 from sklearn_bce._solvers.newton.inverse import CholeskyFactor
+from sklearn_bce._solvers.newton.nearby import LossDerivatives
 from sklearn_bce._solvers.newton.row_space import RowSpace, with_one_strength
 from sklearn_bce.chain_rule import binary_cross_entropy, sigmoid
 
@@ -88,7 +89,9 @@ class LeaveOneOut:
         self._objective, self._standard = objective, objective.standardised()
         self._space: RowSpace | None = None
 
-    def outputs(self, penalty: Penalty, w: Vector, b: float) -> LeftOut | None:
+    def outputs(
+        self, penalty: Penalty, w: Vector, b: float, known: LossDerivatives | None = None
+    ) -> LeftOut | None:
         """Return the outputs of all samples by fits without each; None if H is too large to form.
 
         Parameters
@@ -99,23 +102,25 @@ class LeaveOneOut:
             Weights at the minimum.
         b : float
             Intercept at the minimum.
+        known : LossDerivatives or None, default=None
+            Derivatives of the loss there, in standard coordinates; None if they are not known.
         """
         theta = self._standard.coordinates.from_user(w, b)
         z = self._standard.linear_outputs(theta)
         problem, subset = self._free_coordinates(penalty, theta)
         if len(subset) > MOST_COORDINATES:
             return None
-        factor = None
-        if len(subset):
-            curvature = problem.curvature_of_outputs(z)
-            point = Evaluation(theta, np.nan, None, z, curvature)
-            matrix = problem.curvature_matrix(point, subset)
-            factor = CholeskyFactor(matrix, problem.curvature_rounding)
+        factor = factor_of(problem, theta, z, subset, known)
         outputs, leverage = without_own(problem, z, factor, subset)
         return LeftOut(outputs, leverage, factor is None or factor.is_trusted)
 
     def losses(
-        self, penalty: Penalty, w: Vector, b: float, most_leverage: float
+        self,
+        penalty: Penalty,
+        w: Vector,
+        b: float,
+        most_leverage: float,
+        known: LossDerivatives | None = None,
     ) -> LossesLeftOut | None:
         """Return the losses of all samples by fits without each; None if H is too large to form.
 
@@ -126,12 +131,7 @@ class LeaveOneOut:
         problem, subset = self._free_coordinates(penalty, theta)
         if len(subset) > MOST_COORDINATES:
             return None
-        factor = None
-        if len(subset):
-            are_all = len(subset) == len(theta)  # then one pass evaluates F and forms the matrix
-            point = problem.evaluate(theta, hessian=are_all)
-            matrix = point.hessian if are_all else problem.curvature_matrix(point, subset)
-            factor = CholeskyFactor(matrix, problem.curvature_rounding)
+        factor = factor_of(problem, theta, None, subset, known)
         sums, rest = problem.sum_over_parts(losses_of_part, theta, factor, subset, most_leverage)
         return LossesLeftOut(sums, rest, factor is None or factor.is_trusted)
 
@@ -163,6 +163,44 @@ class LeaveOneOut:
         if self._space is None:
             return None
         return replace(self._space, penalty=with_one_strength(penalty)[0]).problem(objective)
+
+
+def factor_of(
+    problem: Objective,
+    theta: Vector,
+    z: Any,
+    subset: NDArray[np.intp],
+    known: LossDerivatives | None,
+) -> CholeskyFactor | None:
+    """Return the factor of H at θ for some coordinates; None if there are none.
+
+    Parameters
+    ----------
+    problem : Objective
+        F.
+    theta : ndarray of shape (size,), float64
+        θ.
+    z : array of length n_samples or None
+        Linear outputs at θ; None if the objective does not keep outputs.
+    subset : ndarray of shape (n,), intp
+        Indices of the coordinates, ascending.
+    known : LossDerivatives or None
+        Derivatives of the loss at θ; None if they are not known.
+    """
+    if not len(subset):
+        return None
+    are_all = len(subset) == len(theta)
+    if known is not None:
+        matrix = known.curvature(problem.penalty)[np.ix_(subset, subset)]
+    elif z is None and are_all:  # one pass evaluates F and forms the matrix
+        matrix = problem.evaluate(theta, hessian=True).take_hessian()
+    else:
+        if z is None:
+            point = problem.evaluate(theta)
+        else:
+            point = Evaluation(theta, np.nan, None, z, problem.curvature_of_outputs(z))
+        matrix = problem.curvature_matrix(point, subset)
+    return CholeskyFactor(matrix, problem.curvature_rounding)
 
 
 def without_own(

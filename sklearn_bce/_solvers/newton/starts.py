@@ -30,6 +30,8 @@ from sklearn_bce._solvers.newton.cost import CostModel, row_space_is_smaller
 from sklearn_bce._solvers.newton.dual_ascent import solve_by_dual_ascent
 from sklearn_bce._solvers.newton.in_cache import solve_in_cache
 from sklearn_bce._solvers.newton.loop import Start, minimise
+from sklearn_bce._solvers.newton.nearby import LossDerivatives
+from sklearn_bce._solvers.newton.path import PathState
 from sklearn_bce._solvers.newton.proximal import direction_rule
 from sklearn_bce._solvers.newton.row_space import RowSpace, precisions, suboptimality_bound
 from sklearn_bce._solvers.newton.subsample import (
@@ -53,6 +55,21 @@ def in_cache(
     return solve_in_cache(objective, w, b, settings) if settings.tol > 0 else None
 
 
+def with_nearby_curvature(
+    objective: Objective, w: Vector, b: float, settings: Settings
+) -> Start | None:
+    """Return a start at (w, b), where the curvature is nearly known.
+
+    None unless the derivatives of the loss of nearly the same samples are given.
+    """
+    known = settings.path_state
+    if not isinstance(known, LossDerivatives):
+        return None
+    problem = objective.in_coordinates(known.coordinates)
+    theta, matrix = problem.coordinates.from_user(w, b), known.curvature(problem.penalty)
+    return Start(problem, theta, matrix, diagonal_is_reliable=True, is_expected_minimum=True)
+
+
 def along_path(objective: Objective, w: Vector, b: float, settings: Settings) -> Start | None:
     """Return a start at the minimum that is predicted from the previous fit of a path.
 
@@ -60,7 +77,7 @@ def along_path(objective: Objective, w: Vector, b: float, settings: Settings) ->
     have an L1 norm.
     """
     state = settings.path_state
-    if state is None or not state.applies_to(objective, w, b):
+    if not isinstance(state, PathState) or not state.applies_to(objective, w, b):
         return None
     problem = objective.in_coordinates(state.coordinates)
     theta = direction_rule(problem, settings.tol, for_path=True).predict_start(state)
@@ -275,6 +292,7 @@ def solve_subsample(problem: Objective, sample: Objective, settings: Settings) -
 
 
 START_RULES: list[StartRule] = [
+    with_nearby_curvature,
     in_cache,
     along_path,
     by_dual_ascent,
