@@ -24,6 +24,7 @@ from sklearn_bce._estimator.samples import GivenSamples
 from sklearn_bce._estimator.search import LOG_LOSS, Search, is_log_loss
 from sklearn_bce._estimator.sklearn_compat import (
     CallbackSupportMixin,
+    Interval,
     StrOptions,
     fit_context,
     raise_for_params,
@@ -43,7 +44,11 @@ CV_CONSTRAINTS: dict[str, list[Any]] = {
     "scoring": [StrOptions(set(get_scorer_names())), callable, None],
     "refit": ["boolean"],
     "rule": [StrOptions({"best", "1se"})],
-    "n_jobs": [Integral, None],
+    "n_jobs": [
+        Interval(Integral, None, -1, closed="right"),
+        Interval(Integral, 1, None, closed="left"),
+        None,
+    ],
     **{name: CONSTRAINTS[name] for name in OBJECTIVE_PARAMETERS},
 }
 
@@ -91,8 +96,9 @@ class BCENeuronClassifierCV(
         standard deviation of the scores of the folds at the best C, divided by the root of their
         number.
     n_jobs : int or None, default=None
-        Number of folds that are fitted at once, in threads; None means 1, and -1 as many as there
-        are cores. Fits to large X use all cores anyway.
+        Number of folds that are fitted at once, in threads; -1 means as many as the process has
+        for linear algebra, -2 one less. None means -1 if X is so small that a fit uses one thread,
+        and else 1, because each fit uses all threads. With callbacks it is 1.
     fit_intercept, class_weight, soft_targets, standardize, penalty_factor, coef_bounds, max_iter, \
             tol, random_state
         As of `BCENeuronClassifier`. "balanced" weights and the deviations of ``standardize`` are

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from math import isfinite
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -16,6 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn_bce._estimator.holdout import HeldOut
 from sklearn_bce._estimator.parameters import Parameters
 from sklearn_bce._kernels import Vector
+from sklearn_bce._kernels.threads import in_threads
 from sklearn_bce._objective.base import BaseObjective
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._solvers import (
@@ -47,6 +52,8 @@ MAX_NAMES = 5
 BEYOND_REASON = 10
 # Top-level packages whose frames lie between the user's code and a warning.
 OWN_PACKAGES = {"sklearn_bce", "sklearn"}
+
+_local = threading.local()  # its attribute `kept` has the warnings of a thread of a fit
 
 
 # What helps against each reason for which a fit ends above the minimum of F. What helps against
@@ -517,7 +524,34 @@ def warn_of_moved_start(moved: NDArray[np.intp], w: Vector, allowed: Vector) -> 
 
 def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line of the user's code that called this package."""
-    warnings.warn(message, category, stacklevel=caller_stacklevel())
+    if (kept := getattr(_local, "kept", None)) is not None:
+        kept.append((message, category))
+    else:
+        warnings.warn(message, category, stacklevel=caller_stacklevel())
+
+
+def run_warning_here(tasks: list[Callable[[], None]], n_threads: int) -> None:
+    """Run tasks in several threads, and issue their warnings, in the order of the tasks, in this.
+
+    A warning points at the line that called the package, which only this thread knows.
+    """
+    if n_threads == 1:
+        for task in tasks:
+            task()
+        return
+    warned: list[list[tuple[str, type[Warning]]]] = [[] for _ in tasks]
+
+    def run(numbers: range) -> None:
+        try:
+            for i in numbers:
+                _local.kept = warned[i]
+                tasks[i]()
+        finally:
+            _local.kept = None
+
+    in_threads([partial(run, range(i, len(tasks), n_threads)) for i in range(n_threads)])
+    for message, category in chain.from_iterable(warned):
+        warn_caller(message, category)
 
 
 def caller_stacklevel() -> int:

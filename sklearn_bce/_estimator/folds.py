@@ -21,7 +21,6 @@ from sklearn_bce._estimator.sklearn_compat import check_method_params
 from sklearn_bce._estimator.state import weight_attributes
 from sklearn_bce._estimator.targets import checked_sample_weight
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.scaling import Moments
 from sklearn_bce._solvers import LossDerivatives, Result
 from sklearn_bce.chain_rule import binary_cross_entropy
 
@@ -109,7 +108,7 @@ def folds_of(cv: Any, task: Task, split_params: dict[str, Any]) -> list[Fold]:
     return folds
 
 
-def task_of_fold(task: Task, fold: Fold, number: int, moments: Moments) -> Task:
+def task_of_fold(task: Task, fold: Fold, number: int, n_threads: int) -> Task:
     """Return the task of a fit to the samples of a fold, with class weights and σ of their own.
 
     Parameters
@@ -120,8 +119,8 @@ def task_of_fold(task: Task, fold: Fold, number: int, moments: Moments) -> Task:
         The fold.
     number : int
         Number of the fold, from 0, for messages.
-    moments : Moments
-        Mean and deviation of the columns of all samples, by which the solver scales them.
+    n_threads : int
+        Most threads that a pass may use.
 
     Raises
     ------
@@ -142,10 +141,8 @@ def task_of_fold(task: Task, fold: Fold, number: int, moments: Moments) -> Task:
             "folds, or a splitter that stratifies, such as cv=5 or StratifiedGroupKFold."
         )
     samples = samples._replace(X=task.objective.X)
-    regularisation, objective = objective_of(
-        samples, parameters, task.regularisation, task.objective.n_threads
-    )
-    objective.moments = moments
+    regularisation, objective = objective_of(samples, parameters, task.regularisation, n_threads)
+    objective.moments = task.objective.moments  # in which the solver scales the columns
     return task._replace(
         objective=objective, regularisation=regularisation, label=f"Fold {number}, "
     )

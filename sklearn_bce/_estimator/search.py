@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
-from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_bce._estimator.diagnostics import warn_caller
+from sklearn_bce._estimator.diagnostics import run_warning_here, warn_caller
 from sklearn_bce._estimator.fit import Task, stored_dtype
 from sklearn_bce._estimator.folds import (
     Fold,
@@ -36,6 +35,7 @@ from sklearn_bce._estimator.state import weight_attributes
 from sklearn_bce._estimator.targets import checked_sample_weight
 from sklearn_bce._estimator.validation import checked_array
 from sklearn_bce._kernels import Vector
+from sklearn_bce._kernels.threads import CURVATURE_WORK, thread_ranges
 from sklearn_bce._solvers import LeaveOneOut, LossDerivatives
 
 LOG_LOSS = "neg_log_loss"
@@ -176,29 +176,41 @@ class Search:
         standard_errors : ndarray of shape (n_l1_ratios, n_Cs), float64
             Of the mean scores; NaN of a single fold.
         """
-        moments, folds = self._task.objective.moments, self.folds
-        tasks = [task_of_fold(self._task, fold, i, moments) for i, fold in enumerate(folds)]
-        whole = self._paths(self._task)
-        paths = [self._paths(task, whole) for task in tasks]
-        n_jobs = None if self.callbacks is not None else self._estimator.n_jobs
-        with Parallel(n_jobs, prefer="threads") as parallel:
-            for j, of_all in enumerate(whole):
-                known: LossDerivatives | None = None
-                for k in of_all.order:
-                    self._fit(of_all, k, known)
-                    known = of_all.derivatives(k, len(folds))
-                    parallel(
-                        delayed(self._fit_fold)(path[j], k, fold, known)
-                        for fold, path in zip(folds, paths, strict=True)
-                    )
-        found = [Paths.of(path, self._task.regularisation.of_all) for path in paths]
+        task, folds, of_all = self._task, self.folds, self._task.regularisation.of_all
+        n_jobs = self._n_jobs()
+        n_threads = max(1, task.objective.n_threads // n_jobs)
+        tasks = [task_of_fold(task, fold, i, n_threads) for i, fold in enumerate(folds)]
+        whole = self._paths(task)
+        paths = [self._paths(of_fold, whole) for of_fold in tasks]
+        for j, path in enumerate(whole):
+            known: LossDerivatives | None = None
+            for k in path.order:
+                self._fit(path, k, known)
+                known = path.derivatives(k, len(folds))
+                in_turn = zip([each[j] for each in paths], folds, strict=True)
+                fits = [partial(self._fit_fold, *each, k, known) for each in in_turn]
+                run_warning_here(fits, n_jobs)
+        found = [Paths.of(path, of_all) for path in paths]
         scores = np.array([self._scores(*each) for each in zip(found, folds, strict=True)])
         errors = np.full(scores.shape[1:], np.nan)
         if len(scores) > 1:
             errors = scores.std(axis=0, ddof=1) / np.sqrt(len(scores))
-        return Paths.of(whole, self._task.regularisation.of_all), found, scores, errors
+        return Paths.of(whole, of_all), found, scores, errors
 
-    def _fit_fold(self, path: Path, k: int, fold: Fold, known: LossDerivatives | None) -> None:
+    def _n_jobs(self) -> int:
+        """Return the number of folds that are fitted at the same time."""
+        objective, n_jobs = self._task.objective, self._estimator.n_jobs
+        if self.callbacks is not None:
+            return 1
+        n_threads = objective.n_threads
+        if n_jobs is None:
+            is_small = len(thread_ranges(objective.X, n_threads, CURVATURE_WORK)) == 1
+            n_jobs = n_threads if is_small else 1
+        elif n_jobs < 0:
+            n_jobs = max(1, n_threads + 1 + n_jobs)
+        return min(n_jobs, len(self.folds))
+
+    def _fit_fold(self, path: Path, fold: Fold, k: int, known: LossDerivatives | None) -> None:
         """Fit the samples of a fold with the k-th C.
 
         ``known`` are the derivatives of the loss of all samples near the minimum, or None.

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from sklearn_bce._kernels import Vector
+from sklearn_bce._kernels import Vector, kernels
 from sklearn_bce._objective.rows import BLOCK_ELEMENTS
 from sklearn_bce._objective.scaling import Coordinates
 
@@ -73,7 +73,10 @@ def root_of_blocks(blocks: Iterable[Matrix], size: int) -> TriangularRoot:
 
 
 def row_matrix(
-    X: Any, coordinates: Coordinates, rows: NDArray[np.intp] | None = None
+    X: Any,
+    coordinates: Coordinates,
+    rows: NDArray[np.intp] | None = None,
+    length: int | None = None,
 ) -> Iterator[tuple[Any, Matrix]]:
     """Yield blocks of rows of Z = [(X − μ)/σ, 1]: their indices and an array of shape (n, size).
 
@@ -87,16 +90,23 @@ def row_matrix(
         μ, σ and whether there is an intercept.
     rows : ndarray of shape (n_rows,), intp, default=None
         Indices of the rows to take. None means all; the indices of a block are then a slice.
+    length : int or None, default=None
+        Number of rows of a block; None means as many as a factorisation of the block should have.
     """
     n_features, n_rows = X.shape[1], X.shape[0] if rows is None else len(rows)
-    length = max(ROWS_PER_COLUMN * n_features, BLOCK_ELEMENTS // n_features, 1)
+    if length is None:
+        length = max(ROWS_PER_COLUMN * n_features, BLOCK_ELEMENTS // n_features, 1)
     for start in range(0, n_rows, length):
         block_rows: Any = slice(start, min(start + length, n_rows))
         if rows is not None:
             block_rows = rows[block_rows]
         block = X[block_rows].toarray() if issparse(X) else X[block_rows]
-        Z = np.ones((len(block), coordinates.size))
-        Z[:, :n_features] = (block - coordinates.shift) / coordinates.scale
+        Z = np.empty((len(block), coordinates.size))
+        if block.dtype == np.float64:
+            kernels().standardise(block, coordinates.shift, coordinates.scale, Z)
+        else:
+            Z[:, :n_features] = (block - coordinates.shift) / coordinates.scale
+        Z[:, n_features:] = 1.0
         yield block_rows, Z
 
 

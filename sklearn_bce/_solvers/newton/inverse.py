@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -106,8 +107,16 @@ class CholeskyFactor:
         """Return √(zᵀ·inverse·z) of each row z of an array of shape (n, size)."""
         if self._factor is None:
             return np.full(len(rows), np.inf)
-        half = solve_triangular(self._factor, rows.T, lower=True, check_finite=False)
-        return np.sqrt(np.einsum("ij,ij->j", half, half))  # faster than `numpy.linalg.norm`
+        # A product with the root, in which threads do not wait for each other, as they do in SciPy.
+        half = rows @ self._inverse_root
+        return np.sqrt(np.einsum("ij,ij->i", half, half))  # faster than `numpy.linalg.norm`
+
+    @cached_property
+    def _inverse_root(self) -> NDArray[np.float64]:
+        """R with inverse = RRᵀ, of shape (size, size)."""
+        return solve_triangular(
+            self._factor, np.eye(len(self._factor)), trans=1, lower=True, check_finite=False
+        )
 
 
 class LBFGSInverse:
