@@ -30,6 +30,7 @@ from sklearn_bce._estimator.chunks import fit_parts, raise_for_unsupported
 from sklearn_bce._estimator.classifier import BCENeuronClassifier
 from sklearn_bce._estimator.dask_blocks import (
     Blocks,
+    blocks_of,
     computed,
     in_blocks_of_rows,
     offset_blocks,
@@ -41,6 +42,7 @@ from sklearn_bce._estimator.prediction import (
     loss_and_class_weight_sums,
     raise_if_offset_is_missing,
 )
+from sklearn_bce._estimator.samples import GivenSamples
 from sklearn_bce._estimator.sklearn_compat import fit_context
 from sklearn_bce._estimator.state import PickleMixin, dense_coef, public_fitted_state
 from sklearn_bce._objective.partitioned import PartSums
@@ -245,8 +247,8 @@ class DaskBCENeuronClassifier(PickleMixin, BinaryClassifierMixin, BaseEstimator)
         if self.warm_start and hasattr(self, "coef_"):
             vars(local).update(public_fitted_state(self))
         if is_dask_collection(X):
-            blocks = Blocks(X, y, sample_weight, offset, self.client, self.soft_targets)
-            _fit_blocks(local, blocks, getattr(X, "columns", None))
+            given = GivenSamples(X, y, sample_weight, offset)
+            fit_parts(local, blocks_of(local, given, self.client), n_threads=1)
         else:
             raise_for_unsupported(self.solver, early_stopping=False)
             y, sample_weight, offset = self._in_memory(y, sample_weight, offset)
@@ -439,25 +441,6 @@ class DaskBCENeuronClassifier(PickleMixin, BinaryClassifierMixin, BaseEstimator)
         """Return an unfitted estimator with the same parameters and the same client object."""
         other = super(DaskBCENeuronClassifier, copy(self)).__sklearn_clone__()
         return other.set_params(client=self.client)
-
-
-def _fit_blocks(local: BCENeuronClassifier, blocks: Blocks, names: Any) -> None:
-    """Fit the local estimator to blocks.
-
-    Parameters
-    ----------
-    local : BCENeuronClassifier
-        Its fitted attributes are replaced.
-    blocks : Blocks
-        Samples.
-    names : pandas Index or None
-        Names of the columns; None means that the columns have no names.
-    """
-    vars(local).pop("feature_names_in_", None)
-    if names is not None and all(isinstance(name, str) for name in names):
-        local.feature_names_in_ = np.asarray(names, dtype=object)
-    fit_parts(local, blocks, n_threads=1)
-    local.n_features_in_ = local.coef_.shape[1]
 
 
 def _score_sums(

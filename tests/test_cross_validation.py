@@ -41,6 +41,7 @@ from sklearn_bce import (
     l1_min_c,
     regularization_path,
 )
+from sklearn_bce._objective.in_memory import InMemoryObjective
 
 # F is within `tol` of its minimum, so that outputs are within about its root of those there.
 TIGHT = {"tol": 1e-16}
@@ -68,6 +69,11 @@ def cross_validated(penalty, **parameters):
     return BCENeuronClassifierCV(
         l1_ratios=[ratio], **settings, **TIGHT, max_iter=500, **parameters
     ), single
+
+
+def split_off_ratio(settings):
+    """Return the proportion of the L1 norm, and the settings that the search has as well."""
+    return settings.get("l1_ratio", 0.0), {k: v for k, v in settings.items() if k != "l1_ratio"}
 
 
 def loss(y, z, weight=None):
@@ -102,6 +108,62 @@ def test_scores_are_those_of_fits_done_one_by_one(data, penalty, splitter, sampl
     assert loss(y, model.decision_function(X)) == pytest.approx(
         loss(y, whole.decision_function(X)), abs=1e-8
     )
+
+
+# Of so many samples the folds share the sums of the curvature.
+TALL = {
+    "plain": {},
+    "balanced": {"class_weight": "balanced"},
+    "standardized": {"standardize": True, "penalty_factor": [0.0, 3.0] + 58 * [1.0]},
+    "no intercept": {"fit_intercept": False},
+    "l1": {"l1_ratio": 1.0},
+    "soft targets": {"soft_targets": True},
+}
+
+
+def tall(settings):
+    """Return 6000×60 samples in different units; one column is 0 but in the third fold."""
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((6000, 60)) @ rng.standard_normal((60, 60)) / 8
+    z = X[:, :10] @ rng.standard_normal(10)
+    X[:, -1] = np.where((np.arange(6000) % 7 == 0) & (np.arange(6000) // 1200 == 2), X[:, -1], 0)
+    a = 1 / (1 + np.exp(-z))
+    y = a if "soft_targets" in settings else (rng.random(6000) < a).astype(float)
+    return X * np.geomspace(1e-2, 1e3, 60) + 5, y
+
+
+@pytest.mark.parametrize("settings", TALL.values(), ids=TALL)
+def test_scores_of_folds_that_share_the_curvature_are_those_of_single_fits(settings):
+    X, y = tall(settings)
+    cv, Cs, own = (
+        KFold(5),
+        [1e-4, 0.03, 10.0, np.inf][: 3 if "l1_ratio" in settings else 4],
+        settings,
+    )
+    ratio = own.get("l1_ratio", 0.0)
+    own = {name: value for name, value in own.items() if name != "l1_ratio"}
+    model = BCENeuronClassifierCV(Cs=Cs, l1_ratios=[ratio], cv=cv, **own, **TIGHT, max_iter=500)
+    model.fit(X, y)
+    single = BCENeuronClassifier(**settings, **TIGHT, max_iter=500)
+    for f, (train, test) in enumerate(cv.split(X)):
+        for k, C in enumerate(Cs):
+            fit = clone(single).set_params(C=C).fit(X[train], y[train])
+            expected = -loss(y[test], fit.decision_function(X[test]))
+            assert model.scores_[f, 0, k] == pytest.approx(expected, rel=1e-9, abs=1e-8)
+
+
+def test_folds_sum_the_curvature_once_for_each_C(monkeypatch):
+    """Once over all samples, and once over the samples held out; a fit for itself takes 11 sums."""
+    X, y = tall({})
+    evaluate, rows = InMemoryObjective.evaluate, []
+
+    def counted(self, theta, z=None, *, hessian=False, diagonal=False):
+        rows.extend([len(self.y)] * hessian)
+        return evaluate(self, theta, z, hessian=hessian, diagonal=diagonal)
+
+    monkeypatch.setattr(InMemoryObjective, "evaluate", counted)
+    BCENeuronClassifierCV(Cs=np.logspace(-3, 3, 7)).fit(X, y)
+    assert 0 < sum(rows) <= (2 * 7 + 3) * len(y)
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
@@ -216,12 +278,24 @@ def exactly_left_out(X, y, C, weight=None, **settings):
     return z
 
 
+FACTORS = {"penalty_factor": np.geomspace(0.3, 3, 100)}
+
+
+def wide_and_sparse():
+    """Return more columns than samples, most of their values 0, as CSR."""
+    X, y = wide()
+    return sp.csr_array(X * (np.abs(X) > 1)), y
+
+
 LEFT_OUT = {
     "five raw columns": (overlapping, {}, 2e-4),
     "scaled": (scaled, {}, 1e-3),
     "correlated": (correlated, {}, 5e-4),
     "sparse": (sparse_columns, {}, 1e-3),
     "wide": (wide, {}, 0.02),
+    "wide and sparse": (wide_and_sparse, {}, 0.02),
+    "wide, factors": (wide, FACTORS, 0.02),
+    "wide and sparse, factors": (wide_and_sparse, FACTORS, 0.02),
     "l1": (correlated, {"l1_ratio": 1.0}, 2e-3),
 }
 
@@ -230,8 +304,8 @@ LEFT_OUT = {
 def test_leave_one_out_is_near_fits_without_each_sample(load_data, settings, atol):
     X, y = load(load_data)
     Cs = np.array([0.01, 0.1, 1.0])
-    ratio = settings.get("l1_ratio", 0.0)
-    model = BCENeuronClassifierCV(Cs=Cs, cv="loo", l1_ratios=[ratio], **TIGHT).fit(X, y)
+    ratio, own = split_off_ratio(settings)
+    model = BCENeuronClassifierCV(Cs=Cs, cv="loo", l1_ratios=[ratio], **own, **TIGHT).fit(X, y)
     exact = [-loss(y, exactly_left_out(X, y, C, **settings)) for C in Cs]
     assert model.scores_.shape == (1, 1, 3)
     assert_allclose(model.scores_[0, 0], exact, atol=atol)

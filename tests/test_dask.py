@@ -829,3 +829,37 @@ def test_each_pass_is_one_computation_on_a_cluster(passive_client, monkeypatch):
 def test_dask_takes_as_few_passes_as_chunks(sent):
     model = DaskBCENeuronClassifier().fit(*tall(10, rows=10_000))
     assert len(sent) == model.n_passes_ <= 8
+
+
+# Paths and leave-one-out.
+
+
+@pytest.mark.parametrize("kind", ["array", "dataframe", "sparse"])
+def test_a_path_over_blocks_is_that_of_all_samples(kind):
+    x, y, weight = collections()
+    if kind == "dataframe":
+        x = dd.from_dask_array(x, columns=NAMES)
+    elif kind == "sparse":
+        x = sparse()
+    settings = {"Cs": [0.01, 1.0, 100.0], "tol": 1e-14}
+    path = sklearn_bce.regularization_path(x, y, sample_weight=weight, **settings)
+    expected = sklearn_bce.regularization_path(X, Y, sample_weight=WEIGHT, **settings)
+    assert_allclose(path.coefs, expected.coefs, rtol=1e-5, atol=1e-8)
+    assert_allclose(path.intercepts, expected.intercepts, rtol=1e-5, atol=1e-8)
+
+
+def test_leave_one_out_over_blocks_is_that_of_all_samples():
+    search = sklearn_bce.BCENeuronClassifierCV(cv="loo", tol=1e-14)
+    expected = clone(search).fit(X, Y, WEIGHT)
+    x, y, weight = collections()
+    search.fit(dd.from_dask_array(x, columns=NAMES), y, weight)
+    assert_allclose(search.scores_, expected.scores_, rtol=1e-6)
+    assert pytest.approx(expected.C_) == search.C_
+    assert list(search.feature_names_in_) == NAMES
+    assert_array_equal(search.predict(pd.DataFrame(X, columns=NAMES)), expected.predict(X))
+
+
+def test_folds_of_blocks_are_refused():
+    x, y, weight = collections()
+    with pytest.raises(ValueError, match=r"cv=None .*in memory; use cv='loo'"):
+        sklearn_bce.BCENeuronClassifierCV().fit(x, y, weight)

@@ -14,6 +14,7 @@ A module may import those listed above it:
 - ``diagnostics``: the warnings and the errors of a fit.
 - ``fit``: a fit to samples in memory, and the steps that it shares with a fit to parts.
 - ``chunks``: a fit to samples in parts, and `fit_from_chunks`.
+- ``dask_blocks``: Dask collections as samples in parts.
 - ``partial_fit``: one pass over one chunk of a stream.
 - ``conversion``: conversions from and to scikit-learn's own linear classifiers.
 - ``prediction``: predictions and the score.
@@ -25,5 +26,4 @@ A module may import those listed above it:
 - ``search``: the search for C: its fits, scores and choice.
 - ``cross_validation``: `BCENeuronClassifierCV`.
 - ``display``: `LossCurveDisplay`, `PathDisplay` and `CVDisplay`.
-- ``dask_blocks``: Dask collections as samples in parts.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -13,12 +12,16 @@ from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.utils import Bunch, check_consistent_length, column_or_1d
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
-from sklearn_bce._estimator.chunks import Chunks, IteratedChunks, task_of_parts
+from sklearn_bce._estimator.chunks import Chunks
 from sklearn_bce._estimator.classifier import BCENeuronClassifier
 from sklearn_bce._estimator.conversion import fitted_attributes, translated_search
-from sklearn_bce._estimator.fit import Task, prepare_fit
 from sklearn_bce._estimator.parameters import CONSTRAINTS, BinaryClassifierMixin, penalty_name
-from sklearn_bce._estimator.path import CS_CONSTRAINTS, OBJECTIVE_PARAMETERS
+from sklearn_bce._estimator.path import (
+    CS_CONSTRAINTS,
+    OBJECTIVE_PARAMETERS,
+    is_in_parts,
+    task_of_samples,
+)
 from sklearn_bce._estimator.prediction import PredictionMixin
 from sklearn_bce._estimator.samples import GivenSamples
 from sklearn_bce._estimator.search import LOG_LOSS, Search, is_log_loss
@@ -32,7 +35,7 @@ from sklearn_bce._estimator.sklearn_compat import (
 )
 from sklearn_bce._estimator.state import PickleMixin, public_fitted_state
 from sklearn_bce._estimator.targets import TargetEncoder, checked_sample_weight
-from sklearn_bce._estimator.validation import InitialWeights, checked_array, unchanged_on_error
+from sklearn_bce._estimator.validation import checked_array, unchanged_on_error
 from sklearn_bce._kernels.threads import one_blas_thread
 from sklearn_bce._objective.rows import NotFiniteError
 from sklearn_bce.chain_rule import binary_cross_entropy
@@ -245,7 +248,7 @@ class BCENeuronClassifierCV(
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
         offset: ArrayLike | float | None = None,
@@ -255,8 +258,11 @@ class BCENeuronClassifierCV(
 
         Parameters
         ----------
-        X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features)
-            Samples; not changed.
+        X : {array-like, sparse matrix or array, dataframe, dask array or dataframe} of shape \
+                (n_samples, n_features)
+            Samples; not changed. Dask collections, whose sums the active client computes, need
+            ``cv="loo"`` and ``scoring="neg_log_loss"``; y, sample_weight and offset have the blocks
+            of X. For chunks see `fit_from_chunks`.
         y : array-like of shape (n_samples,)
             Labels of two classes; numbers in [0, 1] if ``soft_targets=True``.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -287,44 +293,39 @@ class BCENeuronClassifierCV(
         UserWarning
             If the L1 norm leaves no weight at any C.
         """
-        routed = self._routed("fit", sample_weight, params)
         given = GivenSamples(X, y, sample_weight, offset)
-
-        def task_of(neuron: BCENeuronClassifier, n_threads: int) -> Task:
-            return prepare_fit(neuron, given, None, InitialWeights(), n_threads)
-
-        return self._fit(task_of, routed)
+        if is_in_parts(X):
+            self._raise_unless_sums_suffice(params)
+            routed = Bunch(splitter=Bunch(split={}), scorer=Bunch(score={}))
+        else:
+            routed = self._routed("fit", sample_weight, params)
+        return self._fit(given, routed)
 
     def _fit_chunks(self, chunks: Chunks) -> Self:
-        """Fit to chunks of samples, for `fit_from_chunks`.
+        """Fit to chunks of samples, for `fit_from_chunks`."""
+        return self.fit(chunks)
 
-        Raises
-        ------
-        ValueError
-            If the search needs all samples in memory, or class weights in the score.
-        """
+    def _raise_unless_sums_suffice(self, params: dict[str, Any]) -> None:
+        """Raise ValueError if the search needs samples in memory, which are in parts."""
         if not isinstance(self.cv, str):
-            raise ValueError(f"cv={self.cv!r} needs all samples in memory; use cv='loo'.")
+            folds = " (five folds)" if self.cv is None else ""
+            raise ValueError(f"cv={self.cv!r}{folds} needs all samples in memory; use cv='loo'.")
         if not is_log_loss(self.scoring):
             raise ValueError(f"scoring={self.scoring!r} needs all samples in memory.")
         if self.class_weight is not None:
             raise ValueError(
                 f"class_weight={self.class_weight!r} is not supported for samples in parts with "
-                "cv='loo'; give sample weights in the chunks."
+                "cv='loo'; give sample weights with the samples."
             )
+        raise_for_params(params, self, "fit", allow=None)
 
-        def task_of(neuron: BCENeuronClassifier, n_threads: int) -> Task:
-            return task_of_parts(neuron, IteratedChunks(neuron, chunks), n_threads)
-
-        return self._fit(task_of, Bunch(splitter=Bunch(split={}), scorer=Bunch(score={})))
-
-    def _fit(self, task_of: Callable[..., Task], routed: Bunch) -> Self:
+    def _fit(self, given: GivenSamples, routed: Bunch) -> Self:
         """Search, and set the fitted attributes.
 
         Parameters
         ----------
-        task_of : callable (neuron, n_threads) -> Task
-            Returns the task of a fit to all samples by a neuron with the parameters of the search.
+        given : GivenSamples
+            All samples, in memory or in parts.
         routed : Bunch
             Arguments of splitter and scorer.
         """
@@ -334,7 +335,7 @@ class BCENeuronClassifierCV(
         own = {name: getattr(self, name) for name in OBJECTIVE_PARAMETERS}
         neuron = BCENeuronClassifier(solver="newton", warm_start=True, **own)
         with unchanged_on_error(self), one_blas_thread() as n_threads:
-            task = task_of(neuron, n_threads)
+            task = task_of_samples(neuron, given, n_threads)
             vars(self).pop("feature_names_in_", None)
             vars(self).update(public_fitted_state(neuron))  # what describes X
             if task.only_class is not None:

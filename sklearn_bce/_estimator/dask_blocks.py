@@ -9,8 +9,10 @@ import dask.array as da
 import numpy as np
 from dask.base import is_dask_collection
 from dask.delayed import Delayed, delayed
+from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
 
+from sklearn_bce._estimator.samples import GivenSamples
 from sklearn_bce._estimator.targets import (
     checked_offset,
     checked_sample_weight,
@@ -86,6 +88,27 @@ class Blocks:
         if total is None:
             raise ValueError("X has no samples.")
         return total
+
+
+def blocks_of(neuron: BaseEstimator, given: GivenSamples, client: Any = None) -> Blocks:
+    """Return Dask collections in blocks, and note number and names of the columns.
+
+    Parameters
+    ----------
+    neuron : BCENeuronClassifier
+        Its ``n_features_in_`` and ``feature_names_in_`` are set.
+    given : GivenSamples
+        The collections, as given to `DaskBCENeuronClassifier.fit`.
+    client : distributed.Client or None, default=None
+        As of `Blocks`.
+    """
+    blocks = Blocks(*given, client, neuron.soft_targets)
+    vars(neuron).pop("feature_names_in_", None)
+    names = getattr(given.X, "columns", None)
+    if names is not None and all(isinstance(name, str) for name in names):
+        neuron.feature_names_in_ = np.asarray(names, dtype=object)
+    neuron.n_features_in_ = given.X.shape[1] if names is None else len(names)
+    return blocks
 
 
 def computed(values: Any, client: Any) -> Any:

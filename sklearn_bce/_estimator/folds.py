@@ -21,6 +21,7 @@ from sklearn_bce._estimator.sklearn_compat import check_method_params
 from sklearn_bce._estimator.state import weight_attributes
 from sklearn_bce._estimator.targets import checked_sample_weight
 from sklearn_bce._kernels import Vector
+from sklearn_bce._objective.scaling import Moments
 from sklearn_bce._solvers import LossDerivatives, Result
 from sklearn_bce.chain_rule import binary_cross_entropy
 
@@ -146,6 +147,30 @@ def task_of_fold(task: Task, fold: Fold, number: int, n_threads: int) -> Task:
     return task._replace(
         objective=objective, regularisation=regularisation, label=f"Fold {number}, "
     )
+
+
+def lacks_a_free_column(task: Task, Cs: Vector) -> bool:
+    """Return whether a column without a penalty is constant in a fold, but not in all samples.
+
+    The fit to all samples then says nothing of its weight, which is 0 in a fit to the fold alone.
+    If so, the solver scales the columns by the moments of the fold; the task is changed.
+
+    Parameters
+    ----------
+    task : Task
+        Task of a fit to the fold, with the moments of all samples.
+    Cs : ndarray of shape (n_Cs,), float64
+        Values of C.
+    """
+    objective = task.objective
+    if np.isfinite(Cs).all() and objective.penalty.curvature_diagonal(objective.n_features).all():
+        return False
+    own = Moments.of(objective.X, objective.sample_weight, objective.coordinates.fit_intercept)
+    whole = objective.moments
+    is_lost = np.isinf(own.coordinates.divisor) & np.isfinite(whole.coordinates.divisor)
+    if is_lost.any():
+        objective.moments = own
+    return bool(is_lost.any())
 
 
 def derivatives_of_fold(task: Task, fold: Fold, known: LossDerivatives) -> LossDerivatives | None:

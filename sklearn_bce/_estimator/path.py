@@ -101,10 +101,11 @@ def regularization_path(
 
     Parameters
     ----------
-    X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features), or \
-            callable () -> iterable of chunks
+    X : {array-like, sparse matrix or array, dataframe, dask array or dataframe} of shape \
+            (n_samples, n_features), or callable () -> iterable of chunks
         Samples; not changed. A callable returns samples that do not fit into memory together, as
-        that of `fit_from_chunks`, with their y, weights and offset.
+        that of `fit_from_chunks`, with their y, weights and offset. Of Dask collections, y,
+        sample_weight and offset have the blocks of X; the active client computes the sums.
     y : array-like of shape (n_samples,), default=None
         Labels of two classes; numbers in [0, 1] if ``soft_targets=True``. None for chunks.
     Cs : int or array-like of shape (n_Cs,), default=10
@@ -174,11 +175,7 @@ def regularization_path(
     neuron = BCENeuronClassifier(l1_ratio=l1_ratio, solver="newton", warm_start=True, **own)
     samples = GivenSamples(X, y, sample_weight, offset)
     with one_blas_thread() as n_threads:
-        if callable(X):
-            raise_unless_alone(samples)
-            task = task_of_parts(neuron, IteratedChunks(neuron, X), n_threads)
-        else:
-            task = prepare_fit(neuron, samples, None, InitialWeights(), n_threads)
+        task = task_of_samples(neuron, samples, n_threads)
         try:
             task.objective.know_moments()
             Cs = checked_Cs(Cs, [task.objective])
@@ -199,6 +196,33 @@ def regularization_path(
 
 regularization_path.__module__ = "sklearn_bce"  # the path it is imported from
 RegularizationPath.__module__ = "sklearn_bce"
+
+
+def task_of_samples(neuron: BCENeuronClassifier, given: GivenSamples, n_threads: int) -> Task:
+    """Return the task of a fit to samples in memory, in chunks or in Dask collections.
+
+    Parameters
+    ----------
+    neuron : BCENeuronClassifier
+        Its ``n_features_in_`` and ``feature_names_in_`` are set.
+    given : GivenSamples
+        The samples; X may be a callable that returns chunks, see `fit_from_chunks`.
+    n_threads : int
+        Most threads that a pass may use.
+    """
+    if callable(given.X):
+        raise_unless_alone(given)
+        return task_of_parts(neuron, IteratedChunks(neuron, given.X), n_threads)
+    if is_in_parts(given.X):
+        from sklearn_bce._estimator.dask_blocks import blocks_of  # Dask is optional
+
+        return task_of_parts(neuron, blocks_of(neuron, given), n_threads=1)
+    return prepare_fit(neuron, given, None, InitialWeights(), n_threads)
+
+
+def is_in_parts(X: Any) -> bool:
+    """Return whether X is a callable that returns chunks, or a Dask collection."""
+    return callable(X) or hasattr(type(X), "__dask_graph__")
 
 
 def raise_unless_alone(given: GivenSamples) -> None:
@@ -298,6 +322,11 @@ class Path:
         # path. For a smooth F this is much the same for the next C; with an L1 norm or bounds it
         # would move weights from 0 and across their bounds.
         self._missed: Vector | float = 0.0
+
+    @property
+    def is_near(self) -> bool:
+        """Whether there are fits to nearly the same samples."""
+        return self._near is not None
 
     def task(self, k: int) -> Task:
         """Return the task of the fit with the k-th C, which starts at the minimum once it is known.

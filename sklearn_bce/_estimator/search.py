@@ -18,6 +18,7 @@ from sklearn_bce._estimator.folds import (
     best_place,
     derivatives_of_fold,
     folds_of,
+    lacks_a_free_column,
     losses_of,
     negative_log_losses,
     outputs_of_fold,
@@ -181,7 +182,10 @@ class Search:
         n_threads = max(1, task.objective.n_threads // n_jobs)
         tasks = [task_of_fold(task, fold, i, n_threads) for i, fold in enumerate(folds)]
         whole = self._paths(task)
-        paths = [self._paths(of_fold, whole) for of_fold in tasks]
+        paths = [
+            self._paths(of_fold, None if lacks_a_free_column(of_fold, self.Cs) else whole)
+            for of_fold in tasks
+        ]
         for j, path in enumerate(whole):
             known: LossDerivatives | None = None
             for k in path.order:
@@ -215,6 +219,8 @@ class Search:
 
         ``known`` are the derivatives of the loss of all samples near the minimum, or None.
         """
+        if not path.is_near:
+            known = None
         if known is not None:
             known = derivatives_of_fold(self._task, fold, known)
         self._fit(path, k, known)

@@ -28,7 +28,6 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Evaluation, Objective, SomeSamples
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.penalty import Penalty
-from sklearn_bce._solvers.newton.cost import row_space_is_smaller
 from sklearn_bce._solvers.newton.inverse import CholeskyFactor
 from sklearn_bce._solvers.newton.nearby import LossDerivatives
 from sklearn_bce._solvers.newton.row_space import RowSpace, with_one_strength
@@ -153,10 +152,13 @@ class LeaveOneOut:
         """Return F in the space of the samples, which is the same for all penalties, or None.
 
         The strengths of the features have the same ratios in all penalties. None if the space is
-        not smaller.
+        not smaller, or still too large, or not all weights are penalised.
         """
         objective = self._objective.with_penalty(penalty)
-        if not row_space_is_smaller(objective):
+        most = min(objective.n_features, MOST_COORDINATES)
+        strengths = penalty.curvature_diagonal(objective.n_features)
+        is_in_memory = objective.data_size.storage != "partitioned"
+        if not (is_in_memory and objective.n_samples < most and np.all(strengths > 0)):
             return None
         if self._space is None:
             self._space = RowSpace.of(objective)

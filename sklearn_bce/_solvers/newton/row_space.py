@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpstrf
+from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._kernels.threads import sum_in_threads, thread_ranges
@@ -49,7 +50,7 @@ class RowSpace:
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features), float32 or float64
+    X : ndarray or CSR of shape (n_samples, n_features), float32 or float64
         Samples; not changed.
     mean : ndarray of shape (n_features,), float64
         Mean of the samples, which is subtracted; zeros without an intercept.
@@ -64,7 +65,7 @@ class RowSpace:
         √(λ₀/λⱼ), by which the columns of X are multiplied; None means 1.
     """
 
-    X: NDArray[Any]
+    X: Any
     mean: Vector
     factor: NDArray[np.float64]
     basis: NDArray[np.intp]
@@ -136,7 +137,7 @@ def sample_products(
     Parameters
     ----------
     objective : InMemoryObjective
-        F, with a dense X; the samples are centred if there is an intercept.
+        F; the samples are centred if there is an intercept.
     unit : ndarray of shape (n_features,), float64, or None
         Numbers by which the columns of X are multiplied; None means 1.
     precision : type
@@ -151,6 +152,8 @@ def sample_products(
     """
     X = objective.X
     n_samples, n_features = X.shape
+    if issparse(X):
+        return sparse_sample_products(objective, unit)
     mean, equal = np.zeros(n_features), np.full(n_samples, 1 / n_samples)
     width = min(max(1, BLOCK_ELEMENTS // n_samples), n_features)
 
@@ -174,6 +177,25 @@ def sample_products(
     gram = np.zeros((n_samples, n_samples))
     work = n_samples / PRODUCTS_IN_A_PASS
     sum_in_threads(add, thread_ranges(X.T, objective.n_threads, max(work, 1.0)), [gram])
+    return gram, mean
+
+
+def sparse_sample_products(
+    objective: InMemoryObjective, unit: Vector | None
+) -> tuple[NDArray[np.float64], Vector]:
+    """Return K and the mean for a CSR matrix X, in double precision; see `sample_products`.
+
+    The products are centred after they are formed, because centred samples are not sparse.
+    """
+    objective.passes.add()
+    X = objective.X.astype(np.float64)
+    mean = np.zeros(objective.n_features)
+    scaled = X if unit is None else X.multiply(unit).tocsr()
+    gram = (scaled @ scaled.T).toarray()
+    if objective.coordinates.fit_intercept:
+        mean = X.mean(axis=0)
+        of_rows = gram.mean(axis=0)
+        gram += of_rows.mean() - of_rows - of_rows[:, np.newaxis]
     return gram, mean
 
 
