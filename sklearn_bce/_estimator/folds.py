@@ -7,6 +7,7 @@ copied. The fits of a fold start from those of all samples.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from sklearn_bce._estimator.sklearn_compat import check_method_params
 from sklearn_bce._estimator.state import weight_attributes
 from sklearn_bce._estimator.targets import checked_sample_weight
 from sklearn_bce._kernels import Vector
+from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.scaling import Moments
 from sklearn_bce._solvers import LossDerivatives, Result
 from sklearn_bce.chain_rule import binary_cross_entropy
@@ -173,17 +175,37 @@ def lacks_a_free_column(task: Task, Cs: Vector) -> bool:
     return bool(is_lost.any())
 
 
-def derivatives_of_fold(task: Task, fold: Fold, known: LossDerivatives) -> LossDerivatives | None:
-    """Return the derivatives of the loss of the samples of a fold, given those of all samples.
+def derivatives_of_folds(
+    problem: InMemoryObjective, theta: Vector, folds: list[Fold]
+) -> tuple[LossDerivatives, list[LossDerivatives | None]]:
+    """Return the derivatives of the loss of all samples, and of those of each fold.
 
-    With class weights of its own, the fold has nearly these. None if the fold learns from less than
-    half of the samples, or from some more than once.
+    With class weights of its own, a fold has nearly these. None for a fold that learns from less
+    than half of the samples, or from some more than once.
+
+    Parameters
+    ----------
+    problem : InMemoryObjective
+        F over all samples.
+    theta : ndarray of shape (size,), float64
+        θ.
+    folds : list of Fold
+        The folds.
     """
-    rows = fold.left_out
-    if rows is None or len(rows) > len(fold.n_times) / 2:
-        return None
-    problem = task.objective.in_coordinates(known.coordinates)
-    return known.without(LossDerivatives.of_rows(problem, known.theta, rows))
+    left_out = [fold.left_out for fold in folds]
+    is_few = [rows is not None and len(rows) <= problem.n_samples / 2 for rows in left_out]
+    parts = [
+        LossDerivatives.of_rows(problem, theta, rows) if few else None
+        for rows, few in zip(left_out, is_few, strict=True)
+    ]
+    n_times = sum(fold.n_times for fold in folds)
+    if all(is_few) and (n_times == len(folds) - 1).all():  # each sample is left out once
+        whole = reduce(LossDerivatives.plus, [part for part in parts if part is not None])
+    else:
+        whole = LossDerivatives.at(problem, theta)
+    return whole, [
+        whole.without(part) if few else None for part, few in zip(parts, is_few, strict=True)
+    ]
 
 
 def outputs_of_fold(task: Task, paths: Paths, fold: Fold) -> NDArray[np.float64]:

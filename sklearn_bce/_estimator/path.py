@@ -325,7 +325,7 @@ class Path:
 
     @property
     def is_near(self) -> bool:
-        """Whether there are fits to nearly the same samples."""
+        """Whether there is a path of nearly the same samples."""
         return self._near is not None
 
     def task(self, k: int) -> Task:
@@ -367,7 +367,7 @@ class Path:
         # The curvature that a path carries from C to C is not kept with the result.
         self._state, self._before = result.path_state, k
         self.fits[k] = result = replace(result, path_state=None)
-        if self._near is not None:
+        if self.is_near:
             self._missed = np.append(result.w, result.b) - expected
         return result
 
@@ -375,7 +375,7 @@ class Path:
         """Return weights and intercept near which the k-th minimum is expected."""
         if known is not None and task.objective.penalty.is_smooth:
             return np.append(*known.predicted_minimum(task.objective))
-        if self._near is not None:
+        if self.is_near:
             near = self._near.fits[k]
         elif self._before is not None:
             near = self.fits[self._before]
@@ -383,10 +383,11 @@ class Path:
             near = task
         return np.append(near.w, near.b)
 
-    def derivatives(self, k: int, n_fits: int) -> LossDerivatives | None:
-        """Return the derivatives of the loss at the minimum of the k-th fit, in a pass.
+    def minimum(self, k: int, n_fits: int) -> tuple[BaseObjective, Vector] | None:
+        """Return F in standard coordinates, and θ at the minimum of the k-th fit.
 
-        None if they save no time in ``n_fits`` fits to nearly the same samples.
+        None if the derivatives of the loss there save no time in ``n_fits`` fits to nearly the same
+        samples.
         """
         task = self.task(k)
         objective = task.objective
@@ -395,7 +396,7 @@ class Path:
         problem = objective.standardised()
         if problem.penalty.is_smooth and problem.penalty_dominates():
             return None  # H is nearly that of the penalty
-        return LossDerivatives.at(problem, problem.coordinates.from_user(task.w, task.b))
+        return problem, problem.coordinates.from_user(task.w, task.b)
 
 
 def starts_at_zero(objective: BaseObjective) -> bool:

@@ -16,7 +16,7 @@ from sklearn_bce._estimator.folds import (
     Fold,
     Paths,
     best_place,
-    derivatives_of_fold,
+    derivatives_of_folds,
     folds_of,
     lacks_a_free_column,
     losses_of,
@@ -190,9 +190,14 @@ class Search:
             known: LossDerivatives | None = None
             for k in path.order:
                 self._fit(path, k, known)
-                known = path.derivatives(k, len(folds))
-                in_turn = zip([each[j] for each in paths], folds, strict=True)
-                fits = [partial(self._fit_fold, *each, k, known) for each in in_turn]
+                known, of_folds = None, [None] * len(folds)
+                if (minimum := path.minimum(k, len(folds))) is not None:
+                    known, of_folds = derivatives_of_folds(*minimum, folds)
+                in_turn = zip([each[j] for each in paths], of_folds, strict=True)
+                fits = [
+                    partial(self._fit, each, k, own if each.is_near else None)
+                    for each, own in in_turn
+                ]
                 run_warning_here(fits, n_jobs)
         found = [Paths.of(path, of_all) for path in paths]
         scores = np.array([self._scores(*each) for each in zip(found, folds, strict=True)])
@@ -214,17 +219,6 @@ class Search:
             n_jobs = max(1, n_threads + 1 + n_jobs)
         return min(n_jobs, len(self.folds))
 
-    def _fit_fold(self, path: Path, fold: Fold, k: int, known: LossDerivatives | None) -> None:
-        """Fit the samples of a fold with the k-th C.
-
-        ``known`` are the derivatives of the loss of all samples near the minimum, or None.
-        """
-        if not path.is_near:
-            known = None
-        if known is not None:
-            known = derivatives_of_fold(self._task, fold, known)
-        self._fit(path, k, known)
-
     def _by_leave_one_out(self) -> Evaluated:
         """Return the fits to all samples, and the scores of each sample by the fit without it.
 
@@ -237,7 +231,9 @@ class Search:
             known: LossDerivatives | None = None
             for k in path.order:
                 self._fit(path, k, known)
-                known = path.derivatives(k, 2)  # for the samples left out, and the next C
+                # Derivatives serve for the samples left out, and for the next C.
+                minimum = path.minimum(k, 2)
+                known = None if minimum is None else LossDerivatives.at(*minimum)
                 found = self._leave_out(leave_one_out, path.task(k), known)
                 scores[j, k], errors[j, k] = found
         of_all = Paths.of(whole, self._task.regularisation.of_all)
