@@ -39,7 +39,7 @@ from benchmarks.data_files import problems_of
 from benchmarks.fits import Fit, fit_alone
 from benchmarks.generators import correlated, gaussian, one_hot, text
 from benchmarks.problems import FULL, L1, Problem, generated, sparse
-from sklearn_bce import BCENeuronClassifier, fit_from_chunks, l1_min_c
+from sklearn_bce import BCENeuronClassifier, BCENeuronClassifierCV, fit_from_chunks, l1_min_c
 
 ROOT = Path(__file__).parents[1]
 REPEATS = 5  # fits with each value, in turns; the median time counts
@@ -51,6 +51,7 @@ DUAL_ASCENT = "_solvers.newton.dual_ascent"
 INVERSE = "_solvers.newton.inverse"
 IN_CACHE = "_solvers.newton.in_cache"
 IN_MEMORY = "_objective.in_memory"
+NEARBY = "_solvers.newton.nearby"
 LINE_SEARCH = "_solvers.newton.line_search"
 PROXIMAL = "_solvers.newton.proximal"
 QUADRATIC = "_solvers.newton.quadratic"
@@ -160,6 +161,13 @@ def from_chunks(problem: Problem, model: BCENeuronClassifier) -> list[Fit]:
     edges = np.linspace(0, X.shape[0], 5).astype(int)
     chunks = [(X[start:stop], y[start:stop]) for start, stop in pairwise(edges)]
     return [timed(lambda: fit_from_chunks(model, lambda: iter(chunks)))]
+
+
+def searched(problem: Problem, model: BCENeuronClassifier) -> list[Fit]:
+    """Choose C in five folds."""
+    X, _, y, _ = problem.split
+    search = BCENeuronClassifierCV(Cs=np.logspace(-4, 4, 10), tol=model.tol)
+    return [timed(lambda: search.fit(X, y))]
 
 
 def timed(fit: Callable[[], BCENeuronClassifier]) -> Fit:
@@ -313,6 +321,7 @@ CONSTANTS: list[Measured | Tried] = [
         IN_CACHE, "MOST_SPARSE_FEATURES", (0, 64, 10**6),
         [generated(f"one-hot, {n} rows", one_hot, n, levels) for n, levels in FEW_LEVELS],
     ),
+    Tried(NEARBY, "LEAST_CURVATURE", (0.0, 6e5, 1e12), SMALL + SIZES, fit=searched),
     Tried(IN_MEMORY, "LARGE_ELEMENTS", (2**16, 2**20, 2**24), SINGLE),
     Tried(IN_MEMORY, "ROWS_FOR_UNITS", (64, 256, 1024), of_suite(FULL, "strong penalty")),
     Tried(IN_MEMORY, "ENOUGH_SAMPLES", (3, 30, 300), SAMPLED),

@@ -1,6 +1,7 @@
 """`BCENeuronClassifierCV`: its scores against fits done one by one, and the choice of C."""
 
 import pickle
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -164,6 +165,29 @@ def test_folds_sum_the_curvature_once_for_each_C(monkeypatch):
     monkeypatch.setattr(InMemoryObjective, "evaluate", counted)
     BCENeuronClassifierCV(Cs=np.logspace(-3, 3, 7)).fit(X, y)
     assert 0 < sum(rows) <= (2 * 7 + 3) * len(y)
+
+
+def peak_memory(model, X, y):
+    """Return the most bytes that are taken at once during a fit."""
+    tracemalloc.start()
+    try:
+        model.fit(X, y)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_folds_take_the_memory_of_a_fit_and_their_weights():
+    """Two numbers a sample for each fold, and a block of the rows that a fold holds out."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200_000, 40))
+    y = (X[:, 0] + rng.standard_normal(len(X)) > 0).astype(float)
+    of_fit = peak_memory(BCENeuronClassifier(), X, y)
+    weights = 5 * 2 * y.nbytes
+    of_folds = peak_memory(BCENeuronClassifierCV(Cs=2), X, y)
+    assert of_folds <= of_fit + weights + 2**25
+    of_left_out = peak_memory(BCENeuronClassifierCV(Cs=2, cv="loo"), X, y)
+    assert of_left_out <= of_fit + weights
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from covering import pairwise
+from glum import GeneralizedLinearRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from stated_objective import (
@@ -22,6 +23,7 @@ from stated_objective import (
     stated,
     wide,
 )
+from threadpoolctl import threadpool_limits
 
 from sklearn_bce import BCENeuronClassifier, l1_min_c, regularization_path
 
@@ -76,6 +78,26 @@ def test_an_l1_path_without_an_intercept_is_that_of_liblinear():
             C=C, solver="liblinear", fit_intercept=False, tol=1e-9, max_iter=100_000, random_state=0
         ).set_params(**({"penalty": "l1"} if is_old else {"l1_ratio": 1}))
         np.testing.assert_allclose(w, other.fit(X, y).coef_[0], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.4])
+def test_a_path_with_an_intercept_is_that_of_glum(l1_ratio):
+    X, y = load(correlated)
+    Cs = l1_min_c(X, y) / l1_ratio * np.geomspace(1.5, 1e3, 6)
+    path = regularization_path(X, y, Cs=Cs, l1_ratio=l1_ratio, tol=1e-15)
+    glum = GeneralizedLinearRegressor(
+        family="binomial",
+        alpha_search=True,
+        alpha=list(1 / (Cs * len(y))),
+        l1_ratio=l1_ratio,
+        gradient_tol=1e-9,
+        max_iter=300,
+    )
+    with threadpool_limits(1):
+        glum.fit(X, y)
+    np.testing.assert_allclose(path.coefs, glum.coef_path_, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(path.intercepts, glum.intercept_path_, rtol=1e-5)
+    assert 0 < np.count_nonzero(path.coefs[0]) < X.shape[1]
 
 
 def test_results_are_in_the_order_of_the_given_Cs():

@@ -36,13 +36,13 @@ class Fold(NamedTuple):
 
     Attributes
     ----------
-    n_times : ndarray of shape (n_samples,), float64
+    n_times : ndarray of shape (n_samples,), the smallest unsigned integer
         How often each sample is learnt from: 0 or 1, or more for splitters that repeat samples.
     test : ndarray of shape (n_test,), intp
         Indices of the samples that the fits are scored on.
     """
 
-    n_times: Vector
+    n_times: NDArray[np.unsignedinteger[Any]]
     test: NDArray[np.intp]
 
     @property
@@ -106,8 +106,9 @@ def folds_of(cv: Any, task: Task, split_params: dict[str, Any]) -> list[Fold]:
     splitter = check_cv(cv, y, classifier=not task.parameters.soft_targets)
     all_rows, folds = np.arange(n_samples), []
     for train, test in splitter.split(X, y, **split_params):
-        n_times = np.bincount(all_rows[train], minlength=n_samples).astype(np.float64)
-        folds.append(Fold(n_times, all_rows[test]))
+        n_times = np.bincount(all_rows[train], minlength=n_samples)
+        smallest = np.min_scalar_type(int(n_times.max()))
+        folds.append(Fold(n_times.astype(smallest), all_rows[test]))
     return folds
 
 
@@ -144,6 +145,8 @@ def task_of_fold(task: Task, fold: Fold, number: int, n_threads: int) -> Task:
             "folds, or a splitter that stratifies, such as cv=5 or StratifiedGroupKFold."
         )
     samples = samples._replace(X=task.objective.X)
+    if np.array_equal(samples.y, task.objective.y):
+        samples = samples._replace(y=task.objective.y)  # one array for all folds
     regularisation, objective = objective_of(samples, parameters, task.regularisation, n_threads)
     objective.moments = task.objective.moments  # in which the solver scales the columns
     return task._replace(
@@ -198,7 +201,7 @@ def derivatives_of_folds(
         LossDerivatives.of_rows(problem, theta, rows) if few else None
         for rows, few in zip(left_out, is_few, strict=True)
     ]
-    n_times = sum(fold.n_times for fold in folds)
+    n_times = sum(fold.n_times.astype(np.intp) for fold in folds)
     if all(is_few) and (n_times == len(folds) - 1).all():  # each sample is left out once
         whole = reduce(LossDerivatives.plus, [part for part in parts if part is not None])
     else:
