@@ -23,7 +23,7 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._kernels.threads import one_blas_thread
 from sklearn_bce._objective.base import BaseObjective
 from sklearn_bce._objective.rows import NotFiniteError
-from sklearn_bce._solvers import LossDerivatives, Result, derivatives_save_time
+from sklearn_bce._solvers import LossDerivatives, NearbyState, Result, derivatives_save_time
 
 # Parameters of `BCENeuronClassifier` that concern the objective and its minimum.
 OBJECTIVE_PARAMETERS = (
@@ -355,7 +355,7 @@ class Path:
             See `regularization_path`.
         """
         task = self.task(k)
-        state = self._state if known is None else known
+        state = self._state if known is None else NearbyState(known, self.is_near)
         expected = self._expected(k, task, known)
         start = expected
         if starts_at_zero(task.objective):

@@ -29,7 +29,11 @@ from sklearn_bce._solvers.base import (
 )
 from sklearn_bce._solvers.newton.diagnosis import Distance, distance_from_minimum, rise_by_rounding
 from sklearn_bce._solvers.newton.leave_one_out import LeaveOneOut, LeftOut, LossesLeftOut
-from sklearn_bce._solvers.newton.nearby import LossDerivatives, derivatives_save_time
+from sklearn_bce._solvers.newton.nearby import (
+    LossDerivatives,
+    NearbyState,
+    derivatives_save_time,
+)
 from sklearn_bce._solvers.newton.separation import direction_of_separation
 from sklearn_bce._solvers.stream import StreamSteps
 
@@ -45,6 +49,7 @@ __all__ = [
     "LossDerivatives",
     "LossesLeftOut",
     "Monitor",
+    "NearbyState",
     "Plateau",
     "Result",
     "Settings",

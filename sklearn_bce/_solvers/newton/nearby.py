@@ -8,7 +8,7 @@ a Newton step to their minimum takes no pass.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,6 +132,22 @@ class LossDerivatives:
         gradient[: len(u)] += penalty.gradient(u)
         factor = CholeskyFactor(self.curvature(penalty), self.rounding)
         return self.coordinates.to_user(self.theta - factor(gradient))
+
+
+class NearbyState(NamedTuple):
+    """What a fit that starts near its minimum knows, as the ``path_state`` of `Settings`.
+
+    Attributes
+    ----------
+    derivatives : LossDerivatives
+        Derivatives of the loss of nearly these samples.
+    is_expected_minimum : bool
+        Whether the curvature is that at the minimum, but for the difference of the samples. False
+        if the penalty has been another.
+    """
+
+    derivatives: LossDerivatives
+    is_expected_minimum: bool
 
 
 def derivatives_save_time(objective: Objective, n_fits: int) -> bool:

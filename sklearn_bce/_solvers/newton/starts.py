@@ -30,7 +30,7 @@ from sklearn_bce._solvers.newton.cost import CostModel, row_space_is_smaller
 from sklearn_bce._solvers.newton.dual_ascent import solve_by_dual_ascent
 from sklearn_bce._solvers.newton.in_cache import solve_in_cache
 from sklearn_bce._solvers.newton.loop import Start, minimise
-from sklearn_bce._solvers.newton.nearby import LossDerivatives
+from sklearn_bce._solvers.newton.nearby import NearbyState
 from sklearn_bce._solvers.newton.path import PathState
 from sklearn_bce._solvers.newton.proximal import direction_rule
 from sklearn_bce._solvers.newton.row_space import RowSpace, precisions, suboptimality_bound
@@ -62,12 +62,13 @@ def with_nearby_curvature(
 
     None unless the derivatives of the loss of nearly the same samples are given.
     """
-    known = settings.path_state
-    if not isinstance(known, LossDerivatives):
+    state = settings.path_state
+    if not isinstance(state, NearbyState):
         return None
+    known, is_expected_minimum = state
     problem = objective.in_coordinates(known.coordinates)
     theta, matrix = problem.coordinates.from_user(w, b), known.curvature(problem.penalty)
-    return Start(problem, theta, matrix, diagonal_is_reliable=True, is_expected_minimum=True)
+    return Start(problem, theta, matrix, True, is_expected_minimum)
 
 
 def along_path(objective: Objective, w: Vector, b: float, settings: Settings) -> Start | None:
