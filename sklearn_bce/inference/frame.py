@@ -1,0 +1,280 @@
+"""Coordinates in which the information is resolved, and its inverse as a product of roots.
+
+- `Frame`: working coordinates v with θ = Mv, and the samples as a function of v.
+- `FisherInformation`: the information I in a frame, with roots of I and of I⁻¹.
+- `Fit`: a neuron, its samples and the maximum of their likelihood.
+
+In standard coordinates θ, columns of any units and means have the same size, and the Cholesky
+factor of I is as precise as the columns are independent: a pivot, the share of a column that the
+others do not explain, has an absolute error of the rounding of I. Where a pivot is so small that
+this shows in a standard error, the triangular factor of the samples themselves takes its place
+(`curvature_root`), whose pivots are the roots of those, and v are coordinates in which I is the
+identity (`Basis`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrf
+
+from sklearn_bce._estimator.diagnostics import listed_features
+from sklearn_bce._kernels import Vector
+from sklearn_bce._objective.basis import Basis
+from sklearn_bce._objective.partitioned import Encoding, PartitionedObjective, Parts
+from sklearn_bce._objective.penalty import NO_PENALTY
+from sklearn_bce._objective.root import curvature_root
+from sklearn_bce._objective.scaling import Coordinates
+from sklearn_bce._objective.triangular import solve_triangular
+from sklearn_bce._solvers.newton.robust import exact_from_user, exact_to_user
+from sklearn_bce.inference.likelihood import Counts, Likelihood, first_pass
+from sklearn_bce.inference.samples import Encode
+
+Matrix = NDArray[np.float64]
+
+# Relative error of a variance above which the triangular factor of the samples takes the place of
+# the matrix I: a tenth of the 1e-6 that standard errors are held to, in any units.
+# tests/test_inference.py::test_standard_errors_in_any_units_agree_with_extended_precision
+VARIANCE_ERROR = 1e-8
+# Coordinates above which I is not formed: 5000² float64 take 200 MB. [a choice]
+MOST_COORDINATES = 5000
+# Share of the largest entry of a dependence, in deviations of the columns, from which on the
+# feature of an entry is named; smaller entries are rounding. [a choice]
+NAMED_SHARE = 1e-6
+
+
+class DependenceError(ValueError):
+    """Columns of X depend on each other, so that their coefficients are not determined."""
+
+    __module__ = "sklearn_bce.inference"  # the path it is imported from, which pickles name
+
+
+@dataclass(frozen=True, eq=False)
+class FisherInformation:
+    """The information I = WWᵀ, with I⁻¹ = BBᵀ.
+
+    Attributes
+    ----------
+    W, B : ndarray of shape (size, size), float64
+        The roots; B = W⁻ᵀ.
+    least_pivot : float
+        The least share of a column that the columns before it do not explain.
+    """
+
+    W: Matrix
+    B: Matrix
+    least_pivot: float
+
+    @classmethod
+    def of(cls, matrix: Matrix) -> FisherInformation | None:
+        """Return the roots of an information matrix; None if it is singular in floating point.
+
+        The matrix is scaled to a diagonal of ones before it is factorised by Cholesky's method.
+        """
+        size = len(matrix)
+        diagonal = matrix.diagonal()
+        if not (diagonal > 0).all():
+            return None
+        unit = np.sqrt(diagonal)
+        factor, failed_at = dpotrf(matrix / np.outer(unit, unit), lower=1, clean=1)
+        if failed_at:
+            return None
+        inverse = solve_triangular(factor, np.eye(size), lower=True)
+        least = float(np.min(np.square(factor.diagonal()))) if size else 1.0
+        return cls(unit[:, None] * factor, inverse.T / unit[:, None], least)
+
+    @property
+    def log_determinant(self) -> float:
+        """Log det I."""
+        return 2 * float(np.sum(np.log(self.W.diagonal())))
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Working coordinates v, in which no information is lost in rounding.
+
+    Attributes
+    ----------
+    user : PartitionedObjective
+        Σ sL as a function of the user's weights and intercept: a sum, not a mean.
+    standard : PartitionedObjective
+        The same in standard coordinates θ.
+    objective : PartitionedObjective
+        The same in the working coordinates v.
+    matrix : ndarray of shape (size, size), float64
+        M with θ = Mv.
+    counts : Counts
+        Counts of the samples.
+    """
+
+    user: PartitionedObjective
+    standard: PartitionedObjective
+    objective: PartitionedObjective
+    matrix: Matrix
+    counts: Counts
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """Shift and scale of θ."""
+        return self.standard.coordinates
+
+    @property
+    def user_rows(self) -> Matrix:
+        """The rows u of shape (size,) with u·v a coefficient: weights first, then the intercept."""
+        scale, shift = self.coordinates.scale, self.coordinates.shift
+        rows = self.matrix[: len(scale)] / scale[:, None]
+        if not self.coordinates.fit_intercept:
+            return rows
+        return np.vstack([rows, self.matrix[-1] - (shift / scale) @ self.matrix[: len(scale)]])
+
+    def to_user(self, v: Vector) -> tuple[Vector, float]:
+        """Return the user's weights and intercept of v."""
+        return exact_to_user(self.coordinates, self.matrix @ v)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The weights of a neuron in a frame, with the likelihood of the samples there.
+
+    Attributes
+    ----------
+    frame : Frame
+        The working coordinates.
+    v : ndarray of shape (size,), float64
+        The weights in these.
+    loss : float
+        Σ sL = −l at v, in nats.
+    score : ndarray of shape (size,), float64
+        ∂l/∂v.
+    information : FisherInformation
+        −∂²l/∂v².
+    least_odds_against : float
+        See `Likelihood`.
+    """
+
+    frame: Frame
+    v: Vector
+    loss: float
+    score: Vector
+    information: FisherInformation
+    least_odds_against: float
+
+    @property
+    def squared_distance(self) -> float:
+        """scoreᵀ I⁻¹ score: the squared distance from the maximum, in standard errors."""
+        whitened = self.information.B.T @ self.score
+        return float(whitened @ whitened)
+
+    def after_newton_step(self) -> Fit:
+        """Return the fit after one step of Newton's method on the likelihood, in one pass."""
+        B = self.information.B
+        v = self.v + B @ (B.T @ self.score)
+        point = self.frame.objective.evaluate(v, hessian=True)
+        information = FisherInformation.of(point.hessian)
+        if information is None or not np.isfinite(point.value):
+            return self
+        return Fit(self.frame, v, point.value, -point.gradient, information, np.nan)
+
+
+def fit_of(
+    parts: Parts,
+    encode: Encode,
+    weights: tuple[Vector, float],
+    fit_intercept: bool,
+    names: NDArray[Any],
+    n_threads: int,
+) -> Fit:
+    """Return given weights in a frame in which the information of the samples is resolved.
+
+    That takes one pass; three where columns nearly depend on each other.
+
+    Parameters
+    ----------
+    parts : Parts
+        The samples.
+    encode : callable (y, sample_weight) -> (y, sample_weight)
+        Encodes targets and weights; see `Encoding`.
+    weights : tuple (ndarray of shape (n_features,), float)
+        The user's weights and intercept.
+    fit_intercept : bool
+        Whether the model has an intercept.
+    names : ndarray of shape (n_features,)
+        Names of the features.
+    n_threads : int
+        Most threads that the computation for one part may use.
+
+    Raises
+    ------
+    ValueError
+        If the matrix I is too large.
+    DependenceError
+        If columns depend on each other, the constant column of the intercept among them.
+    """
+    w, b = weights
+    size = len(w) + fit_intercept
+    if size > MOST_COORDINATES:
+        raise ValueError(
+            f"The information matrix of {size} coefficients is too large; at most "
+            f"{MOST_COORDINATES} are supported."
+        )
+    with np.errstate(all="ignore"):  # what overflows is not finite
+        counts, found = first_pass(parts, encode, w, b, fit_intercept, n_threads)
+    coordinates = found.moments.coordinates
+    encoding = Encoding(encode, Coordinates.of_user(len(w), fit_intercept), 1.0, n_threads)
+    user = PartitionedObjective(
+        parts, counts.data_size, encoding, NO_PENALTY, has_offset=counts.has_offset
+    )
+    user.passes.add()
+    standard = user.in_coordinates(coordinates)
+    theta = exact_from_user(coordinates, w, b)
+    if not (np.isfinite(found.information).all() and np.isfinite(theta).all()):
+        raise ValueError("The information overflows: the weights or the features are too large.")
+    information = FisherInformation.of(found.information)
+    rounding = size * np.finfo(np.float64).eps * (1 + found.off_centre**2)
+    if information is not None and rounding <= VARIANCE_ERROR * information.least_pivot:
+        frame = Frame(user, standard, standard, np.eye(size), counts)
+        return Fit(frame, theta, found.loss, found.score, information, found.least_odds_against)
+    return _fit_in_basis(user, standard, theta, counts, names, found)
+
+
+def _fit_in_basis(
+    user: PartitionedObjective,
+    standard: PartitionedObjective,
+    theta: Vector,
+    counts: Counts,
+    names: NDArray[Any],
+    found: Likelihood,
+) -> Fit:
+    """Return the weights θ in a basis in which I is the identity; see `fit_of`."""
+    (root,) = standard.sum_over_parts(curvature_root, theta)
+    basis = Basis.of(standard.coordinates, root.R, np.zeros(standard.n_features))
+    if basis.rank < len(theta):
+        raise DependenceError(_dependence_message(basis, names))
+    objective = user.in_basis(basis)
+    v = basis.from_theta(theta)
+    point = objective.evaluate(v, hessian=True)
+    information = FisherInformation.of(point.hessian)
+    if information is None:
+        raise DependenceError(_dependence_message(basis, names))
+    frame = Frame(user, standard, objective, basis.matrix, counts)
+    return Fit(frame, v, point.value, -point.gradient, information, found.least_odds_against)
+
+
+def _dependence_message(basis: Basis, names: NDArray[Any]) -> str:
+    """Return which features depend on each other, and what to do."""
+    vectors = basis.kernel.vectors
+    if not vectors.shape[1]:
+        return (
+            "The coefficients are not determined: columns of X depend on each other but for "
+            "rounding. Leave out one of them."
+        )
+    sizes = np.abs(vectors[:, 0] / basis.kernel.unit)
+    involved = np.flatnonzero(sizes >= NAMED_SHARE * np.max(sizes))
+    listed = listed_features(involved, names, len(names))
+    return (
+        "The coefficients are not determined: columns of X depend on each other (with an intercept "
+        f"also on a constant column): {listed}. Leave out one of them."
+    )
