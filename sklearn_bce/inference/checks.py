@@ -155,9 +155,11 @@ def raise_unless_stationary(
         If the classes are separated, the neuron is further than ``MAX_DISTANCE`` standard errors
         from the maximum, or the sum of the weights or the loss is not that of its fit.
     """
-    squared, size = fit.squared_distance, len(fit.v)
-    rounding = ROUNDING_OF_DISTANCE * size
-    if not max(squared, rounding) < PROVEN * fit.least_odds_against:
+    squared = fit.squared_distance
+    if squared <= MAX_DISTANCE**2:
+        _raise_for_other_samples(neuron, fit, frequency)
+        fit = _at_maximum(fit)
+    if not _is_certain(fit):
         raise_if_separated(fit, names)
     if not squared <= MAX_DISTANCE**2:
         raise ValueError(
@@ -166,15 +168,25 @@ def raise_unless_stationary(
             "Give the X, y, sample_weight and offset that it was fitted to; if they are these, fit "
             "again with tol=1e-12 and, where the fit warned, a larger max_iter."
         )
-    _raise_for_other_samples(neuron, fit, frequency)
+    return fit
+
+
+def _at_maximum(fit: Fit) -> Fit:
+    """Return the fit after Newton's steps, until its distance from the maximum is negligible."""
     for _ in range(MAX_STEPS):
         if fit.squared_distance <= SQUARED_DISTANCE_AT_END:
             break
         after = fit.after_newton_step()
-        if not after.squared_distance < fit.squared_distance:
+        if after is None or not after.squared_distance < fit.squared_distance:
             break
         fit = after
     return fit
+
+
+def _is_certain(fit: Fit) -> bool:
+    """Return whether the distance from the maximum proves that the classes are not separated."""
+    squared = max(fit.squared_distance, ROUNDING_OF_DISTANCE * len(fit.v))
+    return bool(np.log(squared) < np.log(PROVEN) - fit.surest)
 
 
 def raise_if_separated(fit: Fit, names: NDArray[Any]) -> None:

@@ -30,7 +30,7 @@ from sklearn_bce._objective.root import curvature_root
 from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce._objective.triangular import solve_triangular
 from sklearn_bce._solvers.newton.robust import exact_from_user, exact_to_user
-from sklearn_bce.inference.likelihood import Counts, Likelihood, first_pass
+from sklearn_bce.inference.likelihood import Counts, first_pass, likelihood_sums
 from sklearn_bce.inference.samples import Encode
 
 Matrix = NDArray[np.float64]
@@ -151,8 +151,8 @@ class Fit:
         ∂l/∂v.
     information : FisherInformation
         −∂²l/∂v².
-    least_odds_against : float
-        See `Likelihood`.
+    surest : float
+        The largest log(q/(1−q)) − log s of a sample with a label; see `Likelihood`.
     """
 
     frame: Frame
@@ -160,7 +160,7 @@ class Fit:
     loss: float
     score: Vector
     information: FisherInformation
-    least_odds_against: float
+    surest: float
 
     @property
     def squared_distance(self) -> float:
@@ -168,15 +168,25 @@ class Fit:
         whitened = self.information.B.T @ self.score
         return float(whitened @ whitened)
 
-    def after_newton_step(self) -> Fit:
-        """Return the fit after one step of Newton's method on the likelihood, in one pass."""
+    def after_newton_step(self) -> Fit | None:
+        """Return the fit after one step of Newton's method on the likelihood, in one pass.
+
+        None if I is singular there.
+        """
         B = self.information.B
-        v = self.v + B @ (B.T @ self.score)
-        point = self.frame.objective.evaluate(v, hessian=True)
-        information = FisherInformation.of(point.hessian)
-        if information is None or not np.isfinite(point.value):
-            return self
-        return Fit(self.frame, v, point.value, -point.gradient, information, np.nan)
+        return fit_at(self.frame, self.v + B @ (B.T @ self.score))
+
+
+def fit_at(frame: Frame, v: Vector) -> Fit | None:
+    """Return the fit with the weights v, in one pass; None if I is singular there."""
+    with np.errstate(all="ignore"):  # what overflows is not finite
+        loss, gradient, hessian, surest = frame.objective.sum_over_parts(likelihood_sums, v)
+    if not (np.isfinite(loss) and np.isfinite(hessian).all()):
+        return None
+    information = FisherInformation.of(hessian)
+    if information is None:
+        return None
+    return Fit(frame, v, float(loss), -gradient, information, float(surest.values[0]))
 
 
 def fit_of(
@@ -236,8 +246,9 @@ def fit_of(
     rounding = size * np.finfo(np.float64).eps * (1 + found.off_centre**2)
     if information is not None and rounding <= VARIANCE_ERROR * information.least_pivot:
         frame = Frame(user, standard, standard, np.eye(size), counts)
-        return Fit(frame, theta, found.loss, found.score, information, found.least_odds_against)
-    return _fit_in_basis(user, standard, theta, counts, names, found)
+        surest = float(found.surest.values[0])
+        return Fit(frame, theta, found.loss, found.score, information, surest)
+    return _fit_in_basis(user, standard, theta, counts, names)
 
 
 def _fit_in_basis(
@@ -246,21 +257,17 @@ def _fit_in_basis(
     theta: Vector,
     counts: Counts,
     names: NDArray[Any],
-    found: Likelihood,
 ) -> Fit:
     """Return the weights θ in a basis in which I is the identity; see `fit_of`."""
     (root,) = standard.sum_over_parts(curvature_root, theta)
     basis = Basis.of(standard.coordinates, root.R, np.zeros(standard.n_features))
     if basis.rank < len(theta):
         raise DependenceError(_dependence_message(basis, names))
-    objective = user.in_basis(basis)
-    v = basis.from_theta(theta)
-    point = objective.evaluate(v, hessian=True)
-    information = FisherInformation.of(point.hessian)
-    if information is None:
+    frame = Frame(user, standard, user.in_basis(basis), basis.matrix, counts)
+    fit = fit_at(frame, basis.from_theta(theta))
+    if fit is None:
         raise DependenceError(_dependence_message(basis, names))
-    frame = Frame(user, standard, objective, basis.matrix, counts)
-    return Fit(frame, v, point.value, -point.gradient, information, found.least_odds_against)
+    return fit
 
 
 def _dependence_message(basis: Basis, names: NDArray[Any]) -> str:

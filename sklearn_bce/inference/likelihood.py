@@ -26,6 +26,7 @@ from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.partitioned import Parts
 from sklearn_bce._objective.penalty import NO_PENALTY
 from sklearn_bce._objective.scaling import Coordinates, Moments
+from sklearn_bce._solvers.newton.kept_samples import Maxima
 from sklearn_bce._solvers.newton.robust import exact_from_user
 from sklearn_bce.inference.samples import Encode
 
@@ -104,9 +105,9 @@ class Likelihood:
         ∂l/∂θ.
     information : ndarray of shape (size, size), float64
         −∂²l/∂θ².
-    least_odds_against : float
-        The least s(1−q)/q of a sample with a label, with the probability q of its class; infinity
-        if there is no such sample.
+    surest : Maxima
+        The largest log(q/(1−q)) − log s of a sample with a label, with the probability q of its
+        class; −infinity if there is no such sample.
     off_centre : float
         The largest distance of a mean from the origin of products, or of the mean of a part from
         that of all, in deviations: I has lost its square in precision.
@@ -116,7 +117,7 @@ class Likelihood:
     loss: float
     score: Vector
     information: Matrix
-    least_odds_against: float
+    surest: Maxima
     off_centre: float
 
     def __add__(self, other: Likelihood) -> Likelihood:
@@ -128,7 +129,7 @@ class Likelihood:
             self.loss + other.loss,
             mine[0] + theirs[0],
             mine[1] + theirs[1],
-            min(self.least_odds_against, other.least_odds_against),
+            self.surest + other.surest,
             max(
                 self.off_centre,
                 other.off_centre,
@@ -208,16 +209,28 @@ def _first_sums(
     )
     part.part_number = number
     point = part.evaluate(exact_from_user(coordinates, w, b), hessian=True)
-    has_label = (s > 0) & ((y == 0) | (y == 1))
-    margin = np.where(y == 1, point.z, -point.z)
-    with np.errstate(over="ignore"):
-        odds_against = np.where(has_label, s * np.exp(-margin), np.inf)
     likelihood = Likelihood(
         moments,
         point.value,
         -point.gradient,
         point.hessian,
-        float(np.min(odds_against)),
+        surest_of(part, point.z),
         part.off_centre,
     )
     return [Counts.of(part), likelihood]
+
+
+def surest_of(part: InMemoryObjective, z: Vector) -> Maxima:
+    """Return the largest log(q/(1−q)) − log s of a part with the outputs z; see `Likelihood`."""
+    y, s = part.y, part.sample_weight
+    margin = np.where(y == 1, z, -z)
+    has_label = (s > 0) & ((y == 0) | (y == 1))
+    if s.strides != (0,) or s[0] != 1:
+        margin = margin - np.log(s, out=np.zeros(len(s)), where=s > 0)
+    return Maxima(np.array([np.max(margin, where=has_label, initial=-np.inf)]))
+
+
+def likelihood_sums(part: InMemoryObjective, v: Vector) -> list[Any]:
+    """Return Σ sL, its gradient and its second derivatives at v, and the surest sample."""
+    point = part.evaluate(v, hessian=True)
+    return [point.value, point.gradient, point.hessian, surest_of(part, point.z)]

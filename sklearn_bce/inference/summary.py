@@ -898,7 +898,7 @@ def summarize(
     >>> summary.std_err.round(4)
     array([0.1015, 0.0371, 1.7739])
     >>> summary.conf_int().round(2)[0]
-    array([-1.25, -0.86])
+    array([-1.26, -0.86])
     """
     _raise_unless_in("covariance", covariance, (*COVARIANCES, None))
     _raise_unless_in("weights", weights, ("frequency", "probability"))
