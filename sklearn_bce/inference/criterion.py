@@ -212,7 +212,7 @@ def minimise(
     point, values = start, [start.value]
     for n_steps in range(max_steps + 1):
         step, multiplier = _newton_step(point, along)
-        decrement = -float(point.gradient @ step)
+        decrement = float(np.sum(np.square(point.hessian.W.T @ step)))
         if decrement <= SQUARED_DECREMENT_AT_END:
             return Minimum(point, multiplier, n_steps, True, values)
         if n_steps == max_steps:
