@@ -14,6 +14,8 @@ from sklearn_bce.inference.summary import INTERCEPT, Summary
 ROW_HEIGHT, OTHER_HEIGHT = 0.28, 1.1
 # Width of a figure, in inches. [a choice]
 WIDTH = 6.4
+# Ratio of the ends of a logarithmic axis up to which 2 and 5 are labelled beside 1. [a choice]
+MOST_FOR_2_AND_5 = 2e3
 
 
 class ForestDisplay:
@@ -174,7 +176,8 @@ class ForestDisplay:
         """
         names = [str(name) for name in np.asarray(self.names)]
         height = OTHER_HEIGHT + ROW_HEIGHT * len(names)
-        ax, given = axes_of(ax, "ForestDisplay", figsize=(WIDTH, height)), style_of(line_kw)
+        ax = axes_of(ax, "ForestDisplay", figsize=(WIDTH, height), layout="constrained")
+        given = style_of(line_kw)
         estimates, low, high = (
             np.asarray(values, dtype=np.float64) for values in (self.estimates, self.low, self.high)
         )
@@ -198,6 +201,8 @@ class ForestDisplay:
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.set_yticks(rows, labels=names)
         ax.set_xlabel(f"{'odds ratio' if self.odds_ratios else 'coefficient'} ({self.label})")
+        if self.odds_ratios:
+            _label_with_plain_numbers(ax.xaxis, right / left)
         for side in ("top", "right", "left"):
             ax.spines[side].set_visible(False)
         ax.tick_params(axis="y", length=0)
@@ -218,3 +223,12 @@ class ForestDisplay:
             # exp(±700) is near the end of float64.
             return float(np.exp(max(left, -700.0))), float(np.exp(min(right, 700.0)))
         return left, right
+
+
+def _label_with_plain_numbers(axis: Any, ratio: float) -> None:
+    """Label a logarithmic axis with numbers such as 0.5, 1 and 20, given the ratio of its ends."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if ratio < MOST_FOR_2_AND_5 else (1.0,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
