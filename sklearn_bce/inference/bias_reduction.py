@@ -135,8 +135,8 @@ def firth(
     >>> neuron, summary = firth(X, y)
     >>> summary.coef.round(3)
     array([ 1.129, -3.951])
-    >>> summary.conf_int(method="profile").round(3)[0]
-    array([0.002, 6.07 ])
+    >>> summary.conf_int(method="profile").round(3).tolist()[0]
+    [0.002, 6.07]
     """
     level = checked_level(level)
     if not isinstance(max_iter, int | np.integer) or max_iter < 1:

@@ -33,6 +33,9 @@ from sklearn_bce.chain_rule import sigmoid
 from sklearn_bce.inference.frame import Fit, Matrix
 
 COVARIANCES = ("model", "robust", "HC1", "cluster")
+ONE_GROUP = (
+    "All samples with a weight are in one group; covariance='cluster' needs at least two groups."
+)
 
 
 def covariance_root(
@@ -63,6 +66,8 @@ def covariance_root(
             scores_of_groups, theta, rows_to_white, groups, n_groups
         )
         sums, n_groups = sums[:, :-1], np.count_nonzero(sums[:, -1])
+        if n_groups < 2:
+            raise ValueError(ONE_GROUP)
         factor = n_groups / (n_groups - 1) * (n - 1) / (n - len(B))
         meat = sums.T @ sums
     else:
@@ -149,7 +154,7 @@ def codes_of_groups(groups: Any, lengths: dict[int, int]) -> dict[int, NDArray[n
         raise ValueError("groups has NaN; each sample must have the label of a cluster.")
     labels, codes = np.unique(groups, return_inverse=True)
     if len(labels) < 2:
-        raise ValueError("All samples are in one group; covariance='cluster' needs at least two.")
+        raise ValueError(ONE_GROUP)
     numbers = sorted(lengths)
     ends = np.cumsum([lengths[number] for number in numbers])[:-1]
     return dict(zip(numbers, np.split(codes.astype(np.intp), ends), strict=True))

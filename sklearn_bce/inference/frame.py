@@ -30,7 +30,12 @@ from sklearn_bce._objective.root import curvature_root
 from sklearn_bce._objective.scaling import Coordinates
 from sklearn_bce._objective.triangular import solve_triangular
 from sklearn_bce._solvers.newton.robust import exact_from_user, exact_to_user
-from sklearn_bce.inference.likelihood import Counts, first_pass, likelihood_sums
+from sklearn_bce.inference.likelihood import (
+    Counts,
+    coordinates_of,
+    first_pass,
+    likelihood_sums,
+)
 from sklearn_bce.inference.samples import Encode
 
 Matrix = NDArray[np.float64]
@@ -152,7 +157,7 @@ class Fit:
     information : FisherInformation
         −∂²l/∂v².
     surest : float
-        The largest log(q/(1−q)) − log s of a sample with a label; see `Likelihood`.
+        The largest (2y − 1)z − log s of a sample; see `Likelihood`.
     """
 
     frame: Frame
@@ -232,7 +237,7 @@ def fit_of(
         )
     with np.errstate(all="ignore"):  # what overflows is not finite
         counts, found = first_pass(parts, encode, w, b, fit_intercept, n_threads)
-    coordinates = found.moments.coordinates
+    coordinates = coordinates_of(found.moments)
     encoding = Encoding(encode, Coordinates.of_user(len(w), fit_intercept), 1.0, n_threads)
     user = PartitionedObjective(
         parts, counts.data_size, encoding, NO_PENALTY, has_offset=counts.has_offset

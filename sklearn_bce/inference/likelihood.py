@@ -12,7 +12,7 @@ coordinates that the first one has found. All sums are sums over the samples, no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,9 @@ from sklearn_bce._solvers.newton.robust import exact_from_user
 from sklearn_bce.inference.samples import Encode
 
 Matrix = NDArray[np.float64]
+
+# Rows from which mean and deviation of the columns are estimated: to 3 % of a deviation. [a choice]
+ROWS_FOR_MOMENTS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +101,7 @@ class Likelihood:
     Attributes
     ----------
     moments : Moments
-        Mean and deviation of the columns, which are the coordinates θ.
+        Estimates of mean and deviation of the columns, which are the coordinates θ.
     loss : float
         Σ sL = −l, in nats.
     score : ndarray of shape (size,), float64
@@ -106,8 +109,8 @@ class Likelihood:
     information : ndarray of shape (size, size), float64
         −∂²l/∂θ².
     surest : Maxima
-        The largest log(q/(1−q)) − log s of a sample with a label, with the probability q of its
-        class; −infinity if there is no such sample.
+        The largest (2y − 1)z − log s of a sample: for a label, log(q/(1−q)) − log s with the
+        probability q of its class.
     off_centre : float
         The largest distance of a mean from the origin of products, or of the mean of a part from
         that of all, in deviations: I has lost its square in precision.
@@ -123,7 +126,8 @@ class Likelihood:
     def __add__(self, other: Likelihood) -> Likelihood:
         """Return the likelihood of both sets of samples, in coordinates of both together."""
         moments = self.moments + other.moments
-        mine, theirs = (_in_coordinates(each, moments.coordinates) for each in (self, other))
+        coordinates = coordinates_of(moments)
+        mine, theirs = (_in_coordinates(each, coordinates) for each in (self, other))
         return Likelihood(
             moments,
             self.loss + other.loss,
@@ -143,7 +147,7 @@ def _distance(part: Moments, whole: Moments) -> float:
     """Return the largest distance of a mean of a part from that of all samples, in deviations."""
     if not part.total_weight > 0:
         return 0.0
-    before, after = part.coordinates, whole.coordinates
+    before, after = coordinates_of(part), coordinates_of(whole)
     return float(np.max(np.abs(before.shift - after.shift) / after.scale))
 
 
@@ -153,7 +157,7 @@ def _in_coordinates(found: Likelihood, coordinates: Coordinates) -> tuple[Vector
     With (x − μ)/σ = (σ₀/σ)·(x − μ₀)/σ₀ + (μ₀ − μ)/σ, rows in both coordinates are related by a
     matrix T: Z = Z₀T.
     """
-    before = found.moments.coordinates
+    before = coordinates_of(found.moments)
     p = len(before.scale)
     T = np.zeros((coordinates.size, coordinates.size))
     T[np.arange(p), np.arange(p)] = before.scale / coordinates.scale
@@ -202,8 +206,8 @@ def _first_sums(
 ) -> list[Any]:
     """Return counts and likelihood of a part; the arguments from ``number`` on are of the part."""
     y, s = encode(y, sample_weight)
-    moments = Moments.of(X, s, fit_intercept)
-    coordinates = moments.coordinates
+    moments = moments_of_some(X, s, fit_intercept)
+    coordinates = coordinates_of(moments)
     part = InMemoryObjective(
         X, y, s, NO_PENALTY, coordinates, n_threads, total_weight=1.0, offset=offset
     )
@@ -220,14 +224,34 @@ def _first_sums(
     return [Counts.of(part), likelihood]
 
 
+def moments_of_some(X: Any, sample_weight: Vector, fit_intercept: bool) -> Moments:
+    """Return estimates of mean and deviation of the columns, from ``ROWS_FOR_MOMENTS`` rows.
+
+    Coordinates near those of all rows are enough: how precise the information is in them shows in
+    its pivots. Another pass, for exact moments, would take half as long as that for the sums.
+    """
+    weighted = np.flatnonzero(sample_weight)
+    if len(weighted) <= ROWS_FOR_MOMENTS:
+        return Moments.of(X, sample_weight, fit_intercept)
+    rows = weighted[np.linspace(0, len(weighted) - 1, ROWS_FOR_MOMENTS).astype(np.intp)]
+    estimate = Moments.of(X[rows], sample_weight[rows], fit_intercept)
+    return replace(estimate, total_weight=float(np.sum(sample_weight)))
+
+
+def coordinates_of(moments: Moments) -> Coordinates:
+    """Return the coordinates of moments that may be of some rows only."""
+    return moments.coordinates.for_other_rows()
+
+
 def surest_of(part: InMemoryObjective, z: Vector) -> Maxima:
-    """Return the largest log(q/(1−q)) − log s of a part with the outputs z; see `Likelihood`."""
-    y, s = part.y, part.sample_weight
-    margin = np.where(y == 1, z, -z)
-    has_label = (s > 0) & ((y == 0) | (y == 1))
+    """Return the largest (2y − 1)z − log s of a part with the outputs z; see `Likelihood`."""
+    s, margin = part.sample_weight, 2 * part.y
+    margin -= 1
+    margin *= z
     if s.strides != (0,) or s[0] != 1:
-        margin = margin - np.log(s, out=np.zeros(len(s)), where=s > 0)
-    return Maxima(np.array([np.max(margin, where=has_label, initial=-np.inf)]))
+        has_weight = s > 0
+        margin = margin[has_weight] - np.log(s[has_weight])
+    return Maxima(np.array([np.max(margin, initial=-np.inf)]))
 
 
 def likelihood_sums(part: InMemoryObjective, v: Vector) -> list[Any]:

@@ -126,7 +126,7 @@ def is_dask_collection(X: Any) -> bool:
     return hasattr(type(X), "__dask_graph__")
 
 
-def parts_of(neuron: BaseEstimator, given: Given) -> tuple[Parts, Encode]:
+def parts_of(neuron: BaseEstimator, given: Given, client: Any = None) -> tuple[Parts, Encode]:
     """Return samples of any kind as parts, and what encodes their targets and weights.
 
     Parameters
@@ -135,6 +135,9 @@ def parts_of(neuron: BaseEstimator, given: Given) -> tuple[Parts, Encode]:
         Fitted neuron, whose features and classes the samples must have. Not changed.
     given : Given
         The samples.
+    client : distributed.Client or None, default=None
+        Client that computes the sums of Dask collections; None means the scheduler that
+        `dask.compute` selects.
 
     Returns
     -------
@@ -159,7 +162,6 @@ def parts_of(neuron: BaseEstimator, given: Given) -> tuple[Parts, Encode]:
         from sklearn_bce.dask import check_features
 
         check_features(neuron, given.X)
-        client = getattr(neuron, "client", None)
         return Float64Parts(Blocks(*given, client, neuron.soft_targets)), encoder.encode
     return Float64Parts(RowParts(_in_memory(neuron, given))), as_encoded
 

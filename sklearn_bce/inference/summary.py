@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -158,6 +157,9 @@ class MarginalEffects(NamedTuple):
 @dataclass(frozen=True, eq=False, repr=False)
 class Summary:
     """What the coefficients of a neuron are worth; the result of `summarize` and of `firth`.
+
+    A summary keeps the samples, not a copy, for the methods that read them again: profiles, and
+    `marginal_effects` without X.
 
     Arrays of length n_coefficients are in the order of the features of X, with the intercept last
     (without an intercept n_coefficients is n_features). They are in the units of X.
@@ -774,8 +776,8 @@ def _raise_unless_in(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
         raise ValueError(f"{name} is {value!r}; it must be one of {list(allowed)}.")
 
 
-def local_neuron(neuron: BaseEstimator) -> BaseEstimator:
-    """Return the neuron in memory that a fitted estimator is.
+def local_neuron(neuron: BaseEstimator) -> tuple[BaseEstimator, Any]:
+    """Return a copy of a fitted estimator as a neuron in memory, and its Dask client or None.
 
     Raises
     ------
@@ -786,9 +788,7 @@ def local_neuron(neuron: BaseEstimator) -> BaseEstimator:
     """
     if hasattr(neuron, "to_local") and hasattr(neuron, "client"):
         check_is_fitted(neuron)
-        local = neuron.to_local()
-        local.client = neuron.client
-        return local
+        return neuron.to_local(), neuron.client
     if not isinstance(neuron, BCENeuronClassifier | BCENeuronClassifierCV):
         raise TypeError(
             f"neuron is {type(neuron).__name__}; it must be a fitted BCENeuronClassifier, "
@@ -797,7 +797,9 @@ def local_neuron(neuron: BaseEstimator) -> BaseEstimator:
             "pipe[:-1].transform(X), y)."
         )
     check_is_fitted(neuron)
-    return copy(neuron)
+    same = object.__new__(type(neuron))  # `copy` goes through the state of a pickle
+    vars(same).update(vars(neuron))
+    return same, None
 
 
 def summarize(
@@ -913,7 +915,7 @@ def summarize(
             "covariance='model' takes weights for frequencies; with weights='probability' use "
             "covariance='robust'."
         )
-    neuron = local_neuron(neuron)
+    neuron, client = local_neuron(neuron)
     w = dense_coef(neuron)[0].astype(np.float64)
     b = float(neuron.intercept_[0])
     features = names_of(neuron, len(w))
@@ -924,7 +926,7 @@ def summarize(
     raise_unless_maximum_likelihood(neuron, features)
     frequency = weights == "frequency"
     with one_blas_thread() as n_threads:
-        parts, encode = parts_of(neuron, Given(X, y, sample_weight, offset))
+        parts, encode = parts_of(neuron, Given(X, y, sample_weight, offset), client)
         n_threads = 1 if is_dask_collection(X) else n_threads
         fit = fit_of(parts, encode, (w, b), neuron.fit_intercept, features, n_threads)
         fit = raise_unless_stationary(neuron, fit, features, frequency)
