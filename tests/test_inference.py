@@ -13,6 +13,7 @@ import statsmodels.api as sm
 from scipy.optimize import brentq
 from scipy.stats import chi2
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
 
 from sklearn_bce import BCENeuronClassifier, BCENeuronClassifierCV, fit_from_chunks
 from sklearn_bce.inference import DependenceError, summarize
@@ -581,6 +582,14 @@ def test_penalties_and_bounds_that_do_nothing_are_allowed():
     np.testing.assert_allclose(summarize(search, X, y).std_err, expected, rtol=1e-8)
 
 
+def test_a_converted_logistic_regression_has_standard_errors():
+    X, y, *_ = data()
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    other = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(X, y)
+    summary = summarize(BCENeuronClassifier.from_sklearn(other), X, y)
+    np.testing.assert_allclose(summary.std_err, logit(X, y).bse, rtol=AGREEMENT)
+
+
 def test_other_samples_than_those_of_the_fit_are_refused():
     X, y, s, _, offset = data()
     half = len(y) // 2
@@ -634,6 +643,15 @@ def test_separation_names_the_features():
         neuron = BCENeuronClassifier(C=np.inf).fit(X[["age"]], X["age"] > 0)
     with pytest.raises(ValueError, match="separated by a linear combination of age"):
         summarize(neuron, X[["age"]], X["age"] > 0)
+
+
+def test_weights_that_leave_no_information_are_not_taken_for_dependent_columns():
+    X, y, *_ = data()
+    neuron = neuron_of(X, y)
+    neuron.coef_ *= 1e6
+    neuron.intercept_ *= 1e6
+    with pytest.raises(ValueError, match="singular at the weights of the neuron"):
+        summarize(neuron, X, y)
 
 
 def test_columns_that_depend_on_each_other_are_named():

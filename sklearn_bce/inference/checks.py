@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from sklearn_bce._estimator.diagnostics import separating_features
+from sklearn_bce._estimator.diagnostics import listed_features, separating_features
 from sklearn_bce._estimator.regularisation import Regularisation
 from sklearn_bce._estimator.state import dense_coef
 from sklearn_bce._objective.partitioned import PartitionedObjective
 from sklearn_bce._objective.penalty import NO_PENALTY
-from sklearn_bce._objective.summary import MAX_LABELS_LISTED
 from sklearn_bce._solvers import direction_of_separation
 from sklearn_bce.inference.frame import Fit
 from sklearn_bce.inference.likelihood import Counts
@@ -82,9 +81,10 @@ def raise_unless_maximum_likelihood(neuron: BaseEstimator, names: NDArray[Any]) 
     factor = regularisation.factor
     if regularisation.kept is not None:
         left_out = np.flatnonzero(np.isinf(factor))
+        listed = listed_features(left_out, names, len(names))
         raise ValueError(
-            f"penalty_factor=inf leaves out {_listed(names[left_out])}, whose weights are not "
-            "estimated: leave the columns out of X, and fit again."
+            f"penalty_factor=inf leaves out {listed}, whose weights are not estimated: leave the "
+            "columns out of X, and fit again."
         )
     if np.isfinite(C) and (factor is None or np.any(factor > 0)):
         raise ValueError(_penalty_message(neuron, C))
@@ -100,9 +100,10 @@ def raise_unless_maximum_likelihood(neuron: BaseEstimator, names: NDArray[Any]) 
         lower, upper = regularisation.bounds
         at_bound = np.flatnonzero((w <= lower) | (w >= upper))
         if len(at_bound):
+            listed = listed_features(at_bound, names, len(names))
             raise ValueError(
-                f"The weights of {_listed(names[at_bound])} are at their coef_bounds, where they "
-                "are not normally distributed and the gradient is not 0. Fit without these bounds, "
+                f"The weights of {listed} are at their coef_bounds, where they are not normally "
+                "distributed and the gradient is not 0. Fit without these bounds, "
                 "or use a bootstrap; covariance=None gives the table without standard errors."
             )
 
@@ -119,13 +120,6 @@ def _penalty_message(neuron: BaseEstimator, C: float) -> str:
         "covariance=None for the table of coefficients without standard errors; or a bootstrap of "
         f"the penalised fit, which shows its spread, though not its bias:\n{BOOTSTRAP}"
     )
-
-
-def _listed(names: NDArray[Any]) -> str:
-    """Return names for a message: the first ones, and how many more there are."""
-    listed = ", ".join(map(str, names[:MAX_LABELS_LISTED]))
-    more = len(names) - MAX_LABELS_LISTED
-    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def raise_unless_stationary(

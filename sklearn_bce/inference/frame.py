@@ -170,8 +170,9 @@ class Fit:
     @property
     def squared_distance(self) -> float:
         """scoreᵀ I⁻¹ score: the squared distance from the maximum, in standard errors."""
-        whitened = self.information.B.T @ self.score
-        return float(whitened @ whitened)
+        with np.errstate(over="ignore"):
+            whitened = self.information.B.T @ self.score
+            return float(whitened @ whitened)
 
     def after_newton_step(self) -> Fit | None:
         """Return the fit after one step of Newton's method on the likelihood, in one pass.
@@ -267,23 +268,34 @@ def _fit_in_basis(
     (root,) = standard.sum_over_parts(curvature_root, theta)
     basis = Basis.of(standard.coordinates, root.R, np.zeros(standard.n_features))
     if basis.rank < len(theta):
-        raise DependenceError(_dependence_message(basis, names))
+        raise _singular(standard, names)
     frame = Frame(user, standard, user.in_basis(basis), basis.matrix, counts)
     fit = fit_at(frame, basis.from_theta(theta))
     if fit is None:
-        raise DependenceError(_dependence_message(basis, names))
+        raise _singular(standard, names)
     return fit
+
+
+def _singular(standard: PartitionedObjective, names: NDArray[Any]) -> ValueError:
+    """Return why the information is singular: by the columns, or by certain samples.
+
+    At weights of 0 no sample is certain, so that only columns can be the reason.
+    """
+    zeros = np.zeros(standard.coordinates.size)
+    (root,) = standard.sum_over_parts(curvature_root, zeros)
+    basis = Basis.of(standard.coordinates, root.R, np.zeros(standard.n_features))
+    if basis.rank < len(zeros):
+        return DependenceError(_dependence_message(basis, names))
+    return ValueError(
+        "The information is singular at the weights of the neuron: nearly all samples have a "
+        "probability of 0 or 1 there, as where the classes are separated and the likelihood has no "
+        "maximum. Use sklearn_bce.inference.firth(X, y), or fit again."
+    )
 
 
 def _dependence_message(basis: Basis, names: NDArray[Any]) -> str:
     """Return which features depend on each other, and what to do."""
-    vectors = basis.kernel.vectors
-    if not vectors.shape[1]:
-        return (
-            "The coefficients are not determined: columns of X depend on each other but for "
-            "rounding. Leave out one of them."
-        )
-    sizes = np.abs(vectors[:, 0] / basis.kernel.unit)
+    sizes = np.abs(basis.kernel.vectors[:, 0] / basis.kernel.unit)
     involved = np.flatnonzero(sizes >= NAMED_SHARE * np.max(sizes))
     listed = listed_features(involved, names, len(names))
     return (
