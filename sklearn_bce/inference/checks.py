@@ -29,11 +29,14 @@ from sklearn_bce.inference.likelihood import Counts
 # default tol=1e-6 ends within √(2·10⁻⁶·n), which is 0.14 for n = 10 000, and mostly far nearer.
 # [a choice]
 MAX_DISTANCE = 0.1
-# Squared distance up to which no further step is taken: 1e-8 standard errors, which change
-# a standard error by a fraction of 1e-8 at most.
-SQUARED_DISTANCE_AT_END = 1e-16
-# Most steps to the maximum. From ``MAX_DISTANCE`` Newton's method takes two or three. [a choice]
-MAX_STEPS = 5
+# Squared relative change of the curvature of a sample up to which no further step is taken. The
+# curvature of each sample changes by |zᵀd| <= λ/√(s a(1−a)) in a step d of the length λ in standard
+# errors: a standard error changes by half of 3e-8 if one sample makes it up, and far less else.
+SQUARED_CHANGE_AT_END = 1e-15
+# Most steps to the maximum. From ``MAX_DISTANCE`` Newton's method takes two or three; where one
+# sample makes up a standard error, as a code such as 1e9 for a missing value does, its output
+# changes by 1 in a step. [a choice]
+MAX_STEPS = 50
 # Share of the bound of `raise_unless_stationary` up to which the squared distance proves that the
 # classes are not separated, so that rounding does not decide.
 PROVEN = 0.25
@@ -168,7 +171,7 @@ def raise_unless_stationary(
 def _at_maximum(fit: Fit) -> Fit:
     """Return the fit after Newton's steps, until its distance from the maximum is negligible."""
     for _ in range(MAX_STEPS):
-        if fit.squared_distance <= SQUARED_DISTANCE_AT_END:
+        if _log_squared_distance(fit) + fit.surest <= np.log(SQUARED_CHANGE_AT_END):
             break
         after = fit.after_newton_step()
         if after is None or not after.squared_distance < fit.squared_distance:
@@ -179,8 +182,12 @@ def _at_maximum(fit: Fit) -> Fit:
 
 def _is_certain(fit: Fit) -> bool:
     """Return whether the distance from the maximum proves that the classes are not separated."""
-    squared = max(fit.squared_distance, ROUNDING_OF_DISTANCE * len(fit.v))
-    return bool(np.log(squared) < np.log(PROVEN) - fit.surest)
+    return _log_squared_distance(fit) + fit.surest < np.log(PROVEN)
+
+
+def _log_squared_distance(fit: Fit) -> float:
+    """Return the logarithm of the squared distance from the maximum, at least of its rounding."""
+    return float(np.log(max(fit.squared_distance, ROUNDING_OF_DISTANCE * len(fit.v))))
 
 
 def raise_if_separated(fit: Fit, names: NDArray[Any]) -> None:

@@ -26,6 +26,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from sklearn_bce._kernels import Vector
+from sklearn_bce._objective.base import SUM_ROUNDING
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce.inference.covariance import whitened_rows
 from sklearn_bce.inference.frame import FisherInformation, Frame, Matrix
@@ -38,9 +39,9 @@ MOST_FOR_TENSOR = 64
 TENSOR_ELEMENTS = 2**21
 # Squared Newton decrement, in squared standard errors, at which a minimum is reached.
 SQUARED_DECREMENT_AT_END = 1e-20
-# Decrement below which a step whose value does not fall ends the method: rounding of the value,
-# about ε√n times its size. [a choice]
-ROUNDING_DECREMENT = 1e-9
+# Decrement, at least, below which a step whose value does not fall ends the method: the gradient
+# decides then, as the decrease is rounding of the value. [a choice]
+LEAST_ROUNDING = 1e-9
 # Fraction of the predicted decrease that a step must give; Nocedal and Wright, "Numerical
 # Optimization", section 3.1.
 SUFFICIENT_DECREASE = 1e-4
@@ -219,8 +220,7 @@ def minimise(
             break
         after = _line_search(criterion, point, step, decrement)
         if after is None:
-            is_rounding = decrement <= ROUNDING_DECREMENT
-            return Minimum(point, multiplier, n_steps, is_rounding, values)
+            return Minimum(point, multiplier, n_steps, _is_rounding(decrement, point), values)
         point = after
         values.append(point.value)
     return Minimum(point, multiplier, max_steps, False, values)
@@ -246,11 +246,16 @@ def _line_search(
         after = criterion.at(point.v + t * step)
         if after is not None and after.value <= point.value - SUFFICIENT_DECREASE * t * decrement:
             return after
-        if after is not None and decrement <= ROUNDING_DECREMENT:
+        if after is not None and _is_rounding(decrement, point):
             # The decrease is rounding: the gradient tells whether the step led nearer.
             return after if _is_nearer(after, point) else None
         t /= 2
     return None
+
+
+def _is_rounding(decrement: float, point: Point) -> bool:
+    """Return whether a decrement is as small as the rounding of the value at a point."""
+    return decrement <= max(LEAST_ROUNDING, SUM_ROUNDING[np.dtype(np.float64)] * abs(point.loss))
 
 
 def _is_nearer(after: Point, before: Point) -> bool:

@@ -4,12 +4,12 @@
 - `FisherInformation`: the information I in a frame, with roots of I and of I⁻¹.
 - `Fit`: a neuron, its samples and the maximum of their likelihood.
 
-In standard coordinates θ, columns of any units and means have the same size, and the Cholesky
-factor of I is as precise as the columns are independent: a pivot, the share of a column that the
-others do not explain, has an absolute error of the rounding of I. Where a pivot is so small that
-this shows in a standard error, the triangular factor of the samples themselves takes its place
-(`curvature_root`), whose pivots are the roots of those, and v are coordinates in which I is the
-identity (`Basis`).
+In centred and scaled coordinates θ, columns of any units and origins have the same size, and the
+Cholesky factor of I is as precise as the columns are independent: a pivot, the share of a column
+that the others do not explain, has an absolute error of the rounding of I. Where a pivot is so
+small that this shows in a standard error, the triangular factor of the samples themselves takes its
+place (`curvature_root`), whose pivots are the roots of those, and v are coordinates in which I is
+the identity (`Basis`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from sklearn_bce._objective.triangular import solve_triangular
 from sklearn_bce._solvers.newton.robust import exact_from_user, exact_to_user
 from sklearn_bce.inference.likelihood import (
     Counts,
-    coordinates_of,
     first_pass,
     likelihood_sums,
 )
@@ -157,7 +156,7 @@ class Fit:
     information : FisherInformation
         −∂²l/∂v².
     surest : float
-        The largest (2y − 1)z − log s of a sample; see `Likelihood`.
+        The largest |z| − log s of a sample; see `Likelihood`.
     """
 
     frame: Frame
@@ -238,7 +237,7 @@ def fit_of(
         )
     with np.errstate(all="ignore"):  # what overflows is not finite
         counts, found = first_pass(parts, encode, w, b, fit_intercept, n_threads)
-    coordinates = coordinates_of(found.moments)
+    coordinates = found.coordinates
     encoding = Encoding(encode, Coordinates.of_user(len(w), fit_intercept), 1.0, n_threads)
     user = PartitionedObjective(
         parts, counts.data_size, encoding, NO_PENALTY, has_offset=counts.has_offset
@@ -295,7 +294,8 @@ def _singular(standard: PartitionedObjective, names: NDArray[Any]) -> ValueError
 
 def _dependence_message(basis: Basis, names: NDArray[Any]) -> str:
     """Return which features depend on each other, and what to do."""
-    sizes = np.abs(basis.kernel.vectors[:, 0] / basis.kernel.unit)
+    kernel = basis.kernel
+    sizes = np.abs(kernel.vectors[: len(names), 0] / kernel.unit[: len(names)])
     involved = np.flatnonzero(sizes >= NAMED_SHARE * np.max(sizes))
     listed = listed_features(involved, names, len(names))
     return (

@@ -5,14 +5,16 @@ columns, with Z = [(X − μ)/σ, 1] and z = Zθ plus the offset::
 
     score  Zᵀ s(y − a)        information  I = Zᵀ diag(s a(1−a)) Z        a = σ(z)
 
-The first pass has no coordinates yet: each part uses those of its own columns, and the sums of two
-parts are carried over to the coordinates of both together when they are added. Later passes use the
-coordinates that the first one has found. All sums are sums over the samples, not means.
+μ are medians of a few rows, which a code such as 1e12 for a missing value does not move, so that no
+digits of the other values are lost. The first pass has no coordinates yet: each part uses those of
+its own rows, and the sums of two parts are carried over to the coordinates of both together when
+they are added. Later passes use the coordinates that the first one has found. All sums are sums
+over the samples, not means.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,15 +27,12 @@ from sklearn_bce._objective.base import DataSize
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.partitioned import Parts
 from sklearn_bce._objective.penalty import NO_PENALTY
-from sklearn_bce._objective.scaling import Coordinates, Moments
+from sklearn_bce._objective.scaling import Coordinates, FewRows
 from sklearn_bce._solvers.newton.kept_samples import Maxima
 from sklearn_bce._solvers.newton.robust import exact_from_user
 from sklearn_bce.inference.samples import Encode
 
 Matrix = NDArray[np.float64]
-
-# Rows from which mean and deviation of the columns are estimated: to 3 % of a deviation. [a choice]
-ROWS_FOR_MOMENTS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +99,10 @@ class Likelihood:
 
     Attributes
     ----------
-    moments : Moments
-        Estimates of mean and deviation of the columns, which are the coordinates θ.
+    few : FewRows
+        A few rows of X, whose medians are the origin of the coordinates θ.
+    coordinates : Coordinates
+        Shift and scale of θ.
     loss : float
         Σ sL = −l, in nats.
     score : ndarray of shape (size,), float64
@@ -109,14 +110,15 @@ class Likelihood:
     information : ndarray of shape (size, size), float64
         −∂²l/∂θ².
     surest : Maxima
-        The largest (2y − 1)z − log s of a sample: for a label, log(q/(1−q)) − log s with the
-        probability q of its class.
+        The largest |z| − log s of a sample: e⁻|ᶻ|s is the least s(1−q)/q of a class with the
+        probability q, and a lower bound of 4s a(1−a).
     off_centre : float
-        The largest distance of a mean from the origin of products, or of the mean of a part from
-        that of all, in deviations: I has lost its square in precision.
+        The largest distance of an origin from that of products, or of the origin of a part from
+        that of all, in units of the scale: I has lost its square in precision.
     """
 
-    moments: Moments
+    few: FewRows
+    coordinates: Coordinates
     loss: float
     score: Vector
     information: Matrix
@@ -125,11 +127,12 @@ class Likelihood:
 
     def __add__(self, other: Likelihood) -> Likelihood:
         """Return the likelihood of both sets of samples, in coordinates of both together."""
-        moments = self.moments + other.moments
-        coordinates = coordinates_of(moments)
+        few = self.few + other.few
+        coordinates = few.robust_coordinates(self.coordinates.fit_intercept)
         mine, theirs = (_in_coordinates(each, coordinates) for each in (self, other))
         return Likelihood(
-            moments,
+            few,
+            coordinates,
             self.loss + other.loss,
             mine[0] + theirs[0],
             mine[1] + theirs[1],
@@ -137,18 +140,17 @@ class Likelihood:
             max(
                 self.off_centre,
                 other.off_centre,
-                _distance(self.moments, moments),
-                _distance(other.moments, moments),
+                _distance(self, coordinates),
+                _distance(other, coordinates),
             ),
         )
 
 
-def _distance(part: Moments, whole: Moments) -> float:
-    """Return the largest distance of a mean of a part from that of all samples, in deviations."""
-    if not part.total_weight > 0:
+def _distance(part: Likelihood, whole: Coordinates) -> float:
+    """Return the largest distance of the origin of a part from that of all, in units of scale."""
+    if not np.any(part.information):
         return 0.0
-    before, after = coordinates_of(part), coordinates_of(whole)
-    return float(np.max(np.abs(before.shift - after.shift) / after.scale))
+    return float(np.max(np.abs(part.coordinates.shift - whole.shift) / whole.scale))
 
 
 def _in_coordinates(found: Likelihood, coordinates: Coordinates) -> tuple[Vector, Matrix]:
@@ -157,7 +159,7 @@ def _in_coordinates(found: Likelihood, coordinates: Coordinates) -> tuple[Vector
     With (x − μ)/σ = (σ₀/σ)·(x − μ₀)/σ₀ + (μ₀ − μ)/σ, rows in both coordinates are related by a
     matrix T: Z = Z₀T.
     """
-    before = coordinates_of(found.moments)
+    before = found.coordinates
     p = len(before.scale)
     T = np.zeros((coordinates.size, coordinates.size))
     T[np.arange(p), np.arange(p)] = before.scale / coordinates.scale
@@ -206,15 +208,16 @@ def _first_sums(
 ) -> list[Any]:
     """Return counts and likelihood of a part; the arguments from ``number`` on are of the part."""
     y, s = encode(y, sample_weight)
-    moments = moments_of_some(X, s, fit_intercept)
-    coordinates = coordinates_of(moments)
+    few = FewRows.of(X, s)
+    coordinates = few.robust_coordinates(fit_intercept)
     part = InMemoryObjective(
         X, y, s, NO_PENALTY, coordinates, n_threads, total_weight=1.0, offset=offset
     )
     part.part_number = number
     point = part.evaluate(exact_from_user(coordinates, w, b), hessian=True)
     likelihood = Likelihood(
-        moments,
+        few,
+        coordinates,
         point.value,
         -point.gradient,
         point.hessian,
@@ -224,34 +227,13 @@ def _first_sums(
     return [Counts.of(part), likelihood]
 
 
-def moments_of_some(X: Any, sample_weight: Vector, fit_intercept: bool) -> Moments:
-    """Return estimates of mean and deviation of the columns, from ``ROWS_FOR_MOMENTS`` rows.
-
-    Coordinates near those of all rows are enough: how precise the information is in them shows in
-    its pivots. Another pass, for exact moments, would take half as long as that for the sums.
-    """
-    weighted = np.flatnonzero(sample_weight)
-    if len(weighted) <= ROWS_FOR_MOMENTS:
-        return Moments.of(X, sample_weight, fit_intercept)
-    rows = weighted[np.linspace(0, len(weighted) - 1, ROWS_FOR_MOMENTS).astype(np.intp)]
-    estimate = Moments.of(X[rows], sample_weight[rows], fit_intercept)
-    return replace(estimate, total_weight=float(np.sum(sample_weight)))
-
-
-def coordinates_of(moments: Moments) -> Coordinates:
-    """Return the coordinates of moments that may be of some rows only."""
-    return moments.coordinates.for_other_rows()
-
-
 def surest_of(part: InMemoryObjective, z: Vector) -> Maxima:
-    """Return the largest (2y − 1)z − log s of a part with the outputs z; see `Likelihood`."""
-    s, margin = part.sample_weight, 2 * part.y
-    margin -= 1
-    margin *= z
+    """Return the largest |z| − log s of a part with the outputs z; see `Likelihood`."""
+    s, size = part.sample_weight, np.abs(z)
     if s.strides != (0,) or s[0] != 1:
         has_weight = s > 0
-        margin = margin[has_weight] - np.log(s[has_weight])
-    return Maxima(np.array([np.max(margin, initial=-np.inf)]))
+        size = size[has_weight] - np.log(s[has_weight])
+    return Maxima(np.array([np.max(size, initial=-np.inf)]))
 
 
 def likelihood_sums(part: InMemoryObjective, v: Vector) -> list[Any]:
