@@ -13,7 +13,9 @@ A module may import those listed above it:
 - ``criterion``: the likelihood and Firth's penalised likelihood, and their maximum.
 - ``profile``: intervals by the profile of a likelihood.
 - ``table``: tables as text, HTML and data frames.
-- ``summary``: `summarize` and its result.
+- ``results``: what the methods of a summary return.
+- ``summary``: `Summary`.
+- ``maximum_likelihood``: `summarize`.
 - ``bias_reduction``: `firth`.
 - ``display``: `ForestDisplay`.
 """
@@ -21,14 +23,9 @@ A module may import those listed above it:
 from sklearn_bce.inference.bias_reduction import FirthFit, firth
 from sklearn_bce.inference.display import ForestDisplay
 from sklearn_bce.inference.frame import DependenceError
-from sklearn_bce.inference.summary import (
-    Interval,
-    MarginalEffects,
-    OddsRatios,
-    Summary,
-    Test,
-    summarize,
-)
+from sklearn_bce.inference.maximum_likelihood import summarize
+from sklearn_bce.inference.results import Interval, MarginalEffects, OddsRatios, Test
+from sklearn_bce.inference.summary import Summary
 
 __all__ = [
     "DependenceError",

@@ -22,6 +22,7 @@ from sklearn_bce._objective.summary import summarise
 from sklearn_bce._solvers import StopReason
 from sklearn_bce.inference.criterion import FirthCriterion, Minimum, minimise
 from sklearn_bce.inference.frame import Fit, fit_of
+from sklearn_bce.inference.maximum_likelihood import names_of
 from sklearn_bce.inference.samples import (
     Encode,
     Float64Parts,
@@ -32,12 +33,7 @@ from sklearn_bce.inference.samples import (
     raise_for_more_than_chunks,
     raise_unless_X_is_finite,
 )
-from sklearn_bce.inference.summary import (
-    INTERCEPT,
-    Summary,
-    checked_level,
-    names_of,
-)
+from sklearn_bce.inference.summary import INTERCEPT, Summary, checked_level
 
 
 class FirthFit(NamedTuple):
