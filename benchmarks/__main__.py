@@ -11,13 +11,33 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cross_validation, memory, passes, plots, raising, record, report, samples
+from benchmarks import (
+    cross_validation,
+    inference,
+    memory,
+    passes,
+    plots,
+    raising,
+    record,
+    report,
+    samples,
+)
 from benchmarks.competitors import PEERS, SKLEARN, SPARSE_PEERS, Competitor, chosen
 from benchmarks.data_files import problems_of
 from benchmarks.problems import SUITES, Problem, sparse
 from benchmarks.runner import Outcome, run
 
-LIMITS = {"quick": 4.0, "full": 20.0, "l1": 10.0, "variations": 10.0, "cv": 2.0}  # seconds of a fit
+# Seconds of a fit.
+LIMITS = {
+    "quick": 4.0,
+    "full": 20.0,
+    "l1": 10.0,
+    "variations": 10.0,
+    "cv": 2.0,
+    "inference": 2.0,
+}
+# Suites with a table of their own.
+TABLES = {"cv": cross_validation, "inference": inference}
 
 MOST_PANELS = 60  # problems in a picture
 
@@ -62,8 +82,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--limit",
         type=float,
-        help="seconds a fit may take (default 4 for quick, 20 for full, 2 for cv, from which on a "
-        "search is not repeated, 10 for the others)",
+        help="seconds a fit may take (default 4 for quick, 20 for full, 2 for cv and inference, "
+        "from which on it is not repeated, 10 for the others)",
     )
     parser.add_argument(
         "--output",
@@ -78,7 +98,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         options.limit = LIMITS[options.suite]
     if not options.limit > 0:
         parser.error(f"--limit is {options.limit}; it must be above 0")
-    if options.figures and options.suite in {"l1", "cv"}:
+    if options.figures and options.suite in {"l1", *TABLES}:
         parser.error(f"--figures is of the L2 penalty; leave it out with --suite {options.suite}")
     if options.figures is None:
         options.figures = options.suite == "full"
@@ -124,12 +144,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     start = record.environment()
     begun = time.perf_counter()
-    if options.suite == "cv":
+    if options.suite in TABLES:
+        table = TABLES[options.suite]
         print(report.preamble([], options.limit, start))
-        found = cross_validation.measure(
-            options.problems, options.repeats, options.limit, show_progress
-        )
-        print(f"\n{cross_validation.text(found)}")
+        found = table.measure(options.problems, options.repeats, options.limit, show_progress)
+        show_progress("")
+        print(f"\n{table.text(found)}")
         return
     peers = list({each.name: each for each in options.peers + options.sparse_peers}.values())
     print(report.preamble(peers, options.limit, start))

@@ -52,6 +52,31 @@ def correlated(
     return X * rng.permutation(np.geomspace(1 / units, units, n_features)), y
 
 
+def identifiers(n_samples: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return columns of deviation 1 , one of numbers near 1e12, and one in units of 1e-3."""
+    X, y = gaussian(n_samples, n_features)
+    X[:, 0] = np.round(1e12 + 1e5 * X[:, 0])
+    X[:, 1] *= 1e-3
+    return X, y
+
+
+def rare_dummy(n_samples: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return columns of which the last is 1 for five samples, all of class 1: they separate."""
+    X, y = gaussian(n_samples, n_features)
+    X[:, -1] = np.arange(n_samples) < 5
+    y[:5] = 1
+    return X, y
+
+
+def intervals(n_samples: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return columns of which the first two are start and end of minutes, in epoch seconds."""
+    X, y = gaussian(n_samples, n_features)
+    minutes = np.round(30 + 10 * X[:, 1])
+    X[:, 0] = np.round(1.7e9 + 1e7 * X[:, 0])
+    X[:, 1] = X[:, 0] + minutes
+    return X, y
+
+
 def heavy_tails(n_samples: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:
     """Return log-normal columns, such as amounts of money: most small, some enormous."""
     rng = np.random.default_rng(3)

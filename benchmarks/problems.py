@@ -19,7 +19,10 @@ from benchmarks.generators import (
     different_units,
     gaussian,
     heavy_tails,
+    identifiers,
+    intervals,
     one_hot,
+    rare_dummy,
     text,
 )
 
@@ -245,4 +248,22 @@ SEARCHED = [
     generated("Gaussian", gaussian, 20_000, 50),
 ]
 
-SUITES = {"quick": QUICK, "full": FULL, "l1": L1, "variations": VARIED, "cv": SEARCHED}
+NO_PENALTY = np.inf
+
+INFERRED = [
+    generated("Gaussian", gaussian, 100_000, 20, C=NO_PENALTY),
+    generated("Gaussian, small", gaussian, 1_000, 5, C=NO_PENALTY),
+    generated("columns in different units", different_units, 5_000, 30, C=NO_PENALTY),
+    generated("identifiers near 1e12", identifiers, 20_000, 10, C=NO_PENALTY),
+    generated("start and end in epoch seconds", intervals, 20_000, 10, C=NO_PENALTY),
+    generated("a dummy that separates", rare_dummy, 20_000, 10, C=NO_PENALTY),
+]
+
+SUITES = {
+    "quick": QUICK,
+    "full": FULL,
+    "l1": L1,
+    "variations": VARIED,
+    "cv": SEARCHED,
+    "inference": INFERRED,
+}

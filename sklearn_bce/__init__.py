@@ -10,6 +10,7 @@
 - `PathDisplay`, `CVDisplay`: plots of weights and of scores against C.
 - `chain_rule`: the derivation of the gradient, as functions.
 - `metrics`: metrics of probabilities against soft targets, and their scorers.
+- `sklearn_bce.inference`: standard errors, intervals and tests of the coefficients.
 - `sklearn_bce.dask.DaskBCENeuronClassifier`: the classifier for Dask collections.
 - `sklearn_bce.onnx`: its import registers the converter of `skl2onnx` for the classifier.
 """

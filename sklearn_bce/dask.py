@@ -372,7 +372,7 @@ class DaskBCENeuronClassifier(PickleMixin, BinaryClassifierMixin, BaseEstimator)
             y, sample_weight, offset = self._in_memory(y, sample_weight, offset)
             return local.score(X, y, sample_weight, offset=offset)
         raise_if_offset_is_missing(local, offset)
-        _check_features(local, X)
+        check_features(local, X)
         blocks = Blocks(X, y, sample_weight, offset, self.client, self.soft_targets)
         part, whole = blocks.sum(partial(_score_sums, local))
         return d2_from_sums(part, whole) if self.soft_targets else part / whole
@@ -412,7 +412,7 @@ class DaskBCENeuronClassifier(PickleMixin, BinaryClassifierMixin, BaseEstimator)
         raise_if_offset_is_missing(local, offset)
         if isinstance(X, da.Array):
             X = in_blocks_of_rows(X)
-        _check_features(local, X)
+        check_features(local, X)
         dtype = _float_type(X, self.coef_.dtype) if offset is None else np.dtype(np.float64)
         dtype = self.classes_.dtype if method == "predict" else dtype
         columns = () if n_columns is None else (n_columns,)
@@ -480,7 +480,7 @@ def _score_sums(
     return [float(sample_weight @ correct), float(np.sum(sample_weight))]
 
 
-def _check_features(local: BCENeuronClassifier, X: Any) -> None:
+def check_features(local: BCENeuronClassifier, X: Any) -> None:
     """Raise ValueError unless X has the features that the local estimator was fitted to."""
     columns = getattr(X, "columns", None)
     if columns is not None:

@@ -24,6 +24,7 @@ from sklearn.datasets import dump_svmlight_file
 from benchmarks import (
     cross_validation,
     fits,
+    inference,
     judge,
     memory,
     page,
@@ -47,7 +48,15 @@ from benchmarks.competitors import (
     chosen,
 )
 from benchmarks.data_files import problems_of
-from benchmarks.generators import correlated, gaussian, heavy_tails, one_hot, text
+from benchmarks.generators import (
+    correlated,
+    different_units,
+    gaussian,
+    heavy_tails,
+    one_hot,
+    rare_dummy,
+    text,
+)
 from benchmarks.limits import TimeLimitReached, passes_within, time_limit
 from benchmarks.problems import (
     FULL,
@@ -697,6 +706,29 @@ def test_searches_for_C_choose_the_same_and_are_compared():
     row = cross_validation.text(found).splitlines()[-1]
     assert row.endswith(f"| {other / searches['leave one out'].median:.1f} |")
     assert f"(C={searches['GridSearchCV of the neuron'].C:.3g})" in row
+
+
+def test_standard_errors_are_judged_and_compared():
+    pytest.importorskip("statsmodels")
+    found = inference.measure(
+        [
+            Problem("units", lambda: different_units(300, 4), test_size=0),
+            Problem("separated", lambda: rare_dummy(300, 4), test_size=0),
+        ],
+        2,
+        60,
+        lambda message: None,
+    )
+    units, separated = found["units"], found["separated"]
+    assert units["neuron"].error < 1e-10
+    assert units["statsmodels Logit"].is_right
+    assert [len(each.seconds) for each in units.values()] == [2] * len(inference.METHODS)
+    assert separated["neuron"].message.startswith("ValueError: The likelihood has no maximum")
+    lines = inference.text(found).splitlines()
+    assert lines[-1].startswith("separated: ValueError: The likelihood has no maximum")
+    right = [np.median(units[n].seconds) for n in inference.OTHERS[:2] if units[n].is_right]
+    ratio = min(right) / np.median(units["neuron"].seconds)
+    assert lines[2].endswith(f"| {ratio:.1f} |")
 
 
 def test_raised_iterations_tell_how_it_ended(monkeypatch):

@@ -22,6 +22,19 @@ def test_python_block_of_the_readme_runs(code, tmp_path, monkeypatch):
     exec(compile(code, "README.md", "exec"), {})
 
 
+def test_tables_shown_are_those_that_the_code_before_them_prints(tmp_path, monkeypatch, capsys):
+    shown = re.findall(
+        r"^```python\n((?:(?!^```).)*?)^```\n\n```text\n(.*?)^```$",
+        README,
+        flags=re.MULTILINE | re.DOTALL,
+    )
+    assert shown
+    monkeypatch.chdir(tmp_path)
+    for code, table in shown:
+        exec(compile(code, "README.md", "exec"), {})
+        assert capsys.readouterr().out == table
+
+
 def test_there_are_python_blocks():
     assert len(blocks("python")) >= 3
 

@@ -337,7 +337,12 @@ def test_newtons_loop_is_the_only_exception_from_the_limits():
 
 
 def _public():
-    for name in ("sklearn_bce", "sklearn_bce.chain_rule", "sklearn_bce.dask"):
+    for name in (
+        "sklearn_bce",
+        "sklearn_bce.chain_rule",
+        "sklearn_bce.dask",
+        "sklearn_bce.inference",
+    ):
         module = import_module(name)
         own = [name for name, value in vars(module).items() if inspect.isclass(value)]
         own = [n for n in own if getattr(module, n).__module__.startswith(name)]

@@ -51,14 +51,17 @@ class IteratedChunks:
     Parameters
     ----------
     estimator : BCENeuronClassifier
-        Its ``n_features_in_`` and ``feature_names_in_`` are set to those of the first chunk.
+        Its ``n_features_in_`` and ``feature_names_in_`` are those of the chunks; see ``reset``.
     chunks : callable () -> iterable of (X, y), (X, y, sample_weight) or \
             (X, y, sample_weight, offset)
         Returns the same chunks whenever it is called.
+    reset : bool, default=True
+        Whether the features of the estimator are set to those of the first chunk. False compares
+        all chunks with the features that the estimator was fitted to, and leaves it unchanged.
     """
 
-    def __init__(self, estimator: BaseEstimator, chunks: Chunks) -> None:
-        self._estimator, self._chunks = estimator, chunks
+    def __init__(self, estimator: BaseEstimator, chunks: Chunks, *, reset: bool = True) -> None:
+        self._estimator, self._chunks, self._reset = estimator, chunks, reset
         self._n_passes = 0
         self._has_offset = False  # of the first chunk
 
@@ -101,7 +104,8 @@ class IteratedChunks:
                 "must have an offset, of which offset=0 is allowed, or none."
             )
         first_pass = self._n_passes == 0
-        X, y = checked_samples(self._estimator, X, y, reset=first_pass and number == 0)
+        reset = self._reset and first_pass and number == 0
+        X, y = checked_samples(self._estimator, X, y, reset=reset)
         if first_pass:
             assert_all_finite(X, input_name="X")
             if self._estimator.soft_targets:  # `TargetEncoder` checks them in later passes

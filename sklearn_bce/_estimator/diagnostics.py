@@ -376,13 +376,9 @@ def _separation_message(
 ) -> str:
     """Return that F has no minimum, with the names of the features that separate the classes.
 
-    These are the features with the largest entries of ``diagnosis.separation``. The arguments are
-    those of `warn_of_end`.
+    The arguments are those of `warn_of_end`.
     """
-    size = np.abs(diagnosis.separation)
-    found = np.flatnonzero(size >= NAMED_FRACTION * np.max(size))
-    found = found[np.argsort(-size[found], kind="stable")]
-    listed = _listed(found, feature_names, len(size))
+    listed = separating_features(diagnosis.separation, feature_names)
     cause, advice = "C=inf", "a finite C"
     if np.isfinite(parameters.C):
         cause, advice = "penalty_factor=0", "factors above 0"
@@ -394,7 +390,26 @@ def _separation_message(
     )
 
 
-def _listed(features: NDArray[np.intp], feature_names: NDArray[Any] | None, n_features: int) -> str:
+def separating_features(separation: Vector, feature_names: NDArray[Any] | None) -> str:
+    """Return the names of the features that separate the classes, for a message.
+
+    Parameters
+    ----------
+    separation : ndarray of shape (n_features,), float64
+        Direction of the weights, as `direction_of_separation` returns it. The features with the
+        largest entries are named.
+    feature_names : ndarray of shape (n_features,) or None
+        Names of the features; None means their numbers from 0.
+    """
+    size = np.abs(separation)
+    found = np.flatnonzero(size >= NAMED_FRACTION * np.max(size))
+    found = found[np.argsort(-size[found], kind="stable")]
+    return listed_features(found, feature_names, len(size))
+
+
+def listed_features(
+    features: NDArray[np.intp], feature_names: NDArray[Any] | None, n_features: int
+) -> str:
     """Return the names of features for a message: the first ones, and how many more there are.
 
     The feature with the number n_features is the intercept. If ``feature_names`` is None, the names
@@ -422,11 +437,11 @@ def warn_of_not_learnt(
         Number of features.
     """
     if len(features):
+        listed = listed_features(features, feature_names, n_features)
         warn_caller(
             "partial_fit with learning_rate='auto' does not learn the weights of some features, "
-            f"because the squares of other features are much larger: "
-            f"{_listed(features, feature_names, n_features)}. Scale the features, clip outliers, "
-            "set learning_rate to a number, or fit solver='newton' to all chunks by "
+            f"because the squares of other features are much larger: {listed}. Scale the features, "
+            "clip outliers, set learning_rate to a number, or fit solver='newton' to all chunks by "
             "fit_from_chunks.",
             ConvergenceWarning,
         )

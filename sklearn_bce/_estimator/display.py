@@ -186,11 +186,11 @@ class LossCurveDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        ax = _axes(ax, "LossCurveDisplay")
+        ax = axes_of(ax, "LossCurveDisplay")
         from matplotlib.ticker import MaxNLocator
 
         prefix = _unused_prefix(ax, self.estimator_name if name is None else name)
-        given = [_style(each) for each in (line_kw, validation_line_kw, best_line_kw)]
+        given = [style_of(each) for each in (line_kw, validation_line_kw, best_line_kw)]
         # A line through a single point is invisible: mark the point.
         marker = {"marker": "o"} if len(self.loss_curve) == 1 else {}
         style = {"label": f"{prefix}{TRAINING}"} | marker
@@ -382,7 +382,7 @@ class PathDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        ax, given = _axes(ax, "PathDisplay"), _style(line_kw)
+        ax, given = axes_of(ax, "PathDisplay"), style_of(line_kw)
         order = np.argsort(self.Cs)
         Cs, coefs = np.asarray(self.Cs)[order], np.asarray(self.coefs)[order]
         n_features = coefs.shape[1]
@@ -544,7 +544,7 @@ class CVDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        ax, given = _axes(ax, "CVDisplay"), _style(line_kw)
+        ax, given = axes_of(ax, "CVDisplay"), style_of(line_kw)
         Cs, scores = np.asarray(self.Cs), np.asarray(self.scores)
         errors, ratios = np.asarray(self.standard_errors), np.asarray(self.l1_ratios)
         order, self.lines_ = np.argsort(Cs), []
@@ -590,8 +590,10 @@ def _chosen_ratio(estimator: BCENeuronClassifierCV) -> int:
     return int(np.argmin(np.abs(estimator.l1_ratios_ - estimator.l1_ratio_)))
 
 
-def _axes(ax: Any, display: str) -> Any:
+def axes_of(ax: Any, display: str, **figure: Any) -> Any:
     """Return the axes to plot on, of a new figure if None is given.
+
+    The keyword arguments ``figure`` are those of `matplotlib.pyplot.subplots`.
 
     Raises
     ------
@@ -602,10 +604,10 @@ def _axes(ax: Any, display: str) -> Any:
         from matplotlib import pyplot
     except ImportError as error:
         raise ImportError(f"{display} needs matplotlib: pip install 'sklearn-bce[plot]'") from error
-    return pyplot.subplots()[1] if ax is None else ax
+    return pyplot.subplots(**figure)[1] if ax is None else ax
 
 
-def _style(keywords: dict[str, Any] | None) -> dict[str, Any]:
+def style_of(keywords: dict[str, Any] | None) -> dict[str, Any]:
     """Return keyword arguments of a line by their full names: "c" and "color" are one."""
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.lines import Line2D
