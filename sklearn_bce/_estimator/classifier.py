@@ -20,6 +20,7 @@ from sklearn_bce._estimator.partial_fit import StreamMethod, fit_chunk
 from sklearn_bce._estimator.prediction import PredictionMixin
 from sklearn_bce._estimator.samples import GivenSamples
 from sklearn_bce._estimator.sklearn_compat import (
+    HAS_ARRAY_API,
     CallbackSupportMixin,
     fit_context,
     quick_fit_context,
@@ -263,6 +264,8 @@ class BCENeuronClassifier(
     >>> neuron.predict_proba(dose)[:, 1].round(2)
     array([0.09, 0.29, 0.63, 0.87])
     """
+
+    _takes_arrays_of_any_library = HAS_ARRAY_API
 
     __module__ = "sklearn_bce"  # the path it is imported from, which pickles name
 

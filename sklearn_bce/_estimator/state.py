@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 
+from sklearn_bce._estimator.validation import checked_array
 from sklearn_bce._kernels import Vector
 from sklearn_bce._solvers import Result
 
@@ -179,9 +180,17 @@ def public_fitted_state(estimator: BaseEstimator) -> dict[str, Any]:
 
 
 def dense_coef(estimator: BaseEstimator) -> NDArray[Any]:
-    """Return ``coef_`` as an array of shape (1, n_features); `sparsify` may have made it CSR."""
+    """Return ``coef_`` as an array of NumPy, of shape (1, n_features), in whatever form it is.
+
+    `sparsify` may have made it CSR, and a fit on another device an array there.
+    """
     coef = estimator.coef_
-    return coef.toarray() if issparse(coef) else coef
+    return coef.toarray() if issparse(coef) else as_numpy(coef)
+
+
+def as_numpy(values: Any) -> NDArray[Any]:
+    """Return a fitted attribute as an array of NumPy; a fit on another device sets others."""
+    return checked_array(values, "a fitted attribute")
 
 
 def clear_fit_state(estimator: BaseEstimator) -> None:

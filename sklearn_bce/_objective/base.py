@@ -144,8 +144,9 @@ class DataSize:
         Number of rows.
     dtype : dtype
         float32 or float64.
-    storage : {"dense", "csr", "partitioned"}
-        How the samples are stored: as an array, as a CSR matrix, or in parts.
+    storage : {"dense", "csr", "partitioned", "device"}
+        How the samples are stored: as an array of the processor, as a CSR matrix, in parts, or as
+        an array in the memory of another device.
     n_stored : float
         Number of stored values: all elements of an array, those stored in a CSR matrix.
     n_pairs : float
@@ -213,7 +214,7 @@ class Ray(Protocol):
 
 
 class Objective(Protocol):
-    """F(θ) = mean loss + penalty, for samples in memory or in parts: the methods solvers call.
+    """F(θ) = mean loss + penalty, wherever the samples are: the methods that solvers call.
 
     A method that an objective cannot support returns None, so that a solver does not need to know
     the class of its objective. Linear outputs are arrays of length n_samples, with which only the
@@ -528,6 +529,24 @@ class BaseObjective:
             with np.errstate(all="ignore"):  # what overflows is not finite, which fits tell
                 (self.moments,) = self.sum_over_parts(moments_of_part)
 
+    def count_deviating(self, columns: NDArray[np.intp], values: Vector) -> NDArray[np.intp]:
+        """Return the number of samples with weight that deviate from a value, in one pass.
+
+        Parameters
+        ----------
+        columns : ndarray of shape (n,), intp
+            Indices of columns of X.
+        values : ndarray of shape (n,), float64
+            The value of each column.
+
+        Returns
+        -------
+        counts : ndarray of shape (n,)
+            Numbers of samples, for each column.
+        """
+        (counts,) = self.sum_over_parts(deviating, columns, values)
+        return counts
+
     def with_penalty(self, penalty: Penalty) -> Self:
         """Return F with another penalty, in the same coordinates; both share the pass counter."""
         other = copy(self)
@@ -631,6 +650,14 @@ class BaseObjective:
         of_penalty = self.penalty.curvature_diagonal(self.n_features)[features]
         diagonal[: len(of_penalty)] += of_penalty
         return diagonal
+
+
+def deviating(part: Any, columns: NDArray[np.intp], values: Vector) -> list[NDArray[np.intp]]:
+    """Return, for some columns of a part, the number of samples with weight with another value."""
+    weighted = part.sample_weight > 0
+    X = part.X[:, columns] if weighted.all() else part.X[weighted][:, columns]
+    X = X.toarray() if issparse(X) else X
+    return [np.sum(values != X, axis=0)]
 
 
 def moments_of_part(part: Any) -> list[Moments]:

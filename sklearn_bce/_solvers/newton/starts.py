@@ -10,11 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
@@ -210,18 +207,10 @@ def of_all_rows(objective: Objective, coordinates: Coordinates) -> Coordinates:
     columns = np.flatnonzero(coordinates.divisor == np.inf)
     if not len(columns):
         return coordinates
-    (deviates,) = objective.sum_over_parts(deviating, columns, coordinates.shift[columns])
+    deviates = objective.count_deviating(columns, coordinates.shift[columns])
     is_constant = np.zeros(len(coordinates.scale), dtype=bool)
     is_constant[columns[deviates == 0]] = True
     return replace(coordinates, is_constant=is_constant)
-
-
-def deviating(part: Any, columns: NDArray[np.intp], values: Vector) -> list[NDArray[np.intp]]:
-    """Return, for some columns of a part, the number of samples with weight with another value."""
-    weighted = part.sample_weight > 0
-    X = part.X[:, columns] if weighted.all() else part.X[weighted][:, columns]
-    X = X.toarray() if issparse(X) else X
-    return [np.sum(values != X, axis=0)]
 
 
 def from_given(objective: Objective, w: Vector, b: float, settings: Settings) -> Start:

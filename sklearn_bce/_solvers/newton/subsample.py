@@ -83,7 +83,7 @@ def _cheapest_sample(problem: Objective, tol: float, share: float) -> int:
     best, cheapest = 0, share * costs.from_zero
     m = MIN_ROWS_PER_COORDINATE * costs.size
     while m <= MAX_SAMPLE_FRACTION * n_samples:
-        on_sample = costs.of_sample(m / n_samples).from_zero
+        on_sample = CostModel.of_sample(problem, m).from_zero
         distance, factor = costs.size / (2 * m), costs.size / m
         passes = EXTRA_PASSES + max(0.0, np.log(tol / distance) / np.log(factor))
         total = on_sample + passes * costs.one_pass
