@@ -39,6 +39,7 @@ from sklearn_bce._estimator.validation import checked_array, errors_of
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.on_device import (
     ArrayLibrary,
+    DeviceChunk,
     DeviceObjective,
     DeviceSamples,
     moments_on_device,
@@ -256,7 +257,9 @@ def device_soft_targets(y: Any, dtype: Any, library: ArrayLibrary, name: str = "
     return xp.astype(y, dtype)
 
 
-def device_weight(X: Any, sample_weight: Any, library: ArrayLibrary) -> tuple[Any, float]:
+def device_weight(
+    X: Any, sample_weight: Any, library: ArrayLibrary, allow_all_zero: bool = False
+) -> tuple[Any, float]:
     """Return sample weights divided by a power of two, in the dtype of X, and the power.
 
     Parameters
@@ -267,6 +270,8 @@ def device_weight(X: Any, sample_weight: Any, library: ArrayLibrary) -> tuple[An
         None means 1 for each sample.
     library : ArrayLibrary
         The library of X.
+    allow_all_zero : bool, default=False
+        Whether all weights may be 0.
 
     Returns
     -------
@@ -286,8 +291,8 @@ def device_weight(X: Any, sample_weight: Any, library: ArrayLibrary) -> tuple[An
     found = foreign_namespace(sample_weight)
     if found is None:
         rows = np.broadcast_to(0.0, (X.shape[0], 1))
-        weight = np.asarray(checked_sample_weight(rows, sample_weight))
-        unit = float(np.exp2(np.round(np.log2(np.max(weight)))))
+        weight = np.asarray(checked_sample_weight(rows, sample_weight, allow_all_zero))
+        unit = power_of_two(float(np.max(weight)))
         return library.array((weight / unit).astype(library.numpy_dtype(X.dtype))), unit
     xp, weight = library.xp, on_device(sample_weight, library.xp, library.device)
     if weight.ndim != 1 or weight.shape[0] != X.shape[0]:
@@ -297,12 +302,17 @@ def device_weight(X: Any, sample_weight: Any, library: ArrayLibrary) -> tuple[An
     weight = xp.astype(weight, library.sum_dtype)
     stack = xp.stack([xp.min(weight), xp.max(weight), xp.sum(weight)])
     least, largest, total = library.to_numpy(stack).tolist()
-    if not (least >= 0 and 0 < largest < np.inf and total < np.inf):
+    if not (0 <= least <= largest <= total < np.inf and (largest > 0 or allow_all_zero)):
         # One weight tells what is wrong with all, in the words of the host.
         wrong = least if not least >= 0 else total
         checked_sample_weight(np.zeros((1, 1)), np.array([wrong]))
-    unit = float(np.exp2(np.round(np.log2(largest))))
+    unit = power_of_two(largest)
     return xp.astype(weight / unit, X.dtype), unit
+
+
+def power_of_two(value: float) -> float:
+    """Return the power of two nearest to a number above 0; 1 for 0."""
+    return float(np.exp2(np.round(np.log2(value)))) if value > 0 else 1.0
 
 
 def device_offset(X: Any, offset: Any, library: ArrayLibrary, name: str = "offset") -> Any:
@@ -507,6 +517,45 @@ def raise_for_unsupported_on_device(parameters: Parameters, has_validation: bool
             "libraries than NumPy: give X_val and y_val, set early_stopping=False, or convert X "
             "to NumPy."
         )
+
+
+def device_chunk(
+    estimator: BaseEstimator, given: GivenSamples, *, is_first: bool, first_pass: bool
+) -> DeviceChunk:
+    """Return a chunk, or a block of a Dask array, that is on a device; see `IteratedChunks`.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Its ``n_features_in_`` is set to that of the first chunk.
+    given : GivenSamples
+        The samples of the chunk.
+    is_first : bool
+        Whether this is the first chunk of the first pass.
+    first_pass : bool
+        Whether to check X and y; later passes read the same values.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the samples are malformed.
+    """
+    library = library_of(given.X)
+    X = checked_device_X(estimator, given.X, library, reset=is_first)
+    y = checked_y(X, given.y)
+    if not isinstance(y, np.ndarray):
+        y = on_device(y, library.xp, library.device)
+    is_soft = bool(estimator.soft_targets)
+    if first_pass:
+        assert_all_finite(X, input_name="X")
+    if is_soft and isinstance(y, np.ndarray):
+        y = library.array(checked_soft_targets(y), X.dtype)
+    elif is_soft:
+        y = device_soft_targets(y, X.dtype, library)
+    weight, unit = device_weight(X, given.sample_weight, library, allow_all_zero=True)
+    offset = device_offset(X, given.offset, library)
+    samples = DeviceSamples(library, X, y if is_soft else None, weight, unit, offset, is_soft)
+    return DeviceChunk(samples, y)
 
 
 def device_outputs(

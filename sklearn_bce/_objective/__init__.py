@@ -14,6 +14,6 @@ The samples are in memory, in parts or on a device. A module may import those li
 - ``design``: the samples in centred and scaled coordinates: a view of X, or a copy of small data.
 - ``in_memory``: F over samples in memory.
 - ``partitioned``: F over samples in parts: chunks of a file, or partitions on other machines.
-- ``on_device``: F over samples in an array of another library, such as one on a GPU.
 - ``summary``: size, classes and random samples of samples in parts, from one pass before a fit.
+- ``on_device``: F over samples in an array of another library, such as one on a GPU.
 """

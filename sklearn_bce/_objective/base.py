@@ -37,6 +37,9 @@ LOSS_AT_ZERO = float(np.log(2))
 # because only sums within a block of rows are in single precision.
 # tests/test_objective.py::test_sums_over_samples_are_exact_to_sum_rounding
 SUM_ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
+# Elements of a sample of the rows of X on a device up to which Newton's method on the sample takes
+# less time on the host, as a step on the device takes as long as its launches. [a choice: 4 MB]
+HOST_SAMPLE_ELEMENTS = 2**19
 
 
 @dataclass(frozen=True, eq=False)
@@ -661,5 +664,5 @@ def deviating(part: Any, columns: NDArray[np.intp], values: Vector) -> list[NDAr
 
 
 def moments_of_part(part: Any) -> list[Moments]:
-    """Return the moments of the columns of an `InMemoryObjective`, with its weights."""
-    return [Moments.of(part.X, part.sample_weight, part.coordinates.fit_intercept)]
+    """Return the moments of the columns of a part, with its weights."""
+    return [part.column_moments()]

@@ -255,6 +255,10 @@ class InMemoryObjective(BaseObjective):
             other.log_odds = self.log_odds
         return other
 
+    def column_moments(self) -> Moments:
+        """Return mean and deviation of the columns of X with the weights of F."""
+        return Moments.of(self.X, self.sample_weight, self.coordinates.fit_intercept)
+
     def on_one_thread(self) -> InMemoryObjective:
         """Return a copy of F whose passes use one thread, so that sums have one order of terms."""
         other = copy(self)

@@ -33,6 +33,7 @@ from scipy.special import logit
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import (
+    HOST_SAMPLE_ELEMENTS,
     MAX_SLOPE,
     BaseObjective,
     DataSize,
@@ -43,25 +44,36 @@ from sklearn_bce._objective.base import (
 from sklearn_bce._objective.basis import Basis
 from sklearn_bce._objective.design import Standardisation
 from sklearn_bce._objective.in_memory import (
+    ENOUGH_SAMPLES,
     LARGE_ELEMENTS,
     MODEL_REGION,
     NEGLIGIBLE_DECREMENT,
     ROWS_FOR_UNITS,
     SMALL_OUTPUT,
+    STANDARD_ERRORS,
     WORK_ON_FLAT,
     InMemoryObjective,
     intercept_at_zero_weights,
 )
 from sklearn_bce._objective.partitioned import (
     Encoding,
+    PartElsewhere,
     PartFunction,
     PartitionedObjective,
     PartSums,
 )
-from sklearn_bce._objective.penalty import Penalty
+from sklearn_bce._objective.penalty import NO_PENALTY, Penalty
 from sklearn_bce._objective.ray import OutputRay
 from sklearn_bce._objective.rows import NotFiniteError
 from sklearn_bce._objective.scaling import SAFE_MEAN_SQUARES, Coordinates, Moments
+from sklearn_bce._objective.summary import (
+    BottomKSample,
+    DataSummary,
+    least,
+    raise_unless_binary,
+    rows_per_class,
+)
+from sklearn_bce.chain_rule import da_dz
 
 # Rows of a block whose products are summed in the dtype of X: on a GPU the library adds them up as
 # a tree, on the host in vectors of a few partial sums. Arrays of so many outputs are made. [a
@@ -72,6 +84,11 @@ HOST_BLOCK_ROWS = 2**15
 # 256 MB of float32 on a GPU, 4 MB on the host. [a choice]
 DEVICE_BLOCK_ELEMENTS = 2**26
 HOST_BLOCK_ELEMENTS = 2**20
+# Copies of a block of float32 X, in float32, whose memory a curvature takes: two in float64.
+COPIES_FOR_CURVATURE = 4
+# Samples with the least curvature of which the leverage is computed on the host, at most: 2**9 rows
+# of 50 features take 1 ms. [a choice]
+MOST_FLAT_ROWS = 2**9
 # Elements of a block of rows that is copied to the host, 32 MB of float64. [a choice]
 COPIED_ELEMENTS = 2**22
 # Share of the samples in a class below which its rows are listed before some of them are drawn.
@@ -260,15 +277,11 @@ class DeviceSamples:
         loss = y * if_one + (1 - y) * if_zero
         return self._weighted(loss, rows), self._weighted(slope, rows)
 
-    def slope_of_loss(self, rows: slice, z: Any) -> Any:
-        """Return da/dz = a(1 − a) of some rows, without the weights, given their outputs."""
-        xp = self.library.xp
-        e = xp.exp(-xp.abs(z))
-        return e / xp.square(1 + e)
-
     def curvature(self, rows: slice, z: Any) -> Any:
         """Return the weighted curvature sa(1 − a)/unit of some rows, given their outputs."""
-        return self._weighted(self.slope_of_loss(rows, z), rows)
+        xp = self.library.xp
+        e = xp.exp(-xp.abs(z))
+        return self._weighted(e / xp.square(1 + e), rows)
 
     def _loss(self, rows: slice, z: Any) -> Any:
         if not self.is_soft:
@@ -398,6 +411,8 @@ class DeviceObjective(BaseObjective):
         Most threads that a computation on the host may use.
     passes : PassCounter, default=None
         Counter of passes, to which passes are added; None means a new counter.
+    total_weight : float, default=None
+        S, if the samples are part of a larger set; None means that of the samples.
     """
 
     has_columns = has_row_space = False
@@ -410,12 +425,13 @@ class DeviceObjective(BaseObjective):
         coordinates: Coordinates,
         n_threads: int = 1,
         passes: PassCounter | None = None,
+        total_weight: float | None = None,
     ) -> None:
         super().__init__(penalty, coordinates, passes)
         self.samples, self.n_threads = samples, n_threads
         self.has_offset = samples.offset is not None
-        self.total_weight = samples.total_weight
-        self._share = samples.unit / samples.total_weight  # of a weight of 1 in S
+        self.total_weight = samples.total_weight if total_weight is None else total_weight
+        self._share = samples.unit / self.total_weight  # of a weight of 1 in S
         self._given: Any = samples.X
         self._known_finite = False
         self._products = Standardisation(coordinates, samples.dtype)
@@ -558,13 +574,19 @@ class DeviceObjective(BaseObjective):
     # ----- other objectives -----
 
     def in_coordinates(self, coordinates: Coordinates) -> DeviceObjective:
-        """Return F in other coordinates, given F in the user's; both share the pass counter."""
+        """Return F in other coordinates, given F in the user's; both share the pass counter.
+
+        The shift is rounded to the dtype of X, so that it is subtracted without a further rounding.
+        """
+        shift = coordinates.shift.astype(self.samples.dtype).astype(np.float64)
+        coordinates = replace(coordinates, shift=shift)
         other = DeviceObjective(
             self.samples,
             self.penalty.in_units(coordinates.scale),
             coordinates,
             self.n_threads,
             self.passes,
+            self.total_weight,
         )
         other._known_finite, other._given = self._known_finite, self._given
         if self.has_offset:  # the intercept at w = 0 is the same in all coordinates
@@ -604,14 +626,35 @@ class DeviceObjective(BaseObjective):
         """
         X, y, weight, offset = self.samples.on_host(rows)
         return InMemoryObjective(
-            X, y, weight * factor, self.penalty, self.coordinates, self.n_threads, offset=offset
+            X.astype(np.float64),
+            y,
+            weight * factor,
+            self.penalty,
+            self.coordinates,
+            self.n_threads,
+            offset=offset,
         )
 
-    def subsample(self, n_rows: int, random_state: Any) -> InMemoryObjective | None:
-        """Return F on about n_rows random rows, on the host; see `InMemoryObjective.subsample`.
+    def of_rows_on_device(self, rows: NDArray[np.intp], factor: Vector) -> DeviceObjective:
+        """Return what `of_rows` returns, on the device."""
+        samples, xp = self.samples, self.samples.library.xp
+        index = samples.library.array(rows)
+        copies = {
+            name: xp.take(values, index, axis=0)
+            for name in ("X", "y", "weight", "offset")
+            if (values := getattr(samples, name)) is not None
+        }
+        weight = samples.library.array(factor.astype(samples.dtype))
+        weight *= copies.get("weight", 1.0)
+        some = replace(samples, **copies | {"weight": weight}, n_positive=None)
+        return DeviceObjective(some, self.penalty, self.coordinates, self.n_threads)
 
-        The rows are copied to the host, where Newton's method on them takes less time than the
-        launches of their computation on a device.
+    def subsample(
+        self, n_rows: int, random_state: Any
+    ) -> InMemoryObjective | DeviceObjective | None:
+        """Return F on about n_rows random rows; see `InMemoryObjective.subsample`.
+
+        The rows are copied to the host if they have at most ``HOST_SAMPLE_ELEMENTS`` elements.
         """
         if not n_rows:
             return None
@@ -633,7 +676,39 @@ class DeviceObjective(BaseObjective):
             factors.append(np.full(len(found), size / len(found)))
         rows = np.concatenate(of_class)
         order = np.argsort(rows)  # in the order of X, in which they are read faster
-        return self.of_rows(rows[order], np.concatenate(factors)[order])
+        is_few = len(rows) * self.n_features <= HOST_SAMPLE_ELEMENTS
+        of_rows = self.of_rows if is_few else self.of_rows_on_device
+        return of_rows(rows[order], np.concatenate(factors)[order])
+
+    def null_model_is_plausible(self) -> bool:
+        """Return whether all weights may be 0; see `InMemoryObjective.null_model_is_plausible`."""
+        if self.penalty.is_smooth:
+            return False
+        p, samples = self.n_features, self.samples
+        point = self.evaluate(self.coordinates.from_user(np.zeros(p), self.log_odds))
+        _, slope = samples.loss_and_slope(slice(0, self.n_samples), point.z)
+        norm = self._share * np.sqrt(float(samples.total(samples.library.xp.square(slope))))
+        excess = self.penalty.subgradient_excess(np.zeros(p), point.gradient[:p])
+        return bool(np.max(excess) <= STANDARD_ERRORS * norm)
+
+    def diagonal_is_reliable(self, point: Evaluation) -> bool:
+        """Return whether each diagonal entry of the curvature is near that of a larger set.
+
+        See `InMemoryObjective.diagonal_is_reliable`.
+        """
+        samples, xp = self.samples, self.samples.library.xp
+        shift, sums = (
+            samples.library.array(self.coordinates.shift, samples.library.sum_dtype),
+            Sums(),
+        )
+        for rows in samples.blocks(COPIES_FOR_CURVATURE * self.n_features):
+            square = xp.square(self._in_sums(samples.X[rows, :]) - shift)
+            h = self._in_sums(point.curvature.values[rows])
+            sums.add([xp.matmul(h, square), xp.matmul(xp.square(h), xp.square(square))])
+        second, fourth = samples.library.to_numpy(xp.stack(sums.total)).astype(np.float64)
+        if self.coordinates.is_constant is not None:
+            second[self.coordinates.is_constant] = np.inf
+        return bool(np.all((second > 0) & (fourth * ENOUGH_SAMPLES <= np.square(second))))
 
     def _drawn(
         self, is_positive: bool, size: int, n_rows: int, random_state: Any
@@ -664,7 +739,7 @@ class DeviceObjective(BaseObjective):
             listed = xp.take(listed, some, axis=0)
         return samples.library.to_numpy(listed)
 
-    def count_passes_of(self, sample: InMemoryObjective) -> None:
+    def count_passes_of(self, sample: InMemoryObjective | DeviceObjective) -> None:
         """Add the passes over a subsample, as fractions of a pass, to ``passes``; changes self."""
         self.passes.add(sample.n_passes * sample.n_samples / self.n_samples)
 
@@ -689,6 +764,12 @@ class DeviceObjective(BaseObjective):
     def total_curvature(self, point: Evaluation) -> float:
         """Return Σ p a(1−a) over the samples, with weights p of sum 1."""
         return self._share * float(self.samples.total(point.curvature.values))
+
+    @property
+    def curvature_rounding(self) -> float:
+        """Relative rounding error of the matrix ∂²F/∂θ², which is summed in ``sum_dtype``."""
+        dtype = self.samples.library.numpy_dtype(self.samples.library.sum_dtype)
+        return float(np.finfo(dtype).eps) * (1 + self.off_centre**2)
 
     def _blocks(self, copies: int = 0) -> Iterator[tuple[slice, Any]]:
         """Yield each block: its rows, and X of the rows for products that `_products` completes.
@@ -760,7 +841,7 @@ class DeviceObjective(BaseObjective):
         samples, xp = self.samples, self.samples.library.xp
         w, b = self._on_device(theta) if z is None else (None, 0.0)
         outputs, sums = Outputs(samples, z), Sums()
-        copies = 2 if hessian else 1 if diagonal else 0
+        copies = COPIES_FOR_CURVATURE if hessian or diagonal else 0
         for rows, X in self._blocks(copies):
             z_block = self._outputs(rows, X, w, b) if z is None else outputs.of(rows)
             outputs.add(rows, z_block)
@@ -801,10 +882,13 @@ class DeviceObjective(BaseObjective):
     def _second(self, X: Any, h: Any, hessian: bool, columns: Any = None) -> list[Any]:
         """Return the sums Σ hx, Σ h and Σ hxxᵀ of a block, or Σ hx² in place of the last.
 
-        ``columns`` are the indices of the columns of X to use, on the device; None means all.
+        They are summed in float64 where the device has it: H has small eigenvalues, and is formed
+        once or twice in a fit. ``columns`` are the indices of the columns of X to use, on the
+        device; None means all.
         """
         xp = self.samples.library.xp
-        X = X if columns is None else xp.take(X, columns, axis=1)
+        X = self._in_sums(X if columns is None else xp.take(X, columns, axis=1))
+        h = self._in_sums(h)
         if hessian:
             weighted = X * h[:, None]
             squares = xp.matmul(weighted.T, X)
@@ -835,7 +919,7 @@ class DeviceObjective(BaseObjective):
         """Return the sums of `_second` over all rows with the curvature of a point, in one pass."""
         self.passes.add()
         sums = Sums()
-        for rows, X in self._blocks(2 if hessian else 1):
+        for rows, X in self._blocks(COPIES_FOR_CURVATURE):
             of_block = self._second(X, point.curvature.values[rows], hessian, columns)
             sums.add(self._in_sums(each) for each in of_block)
         return self._to_host(*sums.total)
@@ -1001,9 +1085,7 @@ class DeviceObjective(BaseObjective):
 
     def least_curvature(self, z: Any) -> float:
         """Return a lower bound of p a(1−a) over the samples with weight, given the outputs z."""
-        largest = np.asarray([self.largest_output(z)])
-        least = float(self.samples.slope_of_loss(slice(None), self.samples.library.array(largest)))
-        return self._share * self._least_weight * least
+        return self._share * self._least_weight * float(da_dz(self.largest_output(z)))
 
     @cached_property
     def _least_weight(self) -> float:
@@ -1046,7 +1128,7 @@ class DeviceObjective(BaseObjective):
         if not bool(xp.any(is_flat)):
             return np.zeros(0, dtype=np.intp)
         (flat,) = xp.nonzero(is_flat)
-        most = max(1, int(WORK_ON_FLAT / self.coordinates.size**2))
+        most = min(MOST_FLAT_ROWS, max(1, int(WORK_ON_FLAT / self.coordinates.size**2)))
         if flat.shape[0] > most:
             flat = xp.take(flat, xp.argsort(xp.take(h, flat, axis=0))[:most], axis=0)
         rows = samples.library.to_numpy(flat)
@@ -1095,6 +1177,132 @@ class DeviceObjective(BaseObjective):
             for some in (rows[each] for each in slices(len(rows), length))
         ]
         return np.concatenate([np.zeros(0, dtype=np.intp), *found])
+
+
+class DeviceChunk(PartElsewhere):
+    """Samples of a part on a device, with labels as given; sums are computed on the device.
+
+    Parameters
+    ----------
+    samples : DeviceSamples
+        The samples; ``y`` are labels as given by the user, or soft targets, of any type.
+    y : array or ndarray of shape (n_samples,)
+        Labels or soft targets as given by the user, on the device or on the host.
+    """
+
+    def __init__(self, samples: DeviceSamples, y: Any) -> None:
+        self.samples, self.y, self.shape = samples, y, tuple(samples.X.shape)
+
+    def objective(self, encoding: Encoding) -> DeviceObjective:
+        """Return (1/S) Σ sL over the samples, on the device."""
+        return DeviceObjective(
+            self._encoded(encoding.encode),
+            NO_PENALTY,
+            encoding.coordinates,
+            encoding.n_threads,
+            total_weight=encoding.total_weight,
+        )
+
+    def _encoded(self, encode: Callable[..., tuple[Vector, Vector]]) -> DeviceSamples:
+        """Return the samples with targets in [0, 1] and class weights, given `Encoding.encode`."""
+        samples, xp, dtype = self.samples, self.samples.library.xp, self.samples.X.dtype
+        if isinstance(self.y, np.ndarray):
+            y, factor = encode(self.y, np.ones(len(self.y)))
+            y, factor = (samples.library.array(each, dtype) for each in (y, factor))
+        elif samples.is_soft:
+            _, (of_zero, of_one) = encode(np.array([0.0, 1.0]), np.ones(2))
+            y = xp.astype(self.y, dtype)
+            factor = y * of_one + (1 - y) * of_zero
+            y = xp.where(factor > 0, y * of_one / xp.where(factor > 0, factor, factor + 1), 0 * y)
+        else:
+            labels = self._labels
+            codes, factors = encode(labels, np.ones(len(labels)))
+            y = factor = 0
+            for label, code, of_label in zip(labels.tolist(), codes, factors, strict=True):
+                has_label = xp.astype(self.y == label, dtype)
+                y, factor = y + code * has_label, factor + of_label * has_label
+        weight = factor if samples.weight is None else samples.weight * factor
+        return replace(samples, y=y, weight=weight, n_positive=None)
+
+    @cached_property
+    def _labels(self) -> NDArray[Any]:
+        """The labels of the part: two at most, unless the part has more."""
+        library, xp = self.samples.library, self.samples.library.xp
+        y = xp.astype(self.y, xp.uint8) if self.y.dtype == xp.bool else self.y
+        ends = library.to_numpy(xp.stack([xp.min(y), xp.max(y)]))
+        if not bool(xp.all((y == ends[0].item()) | (y == ends[1].item()))):
+            ends = library.to_numpy(xp.unique_values(y))
+        return np.unique(ends).astype(bool) if self.y.dtype == xp.bool else np.unique(ends)
+
+    def on_host(self) -> tuple[Any, NDArray[Any], Vector, Vector | None]:
+        """Return X, y as given, sample_weight and offset, copied to the host."""
+        X, _, weight, offset = self.samples.on_host(slice(0, self.shape[0]))
+        y = self.y if isinstance(self.y, np.ndarray) else self.samples.library.to_numpy(self.y)
+        return X, y, weight, offset
+
+    def summary(self, number: int, seed: int, moments_for: bool | None) -> DataSummary:
+        """Return the summary of the part with this number; see `summarise`."""
+        samples, k = self.samples, rows_per_class(self.shape[1])
+        rng = np.random.default_rng([seed, number])
+        drawn, sums = {}, {}
+        for label, listed in self._rows_of_labels().items():
+            ranks = rng.random(len(listed) if isinstance(listed, np.ndarray) else listed.shape[0])
+            some = least(ranks, k)
+            rows = listed[some] if isinstance(listed, np.ndarray) else samples.take(listed, some)
+            X, _, weight, offset = samples.on_host(rows)
+            y = self.y[rows] if isinstance(self.y, np.ndarray) else samples.take(self.y, rows)
+            drawn[label] = BottomKSample(len(ranks), X, y, weight, ranks[some], k, offset)
+            sums[label] = self._weight_of(listed)
+        if samples.is_soft:
+            y = self._encoded(unchanged)
+            sums = dict(enumerate(y.class_weight_sums.tolist()))
+        moments = None
+        if moments_for is not None:
+            moments = moments_on_device(samples, moments_for)
+        n, p = self.shape
+        size = DataSize(n, samples.dtype, "device", float(n) * p, float(n) * p * p)
+        return DataSummary(size, p, sums, drawn, moments)
+
+    def _rows_of_labels(self) -> dict[Any, Any]:
+        """Return the indices of the samples with weight of each label, on the device or the host.
+
+        With soft targets the only key is None.
+
+        Raises
+        ------
+        ValueError
+            If there are more than two labels.
+        """
+        xp, weight = self.samples.library.xp, self.samples.weight
+        if isinstance(self.y, np.ndarray) and not self.samples.is_soft:
+            labels = np.unique(self.y)
+            raise_unless_binary(labels.tolist())
+            s = self.samples.weights_on_host(slice(0, self.shape[0]))
+            return {label: np.flatnonzero((self.y == label) & (s > 0)) for label in labels.tolist()}
+        if self.samples.is_soft:
+            labels, masks = [None], [xp.ones(self.shape[0], dtype=xp.bool, device=self._device)]
+        else:
+            labels = self._labels.tolist()
+            raise_unless_binary(labels)
+            masks = [self.y == label for label in labels]
+        if weight is not None:
+            masks = [mask & (weight > 0) for mask in masks]
+        return {label: xp.nonzero(mask)[0] for label, mask in zip(labels, masks, strict=True)}
+
+    @property
+    def _device(self) -> Any:
+        return self.samples.library.device
+
+    def _weight_of(self, rows: Any) -> float:
+        """Return the sum of the weights of some rows, given by indices of device or host."""
+        samples = self.samples
+        n_rows = len(rows) if isinstance(rows, np.ndarray) else rows.shape[0]
+        if samples.weight is None:
+            return n_rows * samples.unit
+        rows = samples.library.array(rows) if isinstance(rows, np.ndarray) else rows
+        return samples.unit * float(
+            samples.total(samples.library.xp.take(samples.weight, rows, axis=0))
+        )
 
 
 class Sums:
@@ -1163,6 +1371,8 @@ def moments_on_device(samples: DeviceSamples, fit_intercept: bool) -> Moments:
     """
     library, xp = samples.library, samples.library.xp
     origin = np.zeros(samples.n_features)
+    if not samples.total_weight > 0:
+        return Moments(0.0, origin, origin, samples.dtype, fit_intercept)
     if fit_intercept:
         has_weight = xp.astype(samples.weight > 0, xp.int8) if samples.weight is not None else None
         row = 0 if has_weight is None else int(xp.argmax(has_weight))

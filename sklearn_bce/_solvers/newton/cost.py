@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sklearn_bce._objective.base import DataSize, Objective
+from sklearn_bce._objective.base import HOST_SAMPLE_ELEMENTS, DataSize, Objective
 
 # Nanoseconds of a pass for an element of an array.
 DENSE_PASS = 0.5
@@ -142,11 +142,13 @@ class CostModel:
     def of_sample(cls, problem: Objective, n_rows: int) -> CostModel:
         """Return the costs of a problem on a random sample of the rows.
 
-        The sample of an array on a device is an array of the processor.
+        A small sample of an array on a device is an array of the processor.
         """
         whole, data = cls.of(problem), problem.data_size
         if data.storage == "device":
-            costs = _dense_costs(replace(data, n_samples=n_rows), whole.size)
+            some = replace(data, n_samples=n_rows)
+            is_few = n_rows * problem.n_features <= HOST_SAMPLE_ELEMENTS
+            costs = (_dense_costs if is_few else _device_costs)(some, whole.size)
             return cls(*costs, whole.factor, whole.size)
         fraction = n_rows / problem.n_samples
         return cls(fraction * whole.one_pass, fraction * whole.curvature, whole.factor, whole.size)
