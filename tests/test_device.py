@@ -390,7 +390,7 @@ def checks():
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("estimator", "check"), checks())
+@pytest.mark.parametrize(("estimator", "check"), list(checks()))
 def test_array_api_check_of_scikit_learn_passes(estimator, check):
     try:
         check(type(estimator).__name__, estimator)

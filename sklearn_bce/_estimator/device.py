@@ -225,7 +225,7 @@ def _encoded(
         classes, _ = encode_targets(library.to_numpy(xp.unique_values(y)), False, estimator_name)
     else:
         classes = low_high
-    return xp.astype(positive, given.X.dtype), classes, n_positive
+    return xp.astype(positive, given.X.dtype, copy=False), classes, n_positive
 
 
 def checked_y(X: Any, y: Any) -> Any:

@@ -244,7 +244,7 @@ class DeviceSamples:
 
     @cached_property
     def sign(self) -> Any:
-        """1 − 2y, of shape (n_samples,), for targets of 0 and 1: the sign of the slopes a − y."""
+        """1 − 2y, of shape (n_samples,), for targets of 0 and 1: the sign of a − y."""
         return 1 - 2 * self.y
 
     @cached_property
@@ -260,22 +260,22 @@ class DeviceSamples:
         """Return the weighted losses sL/unit of some rows, given their outputs."""
         return self._weighted(self._loss(rows, z), rows)
 
-    def loss_and_slope(self, rows: slice, z: Any) -> tuple[Any, Any]:
-        """Return weighted losses and slopes s(a − y)/unit of some rows, given their outputs.
+    def loss_and_residual(self, rows: slice, z: Any) -> tuple[Any, Any]:
+        """Return weighted losses and residuals s(y − a)/unit of some rows, given their outputs.
 
-        Slopes are computed from losses, 1 − σ(z) = 1 − e⁻ᴸ with the loss L = log(1 + e⁻ᶻ), so that
-        those of samples whose class is nearly certain keep their relative precision.
+        Residuals are computed from losses, 1 − σ(z) = 1 − e⁻ᴸ with the loss L = log(1 + e⁻ᶻ), so
+        that those of samples whose class is nearly certain keep their relative precision.
         """
         xp = self.library.xp
         if not self.is_soft:
-            loss, sign = self._loss(rows, z), self.sign[rows]
-            slope = xp.expm1(-loss) * -sign
-            return self._weighted(loss, rows), self._weighted(slope, rows)
+            loss = self._loss(rows, z)
+            residual = xp.expm1(-loss) * self.sign[rows]
+            return self._weighted(loss, rows), self._weighted(residual, rows)
         y = self.y[rows]
         if_zero, if_one = self._softplus(z), self._softplus(-z)
-        slope = y * xp.expm1(-if_one) - (1 - y) * xp.expm1(-if_zero)
+        residual = (1 - y) * xp.expm1(-if_zero) - y * xp.expm1(-if_one)
         loss = y * if_one + (1 - y) * if_zero
-        return self._weighted(loss, rows), self._weighted(slope, rows)
+        return self._weighted(loss, rows), self._weighted(residual, rows)
 
     def curvature(self, rows: slice, z: Any) -> Any:
         """Return the weighted curvature sa(1 − a)/unit of some rows, given their outputs."""
@@ -686,8 +686,8 @@ class DeviceObjective(BaseObjective):
             return False
         p, samples = self.n_features, self.samples
         point = self.evaluate(self.coordinates.from_user(np.zeros(p), self.log_odds))
-        _, slope = samples.loss_and_slope(slice(0, self.n_samples), point.z)
-        norm = self._share * np.sqrt(float(samples.total(samples.library.xp.square(slope))))
+        _, residual = samples.loss_and_residual(slice(0, self.n_samples), point.z)
+        norm = self._share * np.sqrt(float(samples.total(samples.library.xp.square(residual))))
         excess = self.penalty.subgradient_excess(np.zeros(p), point.gradient[:p])
         return bool(np.max(excess) <= STANDARD_ERRORS * norm)
 
@@ -823,7 +823,8 @@ class DeviceObjective(BaseObjective):
 
     def _in_sums(self, values: Any) -> Any:
         """Return an array in the type in which the sums of blocks are added up."""
-        return self.samples.library.xp.astype(values, self.samples.library.sum_dtype)
+        library = self.samples.library
+        return library.xp.astype(values, library.sum_dtype, copy=False)
 
     def evaluate(
         self,
@@ -845,14 +846,14 @@ class DeviceObjective(BaseObjective):
         for rows, X in self._blocks(copies):
             z_block = self._outputs(rows, X, w, b) if z is None else outputs.of(rows)
             outputs.add(rows, z_block)
-            loss, slope = samples.loss_and_slope(rows, z_block)
-            of_block = [xp.matmul(slope, X), samples.total(slope), samples.total(loss)]
+            loss, residual = samples.loss_and_residual(rows, z_block)
+            of_block = [xp.matmul(residual, X), samples.total(residual), samples.total(loss)]
             if hessian or diagonal:
                 h = samples.curvature(rows, z_block)
                 of_block += self._second(X, h, hessian)
             sums.add(self._in_sums(each) for each in of_block)
-        first, of_slope, loss, *second = self._to_host(*sums.total)
-        point = self._point(theta, outputs.z, first, of_slope, float(loss))
+        first, total, loss, *second = self._to_host(*sums.total)
+        point = self._point(theta, outputs.z, first, total, float(loss))
         if hessian:
             point.hessian = self._matrix(*second, np.arange(self.coordinates.size))
             point.diagonal = point.hessian.diagonal().copy()  # the matrix may be overwritten
@@ -861,11 +862,11 @@ class DeviceObjective(BaseObjective):
         return point
 
     def _point(
-        self, theta: Vector, z: Any, first: Vector, of_slope: Vector, loss: float
+        self, theta: Vector, z: Any, first: Vector, total: Vector, loss: float
     ) -> Evaluation:
-        """Return the evaluation at θ, given outputs and the sums of slope·x, slopes and losses."""
+        """Return the evaluation at θ, given outputs and Σ s(y−a)x, Σ s(y−a) and Σ sL."""
         u = theta[: self.n_features]
-        gradient = self._products.to_theta_gradient(self._share * np.append(first, of_slope))
+        gradient = self._products.to_theta_gradient(-self._share * np.append(first, total))
         gradient[: self.n_features] += self.penalty.gradient(u)
         value = self._share * loss + self.penalty.value(u)
         return Evaluation(theta, value, gradient, z, self._curvature(z))
@@ -1058,11 +1059,11 @@ class DeviceObjective(BaseObjective):
         for rows in samples.blocks():
             d = z_direction[rows]
             z_block = z[rows] + t * d
-            _, slope = samples.loss_and_slope(rows, z_block)
+            _, residual = samples.loss_and_residual(rows, z_block)
             h = samples.curvature(rows, z_block)
-            sums.add([samples.total(slope * d), samples.total(h * xp.square(d))])
+            sums.add([samples.total(residual * d), samples.total(h * xp.square(d))])
         first, second = samples.library.to_numpy(xp.stack(sums.total)).tolist()
-        return self._share * first, self._share * second
+        return -self._share * first, self._share * second
 
     def largest_output(self, outputs: Any) -> float:
         """Return the largest absolute value of outputs."""
