@@ -147,8 +147,8 @@ class DeviceSamples:
         Library and device of the arrays.
     X : array of shape (n_samples, n_features), float32 or float64
         Samples; never changed.
-    y : array of shape (n_samples,), dtype of X
-        Targets in [0, 1].
+    y : array of shape (n_samples,), dtype of X, or None
+        Targets in [0, 1]; None if labels are not encoded yet, see `DeviceChunk`.
     weight : array of shape (n_samples,), dtype of X, or None, default=None
         Sample weights divided by ``unit``, at least 0; None means 1 for each sample.
     unit : float, default=1.0
@@ -189,43 +189,44 @@ class DeviceSamples:
     @cached_property
     def total_weight(self) -> float:
         """S, the sum of the sample weights."""
-        return self._sums[0]
+        if self.weight is None:
+            return self.n_samples * self.unit
+        return float(self.total(self.weight)) * self.unit
 
     @cached_property
     def mean(self) -> float:
         """The weighted mean of y; 0 if S is 0."""
-        return self._sums[1] / self.total_weight if self.total_weight > 0 else 0.0
+        return self._sums[0] / self.total_weight if self.total_weight > 0 else 0.0
 
     @cached_property
     def mean_of_others(self) -> float:
         """The weighted mean of 1 − y, which is above 0 wherever a target with weight is below 1."""
-        return self._sums[2] / self.total_weight if self.total_weight > 0 else 0.0
+        return self._sums[1] / self.total_weight if self.total_weight > 0 else 0.0
 
     @property
     def class_weight_sums(self) -> Vector:
         """Σ s(1 − y) and Σ sy, of shape (2,)."""
-        return np.array([self._sums[2], self._sums[1]])
+        return np.array([self._sums[1], self._sums[0]])
 
     @cached_property
     def class_sizes(self) -> tuple[int, int]:
         """Numbers of samples with weight whose target is at most, and above, the mean of y."""
-        return int(self._sums[3]), int(self._sums[4])
+        return int(self._sums[2]), int(self._sums[3])
 
     @cached_property
     def _sums(self) -> list[float]:
-        """Σ s, Σ sy, Σ s(1 − y), and the numbers of samples in both classes, in one transfer."""
+        """Σ sy, Σ s(1 − y), and the numbers of samples in both classes, in one transfer."""
         xp, n = self.library.xp, self.n_samples
         if self.weight is None and not self.is_soft:
             positive = self.n_positive
             if positive is None:
                 positive = float(self.total(self.y))
             ones = [positive, n - positive]
-            return [n * self.unit, ones[0] * self.unit, ones[1] * self.unit, ones[1], ones[0]]
+            return [ones[0] * self.unit, ones[1] * self.unit, ones[1], ones[0]]
         weight = self.y * 0 + 1 if self.weight is None else self.weight
         positive = self.is_positive
         sums = xp.stack(
             [
-                self.total(weight),
                 self.total(weight * self.y),
                 self.total(weight * (1 - self.y)),
                 self.total(xp.astype((weight > 0) & ~positive, self.X.dtype)),
@@ -233,7 +234,7 @@ class DeviceSamples:
             ]
         )
         sums = self.library.to_numpy(sums).tolist()
-        return [*(each * self.unit for each in sums[:3]), *sums[3:]]
+        return [*(each * self.unit for each in sums[:2]), *sums[2:]]
 
     @cached_property
     def is_positive(self) -> Any:
@@ -302,7 +303,7 @@ class DeviceSamples:
             return np.full(n, self.unit)
         return self.unit * self.take(self.weight, rows).astype(np.float64)
 
-    def on_host(self, rows: Any) -> tuple[NDArray[Any], Vector, Vector, Vector | None]:
+    def on_host(self, rows: Any) -> tuple[NDArray[Any], Any, Vector, Vector | None]:
         """Return X, y, weights and offset of some rows as arrays on the host.
 
         Parameters
@@ -311,7 +312,7 @@ class DeviceSamples:
             The rows.
         """
         offset = None if self.offset is None else self.take(self.offset, rows).astype(np.float64)
-        y = self.take(self.y, rows).astype(np.float64)
+        y = None if self.y is None else self.take(self.y, rows).astype(np.float64)
         return self.take(self.X, rows), y, self.weights_on_host(rows), offset
 
     def take(self, values: Any, rows: Any) -> NDArray[Any]:
