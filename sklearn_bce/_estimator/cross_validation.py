@@ -282,7 +282,7 @@ class BCENeuronClassifierCV(
             If the L1 norm leaves no weight at any C.
         """
         routed = self._routed("fit", sample_weight, params)
-        given = GivenSamples(X, y, sample_weight, offset)
+        given = GivenSamples(checked_array(X, "X"), y, sample_weight, offset)
 
         def task_of(neuron: BCENeuronClassifier, n_threads: int) -> Task:
             return prepare_fit(neuron, given, None, InitialWeights(), n_threads)

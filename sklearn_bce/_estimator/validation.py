@@ -275,7 +275,8 @@ def _of_numpy(values: Any, name: str) -> NDArray[Any]:
         if name == "X":
             raise TypeError(
                 f"X is {type(values).__name__} under array_api_dispatch=True, which only `fit` of "
-                "BCENeuronClassifier, its predictions, `fit_from_chunks` and Dask blocks take: "
+                "BCENeuronClassifier, its predictions, regularization_path, fit_from_chunks and "
+                "Dask blocks take: "
                 "convert X to NumPy."
             )
         return on_host(values, found[0])

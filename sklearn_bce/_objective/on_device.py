@@ -1212,13 +1212,13 @@ class DeviceChunk(PartElsewhere):
             y, factor = encode(self.y, np.ones(len(self.y)))
             y, factor = (samples.library.array(each, dtype) for each in (y, factor))
         elif samples.is_soft:
-            _, (of_zero, of_one) = encode(np.array([0.0, 1.0]), np.ones(2))
+            of_zero, of_one = encode(np.array([0.0, 1.0]), np.ones(2))[1].tolist()
             y = xp.astype(self.y, dtype)
             factor = y * of_one + (1 - y) * of_zero
             y = xp.where(factor > 0, y * of_one / xp.where(factor > 0, factor, factor + 1), 0 * y)
         else:
             labels = self._labels
-            codes, factors = encode(labels, np.ones(len(labels)))
+            codes, factors = (each.tolist() for each in encode(labels, np.ones(len(labels))))
             y = factor = 0
             for label, code, of_label in zip(labels.tolist(), codes, factors, strict=True):
                 has_label = xp.astype(self.y == label, dtype)
