@@ -6,9 +6,11 @@ by this package or by `LogisticRegression`.
 """
 
 import os
+import pickle
 import subprocess
 import sys
 from contextlib import contextmanager
+from copy import copy, deepcopy
 from unittest import SkipTest
 
 import numpy as np
@@ -494,6 +496,20 @@ def test_callbacks_see_the_arrays_of_the_device(place):
         neuron.fit(place.array(X), place.array(y))
     assert seen
     assert all(map(all, seen))
+
+
+def test_copies_and_pickles_predict_as_the_original(place):
+    X, y = data()
+    with dispatching():
+        neuron = BCENeuronClassifier().fit(place.array(X), place.array(y))
+        expected = place.numpy(neuron.decision_function(place.array(X)))
+        for copied in (copy(neuron), deepcopy(neuron), pickle.loads(pickle.dumps(neuron))):
+            if place.module is strict and not place.has(copied.coef_):
+                continue  # devices of array-api-strict are compared by identity
+            assert np.array_equal(place.numpy(copied.decision_function(place.array(X))), expected)
+    host = neuron.to_sklearn() if place.name in {"torch:cpu", "cupy:"} else None
+    if host is not None:
+        assert host.decision_function(X) == pytest.approx(expected, rel=1e-10)
 
 
 def test_separated_classes_are_found(place):

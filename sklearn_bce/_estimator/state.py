@@ -154,8 +154,9 @@ class PickleMixin:
             If another version has saved the pickle.
         """
         state = dict(state)
-        if "n_iter_" in state:  # a number in pickles of 0.1.0
-            state["n_iter_"] = np.atleast_1d(np.asarray(state["n_iter_"], dtype=np.int32))
+        n_iter = state.get("n_iter_")
+        if n_iter is not None and not getattr(n_iter, "shape", ()):  # a number in pickles of 0.1.0
+            state["n_iter_"] = np.array([n_iter], dtype=np.int32)
         saved_by = state.pop(VERSION, None)
         if saved_by != __version__:
             warnings.warn(
