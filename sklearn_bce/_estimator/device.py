@@ -236,6 +236,8 @@ def checked_y(X: Any, y: Any) -> Any:
     if y is None:
         raise ValueError("This estimator requires y to be passed, but the target y is None.")
     y = y if foreign_namespace(y) is not None else checked_array(y, "y")
+    if getattr(y, "ndim", 0) == 1 and y.shape[0] == X.shape[0]:
+        return y
     y = column_or_1d(y, warn=True)
     check_consistent_length(X, y)
     return y
@@ -575,12 +577,12 @@ def device_outputs(
     X = checked_device_X(estimator, X, library, reset=False)
     w, b = estimator.coef_[0, :], estimator.intercept_[0]
     if w.dtype == X.dtype:
-        z = xp.matmul(X, w) + b
+        z = X @ w + b
     else:
         z = xp.empty(X.shape[0], dtype=w.dtype, device=library.device)
         y = xp.zeros(X.shape[0], dtype=X.dtype, device=library.device)
         for rows in DeviceSamples(library, X, y).blocks(2 * X.shape[1]):
-            z[rows] = xp.matmul(xp.astype(X[rows, :], w.dtype), w) + b
+            z[rows] = xp.astype(X[rows, :], w.dtype) @ w + b
     if X is given and not bool(xp.isfinite(xp.sum(z))):
         assert_all_finite(X, estimator_name=type(estimator).__name__, input_name="X")
     offset = device_offset(X, offset, library)

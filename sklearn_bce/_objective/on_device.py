@@ -79,7 +79,7 @@ from sklearn_bce.chain_rule import da_dz
 # a tree, on the host in vectors of a few partial sums. Arrays of so many outputs are made. [a
 # choice: 16 MB of float32 each; launches on 40 000 000 rows take 1 % of a pass]
 DEVICE_BLOCK_ROWS = 2**22
-HOST_BLOCK_ROWS = 2**15
+HOST_BLOCK_ROWS = 2**13
 # Elements of a block of rows of which a copy is made, for curvature and for standardised rows:
 # 256 MB of float32 on a GPU, 4 MB on the host. [a choice]
 DEVICE_BLOCK_ELEMENTS = 2**26
@@ -670,16 +670,16 @@ class DeviceObjective(BaseObjective):
         for is_positive, size in enumerate(sizes):
             first = len(drawn[0]) * is_positive
             part = slice(first, first + len(drawn[is_positive]))
-            found = np.unique(rows[part][(y[part] == bool(is_positive)) & has_weight[part]])
+            # A row that is drawn twice counts twice, which is as good, and takes no sorting.
+            found = rows[part][(y[part] == bool(is_positive)) & has_weight[part]]
             if len(found) <= self.coordinates.size:
                 return None
             of_class.append(found)
             factors.append(np.full(len(found), size / len(found)))
         rows = np.concatenate(of_class)
-        order = np.argsort(rows)  # in the order of X, in which they are read faster
         is_few = len(rows) * self.n_features <= HOST_SAMPLE_ELEMENTS
         of_rows = self.of_rows if is_few else self.of_rows_on_device
-        return of_rows(rows[order], np.concatenate(factors)[order])
+        return of_rows(rows, np.concatenate(factors))
 
     def null_model_is_plausible(self) -> bool:
         """Return whether all weights may be 0; see `InMemoryObjective.null_model_is_plausible`."""
@@ -705,7 +705,7 @@ class DeviceObjective(BaseObjective):
         for rows in samples.blocks(COPIES_FOR_CURVATURE * self.n_features):
             square = xp.square(self._in_sums(samples.X[rows, :]) - shift)
             h = self._in_sums(point.curvature.values[rows])
-            sums.add([xp.matmul(h, square), xp.matmul(xp.square(h), xp.square(square))])
+            sums.add([h @ square, xp.square(h) @ xp.square(square)])
         second, fourth = samples.library.to_numpy(xp.stack(sums.total)).astype(np.float64)
         if self.coordinates.is_constant is not None:
             second[self.coordinates.is_constant] = np.inf
@@ -751,9 +751,12 @@ class DeviceObjective(BaseObjective):
         """
         if not self.penalty.is_smooth:
             return None
-        rows = np.unique(random_state.randint(self.n_samples, size=ROWS_FOR_UNITS))
-        problem = self.of_rows(rows, np.ones(len(rows))).standardised()
-        return problem.coordinates.for_other_rows() if problem.penalty_dominates() else None
+        rows = random_state.randint(self.n_samples, size=ROWS_FOR_UNITS)
+        X, weight = self.samples.take(self.samples.X, rows), self.samples.weights_on_host(rows)
+        moments = Moments.of(X.astype(np.float64), weight, self.coordinates.fit_intercept)
+        coordinates = replace(moments, dtype=self.samples.dtype).coordinates.for_other_rows()
+        strengths = self.penalty.in_units(coordinates.scale).curvature_diagonal(self.n_features)
+        return coordinates if float(np.min(strengths)) >= MAX_SLOPE else None
 
     # ----- F and its derivatives -----
 
@@ -797,7 +800,7 @@ class DeviceObjective(BaseObjective):
 
     def _outputs(self, rows: slice, X: Any, w: Any, b: float) -> Any:
         """Return Xw + b plus the offset of a block, given w on the device."""
-        z = self.samples.library.xp.matmul(X, w)
+        z = X @ w
         z += b
         if self.has_offset:
             z += self.samples.offset[rows]
@@ -840,7 +843,7 @@ class DeviceObjective(BaseObjective):
         The arguments are those of `Objective.evaluate`; z is an array of the device.
         """
         self.passes.add()
-        samples, xp = self.samples, self.samples.library.xp
+        samples = self.samples
         w, b = self._on_device(theta) if z is None else (None, 0.0)
         outputs, sums = Outputs(samples, z), Sums()
         copies = COPIES_FOR_CURVATURE if hessian or diagonal else 0
@@ -848,7 +851,7 @@ class DeviceObjective(BaseObjective):
             z_block = self._outputs(rows, X, w, b) if z is None else outputs.of(rows)
             outputs.add(rows, z_block)
             loss, residual = samples.loss_and_residual(rows, z_block)
-            of_block = [xp.matmul(residual, X), samples.total(residual), samples.total(loss)]
+            of_block = [residual @ X, samples.total(residual), samples.total(loss)]
             if hessian or diagonal:
                 h = samples.curvature(rows, z_block)
                 of_block += self._second(X, h, hessian)
@@ -893,10 +896,10 @@ class DeviceObjective(BaseObjective):
         h = self._in_sums(h)
         if hessian:
             weighted = X * h[:, None]
-            squares = xp.matmul(weighted.T, X)
+            squares = weighted.T @ X
         else:
-            squares = xp.matmul(h, xp.square(X))
-        return [xp.matmul(h, X), self.samples.total(h), squares]
+            squares = h @ xp.square(X)
+        return [h @ X, self.samples.total(h), squares]
 
     def _matrix(
         self, first: Vector, total: Vector, gram: NDArray[np.float64], subset: NDArray[np.intp]
@@ -944,13 +947,13 @@ class DeviceObjective(BaseObjective):
     def curvature_product(self, point: Evaluation, vector: Vector) -> tuple[Vector, Any]:
         """Return ∂²F/∂θ²·vector at the point and Z·vector, on the device, in one pass over X."""
         self.passes.add()
-        samples, xp = self.samples, self.samples.library.xp
+        samples = self.samples
         (w, b), outputs, sums = self._on_device(vector), Outputs(samples), Sums()
         for rows, X in self._blocks():
-            z_block = xp.matmul(X, w) + b
+            z_block = X @ w + b
             outputs.add(rows, z_block)
             change = z_block * point.curvature.values[rows]
-            sums.add(map(self._in_sums, [xp.matmul(change, X), samples.total(change)]))
+            sums.add(map(self._in_sums, [change @ X, samples.total(change)]))
         first, total = self._to_host(*sums.total)
         product = self._products.to_theta_gradient(self._share * np.append(first, total))
         product[: self.n_features] += self.penalty.gradient(vector[: self.n_features])
@@ -970,7 +973,7 @@ class DeviceObjective(BaseObjective):
         self.passes.add()
         (w, b), outputs = self._on_device(vector), Outputs(self.samples)
         for rows, X in self._blocks():
-            outputs.add(rows, self.samples.library.xp.matmul(X, w) + b)
+            outputs.add(rows, X @ w + b)
         return outputs.z
 
     def linear_outputs(self, theta: Vector) -> Any:
@@ -1388,7 +1391,7 @@ def moments_on_device(samples: DeviceSamples, fit_intercept: bool) -> Moments:
             sums.add([xp.sum(X, axis=0), xp.sum(xp.square(X), axis=0)])
         else:
             weight = xp.astype(samples.weight[rows], dtype)
-            sums.add([xp.matmul(weight, X), xp.matmul(weight, xp.square(X))])
+            sums.add([weight @ X, weight @ xp.square(X)])
     share = samples.unit / samples.total_weight
     first, second = (share * row for row in library.to_numpy(xp.stack(sums.total)))
     first, second = first.astype(np.float64), second.astype(np.float64)

@@ -39,17 +39,17 @@ PART_VALUE = 8.0
 # scheduler.
 PART_PASS_OVERHEAD = 2e7
 # Nanoseconds of a pass on a device, an H100, for an element of float32, which is read twice.
-DEVICE_PASS = 0.0024
+DEVICE_PASS = 0.0026
 # Nanoseconds of a pass on a device for an output of float32, of which some ten arrays are read or
 # written, in addition to DEVICE_PASS.
-DEVICE_OUTPUT = 0.03
+DEVICE_OUTPUT = 0.044
 # Nanoseconds of a pass on a device for launches, and for the sums to come to the host.
-DEVICE_PASS_OVERHEAD = 2e5
+DEVICE_PASS_OVERHEAD = 4e5
 # Nanoseconds of a curvature on a device for an element of float32, an ordered pair of elements of a
 # row, and for its launches and the matrix to come to the host.
 DEVICE_CURVATURE = 0.005
 DEVICE_CURVATURE_PRODUCT = 5e-5
-DEVICE_CURVATURE_OVERHEAD = 1e5
+DEVICE_CURVATURE_OVERHEAD = 4e5
 # Number of coordinates above which H is not formed: 11 000² float64 take 1 GB. [a choice]
 MAX_FACTOR_SIZE = 11_000
 # Products with H that conjugate gradients take for a step, preconditioned by the diagonal of H, on
