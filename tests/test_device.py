@@ -11,6 +11,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from copy import copy, deepcopy
+from dataclasses import replace
 from unittest import SkipTest
 
 import numpy as np
@@ -33,6 +34,9 @@ from sklearn_bce import (
     l1_min_c,
     regularization_path,
 )
+from sklearn_bce._objective.in_memory import InMemoryObjective
+from sklearn_bce._objective.on_device import ArrayLibrary, DeviceObjective, DeviceSamples
+from sklearn_bce._objective.penalty import ElasticNet
 
 if parse_version(sklearn.__version__) < parse_version("1.9"):
     pytest.skip("scikit-learn dispatches on arrays from 1.9 on", allow_module_level=True)
@@ -202,6 +206,123 @@ def test_units_do_not_change_the_number_of_passes(place):
             neuron = BCENeuronClassifier(C=np.inf).fit(place.array(X * unit), place.array(y))
         passes.append(neuron.n_passes_)
     assert passes[0] == pytest.approx(passes[1], abs=1)
+
+
+def both_objectives(soft, far, weighted, n=1000, p=5, outlier=0.0):
+    """Return F over the same samples on the host and on a device, in the same coordinates."""
+    X, y = data(n, p)
+    X = X + (1e5 if far else 2.0)
+    X[7, 0] += outlier
+    rng = np.random.default_rng(2)
+    y = np.clip(0.8 * y + 0.2 * rng.random(n), 0, 1) if soft else y.astype(float)
+    weight = 0.5 * rng.integers(0, 4, n) if weighted else np.ones(n)
+    weight[7] = 1.0
+    offset = rng.normal(size=n) if weighted else None
+    place = Place("strict:device1")
+    dtypes = {np.dtype(np.float32): strict.float32, np.dtype(np.float64): strict.float64}
+    library = ArrayLibrary(strict, place.device, dtypes, place.numpy)
+    moved = [None if each is None else place.array(each) for each in (X, y, weight, offset)]
+    samples = DeviceSamples(
+        library, *moved[:2], moved[2] if weighted else None, 1.0, moved[3], is_soft=soft
+    )
+    penalty = ElasticNet.of(0.1, 0.3, float(weight.sum()))
+    host = InMemoryObjective.in_user_units(X, y, weight, penalty, True, offset=offset)
+    device = DeviceObjective.in_user_units(samples, penalty, True)
+    coordinates = host.standardised().coordinates
+    found = device.standardised().coordinates
+    assert found.shift == pytest.approx(coordinates.shift, rel=1e-12)
+    assert found.scale == pytest.approx(coordinates.scale, rel=1e-9)
+    return host.in_coordinates(coordinates), device.in_coordinates(coordinates), place
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("far", [False, True])
+@pytest.mark.parametrize("soft", [False, True])
+def test_objective_on_a_device_has_the_numbers_of_the_host(soft, far, weighted, monkeypatch):
+    monkeypatch.setattr("sklearn_bce._objective.on_device.DEVICE_BLOCK_ROWS", 300)
+    host, device, place = both_objectives(soft, far, weighted)
+    rng = np.random.default_rng(3)
+    theta, d = rng.normal(size=(2, 6))
+    subset = np.array([0, 2, 3, 5])
+
+    def same(ours, expected, tol=1e-9):
+        assert np.asarray(ours) == pytest.approx(np.asarray(expected), rel=tol, abs=tol)
+
+    a, b = (each.evaluate(theta, hessian=True) for each in (device, host))
+    for name in ("value", "gradient", "hessian", "diagonal"):
+        same(getattr(a, name), getattr(b, name))
+    same(place.numpy(a.z), b.z)
+    same(device.evaluate(theta, diagonal=True).diagonal, b.diagonal)
+    same(device.value_at(theta), b.value)
+    same(device.value_at(theta, a.z), b.value)
+    same(device.log_odds, host.log_odds, 0.1 if weighted else 1e-9)
+    same(device.total_curvature(a), host.total_curvature(b))
+    same(device.curvature_matrix(a, subset), host.curvature_matrix(b, subset))
+    same(device.curvature_diagonal(a), host.curvature_diagonal(b))
+    same(device.entropy_of_slopes(a.z, 0.3, 0.7), host.entropy_of_slopes(b.z, 0.3, 0.7))
+    for curvature in ("curvature_bound", "majorising_curvature"):
+        ours, theirs = (
+            replace(at, curvature=getattr(each, curvature)(*([at.z] if "maj" in curvature else [])))
+            for at, each in ((a, device), (b, host))
+        )
+        same(device.curvature_matrix(ours, subset), host.curvature_matrix(theirs, subset))
+    (product, z), (product_there, z_there) = (
+        each.curvature_product(at, d) for each, at in ((device, a), (host, b))
+    )
+    same(product, product_there)
+    same(place.numpy(z), z_there)
+    for t in (0.3, 4.0):
+        same(device.derivatives_along(a.z, z, t), host.derivatives_along(b.z, z_there, t))
+    rays = [each.ray(at, -at.gradient) for each, at in ((device, a), (host, b))]
+    same(*(ray.exact_step_length() for ray in rays))
+    ends = [each.evaluate(theta - 3 * b.gradient) for each in (device, host)]
+    leaves = [
+        each.leaves_model_region(at, end, 1e-3)
+        for each, at, end in zip((device, host), (a, b), ends, strict=True)
+    ]
+    assert leaves[0] == leaves[1]
+    same(device.least_curvature(a.z), host.least_curvature(b.z))
+    assert device.diagonal_is_reliable(a) == host.diagonal_is_reliable(b)
+    some = np.array([1, 2])
+    same(device.count_deviating(some, theta[:2]), host.count_deviating(some, theta[:2]))
+    same(device.in_parts().evaluate(theta).gradient, b.gradient)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_samples_that_make_up_a_direction_are_found_on_a_device(weighted):
+    host, device, _ = both_objectives(False, False, weighted, outlier=1e4)
+    theta = np.array([0.25, 0.1, 0.0, -0.1, 0.0, 0.2])  # the class of the outlier is certain
+    a, b = device.evaluate(theta), host.evaluate(theta)
+    factor = np.linalg.cholesky(host.evaluate(theta, hessian=True).hessian)
+
+    def norms(Z):
+        return np.linalg.norm(np.linalg.solve(factor, Z.T), axis=0)
+
+    for decrement, is_stale in ((1e-3, False), (1e-6, True)):
+        ours = device.samples_that_dominate(a.curvature, decrement, norms, a.curvature, is_stale)
+        theirs = host.samples_that_dominate(b.curvature, decrement, norms, b.curvature, is_stale)
+        assert set(ours) == set(theirs)
+        assert set(theirs) == {7}
+    radius = 1.0
+    beyond = device.samples_beyond_model(a.z, radius, norms)
+    assert np.array_equal(np.sort(beyond), host.samples_beyond_model(b.z, radius, norms))
+    assert len(beyond)
+
+
+@pytest.mark.parametrize("on_host", [True, False])
+def test_sample_of_a_device_estimates_the_objective(on_host, monkeypatch):
+    monkeypatch.setattr(
+        "sklearn_bce._objective.on_device.HOST_SAMPLE_ELEMENTS", 2**19 if on_host else 0
+    )
+    _, device, _ = both_objectives(False, False, True, n=40_000)
+    sample = device.subsample(8_000, np.random.RandomState(0))
+    assert isinstance(sample, InMemoryObjective if on_host else DeviceObjective)
+    theta = np.random.default_rng(5).normal(size=6)
+    ours, expected = sample.evaluate(theta, hessian=True), device.evaluate(theta, hessian=True)
+    assert ours.value == pytest.approx(expected.value, rel=0.05)
+    assert ours.hessian == pytest.approx(expected.hessian, rel=0.1, abs=0.01)
+    assert sample.diagonal_is_reliable(ours)
+    assert not sample.null_model_is_plausible()
 
 
 # ----- where arrays are ---------------------------------------------------------------------------
