@@ -88,9 +88,17 @@ def foreign_namespace(values: Any) -> tuple[Any, Any] | None:
     ------
     ImportError
         If ``array_api_dispatch`` is set, and scikit-learn is older than 1.9.
+    TypeError
+        If values are a sparse array of another library than SciPy.
     """
     if isinstance(values, np.ndarray) or not get_config()["array_api_dispatch"]:
         return None
+    if is_foreign_sparse(values):
+        raise TypeError(
+            f"{type(values).__module__}.{type(values).__name__} is a sparse array on a device, "
+            "which is not supported: make it dense (by to_dense() or toarray()), or convert it to "
+            "a CSR matrix of SciPy."
+        )
     if not HAS_ARRAY_API:
         if is_foreign(values):
             raise ImportError(
@@ -100,6 +108,12 @@ def foreign_namespace(values: Any) -> tuple[Any, Any] | None:
         return None
     xp, is_array, device = get_namespace_and_device(values)
     return (xp, device) if is_array and not is_numpy_namespace(xp) else None
+
+
+def is_foreign_sparse(values: Any) -> bool:
+    """Return whether values are a sparse array of torch or of CuPy."""
+    layout = str(getattr(values, "layout", "strided"))
+    return not layout.endswith("strided") or type(values).__module__.startswith("cupyx.")
 
 
 def is_foreign(values: Any) -> bool:
