@@ -112,8 +112,9 @@ def foreign_namespace(values: Any) -> tuple[Any, Any] | None:
 
 def is_foreign_sparse(values: Any) -> bool:
     """Return whether values are a sparse array of torch or of CuPy."""
-    layout = str(getattr(values, "layout", "strided"))
-    return not layout.endswith("strided") or type(values).__module__.startswith("cupyx.")
+    is_tensor = hasattr(values, "__dlpack_device__") and hasattr(values, "layout")
+    is_sparse_tensor = is_tensor and not str(values.layout).endswith("strided")
+    return is_sparse_tensor or type(values).__module__.startswith("cupyx.")
 
 
 def is_foreign(values: Any) -> bool:
