@@ -6,7 +6,9 @@ Costs are in nanoseconds on one core of a 2.6 GHz Xeon with OpenBLAS; only their
 - A curvature is the computation of the matrix H = Σ hxxᵀ.
 - A factor is the Cholesky factorisation of H.
 
-``python -m benchmarks.tuning NAME`` measures each constant below but MAX_FACTOR_SIZE.
+``python -m benchmarks.tuning NAME`` measures each constant below but MAX_FACTOR_SIZE and those of a
+device, which are those of an H200 with torch 2.11, taken from profiles of the fits of
+``python -m benchmarks --suite device``.
 """
 
 from __future__ import annotations
@@ -50,8 +52,8 @@ DEVICE_PASS_OVERHEAD = 4e5
 DEVICE_CURVATURE = 0.005
 DEVICE_CURVATURE_PRODUCT = 5e-5
 DEVICE_CURVATURE_OVERHEAD = 4e5
-# Share of the costs of an array that Newton's method in one compiled call takes, see `in_cache`: for
-# 1 020, 2 040 and 4 080 rows of 50 features 0.68, 1.03 and 1.95 ms.
+# Share of the costs of an array that Newton's method takes in one compiled call, see `in_cache`: of
+# 1 020, 2 040 and 4 080 rows of 50 features it takes 0.68, 1.03 and 1.95 ms.
 SHARE_IN_CACHE = 0.6
 # Number of coordinates above which H is not formed: 11 000² float64 take 1 GB. [a choice]
 MAX_FACTOR_SIZE = 11_000
