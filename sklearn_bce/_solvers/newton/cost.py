@@ -55,6 +55,9 @@ DEVICE_CURVATURE_OVERHEAD = 4e5
 # Share of the costs of an array that Newton's method takes in one compiled call, see `in_cache`: of
 # 1 020, 2 040 and 4 080 rows of 50 features it takes 0.68, 1.03 and 1.95 ms.
 SHARE_IN_CACHE = 0.6
+# The same on a device, where two steps reach the tolerance of a sample, with four products each:
+# 500 features take 9 ms.
+SHARE_ON_DEVICE = 0.5
 # Number of coordinates above which H is not formed: 11 000² float64 take 1 GB. [a choice]
 MAX_FACTOR_SIZE = 11_000
 # Products with H that conjugate gradients take for a step, preconditioned by the diagonal of H, on
@@ -152,10 +155,10 @@ class CostModel:
         whole, data = cls.of(problem), problem.data_size
         if data.storage == "device":
             some = replace(data, n_samples=n_rows)
-            if n_rows * problem.n_features > HOST_SAMPLE_ELEMENTS:
-                return cls(*_device_costs(some, whole.size), whole.factor, whole.size)
-            costs = (SHARE_IN_CACHE * each for each in _dense_costs(some, whole.size))
-            return cls(*costs, whole.factor, whole.size)
+            is_few = n_rows * problem.n_features <= HOST_SAMPLE_ELEMENTS
+            costs = (_dense_costs if is_few else _device_costs)(some, whole.size)
+            share = SHARE_IN_CACHE if is_few else SHARE_ON_DEVICE
+            return cls(*(share * each for each in (*costs, whole.factor)), whole.size)
         fraction = n_rows / problem.n_samples
         return cls(fraction * whole.one_pass, fraction * whole.curvature, whole.factor, whole.size)
 
