@@ -208,7 +208,8 @@ def from_subsample_in_cache(
     """Return a start at the minimum of a smooth F on a sample that fits into the cache.
 
     Its minimum is found in one compiled call, in a third of the time of the loop. None if the
-    sample is not for the call, see `solve_in_cache`, or a safeguard is needed.
+    sample is not for the call, see `solve_in_cache`, or a safeguard is needed; also None unless X
+    is on a device, where that time counts: a pass over other data takes longer.
 
     Parameters
     ----------
@@ -217,7 +218,7 @@ def from_subsample_in_cache(
     settings : Settings
         Settings of the run on all rows.
     """
-    if not sample.penalty.is_smooth:
+    if objective.data_size.storage != "device" or not sample.penalty.is_smooth:
         return None
     limits = settings_on_sample(sample, settings)
     found = solve_in_cache(sample, np.zeros(sample.n_features), 0.0, limits)
