@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks import (
     cross_validation,
+    device,
     inference,
     memory,
     passes,
@@ -52,7 +53,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         description="Compare BCENeuronClassifier with other solvers of the same problem.",
     )
     parser.add_argument(
-        "--suite", choices=SUITES, default="quick", help="which problems (default quick)"
+        "--suite",
+        choices=[*SUITES, "device"],
+        default="quick",
+        help="which problems (default quick); device is the table of fits on a GPU, or on the "
+        "processor by torch",
     )
     parser.add_argument(
         "--data",
@@ -94,6 +99,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.repeats < 1:
         parser.error(f"--repeats is {options.repeats}; it must be at least 1")
+    if options.suite == "device":
+        return options
     if options.limit is None:
         options.limit = LIMITS[options.suite]
     if not options.limit > 0:
@@ -142,6 +149,9 @@ def problems_wanted(options: argparse.Namespace) -> list[Problem]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, run, print the tables, write the pictures and the record."""
     options = parse(arguments)
+    if options.suite == "device":
+        device.run_in_child(options.repeats, options.problems)
+        return
     start = record.environment()
     begun = time.perf_counter()
     if options.suite in TABLES:

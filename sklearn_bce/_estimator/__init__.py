@@ -9,6 +9,7 @@ A module may import those listed above it:
 - ``targets``: labels, soft targets and class weights, encoded as y in [0, 1] and sample weights.
 - ``samples``: X, y and sample_weight as one record, as given and as encoded.
 - ``holdout``: samples held out for validation, and the mean loss on them.
+- ``device``: arrays of other libraries than NumPy, such as those on a GPU, where they are.
 - ``state``: the fitted attributes, and which of them a pickle contains.
 - ``monitor``: early stopping, callbacks and interruption while a solver runs.
 - ``diagnostics``: the warnings and the errors of a fit.

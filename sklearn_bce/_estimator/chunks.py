@@ -16,7 +16,8 @@ from sklearn_bce._estimator.fit import Task, initial_weights, run_fit, solver_ra
 from sklearn_bce._estimator.monitor import Callbacks
 from sklearn_bce._estimator.parameters import Parameters
 from sklearn_bce._estimator.regularisation import Regularisation
-from sklearn_bce._estimator.sklearn_compat import with_callbacks
+from sklearn_bce._estimator.samples import GivenSamples
+from sklearn_bce._estimator.sklearn_compat import foreign_namespace, with_callbacks
 from sklearn_bce._estimator.targets import (
     ONLY_BINARY,
     SOFT_CLASSES,
@@ -64,6 +65,8 @@ class IteratedChunks:
         self._estimator, self._chunks, self._reset = estimator, chunks, reset
         self._n_passes = 0
         self._has_offset = False  # of the first chunk
+        # Library and device of the first chunk, to which fitted attributes are moved; None: NumPy.
+        self.library: Any = None
 
     def sum(self, function: PartFunction) -> PartSums:
         """Return the sums over all chunks, item by item; see `Parts.sum`.
@@ -104,6 +107,13 @@ class IteratedChunks:
                 "must have an offset, of which offset=0 is allowed, or none."
             )
         first_pass = self._n_passes == 0
+        if foreign_namespace(X) is not None:
+            return (
+                self._on_device(GivenSamples(X, y, sample_weight, offset), number),
+                None,
+                None,
+                None,
+            )
         reset = self._reset and first_pass and number == 0
         X, y = checked_samples(self._estimator, X, y, reset=reset)
         if first_pass:
@@ -112,6 +122,19 @@ class IteratedChunks:
                 y = checked_soft_targets(y)
         sample_weight = checked_sample_weight(X, sample_weight, allow_all_zero=True)
         return X, y, np.asarray(sample_weight), checked_offset(X, offset)
+
+    def _on_device(self, given: GivenSamples, number: int) -> Any:
+        """Return a chunk whose X is on a device, checked; see `_checked`."""
+        from sklearn_bce._estimator.device import device_chunk  # not for chunks of NumPy
+
+        first_pass = self._n_passes == 0
+        is_first = first_pass and number == 0
+        chunk = device_chunk(
+            self._estimator, given, is_first=is_first and self._reset, first_pass=first_pass
+        )
+        if is_first:
+            self.library = chunk.samples.library
+        return chunk
 
 
 def fit_from_chunks(neuron: BaseEstimator, chunks: Chunks) -> BaseEstimator:
@@ -132,8 +155,9 @@ def fit_from_chunks(neuron: BaseEstimator, chunks: Chunks) -> BaseEstimator:
     chunks : callable () -> iterable of (X, y), (X, y, sample_weight) or \
             (X, y, sample_weight, offset)
         Called once for each pass. Each call must return the same chunks in the same order. The
-        items of a chunk are what `BCENeuronClassifier.fit` accepts, except that samples of one of
-        the classes may be missing in a chunk. All chunks have an offset, or none of them.
+        items of a chunk are what `BCENeuronClassifier.fit` accepts, arrays on a device
+        included, which are summed there, except that samples of
+        one of the classes may be missing in a chunk. All chunks have an offset, or none of them.
 
     Returns
     -------
@@ -270,6 +294,7 @@ def task_of_parts(estimator: BaseEstimator, parts: Parts, n_threads: int) -> Tas
         feature_names=regularisation.names_of_kept(feature_names),
         only_class=encoder.only_class,
         path_state=getattr(estimator, "_path_state", None),
+        library=getattr(parts, "library", None),
     )
 
 

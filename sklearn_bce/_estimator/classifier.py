@@ -20,6 +20,7 @@ from sklearn_bce._estimator.partial_fit import StreamMethod, fit_chunk
 from sklearn_bce._estimator.prediction import PredictionMixin
 from sklearn_bce._estimator.samples import GivenSamples
 from sklearn_bce._estimator.sklearn_compat import (
+    HAS_ARRAY_API,
     CallbackSupportMixin,
     fit_context,
     quick_fit_context,
@@ -161,7 +162,8 @@ class BCENeuronClassifier(
         The two labels in sorted order. The activation a is the probability of the second label.
     coef_ : ndarray of shape (1, n_features), dtype of X
         Weights w; a CSR matrix after `sparsify`. They are float64 for a float32 X if F would rise
-        above ``tol`` in float32, or if float32 cannot hold a bound at which a weight is.
+        above ``tol`` in float32, or if float32 cannot hold a bound at which a weight is. After a
+        fit to an array of another library, fitted arrays are of that library; see `fit`.
     intercept_ : ndarray of shape (1,), dtype of X
         Intercept b.
     has_offset_ : bool
@@ -263,6 +265,8 @@ class BCENeuronClassifier(
     >>> neuron.predict_proba(dose)[:, 1].round(2)
     array([0.09, 0.29, 0.63, 0.87])
     """
+
+    _takes_arrays_of_any_library = HAS_ARRAY_API
 
     __module__ = "sklearn_bce"  # the path it is imported from, which pickles name
 
@@ -381,7 +385,12 @@ class BCENeuronClassifier(
         ----------
         X : {array-like, sparse matrix or array, dataframe} of shape (n_samples, n_features)
             Samples. Arrays of float32 or float64 in C or F order and CSR matrices are used without
-            a copy; anything else is converted. X is not changed.
+            a copy; anything else is converted. X is not changed. Within
+            ``sklearn.config_context(array_api_dispatch=True)`` an array of another library, such as
+            a tensor on a GPU, stays where it is, with "auto", "newton" and "gd": y and weights
+            follow X, and fitted arrays and predictions are in the library, the dtype and on the
+            device of X. That needs scikit-learn 1.9, SciPy 1.14, and ``SCIPY_ARRAY_API=1`` in the
+            environment before either is imported.
         y : array-like of shape (n_samples,)
             Labels of two classes; numbers in [0, 1] if ``soft_targets=True``.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -11,13 +11,19 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, SGDClassifier
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bce._estimator.diagnostics import warn_caller
 from sklearn_bce._estimator.parameters import penalty_name
-from sklearn_bce._estimator.state import PickleMixin, dense_coef, weight_attributes
+from sklearn_bce._estimator.state import (
+    PickleMixin,
+    as_numpy,
+    dense_coef,
+    weight_attributes,
+)
 
 # Parameters of LogisticRegression and SGDClassifier that mean the same in `BCENeuronClassifier`.
 EQUAL_PARAMETERS = (
@@ -279,10 +285,10 @@ def logistic_regression_of(neuron: BaseEstimator) -> LogisticRegression:
             "This estimator was fitted with an offset, which LogisticRegression does not have: "
             "the model predicts as with offset=0.",
         )
-    model.classes_ = neuron.classes_.copy()
-    model.coef_ = neuron.coef_.copy()
-    model.intercept_ = neuron.intercept_.copy()
-    model.n_iter_ = np.array([np.max(neuron.n_iter_)], dtype=np.int32)
+    model.classes_ = as_numpy(neuron.classes_).copy()
+    model.coef_ = neuron.coef_.copy() if issparse(neuron.coef_) else as_numpy(neuron.coef_).copy()
+    model.intercept_ = as_numpy(neuron.intercept_).copy()
+    model.n_iter_ = np.array([np.max(as_numpy(neuron.n_iter_))], dtype=np.int32)
     model.n_features_in_ = neuron.n_features_in_
     if hasattr(neuron, "feature_names_in_"):
         model.feature_names_in_ = neuron.feature_names_in_.copy()

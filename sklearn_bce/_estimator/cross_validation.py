@@ -295,6 +295,7 @@ class BCENeuronClassifierCV(
         UserWarning
             If the L1 norm leaves no weight at any C.
         """
+        X = X if is_in_parts(X) else checked_array(X, "X")
         given = GivenSamples(X, y, sample_weight, offset)
         if is_in_parts(X):
             self._raise_unless_sums_suffice(params)

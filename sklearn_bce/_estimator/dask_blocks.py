@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import dask
@@ -9,10 +10,12 @@ import dask.array as da
 import numpy as np
 from dask.base import is_dask_collection
 from dask.delayed import Delayed, delayed
+from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
 
 from sklearn_bce._estimator.samples import GivenSamples
+from sklearn_bce._estimator.sklearn_compat import is_foreign
 from sklearn_bce._estimator.targets import (
     checked_offset,
     checked_sample_weight,
@@ -51,6 +54,8 @@ class Blocks:
         self, X: Any, y: Any, sample_weight: Any, offset: Any, client: Any, soft_targets: bool
     ) -> None:
         self._client, self._soft_targets, self._n_passes = client, soft_targets, 0
+        # scikit-learn's configuration is that of a thread, and blocks are summed in others.
+        self._dispatch = bool(get_config()["array_api_dispatch"])
         rows = None
         if isinstance(X, da.Array):
             X = in_blocks_of_rows(X)
@@ -75,7 +80,9 @@ class Blocks:
         asked = delayed(function, pure=False)
         first_pass = self._n_passes == 0
         level: list[Delayed] = [
-            delayed(_block_sums, pure=False)(asked, first_pass, self._soft_targets, number, *block)
+            delayed(_block_sums, pure=False)(
+                asked, first_pass, self._soft_targets, self._dispatch, number, *block
+            )
             for number, block in enumerate(self._blocks)
         ]
         while len(level) > 1:
@@ -214,6 +221,7 @@ def _block_sums(
     function: PartFunction,
     first_pass: bool,
     soft_targets: bool,
+    dispatch: bool,
     number: int,
     X: Any,
     y: Any,
@@ -230,6 +238,8 @@ def _block_sums(
         Whether to check X and y; later passes read the same values.
     soft_targets : bool
         Whether y contains numbers in [0, 1] instead of labels.
+    dispatch : bool
+        Whether a block of another library than NumPy is summed where it is.
     number : int
         Number of the block, from 0.
     X, y, sample_weight, offset : array, CSR, dataframe or series
@@ -244,6 +254,10 @@ def _block_sums(
         raise ValueError(f"Block {number} has {X.shape[0]} rows of X and {len(y)} of y.")
     if not X.shape[0]:
         return None
+    if dispatch and is_foreign(X):
+        return _device_block_sums(
+            function, first_pass, soft_targets, number, GivenSamples(X, y, sample_weight, offset)
+        )
     X = check_array(checked_array(X, "X"), ensure_all_finite=False, **X_FORMAT)
     X, y = without_duplicates(X), checked_array(y, "y")
     y = column_or_1d(y)
@@ -253,6 +267,18 @@ def _block_sums(
             y = checked_soft_targets(y)
     sample_weight = checked_sample_weight(X, sample_weight, allow_all_zero=True)
     return function(number, X, y, np.asarray(sample_weight), checked_offset(X, offset))
+
+
+def _device_block_sums(
+    function: PartFunction, first_pass: bool, soft_targets: bool, number: int, given: GivenSamples
+) -> PartSums:
+    """Return the sums of a block that is on a device, computed there; see `_block_sums`."""
+    from sklearn_bce._estimator.device import device_chunk  # not for blocks of NumPy
+
+    with config_context(array_api_dispatch=True):
+        block = SimpleNamespace(soft_targets=soft_targets, n_features_in_=given.X.shape[1])
+        chunk = device_chunk(block, given, is_first=False, first_pass=first_pass)
+        return function(number, chunk, None, None, None)
 
 
 def _add_sums(all_sums: list[PartSums | None]) -> PartSums | None:

@@ -22,7 +22,6 @@ from sklearn_bce._estimator.parameters import Parameters
 from sklearn_bce._kernels import Vector
 from sklearn_bce._kernels.threads import in_threads
 from sklearn_bce._objective.base import BaseObjective
-from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._solvers import (
     NEGLIGIBLE,
     PARTLY_USED,
@@ -483,7 +482,7 @@ def warn_of_ignored(parameters: Parameters, solver: str) -> None:
 
 def warn_of_unlike_validation(
     held_out: HeldOut,
-    objective: InMemoryObjective,
+    objective: Any,
     losses: tuple[float, float],
     feature_names: NDArray[Any] | None,
 ) -> None:
@@ -493,7 +492,7 @@ def warn_of_unlike_validation(
     ----------
     held_out : HeldOut
         Samples held out.
-    objective : InMemoryObjective
+    objective : InMemoryObjective or DeviceObjective
         F over the samples to learn from; a pass is counted if X is read.
     losses : tuple of two floats
         F and the mean loss on the samples held out after the first iteration, in nats.
@@ -510,7 +509,7 @@ def warn_of_unlike_validation(
     if not held_out.is_given or validation < BEYOND_REASON * max(training, np.log(2)):
         return
     objective.passes.add()
-    difference = held_out.difference_from(objective.X, feature_names)
+    difference = held_out.difference_from(objective, feature_names)
     if difference is not None:
         warn_caller(
             f"After the first iteration the mean loss on X_val is {validation:.4g} nats, and the "

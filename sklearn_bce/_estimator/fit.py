@@ -36,7 +36,9 @@ from sklearn_bce._estimator.samples import (
     encode_samples,
     encode_validation_samples,
 )
+from sklearn_bce._estimator.sklearn_compat import foreign_namespace
 from sklearn_bce._estimator.state import (
+    as_numpy,
     dense_coef,
     replace_fit_state,
     result_attributes,
@@ -99,6 +101,8 @@ class Task(NamedTuple):
         The label of all samples whose weight is not 0, if there is only one.
     label : str
         Beginning of the warnings of the fit, if it is one of several; else empty.
+    library : ArrayLibrary or None
+        Library and device of X, to which fitted attributes are moved; None means NumPy.
     """
 
     objective: BaseObjective
@@ -115,6 +119,7 @@ class Task(NamedTuple):
     path_state: Any = None
     only_class: Any = None
     label: str = ""
+    library: Any = None
 
     def weight_attributes(self, w: Vector, b: float, dtype: Any = None) -> dict[str, Any]:
         """Return the fitted attributes that follow from the weights w and the intercept b.
@@ -125,7 +130,16 @@ class Task(NamedTuple):
         w = self.regularisation.of_all(w)
         dtype = self.dtype if dtype is None else dtype
         has_offset = self.objective.has_offset
-        return weight_attributes(self.classes, dtype, w, b, has_offset=has_offset)
+        attributes = weight_attributes(self.classes, dtype, w, b, has_offset=has_offset)
+        return self.moved(attributes)
+
+    def moved(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        """Return fitted attributes in the library and on the device of X."""
+        if self.library is None:
+            return attributes
+        from sklearn_bce._estimator.device import moved_attributes
+
+        return moved_attributes(attributes, self.library)
 
     def raise_for_not_finite(self, name: str) -> None:
         """Raise scikit-learn's ValueError that X is not finite, unless X comes in parts.
@@ -172,6 +186,9 @@ def prepare_fit(
     UserWarning
         If parameters are ignored; see `warn_of_ignored`.
     """
+    namespace = foreign_namespace(given.X)
+    if namespace is not None:
+        return prepare_fit_on_device(estimator, given, given_validation, init, n_threads, namespace)
     parameters, name = Parameters.of(estimator), type(estimator).__name__
     warn_of_ignored(parameters, solver_name(parameters.solver))
     X, y = checked_samples(estimator, given.X, given.y)
@@ -209,6 +226,63 @@ def prepare_fit(
         feature_names=regularisation.names_of_kept(feature_names),
         only_class=encoder.only_class,
         path_state=getattr(estimator, "_path_state", None),
+    )
+
+
+def prepare_fit_on_device(
+    estimator: BaseEstimator,
+    given: GivenSamples,
+    given_validation: GivenSamples | None,
+    init: InitialWeights,
+    n_threads: int,
+    namespace: tuple[Any, Any],
+) -> Task:
+    """Return the task of a fit to an array of another library than NumPy; see `prepare_fit`.
+
+    ``namespace`` is what `foreign_namespace` returns for X.
+    """
+    from sklearn_bce._estimator import device  # only here, so that NumPy's fits do not import it
+
+    parameters, name = Parameters.of(estimator), type(estimator).__name__
+    warn_of_ignored(parameters, solver_name(parameters.solver))
+    device.raise_for_unsupported_on_device(parameters, given_validation is not None)
+    library, given_X = device.library_of(given.X, namespace), given.X
+    X = device.checked_device_X(estimator, given.X, library, reset=True)
+    given = given._replace(X=X)
+    samples, user_samples, encoder = device.encode_device_samples(
+        given,
+        library,
+        soft_targets=parameters.soft_targets,
+        class_weight=parameters.class_weight,
+        estimator_name=name,
+    )
+    feature_names = getattr(estimator, "feature_names_in_", None)
+    regularisation = parameters.regularisation(X.shape[1], feature_names)
+    w, b = initial_weights(estimator, init, regularisation)
+    held_out = None
+    if given_validation is not None:
+        validation = device.encode_device_validation_samples(
+            estimator, given_validation, encoder, samples.offset is not None, library
+        )
+        held_out = device.held_out_on_device(validation, parameters, regularisation.kept)
+    regularisation, objective = device.device_objective_of(
+        samples, user_samples, parameters, regularisation, n_threads, given_X
+    )
+    return Task(
+        objective=objective,
+        w=w,
+        b=b,
+        parameters=parameters,
+        random_state=generator(parameters),
+        classes=encoder.classes,
+        dtype=samples.dtype,
+        regularisation=regularisation,
+        given=given,
+        held_out=held_out,
+        feature_names=regularisation.names_of_kept(feature_names),
+        only_class=encoder.only_class,
+        path_state=getattr(estimator, "_path_state", None),
+        library=library,
     )
 
 
@@ -309,7 +383,7 @@ def initial_weights(
 def previous_weights(estimator: BaseEstimator) -> InitialWeights | None:
     """Return the fitted weights of the estimator; None if it is unfitted or without warm_start."""
     if estimator.warm_start and hasattr(estimator, "coef_"):
-        return InitialWeights(dense_coef(estimator), estimator.intercept_)
+        return InitialWeights(dense_coef(estimator), as_numpy(estimator.intercept_))
     return None
 
 
@@ -403,7 +477,7 @@ def run_fit(
         task.raise_for_not_finite(type(estimator).__name__)
         raise
     fitted = task.weight_attributes(result.w, result.b, dtype)
-    fitted |= result_attributes(solver, result)
+    fitted |= task.moved(result_attributes(solver, result))
     fitted |= monitor.validation_attributes()
     fitted["_total_weight"] = task.objective.total_weight
     fitted["_path_state"] = result.path_state
@@ -437,7 +511,10 @@ def stored_dtype(task: Task, result: Result) -> np.dtype[Any]:
     if is_newton and result.converged:
         limit = max(NEGLIGIBLE * task.parameters.tol, FLOAT32_LOSS)
         with np.errstate(all="ignore"):  # what overflows is above the limit
-            rise = rise_by_rounding(task.objective, result, task.dtype, limit)
+            if task.library is None:
+                rise = rise_by_rounding(task.objective, result, task.dtype, limit)
+            else:  # the rise itself would be computed on the host, from all of X
+                rise = result.loss_by_rounding(task.dtype)
         if rise > limit:
             return np.dtype(np.float64)
     return task.dtype

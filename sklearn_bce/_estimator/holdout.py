@@ -52,7 +52,7 @@ class HeldOut:
         z = linear_output(self.samples.X, w, b, self.samples.offset)
         return float(self._normalised_weight @ binary_cross_entropy(self.samples.y, z))
 
-    def difference_from(self, X: Any, feature_names: NDArray[Any] | None) -> str | None:
+    def difference_from(self, objective: Any, feature_names: NDArray[Any] | None) -> str | None:
         """Return in what the samples are unlike X, as raw samples are unlike scaled ones.
 
         By Chebyshev's inequality at most 1 in ``FAR``² rows of X is farther than ``FAR`` deviations
@@ -61,8 +61,8 @@ class HeldOut:
 
         Parameters
         ----------
-        X : ndarray or CSR of shape (n_rows, n_features)
-            Samples to learn from.
+        objective : InMemoryObjective
+            F over the samples to learn from.
         feature_names : ndarray of shape (n_features,) or None
             Names of the features; None means their numbers from 0.
 
@@ -71,7 +71,8 @@ class HeldOut:
         difference : str or None
             The difference as a clause for a message; None if there is none.
         """
-        others, is_sparse = self.samples.X, issparse(X)
+        X, others = objective.X, self.samples.X
+        is_sparse = issparse(X)
         if is_sparse:
             X, others = X.data[:, None], others.data[:, None]
         if not (X.size and others.size):
@@ -85,11 +86,19 @@ class HeldOut:
             return None
         if is_sparse:
             return f"half of the values of X_val are above {FAR} root mean squares of those of X"
-        name = farthest if feature_names is None else feature_names[farthest]
-        return (
-            f"half of X_val is farther than {FAR} standard deviations from the mean of X in "
-            f"feature {name}"
-        )
+        return difference_in(farthest, feature_names)
+
+
+def difference_in(feature: int, feature_names: NDArray[Any] | None) -> str:
+    """Return that X_val is unlike X in a feature, as a clause for a message.
+
+    ``feature_names``, of shape (n_features,), are the names; None means the numbers from 0.
+    """
+    name = feature if feature_names is None else feature_names[feature]
+    return (
+        f"half of X_val is farther than {FAR} standard deviations from the mean of X in "
+        f"feature {name}"
+    )
 
 
 def hold_out(

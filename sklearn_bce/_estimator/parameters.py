@@ -156,11 +156,16 @@ class BinaryClassifierMixin(SparseCoefMixin, ClassifierMixin):
     """What scikit-learn's tools ask of a binary linear classifier: tags and ``penalty``."""
 
     penalty = PenaltyName()
+    _takes_arrays_of_any_library = False
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
         tags.input_tags.sparse = True
+        # False for a search, which has neither attribute.
+        solver, stops_early = (getattr(self, name, None) for name in ("solver", "early_stopping"))
+        takes_device = solver is not None and solver_name(solver) != "sgd" and not stops_early
+        tags.array_api_support = bool(takes_device and self._takes_arrays_of_any_library)
         return tags
 
 

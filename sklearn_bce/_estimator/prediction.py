@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, metadata
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,11 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bce._estimator.conversion import logistic_regression_of
+from sklearn_bce._estimator.sklearn_compat import (
+    foreign_namespace,
+    is_foreign,
+    raise_unless_same_namespace,
+)
 from sklearn_bce._estimator.state import dense_coef
 from sklearn_bce._estimator.targets import (
     checked_offset,
@@ -91,6 +96,41 @@ def _accuracy(y: Any, labels: NDArray[Any], sample_weight: Vector | None) -> flo
     return float(accuracy_score(y, labels, sample_weight=sample_weight))
 
 
+class Outputs(NamedTuple):
+    """The linear outputs of samples.
+
+    Attributes
+    ----------
+    X : array or CSR of shape (n_samples, n_features)
+        The samples, checked.
+    z : array of shape (n_samples,)
+        Their outputs.
+    library : ArrayLibrary or None
+        The library of both arrays; None means NumPy.
+    """
+
+    X: Any
+    z: Any
+    library: Any
+
+
+def device() -> Any:
+    """Return the module of arrays of other libraries, which fits of NumPy's do not import."""
+    from sklearn_bce._estimator import device
+
+    return device
+
+
+def raise_if_fitted_elsewhere(estimator: Any) -> None:
+    """Raise ValueError if the weights are in another library, and X is to become NumPy's."""
+    if is_foreign(estimator.coef_):
+        raise ValueError(
+            f"This {type(estimator).__name__} was fitted to arrays of "
+            f"{type(estimator.coef_).__module__.split('.')[0]}: predict for such arrays, within "
+            "sklearn.config_context(array_api_dispatch=True), or fit it to arrays of NumPy."
+        )
+
+
 class PredictionMixin:
     """Methods of an estimator with the attributes ``coef_``, ``intercept_`` and ``classes_``."""
 
@@ -116,11 +156,7 @@ class PredictionMixin:
             If X or the offset is malformed, or the estimator was fitted with an offset and none is
             given.
         """
-        check_is_fitted(self)
-        raise_if_offset_is_missing(self, offset)
-        X = checked_X(self, X)
-        offset = checked_offset(X, offset)
-        return linear_output(X, dense_coef(self)[0], self.intercept_[0], offset)
+        return self._outputs(X, offset, "decision_function").z
 
     def predict(self, X: Any, offset: Any = None) -> NDArray[Any]:
         """Return the more probable class of each sample; the first one if both are as probable.
@@ -138,7 +174,9 @@ class PredictionMixin:
         labels : ndarray of shape (n_samples,)
             Elements of ``classes_``.
         """
-        z = self.decision_function(X, offset)
+        _, z, library = self._outputs(X, offset, "predict")
+        if library is not None:
+            return device().device_labels(self.classes_, z, library)
         return self.classes_[(z > 0).astype(np.intp)]
 
     def predict_proba(self, X: Any, offset: Any = None) -> NDArray[Any]:
@@ -160,7 +198,9 @@ class PredictionMixin:
         probability : ndarray of shape (n_samples, 2)
             Columns in the order of ``classes_``.
         """
-        z = self.decision_function(X, offset)
+        _, z, library = self._outputs(X, offset, "predict_proba")
+        if library is not None:
+            return device().device_probabilities(z, library)
         probability = np.empty((len(z), 2), z.dtype)
         np.negative(z, out=probability[:, 0])
         probability[:, 1] = z
@@ -184,7 +224,9 @@ class PredictionMixin:
         log_probability : ndarray of shape (n_samples, 2)
             Natural logarithms. Columns in the order of ``classes_``.
         """
-        z = self.decision_function(X, offset)
+        _, z, library = self._outputs(X, offset, "predict_log_proba")
+        if library is not None:
+            return device().device_log_probabilities(z, library)
         return log_expit(np.column_stack([-z, z]))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
@@ -212,6 +254,8 @@ class PredictionMixin:
         score : float
             Accuracy in [0, 1], or D² in (-inf, 1]. D² is 0 if all targets are 0 or all are 1.
         """
+        if foreign_namespace(X) is not None:
+            return self._score_on_device(X, y, sample_weight, offset)
         if not self.soft_targets:
             if sample_weight is not None:  # scikit-learn 1.7 does not check the weights
                 sample_weight = checked_sample_weight(X, sample_weight)
@@ -222,6 +266,29 @@ class PredictionMixin:
         check_consistent_length(z, y)
         sample_weight = checked_sample_weight(z, sample_weight)
         return d2_from_sums(*loss_and_class_weight_sums(y, z, sample_weight))
+
+    def _outputs(self, X: Any, offset: Any, method: str) -> Outputs:
+        """Return X, checked, the linear outputs, and the library of X for a method of this name."""
+        check_is_fitted(self)
+        raise_if_offset_is_missing(self, offset)
+        namespace = foreign_namespace(X)
+        raise_unless_same_namespace(self, X, method)
+        if namespace is not None:
+            library = device().library_of(X, namespace)
+            return Outputs(*device().device_outputs(self, X, offset, library), library)
+        raise_if_fitted_elsewhere(self)
+        X = checked_X(self, X)
+        offset = checked_offset(X, offset)
+        z = linear_output(X, dense_coef(self)[0], self.intercept_[0], offset)
+        return Outputs(X, z, None)
+
+    def _score_on_device(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> float:
+        """Return the score for arrays of another library than NumPy; see `score`."""
+        X, z, library = self._outputs(X, offset, "score")
+        if not self.soft_targets:
+            return device().device_accuracy(self.classes_, X, y, z, sample_weight, library)
+        sums = device().device_loss_and_class_weight_sums(X, y, z, sample_weight, library)
+        return d2_from_sums(*sums)
 
     def to_sklearn(self) -> LogisticRegression:
         """Return a fitted `LogisticRegression` that makes the same predictions.

@@ -118,6 +118,26 @@ def encode_samples(
     return Samples(given.X, y, sample_weight, user_weight, offset), encoder
 
 
+def raise_for_missing_validation(given: GivenSamples, has_offset: bool) -> None:
+    """Raise ValueError if ``X_val``, ``y_val``, ``offset_val`` or ``offset`` is missing.
+
+    The arguments are those of `encode_validation_samples`.
+    """
+    if given.X is None or given.y is None:
+        missing = "X_val" if given.X is None else "y_val"
+        raise ValueError(f"{missing} is missing: X_val and y_val are given together, or neither.")
+    if has_offset and given.offset is None:
+        raise ValueError(
+            "offset_val is missing: offset is given, so that the samples X_val need one as well; "
+            "offset_val=0 is allowed."
+        )
+    if given.offset is not None and not has_offset:
+        raise ValueError(
+            "offset is missing: offset_val is given, so that the samples X need one as well; "
+            "offset=0 is allowed."
+        )
+
+
 def encode_validation_samples(
     estimator: BaseEstimator, given: GivenSamples, encoder: TargetEncoder, has_offset: bool
 ) -> Samples:
@@ -145,19 +165,7 @@ def encode_validation_samples(
         labels are not those of the training samples, or only one of both sets of samples has an
         offset.
     """
-    if given.X is None or given.y is None:
-        missing = "X_val" if given.X is None else "y_val"
-        raise ValueError(f"{missing} is missing: X_val and y_val are given together, or neither.")
-    if has_offset and given.offset is None:
-        raise ValueError(
-            "offset_val is missing: offset is given, so that the samples X_val need one as well; "
-            "offset_val=0 is allowed."
-        )
-    if given.offset is not None and not has_offset:
-        raise ValueError(
-            "offset is missing: offset_val is given, so that the samples X need one as well; "
-            "offset=0 is allowed."
-        )
+    raise_for_missing_validation(given, has_offset)
     n_features = getattr(given.X, "shape", ())[1:]
     has_names = hasattr(given.X, "columns")  # scikit-learn's error says which of them is missing
     if len(n_features) == 1 and n_features[0] != estimator.n_features_in_ and not has_names:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 
+from sklearn_bce._estimator.validation import checked_array
 from sklearn_bce._kernels import Vector
 from sklearn_bce._solvers import Result
 
@@ -153,8 +154,9 @@ class PickleMixin:
             If another version has saved the pickle.
         """
         state = dict(state)
-        if "n_iter_" in state:  # a number in pickles of 0.1.0
-            state["n_iter_"] = np.atleast_1d(np.asarray(state["n_iter_"], dtype=np.int32))
+        n_iter = state.get("n_iter_")
+        if n_iter is not None and not getattr(n_iter, "shape", ()):  # a number in pickles of 0.1.0
+            state["n_iter_"] = np.array([n_iter], dtype=np.int32)
         saved_by = state.pop(VERSION, None)
         if saved_by != __version__:
             warnings.warn(
@@ -179,9 +181,17 @@ def public_fitted_state(estimator: BaseEstimator) -> dict[str, Any]:
 
 
 def dense_coef(estimator: BaseEstimator) -> NDArray[Any]:
-    """Return ``coef_`` as an array of shape (1, n_features); `sparsify` may have made it CSR."""
+    """Return ``coef_`` as an array of NumPy, of shape (1, n_features), in whatever form it is.
+
+    `sparsify` may have made it CSR, and a fit on another device an array there.
+    """
     coef = estimator.coef_
-    return coef.toarray() if issparse(coef) else coef
+    return coef.toarray() if issparse(coef) else as_numpy(coef)
+
+
+def as_numpy(values: Any) -> NDArray[Any]:
+    """Return a fitted attribute as an array of NumPy; a fit on another device sets others."""
+    return checked_array(values, "a fitted attribute")
 
 
 def clear_fit_state(estimator: BaseEstimator) -> None:

@@ -14,6 +14,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from sklearn_bce._estimator.sklearn_compat import (
+    foreign_namespace,
+    is_foreign,
+    missing_for_dispatch,
+    on_host,
+)
 from sklearn_bce._objective.rows import has_finite_sum
 
 # Arguments of scikit-learn's `check_array` and `validate_data` for X: a float array, or CSR.
@@ -222,6 +228,9 @@ def _checked_vector(
 def checked_array(values: Any, name: str) -> Any:
     """Return values without a mask and, if they are a sparse matrix, with valid indices.
 
+    Arrays of other libraries become arrays of NumPy; X becomes one only without
+    ``array_api_dispatch``.
+
     Parameters
     ----------
     values : object
@@ -241,9 +250,14 @@ def checked_array(values: Any, name: str) -> Any:
     ValueError
         If elements are masked, or a sparse matrix has an index outside of its shape, row pointers
         that decrease or fewer entries than the row pointers say.
+    TypeError
+        If values are an array of another library that cannot be converted, or X is one that is to
+        stay where it is, and the caller needs an array of NumPy.
     """
     if type(values) is np.ndarray:
         return values
+    if is_foreign(values):
+        return _of_numpy(values, name)
     if isinstance(values, np.ma.MaskedArray):
         if np.ma.is_masked(values):
             raise ValueError(
@@ -252,6 +266,30 @@ def checked_array(values: Any, name: str) -> Any:
             )
         return values.data
     return _checked_matrix(values, name) if issparse(values) else values
+
+
+def _of_numpy(values: Any, name: str) -> NDArray[Any]:
+    """Return an array of another library as an array of NumPy; see `checked_array`."""
+    found = foreign_namespace(values)
+    if found is not None:
+        if name == "X":
+            raise TypeError(
+                f"X is {type(values).__name__} under array_api_dispatch=True, which only `fit` of "
+                "BCENeuronClassifier, its predictions, regularization_path, fit_from_chunks and "
+                "Dask blocks take: "
+                "convert X to NumPy."
+            )
+        return on_host(values, found[0])
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        lacking = missing_for_dispatch()
+        needed = f", which needs {' and '.join(lacking)}" if lacking else ""
+        raise TypeError(
+            f"{name} is {type(values).__name__}, which cannot become an array of NumPy: {error} "
+            "Fit and predict within sklearn.config_context(array_api_dispatch=True), so that "
+            f"arrays stay where they are{needed}; or convert {name} to NumPy."
+        ) from error
 
 
 def without_duplicates(X: Any) -> Any:

@@ -1,6 +1,6 @@
 """The objective F, mean loss plus penalty: its value, gradient and curvature.
 
-The samples are in memory or in parts. A module may import those listed above it:
+The samples are in memory, in parts or on a device. A module may import those listed above it:
 
 - ``penalty``: the penalty on the weights: value, gradient, proximal step.
 - ``rows``: products with rows of X, for dense and for sparse X.
@@ -15,4 +15,5 @@ The samples are in memory or in parts. A module may import those listed above it
 - ``in_memory``: F over samples in memory.
 - ``partitioned``: F over samples in parts: chunks of a file, or partitions on other machines.
 - ``summary``: size, classes and random samples of samples in parts, from one pass before a fit.
+- ``on_device``: F over samples in an array of another library, such as one on a GPU.
 """

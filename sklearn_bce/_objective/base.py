@@ -37,6 +37,9 @@ LOSS_AT_ZERO = float(np.log(2))
 # because only sums within a block of rows are in single precision.
 # tests/test_objective.py::test_sums_over_samples_are_exact_to_sum_rounding
 SUM_ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
+# Elements of a sample of the rows of X on a device up to which Newton's method on the sample takes
+# less time on the host, as a step on the device takes as long as its launches. [a choice: 4 MB]
+HOST_SAMPLE_ELEMENTS = 2**19
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +147,9 @@ class DataSize:
         Number of rows.
     dtype : dtype
         float32 or float64.
-    storage : {"dense", "csr", "partitioned"}
-        How the samples are stored: as an array, as a CSR matrix, or in parts.
+    storage : {"dense", "csr", "partitioned", "device"}
+        How the samples are stored: as an array of the processor, as a CSR matrix, in parts, or as
+        an array in the memory of another device.
     n_stored : float
         Number of stored values: all elements of an array, those stored in a CSR matrix.
     n_pairs : float
@@ -213,7 +217,7 @@ class Ray(Protocol):
 
 
 class Objective(Protocol):
-    """F(θ) = mean loss + penalty, for samples in memory or in parts: the methods solvers call.
+    """F(θ) = mean loss + penalty, wherever the samples are: the methods that solvers call.
 
     A method that an objective cannot support returns None, so that a solver does not need to know
     the class of its objective. Linear outputs are arrays of length n_samples, with which only the
@@ -528,6 +532,24 @@ class BaseObjective:
             with np.errstate(all="ignore"):  # what overflows is not finite, which fits tell
                 (self.moments,) = self.sum_over_parts(moments_of_part)
 
+    def count_deviating(self, columns: NDArray[np.intp], values: Vector) -> NDArray[np.intp]:
+        """Return the number of samples with weight that deviate from a value, in one pass.
+
+        Parameters
+        ----------
+        columns : ndarray of shape (n,), intp
+            Indices of columns of X.
+        values : ndarray of shape (n,), float64
+            The value of each column.
+
+        Returns
+        -------
+        counts : ndarray of shape (n,)
+            Numbers of samples, for each column.
+        """
+        (counts,) = self.sum_over_parts(deviating, columns, values)
+        return counts
+
     def with_penalty(self, penalty: Penalty) -> Self:
         """Return F with another penalty, in the same coordinates; both share the pass counter."""
         other = copy(self)
@@ -633,6 +655,14 @@ class BaseObjective:
         return diagonal
 
 
+def deviating(part: Any, columns: NDArray[np.intp], values: Vector) -> list[NDArray[np.intp]]:
+    """Return, for some columns of a part, the number of samples with weight with another value."""
+    weighted = part.sample_weight > 0
+    X = part.X[:, columns] if weighted.all() else part.X[weighted][:, columns]
+    X = X.toarray() if issparse(X) else X
+    return [np.sum(values != X, axis=0)]
+
+
 def moments_of_part(part: Any) -> list[Moments]:
-    """Return the moments of the columns of an `InMemoryObjective`, with its weights."""
-    return [Moments.of(part.X, part.sample_weight, part.coordinates.fit_intercept)]
+    """Return the moments of the columns of a part, with its weights."""
+    return [part.column_moments()]

@@ -258,6 +258,10 @@ class InMemoryObjective(BaseObjective):
             other.log_odds = self.log_odds
         return other
 
+    def column_moments(self) -> Moments:
+        """Return mean and deviation of the columns of X with the weights of F."""
+        return Moments.of(self.X, self.sample_weight, self.coordinates.fit_intercept)
+
     def on_one_thread(self) -> InMemoryObjective:
         """Return a copy of F whose passes use one thread, so that sums have one order of terms."""
         other = copy(self)
@@ -751,6 +755,14 @@ class InMemoryObjective(BaseObjective):
     def ray_through(self, before: Evaluation, after: Evaluation) -> OutputRay:
         """Return F on the ray from ``after`` along the difference of ``after`` and ``before``."""
         return OutputRay(self, after, after.theta - before.theta, after.z - before.z)
+
+    def derivatives_along(self, z: Vector, z_direction: Vector, t: float) -> tuple[float, float]:
+        """Return the derivatives in t of the mean loss at outputs z + t·z_direction, in nats."""
+        return kernels().ray_pass(self.y, z, z_direction, self.normalised_weight, t)
+
+    def largest_output(self, outputs: Vector) -> float:
+        """Return the largest absolute value of outputs, of shape (n_samples,)."""
+        return float(np.max(np.abs(outputs)))
 
     def leaves_model_region(self, before: Evaluation, after: Evaluation, decrement: float) -> bool:
         """Return whether the curvature of a sample changes much in a step.

@@ -8,6 +8,7 @@ of F on a ray, take a pass for samples in parts.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
@@ -49,14 +50,42 @@ class Parts(Protocol):
         function : callable (number, X, y, sample_weight, offset) -> list
             Called once for each part, with the number of the part, from 0, and its samples: X as
             a float array or CSR, y as the user gave it, sample_weight as a float64 array, offset as
-            a float64 array, or None if the samples have none. The function can be pickled. The
-            items of the lists have an addition.
+            a float64 array, or None if the samples have none. Samples on a device are one object, a
+            `PartElsewhere`, in place of X, and the other three are None. The function can be
+            pickled. The items of the lists have an addition.
 
         Returns
         -------
         sums : list
             As long as each result of the function.
         """
+
+
+class PartElsewhere(ABC):
+    """Samples of a part that are not in the memory of the host, whose sums are computed there.
+
+    Attributes
+    ----------
+    shape : tuple (n_samples, n_features)
+        Shape of X.
+    """
+
+    shape: tuple[int, int]
+
+    @abstractmethod
+    def objective(self, encoding: Encoding) -> BaseObjective:
+        """Return (1/S) Σ sL over the samples, where they are; see `Encoding.objective`.
+
+        The encoding has no basis, and leaves out neither samples, features nor the offset.
+        """
+
+    @abstractmethod
+    def on_host(self) -> tuple[Any, NDArray[Any], Vector, Vector | None]:
+        """Return X, y as given, sample_weight and offset, copied to the host."""
+
+    @abstractmethod
+    def summary(self, number: int, seed: int, moments_for: bool | None) -> Any:
+        """Return the `DataSummary` of the part with this number; see `summarise`."""
 
 
 class PartCurvature(NamedTuple):
@@ -113,6 +142,12 @@ class Encoding:
     features: NDArray[np.intp] | None = None
     fixed: tuple[NDArray[np.intp], Vector] | None = None
     ignores_offset: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether F is that of all samples, features and offsets, in coordinates θ."""
+        parts = self.basis, self.features, self.fixed
+        return parts == (None, None, None) and not (len(self.left_out) or self.ignores_offset)
 
     def of_features(self, features: NDArray[np.intp], w: Vector) -> Encoding:
         """Return the encoding of F in some features; see `Objective.of_features`."""
@@ -442,6 +477,10 @@ def _on_part(
     The arguments from ``number`` on are those that `Parts.sum` passes; the function is called with
     the objective of the part and ``arguments``.
     """
+    if isinstance(X, PartElsewhere):
+        if function in OF_ANY_OBJECTIVE and encoding.is_plain:
+            return [X.shape[0], *function(X.objective(encoding), *arguments)]
+        X, y, sample_weight, offset = X.on_host()
     part = encoding.objective(number, X, y, sample_weight, offset)
     return [X.shape[0], *function(part, *arguments)]
 
@@ -450,7 +489,7 @@ def _evaluate(part: InMemoryObjective, theta: Vector, hessian: bool, diagonal: b
     """Return value, total curvature and gradient of a part, and the wanted second derivatives."""
     point = part.evaluate(theta, hessian=hessian, diagonal=diagonal)
     second = [point.hessian] if hessian else [point.diagonal] if diagonal else []
-    return [point.value, float(np.sum(point.curvature)), point.gradient, *second]
+    return [point.value, part.total_curvature(point), point.gradient, *second]
 
 
 def _value(part: InMemoryObjective, theta: Vector) -> PartSums:
@@ -483,3 +522,7 @@ def _with_curvature(part: InMemoryObjective, theta: Vector, kind: str) -> Evalua
         z = part.linear_outputs(theta)
         return Evaluation(theta, np.nan, None, z, part.majorising_curvature(z))
     return part.evaluate(theta)
+
+
+# Functions of a part that use no more of it than `Objective`, and the moments of its columns.
+OF_ANY_OBJECTIVE = {_evaluate, _value, _product, _matrix, _diagonal, moments_of_part}

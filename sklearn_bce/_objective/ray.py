@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from scipy.optimize import brentq
 
-from sklearn_bce._kernels import Vector, kernels
+from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import BaseObjective, Evaluation
 
 # The largest step length t that an exact search on the ray finds. With at most 1, the whole step,
@@ -35,18 +34,18 @@ class OutputRay:
 
     Parameters
     ----------
-    objective : InMemoryObjective
+    objective : InMemoryObjective or DeviceObjective
         F.
     origin : Evaluation
         Evaluation of F at θ, where the ray begins.
     vector : ndarray of shape (size,), float64
         Direction d of the ray.
-    z_direction : ndarray of shape (n_samples,), float64, or None
+    z_direction : array of length n_samples or None
         Z·d; None if Z·d is not known, so that the first search or the first step reads X.
     """
 
     def __init__(
-        self, objective: Any, origin: Evaluation, vector: Vector, z_direction: Vector | None
+        self, objective: Any, origin: Evaluation, vector: Vector, z_direction: Any
     ) -> None:
         self._objective, self._origin, self._vector = objective, origin, vector
         self._z_direction = z_direction
@@ -103,7 +102,7 @@ class OutputRay:
         ``NEGLIGIBLE_LOSS_OUTPUT``, or a weight is at its bound.
         """
         derivatives = self.directional_derivatives()
-        farthest = NEGLIGIBLE_LOSS_OUTPUT / float(np.max(np.abs(self._z_direction)))
+        farthest = NEGLIGIBLE_LOSS_OUTPUT / self._objective.largest_output(self._z_direction)
         farthest = min(farthest, self._longest_step)
         if derivatives(0.0)[0] >= 0 or not farthest > 0:
             return None
@@ -126,16 +125,10 @@ class OutputRay:
         u, du = (v[: objective.n_features] for v in (self._origin.theta, self._vector))
         gradient = penalty.gradient(du)  # linear in du
         penalty_first, penalty_second = float(u @ gradient), float(du @ gradient)
-        y, p, z, z_direction = (
-            objective.y,
-            objective.normalised_weight,
-            self._origin.z,
-            self._z_direction,
-        )
-        ray_pass = kernels().ray_pass
+        z, z_direction, of_loss = self._origin.z, self._z_direction, objective.derivatives_along
 
         def derivatives(t: float) -> tuple[float, float]:
-            first, second = ray_pass(y, z, z_direction, p, t)
+            first, second = of_loss(z, z_direction, t)
             if not penalty.is_smooth:
                 first += penalty.directional_derivative(u + t * du, du)
             return first + penalty_first + t * penalty_second, second + penalty_second
@@ -153,7 +146,7 @@ class OutputRay:
         p = self._objective.n_features
         return self._objective.penalty.longest_step(self._origin.theta[:p], self._vector[:p])
 
-    def _outputs(self, t: float) -> Vector | None:
+    def _outputs(self, t: float) -> Any:
         """Return the outputs z + t·Zd; None if Z·d is not known.
 
         Z·d is known if it was given, or as the change of the outputs in an evaluation at t = 1.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import DataSize
-from sklearn_bce._objective.partitioned import Parts
+from sklearn_bce._objective.partitioned import PartElsewhere, Parts
 from sklearn_bce._objective.scaling import Moments
 
 # Random samples of each class that are kept, for each coordinate of θ. The curvature of m samples
@@ -73,7 +73,7 @@ class BottomKSample:
         if self.offset is not None:
             offset = np.concatenate([self.offset, other.offset])
         if len(ranks) > self.k:
-            rows = _least(ranks, self.k)
+            rows = least(ranks, self.k)
             X, y, sample_weight, ranks = X[rows], y[rows], sample_weight[rows], ranks[rows]
             offset = None if offset is None else offset[rows]
         return BottomKSample(
@@ -81,7 +81,7 @@ class BottomKSample:
         )
 
 
-def _least(ranks: Vector, k: int) -> NDArray[np.intp]:
+def least(ranks: Vector, k: int) -> NDArray[np.intp]:
     """Return the indices of the k least ranks, ascending; of all if there are no more than k."""
     if len(ranks) <= k:
         return np.arange(len(ranks))
@@ -188,11 +188,12 @@ def _summarise_part(
     offset: Vector | None = None,
 ) -> list[DataSummary]:
     """Return a list of one item, the summary of the part with this number."""
+    if isinstance(X, PartElsewhere):
+        return [X.summary(number, seed, moments_for)]
     ranks = np.random.default_rng([seed, number]).random(len(y))
-    size = X.shape[1] + 1
-    k = int(min(ROWS_PER_COORDINATE * size, MAX_SAMPLE_ELEMENTS // (2 * size)))
+    k = rows_per_class(X.shape[1])
     labels = [None] if soft_targets else np.unique(y).tolist()
-    _raise_unless_binary(labels)
+    raise_unless_binary(labels)
     class_weight_sums, samples = {}, {}
     if soft_targets:
         class_weight_sums = {0: float(sample_weight @ (1 - y)), 1: float(sample_weight @ y)}
@@ -201,7 +202,7 @@ def _summarise_part(
         if not soft_targets:
             class_weight_sums[label] = float(np.sum(sample_weight[has_label]))
         rows = np.flatnonzero(has_label & (sample_weight > 0))
-        drawn = rows[_least(ranks[rows], k)]
+        drawn = rows[least(ranks[rows], k)]
         samples[label] = BottomKSample(
             len(rows),
             X[drawn],
@@ -215,7 +216,13 @@ def _summarise_part(
     return [DataSummary(DataSize.of(X), X.shape[1], class_weight_sums, samples, moments)]
 
 
-def _raise_unless_binary(labels: list[Any]) -> None:
+def rows_per_class(n_features: int) -> int:
+    """Return the number of random samples of each class that are kept."""
+    size = n_features + 1
+    return int(min(ROWS_PER_COORDINATE * size, MAX_SAMPLE_ELEMENTS // (2 * size)))
+
+
+def raise_unless_binary(labels: list[Any]) -> None:
     """Raise ValueError if there are more than two labels."""
     if len(labels) > 2:
         more = " and more" if len(labels) > MAX_LABELS_LISTED else ""

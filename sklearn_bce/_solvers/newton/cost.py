@@ -6,16 +6,18 @@ Costs are in nanoseconds on one core of a 2.6 GHz Xeon with OpenBLAS; only their
 - A curvature is the computation of the matrix H = Σ hxxᵀ.
 - A factor is the Cholesky factorisation of H.
 
-``python -m benchmarks.tuning NAME`` measures each constant below but MAX_FACTOR_SIZE.
+``python -m benchmarks.tuning NAME`` measures each constant below but MAX_FACTOR_SIZE and those of a
+device, which are those of an H200 with torch 2.11, taken from profiles of the fits of
+``python -m benchmarks --suite device``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sklearn_bce._objective.base import DataSize, Objective
+from sklearn_bce._objective.base import HOST_SAMPLE_ELEMENTS, DataSize, Objective
 
 # Nanoseconds of a pass for an element of an array.
 DENSE_PASS = 0.5
@@ -38,6 +40,24 @@ PART_VALUE = 8.0
 # Nanoseconds of a pass over samples in parts, in addition to PART_VALUE: the latency of a
 # scheduler.
 PART_PASS_OVERHEAD = 2e7
+# Nanoseconds of a pass on a device, an H100, for an element of float32, which is read twice.
+DEVICE_PASS = 0.0026
+# Nanoseconds of a pass on a device for an output of float32, of which some ten arrays are read or
+# written, in addition to DEVICE_PASS.
+DEVICE_OUTPUT = 0.044
+# Nanoseconds of a pass on a device for launches, and for the sums to come to the host.
+DEVICE_PASS_OVERHEAD = 4e5
+# Nanoseconds of a curvature on a device for an element of float32, an ordered pair of elements of a
+# row, and for its launches and the matrix to come to the host.
+DEVICE_CURVATURE = 0.005
+DEVICE_CURVATURE_PRODUCT = 5e-5
+DEVICE_CURVATURE_OVERHEAD = 4e5
+# Share of the costs of an array that Newton's method takes in one compiled call, see `in_cache`: of
+# 1 020, 2 040 and 4 080 rows of 50 features it takes 0.68, 1.03 and 1.95 ms.
+SHARE_IN_CACHE = 0.6
+# The same on a device, where two steps reach the tolerance of a sample, with four products each:
+# 500 features take 9 ms.
+SHARE_ON_DEVICE = 0.5
 # Number of coordinates above which H is not formed: 11 000² float64 take 1 GB. [a choice]
 MAX_FACTOR_SIZE = 11_000
 # Products with H that conjugate gradients take for a step, preconditioned by the diagonal of H, on
@@ -67,8 +87,22 @@ def _partitioned_costs(data: DataSize, size: int) -> tuple[float, float]:
     return reading, DENSE_CURVATURE * data.n_stored + products
 
 
+def _device_costs(data: DataSize, size: int) -> tuple[float, float]:
+    """Return the costs of a pass and of a curvature for an array on a device."""
+    n, unit = data.n_samples, data.dtype.itemsize / 4
+    curvature = DEVICE_CURVATURE_OVERHEAD + unit * n * size * (
+        DEVICE_CURVATURE + DEVICE_CURVATURE_PRODUCT * size
+    )
+    return DEVICE_PASS_OVERHEAD + unit * n * (DEVICE_PASS * size + DEVICE_OUTPUT), curvature
+
+
 # Functions (DataSize, size of θ) -> costs of a pass and of a curvature, by `DataSize.storage`.
-COSTS = {"dense": _dense_costs, "csr": _csr_costs, "partitioned": _partitioned_costs}
+COSTS = {
+    "dense": _dense_costs,
+    "csr": _csr_costs,
+    "partitioned": _partitioned_costs,
+    "device": _device_costs,
+}
 
 
 @dataclass(frozen=True)
@@ -112,11 +146,21 @@ class CostModel:
         """Number of products with H that cost as much as forming H and factorising H."""
         return (self.curvature + self.factor) / self.one_pass
 
-    def of_sample(self, fraction: float) -> CostModel:
-        """Return the costs of the same problem on a random sample, a fraction of the rows."""
-        return CostModel(
-            fraction * self.one_pass, fraction * self.curvature, self.factor, self.size
-        )
+    @classmethod
+    def of_sample(cls, problem: Objective, n_rows: int) -> CostModel:
+        """Return the costs of a problem on a random sample of the rows.
+
+        A small sample of an array on a device is an array of the processor.
+        """
+        whole, data = cls.of(problem), problem.data_size
+        if data.storage == "device":
+            some = replace(data, n_samples=n_rows)
+            is_few = n_rows * problem.n_features <= HOST_SAMPLE_ELEMENTS
+            costs = (_dense_costs if is_few else _device_costs)(some, whole.size)
+            share = SHARE_IN_CACHE if is_few else SHARE_ON_DEVICE
+            return cls(*(share * each for each in (*costs, whole.factor)), whole.size)
+        fraction = n_rows / problem.n_samples
+        return cls(fraction * whole.one_pass, fraction * whole.curvature, whole.factor, whole.size)
 
     def worth_factorising(self, n_products: float, whole: CostModel) -> bool:
         """Return whether a factor of the sample's curvature saves more than it costs.

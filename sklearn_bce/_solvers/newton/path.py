@@ -57,6 +57,6 @@ class PathState:
             return False
         known_w, known_b = self.coordinates.to_user(self.point.theta)
         is_same_kind = self.coordinates.fit_intercept == objective.coordinates.fit_intercept
-        is_same_kind &= len(self.point.z) == objective.n_samples
+        is_same_kind &= self.point.z.shape[0] == objective.n_samples
         known_w = objective.penalty.on_bounds(known_w, BOUND_ROUNDING * np.abs(known_w))
         return is_same_kind and np.array_equal(w, known_w) and b == known_b

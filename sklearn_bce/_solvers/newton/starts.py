@@ -10,11 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
@@ -213,11 +210,51 @@ def from_subsample(objective: Objective, w: Vector, b: float, settings: Settings
     sample = objective.subsample(n_rows, settings.random_state)
     if sample is None:
         return None
+    start = from_subsample_in_cache(objective, sample, settings)
+    if start is not None:
+        return start
     sample = sample.standardised()  # near the standard coordinates of all rows, and good enough
     if sample.null_model_is_plausible():
         return None
     coordinates = of_all_rows(objective, sample.coordinates)
     return solve_subsample(objective.in_coordinates(coordinates), sample, settings)
+
+
+def from_subsample_in_cache(
+    objective: Objective, sample: Objective, settings: Settings
+) -> Start | None:
+    """Return a start at the minimum of a smooth F on a sample that fits into the cache.
+
+    Its minimum is found in one compiled call, in a third of the time of the loop. None if the
+    sample is not for the call, see `solve_in_cache`, or a safeguard is needed; also None unless X
+    is on a device, where that time counts: a pass over other data takes longer.
+
+    Parameters
+    ----------
+    objective, sample : Objective
+        F on all rows and on the sample, in the user's units.
+    settings : Settings
+        Settings of the run on all rows.
+    """
+    if objective.data_size.storage != "device" or not sample.penalty.is_smooth:
+        return None
+    limits = settings_on_sample(sample, settings)
+    found = solve_in_cache(sample, np.zeros(sample.n_features), 0.0, limits)
+    if not isinstance(found, Result):
+        return None
+    in_sample = sample.in_coordinates(found.coordinates)
+    theta = in_sample.coordinates.from_user(found.w, found.b)
+    point = in_sample.evaluate(theta, hessian=True)
+    is_reliable = in_sample.diagonal_is_reliable(point)
+    problem = objective.in_coordinates(of_all_rows(objective, found.coordinates))
+    problem.count_passes_of(sample)
+    return Start(problem, theta, point.take_hessian(), is_reliable)
+
+
+def settings_on_sample(sample: Objective, settings: Settings) -> Settings:
+    """Return the settings of a run on a sample, given those of the run on all rows."""
+    tol = sample_tol(sample, settings.tol)
+    return replace(settings, tol=tol, max_iter=STEPS_ON_SAMPLE, monitor=Monitor())
 
 
 def of_all_rows(objective: Objective, coordinates: Coordinates) -> Coordinates:
@@ -228,18 +265,10 @@ def of_all_rows(objective: Objective, coordinates: Coordinates) -> Coordinates:
     columns = np.flatnonzero(coordinates.divisor == np.inf)
     if not len(columns):
         return coordinates
-    (deviates,) = objective.sum_over_parts(deviating, columns, coordinates.shift[columns])
+    deviates = objective.count_deviating(columns, coordinates.shift[columns])
     is_constant = np.zeros(len(coordinates.scale), dtype=bool)
     is_constant[columns[deviates == 0]] = True
     return replace(coordinates, is_constant=is_constant)
-
-
-def deviating(part: Any, columns: NDArray[np.intp], values: Vector) -> list[NDArray[np.intp]]:
-    """Return, for some columns of a part, the number of samples with weight with another value."""
-    weighted = part.sample_weight > 0
-    X = part.X[:, columns] if weighted.all() else part.X[weighted][:, columns]
-    X = X.toarray() if issparse(X) else X
-    return [np.sum(values != X, axis=0)]
 
 
 def from_given(objective: Objective, w: Vector, b: float, settings: Settings) -> Start:
@@ -275,9 +304,8 @@ def solve_subsample(problem: Objective, sample: Objective, settings: Settings) -
     settings : Settings
         Settings of the run on all rows; the run on the sample has its own ``tol`` and ``max_iter``.
     """
-    tol = sample_tol(sample, settings.tol)
-    settings = replace(settings, tol=tol, max_iter=STEPS_ON_SAMPLE, monitor=Monitor())
-    smaller = sample.subsample(sample_size(sample, tol), settings.random_state)
+    settings = settings_on_sample(sample, settings)
+    smaller = sample.subsample(sample_size(sample, settings.tol), settings.random_state)
     start = Start(sample, sample.origin)
     if smaller is not None:
         start = solve_subsample(sample, smaller, settings)
