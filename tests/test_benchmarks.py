@@ -82,7 +82,7 @@ def small_problem():
 def outcomes():
     peers = [peer for peer in SKLEARN if peer.name in ("newton-cholesky", "lbfgs")]
     return list(
-        runner.run([small_problem()], peers, repeats=1, limit=5, progress=lambda message: None)
+        runner.run([small_problem()], peers, repeats=1, limit=60, progress=lambda message: None)
     )
 
 
