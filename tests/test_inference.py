@@ -558,6 +558,7 @@ def test_fits_that_do_not_maximise_the_likelihood_are_refused(parameters, messag
     table = summarize(neuron, covariance=None)
     np.testing.assert_array_equal(table.coef, np.append(neuron.coef_, neuron.intercept_))
     np.testing.assert_allclose(table.odds_ratios().odds_ratio, np.exp(table.coef))
+    assert all(name in str(table.odds_ratios()) for name in table.names)
     assert list(table.to_frame("pandas").columns) == ["coef", "odds_ratio"]
     with pytest.raises(ValueError, match="covariance=None"):
         table.std_err  # noqa: B018

@@ -43,14 +43,33 @@ class OddsRatios(NamedTuple):
 
     Attributes
     ----------
+    names : ndarray of shape (n_coefficients,)
     odds_ratio, low, high : ndarray of shape (n_coefficients,), float64
     """
 
     __module__ = "sklearn_bce.inference"  # the path it is imported from, which pickles name
 
+    names: NDArray[Any]
     odds_ratio: Vector
     low: Vector
     high: Vector
+
+    def table(self) -> Table:
+        """Return the odds ratios as a table."""
+        columns = [
+            Column("odds_ratio", "exp(coef)", self.odds_ratio),
+            Column("low", "low", self.low),
+            Column("high", "high", self.high),
+        ]
+        return Table("Odds ratios", [], self.names, columns)
+
+    def __str__(self) -> str:
+        """Return the odds ratios as a table."""
+        return str(self.table())
+
+    def _repr_html_(self) -> str:
+        """Return the odds ratios as a table in HTML."""
+        return self.table().to_html()
 
 
 class Test(NamedTuple):

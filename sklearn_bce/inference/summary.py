@@ -187,14 +187,14 @@ class Summary:
         Returns
         -------
         odds_ratios : OddsRatios
-            With arrays of shape (n_coefficients,): ``odds_ratio``, ``low`` and ``high``.
+            With arrays of shape (n_coefficients,): ``names``, ``odds_ratio``, ``low`` and ``high``.
         """
         with np.errstate(over="ignore"):
             if self.kind is None:
                 nothing = np.full(len(self.coef), np.nan)
-                return OddsRatios(np.exp(self.coef), nothing, nothing)
+                return OddsRatios(self.names, np.exp(self.coef), nothing, nothing)
             low, high = np.exp(self.conf_int(level, method=method)).T
-            return OddsRatios(np.exp(self.coef), low, high)
+            return OddsRatios(self.names, np.exp(self.coef), low, high)
 
     # ----- the model ------------------------------------------------------------------------------
 
