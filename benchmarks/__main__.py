@@ -172,6 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ):
         show_progress("")
         print(f"\n{report.table(outcome)}", flush=True)
+        if outcome.scores:
+            print(report.scores_table(outcome), flush=True)
         outcomes.append(outcome)
     for text_of in (report.ratio_table, report.summary, report.defaults_table):
         print(f"\n{text_of(outcomes)}", flush=True)

@@ -80,7 +80,7 @@ class Competitor:
         """
         if not self.takes(problem.variation):
             return
-        X = problem.split[0]
+        X = problem.samples[0]
         for setting in self.settings:
             parameters = self.fixed | setting | problem.variation.parameters
             if forms_curvature(parameters) and X.shape[1] > MAX_CURVATURE:
@@ -103,7 +103,7 @@ class Competitor:
     def _make(self, problem: Problem, **parameters: Any) -> BaseEstimator:
         if self.estimator is SGDClassifier:
             # its penalty is α/2‖w‖² beside the mean loss: the same objective for α = 1/(C·n)
-            parameters["alpha"] = 1 / (problem.C * len(problem.split[2]))
+            parameters["alpha"] = 1 / (problem.C * len(problem.samples[1]))
         else:
             parameters["C"] = problem.C
         if problem.l1_ratio:

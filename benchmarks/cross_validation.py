@@ -85,7 +85,7 @@ def of_problem(
     problem: Problem, repeats: int, limit: float, progress: Callable[[str], None]
 ) -> dict[str, Search]:
     """Return the searches on a problem by name; see `measure`."""
-    X, _, y, _ = problem.split
+    X, y = problem.samples
     found: dict[str, Search] = {}
     for k in range(repeats + 1):  # the first is not timed, unless it is slow
         for name, make in SEARCHES.items():

@@ -29,12 +29,12 @@ def problems_of(folder: Path) -> list[Problem]:
         if path.suffix == ".npz" and _has_X_and_y(path):
             load = partial(read_npz, path)
             off_scale = _off_scale(load()[0])
-            found.append(Problem(f"{name}, raw" if off_scale else name, load, test_size=0))
+            found.append(Problem(f"{name}, raw" if off_scale else name, load))
             if off_scale:
-                scaled = Problem(f"{name}, scaled", partial(_standardised, load), test_size=0)
+                scaled = Problem(f"{name}, scaled", partial(_standardised, load))
                 found.append(scaled)
         elif _is_svmlight(path):
-            found.append(Problem(name, partial(read_svmlight, path), test_size=0))
+            found.append(Problem(name, partial(read_svmlight, path)))
     if not found:
         raise ValueError("The data folder has no .npz with X and y and no svmlight file (.svm).")
     return found

@@ -1,4 +1,4 @@
-"""A fit within a time limit, timed and scored; and the fits of a competitor on a problem."""
+"""A fit within a time limit, timed and judged; and the fits of a competitor on a problem."""
 
 from __future__ import annotations
 
@@ -27,12 +27,10 @@ WORTH_WARMING = 0.02
 
 @dataclass(frozen=True)
 class Fit:
-    """The time, objective and scores of a fit."""
+    """The time and the objective of a fit."""
 
     seconds: float
     objective: float
-    accuracy: float
-    log_loss: float
     parameters: dict[str, Any] = field(default_factory=dict)
     iterations: float = np.nan  # as the solver counts them
     passes: float = np.nan  # over X, where the estimator counts them
@@ -70,7 +68,7 @@ def reference(problem: Problem) -> tuple[float, float]:
 
     The bound is NaN of a variation with weights or another parameter, and without a penalty.
     """
-    X, _, y, _ = problem.split
+    X, y = problem.samples
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = BCE_NEURON.estimator(
@@ -87,8 +85,8 @@ def reference(problem: Problem) -> tuple[float, float]:
 
 
 def fit(problem: Problem, estimator: BaseEstimator, limit: float = np.inf) -> Fit:
-    """Fit a clone to the training part, and score it."""
-    X, X_test, y, y_test = problem.split
+    """Fit a clone to the samples, and judge its weights."""
+    X, y = problem.samples
     model = clone(estimator)
     convert = model.form() if hasattr(model, "form") else None
     arguments, preparation = problem.form(convert)
@@ -97,7 +95,7 @@ def fit(problem: Problem, estimator: BaseEstimator, limit: float = np.inf) -> Fi
     start, cpu_start = time.perf_counter(), time.process_time()
     try:
         with warnings.catch_warnings(), time_limit(limit):
-            # a competitor that stops early is scored by its last weights
+            # a competitor that stops early is judged by its last weights
             warnings.simplefilter("ignore")
             model.fit(*arguments, **weights)
     except (TimeLimitReached, Exception) as error:
@@ -105,16 +103,14 @@ def fit(problem: Problem, estimator: BaseEstimator, limit: float = np.inf) -> Fi
         # compiled code may turn the interruption into another error
         late = isinstance(error, TimeLimitReached) or seconds >= limit
         why = "time limit" if late else f"{error!r:.200}"
-        return Fit(seconds, np.inf, np.nan, np.nan, parameters, failure=why)
+        return Fit(seconds, np.inf, parameters, failure=why)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     w, b = model.coef_[0].astype(np.float64), float(np.ravel(model.intercept_)[0])
     if not (np.isfinite(w).all() and np.isfinite(b)):
-        return Fit(seconds, np.inf, np.nan, np.nan, parameters, failure="weights are not finite")
+        return Fit(seconds, np.inf, parameters, failure="weights are not finite")
     return Fit(
         seconds,
         judge.objective(X, y, w, b, problem.C, problem.l1_ratio, problem.judged_weight),
-        judge.accuracy(X_test, y_test, w, b),
-        judge.log_loss(X_test, y_test, w, b),
         parameters,
         float(np.max(getattr(model, "n_iter_", np.nan))),
         float(getattr(model, "n_passes_", np.nan)),

@@ -101,6 +101,27 @@ def one_hot(
     return X, _labels(X @ rng.standard_normal(X.shape[1]), 2.0, 0.25, rng)
 
 
+def hashed_clicks(
+    n_samples: int, n_features: int, *, values: int = 30, positives: float = 0.1
+) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """Return rows of ``values`` tokens, hashed into n_features columns (CSR), and few positives.
+
+    The frequencies of the tokens are about those of Zipf's law. Tokens of a row that hash into one
+    column add up. Indices and index pointers are int64, as those of scikit-learn's FeatureHasher.
+    """
+    rng = np.random.default_rng(6)
+    # ⌊exp(u·log(N + 1))⌋ is k with probability log(1 + 1/k)/log(N + 1)
+    uniform = rng.random(n_samples * values)
+    token = np.exp(uniform * np.log(n_features + 1)).astype(np.int64) - 1
+    columns = rng.integers(n_features, size=n_features)[np.minimum(token, n_features - 1)]
+    rows = np.arange(0, columns.size + 1, values)
+    X = sparse.csr_matrix((np.ones(columns.size), columns, rows), (n_samples, n_features))
+    X.sum_duplicates()
+    X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+    w = rng.standard_normal(n_features) / np.sqrt(values)
+    return X, _labels(X @ w, 1.0, positives, rng)
+
+
 def text(
     n_samples: int, n_features: int, *, words: int = 80
 ) -> tuple[sparse.csr_matrix, np.ndarray]:

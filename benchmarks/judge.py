@@ -39,9 +39,9 @@ def log_loss(
     return float(-np.average(log_expit(np.where(y == 1, z, -z)), weights=sample_weight))
 
 
-def accuracy(X: Any, y: np.ndarray, w: np.ndarray, b: float) -> float:
-    """Return the fraction of samples on the right side of z = 0."""
-    return float(np.mean((X @ w + b > 0) == (y == 1)))
+def accuracy(z: np.ndarray, y: np.ndarray) -> float:
+    """Return the fraction of samples whose linear output z is on the right side of 0."""
+    return float(np.mean((z > 0) == (y == 1)))
 
 
 def gap(X: Any, y: np.ndarray, w: np.ndarray, b: float, C: float, l1_ratio: float = 0.0) -> float:
@@ -56,7 +56,7 @@ def gap(X: Any, y: np.ndarray, w: np.ndarray, b: float, C: float, l1_ratio: floa
     best = _best_intercept(linear, y, float(b))
     slope = expit(linear + best) - y
     gradient = X.T @ slope / n_samples
-    saved = max(_mean_loss(linear + float(b), y) - _mean_loss(linear + best, y), 0.0)
+    saved = max(mean_loss(linear + float(b), y) - mean_loss(linear + best, y), 0.0)
     l2, l1 = (1 - l1_ratio) / (C * n_samples), l1_ratio / (C * n_samples)
     if l2 > 0:
         # ½λw² + κ|w| + its conjugate at −g + wg, which is 0 where −g is a slope of the penalty
@@ -64,12 +64,13 @@ def gap(X: Any, y: np.ndarray, w: np.ndarray, b: float, C: float, l1_ratio: floa
         of_l1 = l1 * np.abs(w) + w * (gradient - excess)
         return float(np.sum(np.square(l2 * w + excess) / (2 * l2) + of_l1) + saved)
     shrink = min(1.0, l1 / max(float(np.max(np.abs(gradient))), 1e-300))
-    primal = _mean_loss(linear + best, y) + l1 * float(np.sum(np.abs(w)))
+    primal = mean_loss(linear + best, y) + l1 * float(np.sum(np.abs(w)))
     dual = float(np.mean(entr(y + shrink * slope) + entr(1 - y - shrink * slope)))
     return max(primal - dual, 0.0) + saved
 
 
-def _mean_loss(z: np.ndarray, y: np.ndarray) -> float:
+def mean_loss(z: np.ndarray, y: np.ndarray) -> float:
+    """Return the mean cross-entropy of linear outputs z, in nats, exact in the tails."""
     return float(-np.mean(log_expit(np.where(y == 1, z, -z))))
 
 

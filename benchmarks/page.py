@@ -48,8 +48,9 @@ def cell(found: tuple[float, str] | None) -> str:
 
 
 def title(problem: dict[str, Any]) -> str:
-    """Return the problem's name and the shape of X."""
-    return f"{problem['name']} ({problem['n_samples']}×{problem['n_features']})"
+    """Return the problem's name, the shape of X, and whether the data are real or generated."""
+    shape = f"{problem['n_samples']}×{problem['n_features']}"
+    return f"{problem['name']} ({shape}, {problem['origin']})"
 
 
 def lines_of(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

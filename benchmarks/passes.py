@@ -14,7 +14,6 @@ from sklearn.linear_model import LogisticRegression
 from benchmarks import judge
 from benchmarks.fits import fit_alone, reference
 from benchmarks.problems import TALL, Problem
-from benchmarks.report import count
 from benchmarks.runner import Outcome
 from sklearn_bce import BCENeuronClassifier
 
@@ -58,9 +57,9 @@ def compare_precisions(problem: Problem, progress: Callable[[str], None]) -> lis
 
     Both are judged on those numbers in float64, so that the rounding of X itself is not counted.
     """
-    X, _, y, _ = problem.split
-    narrow = Problem(problem.name, partial(_rounded, X, y, np.float32), problem.C, test_size=0)
-    wide = Problem(problem.name, partial(_rounded, X, y, np.float64), problem.C, test_size=0)
+    X, y = problem.samples
+    narrow = Problem(problem.name, partial(_rounded, X, y, np.float32), problem.C)
+    wide = Problem(problem.name, partial(_rounded, X, y, np.float64), problem.C)
     least, _ = reference(wide)
     rows = []
     for kind in (BCENeuronClassifier, LogisticRegression):
@@ -71,9 +70,9 @@ def compare_precisions(problem: Problem, progress: Callable[[str], None]) -> lis
                 seconds[name].append(fit_alone(data, kind(C=problem.C), np.inf).seconds)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = kind(C=problem.C).fit(narrow.split[0], y)
+            model = kind(C=problem.C).fit(narrow.samples[0], y)
         found = judge.objective(
-            wide.split[0], y, model.coef_[0], float(model.intercept_[0]), problem.C
+            wide.samples[0], y, model.coef_[0], float(model.intercept_[0]), problem.C
         )
         rows.append(
             {
@@ -89,6 +88,11 @@ def compare_precisions(problem: Problem, progress: Callable[[str], None]) -> lis
 
 def _rounded(X: np.ndarray, y: np.ndarray, dtype: type) -> tuple[np.ndarray, np.ndarray]:
     return X.astype(np.float32).astype(dtype, copy=False), y
+
+
+def count(number: float) -> str:
+    """Return a number of iterations or passes, blank if it is unknown."""
+    return f"{number:6.4g}" if np.isfinite(number) else " " * 6
 
 
 def text(figures: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The problems: data sets with a penalty, and a fraction of samples held out for the scores."""
+"""The problems: data sets, each with a penalty."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits
-from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
@@ -18,6 +17,7 @@ from benchmarks.generators import (
     correlated,
     different_units,
     gaussian,
+    hashed_clicks,
     heavy_tails,
     identifiers,
     intervals,
@@ -47,39 +47,39 @@ class Problem:
     """A binary classification data set and its penalty.
 
     `load` returns X (dense or CSR) and y in {0, 1}; it is called once, when the data are needed.
-    `test_size` is the stratified fraction kept for the scores; with 0 the scores are those of the
-    training samples. With an `l1_ratio` above 0, `inverse_strength` is a multiple of the least C at
-    which a weight is not 0; without, it is C itself.
+    With an `l1_ratio` above 0, `inverse_strength` is a multiple of the least C at which a weight is
+    not 0; without, it is C itself. `origin` is "real" of data that were observed, and "generated"
+    of those that a function draws at random. If `is_scored`, calls without parameters are
+    cross-validated too.
     """
 
     name: str
     load: Callable[[], tuple[Any, np.ndarray]]
     inverse_strength: float = 1.0
-    test_size: float = 0.25
     l1_ratio: float = 0.0
     variation: Variation = Variation()
+    origin: str = "real"
+    is_scored: bool = False
 
     @cached_property
-    def split(self) -> tuple[Any, Any, np.ndarray, np.ndarray]:
-        """X_train, X_test, y_train, y_test."""
+    def samples(self) -> tuple[Any, np.ndarray]:
+        """X and y."""
         X, y = self.load()
         if self.variation.convert is not None:
             X = self.variation.convert(X)
-        if not self.test_size:
-            return X, X, y, y
-        return train_test_split(X, y, test_size=self.test_size, stratify=y, random_state=0)
+        return X, y
 
     @cached_property
     def sample_weight(self) -> np.ndarray | None:
         """The sample weights that `fit` is given; None if there are none."""
         if not self.variation.is_weighted:
             return None
-        return np.random.default_rng(0).uniform(0.2, 2, len(self.split[2]))
+        return np.random.default_rng(0).uniform(0.2, 2, len(self.samples[1]))
 
     @cached_property
     def judged_weight(self) -> np.ndarray | None:
         """The weights of the samples in the objective, with class weights; None if all are 1."""
-        weight, y = self.sample_weight, self.split[2]
+        weight, y = self.sample_weight, self.samples[1]
         if self.variation.parameters.get("class_weight") != "balanced":
             return weight
         return (1.0 if weight is None else weight) * compute_sample_weight("balanced", y)
@@ -89,7 +89,7 @@ class Problem:
         """Inverse strength of the penalty, as the estimators take it."""
         if not self.l1_ratio:
             return self.inverse_strength
-        X, _, y, _ = self.split
+        X, y = self.samples
         # where all weights are 0 the neuron's output is the fraction of positives
         largest = np.max(np.abs(X.T @ (y - np.mean(y))))
         return self.inverse_strength * self.l1_ratio / float(largest)
@@ -103,7 +103,7 @@ class Problem:
 
         The data are converted once for all fits.
         """
-        X, _, y, _ = self.split
+        X, y = self.samples
         if convert is None:
             return (X, y), 0.0
         if convert not in self._forms:
@@ -114,7 +114,7 @@ class Problem:
 
     def release(self) -> None:
         """Free the memory of the data, which are loaded again when needed."""
-        for cached in ("split", "_forms", "sample_weight", "judged_weight"):
+        for cached in ("samples", "_forms", "sample_weight", "judged_weight"):
             self.__dict__.pop(cached, None)
 
 
@@ -140,19 +140,22 @@ def scaled(load: Callable[[], tuple[Any, np.ndarray]]) -> Callable[[], tuple[Any
 
 
 def generated(name: str, make: Callable, *sizes: int, C: float = 1.0, **options: Any) -> Problem:
-    """Return a problem whose data are all for training."""
-    return Problem(name, partial(make, *sizes, **options), C, test_size=0)
+    """Return a problem whose data a function draws at random."""
+    return Problem(name, partial(make, *sizes, **options), C, origin="generated")
 
 
 BREAST_CANCER = Problem("breast cancer, raw", breast_cancer)
-DIFFERENT_UNITS = Problem("columns in different units", different_units)
+DIFFERENT_UNITS = generated("columns in different units", different_units)
 TALL = generated("Gaussian, mixed, a million", gaussian, 1_000_000, 50, mixing=0.3)
 
 QUICK = [
-    BREAST_CANCER,
-    Problem("breast cancer, scaled", scaled(breast_cancer)),
-    Problem("digits odd/even, raw", digits),
-    DIFFERENT_UNITS,
+    replace(problem, is_scored=True)
+    for problem in (
+        BREAST_CANCER,
+        Problem("breast cancer, scaled", scaled(breast_cancer)),
+        Problem("digits odd/even, raw", digits),
+        DIFFERENT_UNITS,
+    )
 ]
 
 FULL = [
@@ -172,6 +175,7 @@ FULL = [
     generated("one-hot, CSR", one_hot, 50_000),
     generated("text, CSR", text, 2_000, 40_000),
     generated("text, weak penalty, CSR", text, 20_000, 30_000, C=100.0),
+    generated("hashed clicks, CSR, int64", hashed_clicks, 500_000, 2**20),
 ]
 
 # Strengths of an L1 penalty, as fractions of the least strength at which all weights are 0.
@@ -189,7 +193,7 @@ def sparse(problems: Iterable[Problem], strengths: Iterable[float] = L1_STRENGTH
 
 L1 = sparse(
     [
-        Problem("breast cancer, scaled", scaled(breast_cancer), test_size=0),
+        Problem("breast cancer, scaled", scaled(breast_cancer)),
         generated("text 2 000×40 000", text, 2_000, 40_000),
         generated("text 20 000×30 000", text, 20_000, 30_000),
     ]
@@ -218,8 +222,8 @@ OTHER_STRENGTHS = (1e-3, 1e3, np.inf)  # C, in place of 1
 
 KINDS = [
     generated("Gaussian", gaussian, 3_000, 25),
-    Problem("breast cancer, scaled", scaled(breast_cancer), test_size=0),
-    Problem("digits odd/even, raw", digits, test_size=0),
+    Problem("breast cancer, scaled", scaled(breast_cancer)),
+    Problem("digits odd/even, raw", digits),
     generated("Gaussian", gaussian, 60_000, 40),
     generated("wide", gaussian, 400, 3_000),
     generated("one-hot, CSR", one_hot, 40_000),
@@ -244,7 +248,7 @@ def of_other_strengths(problems: Iterable[Problem]) -> list[Problem]:
 VARIED = [*varied(KINDS), *of_other_strengths(KINDS), *varied(sparse(KINDS, (0.1, 0.01)))]
 
 SEARCHED = [
-    *(replace(p, test_size=0) for p in QUICK[:3]),
+    *QUICK[:3],
     generated("Gaussian", gaussian, 20_000, 50),
 ]
 

@@ -62,11 +62,12 @@ def describe(outcome: Outcome) -> dict[str, Any]:
         "n_features": outcome.shape[1],
         "C": outcome.problem.C,
         "l1_ratio": outcome.problem.l1_ratio,
-        "test_size": outcome.problem.test_size,
+        "origin": outcome.problem.origin,
         "minimum": outcome.minimum,
         "minimum_error_at_most": outcome.gap,
         "tuned": [_entry(outcome, entry) for entry in outcome.tuned],
         "defaults": [_entry(outcome, entry) for entry in outcome.defaults],
+        "scores": {name: each._asdict() for name, each in outcome.scores.items()},
     }
 
 

@@ -12,12 +12,11 @@ import sklearn_bce
 from benchmarks.competitors import PEERS, Competitor
 from benchmarks.fits import TARGET, Entry
 from benchmarks.runner import Outcome
+from benchmarks.scores import FOLDS, REPEATS
 from benchmarks.search import SEARCH_FLOOR, SEARCH_PATIENCE, SETTING_FLOOR, SETTING_PATIENCE
 
-HEADER = (
-    f"{'':30} {'accuracy':>8} {'log loss':>9} {'from optimum':>12} {'iter.':>6} {'passes':>6}"
-    f" {'time':>10} {'ratio':>8}"
-)
+HEADER = f"{'':30} {'from optimum':>12} {'time':>10} {'ratio':>8}"
+WIDTH = 58  # of the problems' names, sizes and origins
 PREPARED = {
     "celer": "celer X by columns with a constant column",
     "glum": "glum and skglm X by columns (CSC below a density of 0.5)",
@@ -39,17 +38,18 @@ def preamble(peers: Sequence[Competitor], limit: float, machine: dict[str, Any])
     if left := [peer.name for peer in PEERS if peer.installed and peer not in peers]:
         lines.append(f"Not asked for: {', '.join(left)}.")
     lines += [
-        "Accuracy and log loss (nats) are of held-out samples, or of the training samples where so",
-        "marked. 'From optimum': objective minus its minimum, in nats; solved within "
-        f"{TARGET:g}. Each runs",
-        "at its fastest tolerance and settings that solve the problem, or else at those that come",
-        "closest. Time: median of a whole fit; ratio: to that of the first row, above 1 where it",
-        f"is the faster one. A fit may take {limit:g} s. Unsolved, no tighter tolerance is tried "
-        "after a",
-        f"fit of {SETTING_PATIENCE} times BCENeuron's (at least {SETTING_FLOOR:g} s), no further "
-        f"setting after {SEARCH_PATIENCE} times (at least {SEARCH_FLOOR:g} s).",
+        f"'From optimum': objective minus its minimum, in nats; solved within {TARGET:g}. Each "
+        "runs at its",
+        "fastest tolerance and settings that solve it, or else at those that come closest.",
+        "Time: median of a whole fit; ratio: to that of the first row, above 1 where it is the "
+        "faster one.",
+        f"A fit may take {limit:g} s. Unsolved, no tighter tolerance is tried after a fit of "
+        f"{SETTING_PATIENCE} times",
+        f"BCENeuron's (at least {SETTING_FLOOR:g} s), no further setting after {SEARCH_PATIENCE} "
+        f"times (at least {SEARCH_FLOOR:g} s).",
         "Solvers with a random part must solve a problem with three seeds to count as solving it.",
-        "BCENeuron and scikit-learn's classifiers are given X as it is.",
+        "BCENeuron and scikit-learn's classifiers are given X as it is. Scores are means over the",
+        "folds ± their standard deviation.",
     ]
     if prepared := [text for name, text in PREPARED.items() if name in {p.name for p in peers}]:
         lines.append(f"Prepared outside the timed part: for {'; '.join(prepared)}.")
@@ -57,17 +57,17 @@ def preamble(peers: Sequence[Competitor], limit: float, machine: dict[str, Any])
 
 
 def title(outcome: Outcome) -> str:
-    """Return the problem's name, size and penalty."""
+    """Return the problem's name, size, penalty, and whether its data are real or generated."""
     n_samples, n_features = outcome.shape
-    return f"{outcome.problem.name} ({n_samples}×{n_features}, C={outcome.problem.C:g})"
+    problem = outcome.problem
+    return f"{problem.name} ({n_samples}×{n_features}, C={problem.C:g}, {problem.origin})"
 
 
 def table(outcome: Outcome) -> str:
     """Return the table of one problem."""
-    scores = "" if outcome.problem.test_size else "; scores on the training samples"
     lines = [
         f"{title(outcome)}: minimum {outcome.minimum:.6g}, true to {outcome.gap:.0e} by its "
-        f"duality gap{scores}",
+        "duality gap",
         HEADER,
     ]
     for heading, entries in (
@@ -90,20 +90,28 @@ def row(outcome: Outcome, entry: Entry, neuron: Entry) -> str:
     if last.failure:
         missed += f" ({last.failure})"
     return (
-        f"    {entry.competitor.name:26} {last.accuracy:8.4f} {last.log_loss:9.4g}"
-        f" {outcome.distance(entry):12.1e} {count(last.iterations)} {count(last.passes)}"
+        f"    {entry.competitor.name:26} {outcome.distance(entry):12.1e}"
         f" {milliseconds(entry)} {entry.seconds / neuron.seconds:7.1f}×{missed}"
     )
+
+
+def scores_table(outcome: Outcome) -> str:
+    """Return the cross-validated scores of calls on one problem."""
+    lines = [
+        f"  {f'{FOLDS}-fold cross-validation, {REPEATS} times':42} {'accuracy':>15} "
+        f"{'log loss (nats)':>20}",
+    ]
+    for name, (accuracy, log_loss) in outcome.scores.items():
+        lines.append(
+            f"    {name:40} {np.mean(accuracy):7.3f} ± {np.std(accuracy, ddof=1):5.3f}"
+            f" {np.mean(log_loss):10.3g} ± {np.std(log_loss, ddof=1):7.2g}"
+        )
+    return "\n".join(lines)
 
 
 def longest(entry: Entry) -> float:
     """Return the seconds of the longest fit that was tried."""
     return max(fit.seconds for fit in entry.tried)
-
-
-def count(number: float) -> str:
-    """Return a number of iterations or passes, blank if it is unknown."""
-    return f"{number:6.4g}" if np.isfinite(number) else " " * 6
 
 
 def milliseconds(entry: Entry) -> str:
@@ -131,7 +139,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     names = []
     for outcome in outcomes:
         neuron, *others = outcome.tuned
-        line = f"  {title(outcome):48}"
+        line = f"  {title(outcome):{WIDTH}}"
         solved = [entry for entry in others if outcome.solved(entry)]
         if not outcome.solved(neuron):
             lines.append(f"{line} BCENeuron did not solve it")
@@ -148,7 +156,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     for kind, found in ratios.items():
         if found:
             lines.append(
-                f"  {f'geometric mean, {kind}':48} {geometric_mean(found):6.2f}×, "
+                f"  {f'geometric mean, {kind}':{WIDTH}} {geometric_mean(found):6.2f}×, "
                 f"worst {min(found):.2f}× ({names[found.index(min(found))]})"
             )
     return "\n".join(lines)
@@ -169,7 +177,7 @@ def ratio_table(outcomes: Sequence[Outcome]) -> str:
         "tolerance; >: given up,",
         "unsolved, after a fit so many times as long; –: not tried: its curvature is too large, or "
         "it lacks a parameter.",
-        f"{'':48} " + " ".join(f"{n:>{w}}" for n, w in zip(names, widths, strict=True)),
+        f"{'':{WIDTH}} " + " ".join(f"{n:>{w}}" for n, w in zip(names, widths, strict=True)),
     ]
     for outcome in outcomes:
         entries = {entry.competitor.name: entry for entry in outcome.tuned}
@@ -184,7 +192,7 @@ def ratio_table(outcomes: Sequence[Outcome]) -> str:
             else:
                 cells.append(f">{longest(entry) / neuron:.3g}" if entry.gave_up else "never")
         padded = " ".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True))
-        lines.append(f"{title(outcome):48} {padded}")
+        lines.append(f"{title(outcome):{WIDTH}} {padded}")
     return "\n".join(lines)
 
 
@@ -193,24 +201,22 @@ def defaults_table(outcomes: Sequence[Outcome]) -> str:
     lines = [
         "As called without parameters (penalty aside): "
         + " | ".join(entry.competitor.name for entry in outcomes[0].defaults[:2]),
-        f"{'':48} {'from optimum':>17} {'accuracy':>15} {'log loss':>17} {'time (ms)':>17}"
-        f" {'ratio':>7}",
+        f"{'':{WIDTH}} {'from optimum':>17} {'time (ms)':>17} {'ratio':>7}",
     ]
     for outcome in outcomes:
         neuron, other = outcome.defaults[:2]
-        a, b = neuron.fits[-1], other.fits[-1]
         lines.append(
-            f"{title(outcome):48} {outcome.distance(neuron):8.1e} {outcome.distance(other):8.1e}"
-            f" {a.accuracy:7.4f} {b.accuracy:7.4f} {a.log_loss:8.4g} {b.log_loss:8.4g}"
-            f" {1e3 * neuron.seconds:8.1f} {1e3 * other.seconds:8.1f}"
-            f" {other.seconds / neuron.seconds:6.2f}×"
+            f"{title(outcome):{WIDTH}} {outcome.distance(neuron):8.1e}"
+            f" {outcome.distance(other):8.1e} {1e3 * neuron.seconds:8.1f}"
+            f" {1e3 * other.seconds:8.1f} {other.seconds / neuron.seconds:6.2f}×"
         )
     ratios = [o.defaults[1].seconds / o.defaults[0].seconds for o in outcomes]
     unsolved = [
         sum(not outcome.solved(outcome.defaults[place]) for outcome in outcomes) for place in (0, 1)
     ]
     lines.append(
-        f"{'geometric mean of the ratios of time':48} {geometric_mean(ratios):.2f}×; not within "
-        f"{TARGET:g} of the optimum: {unsolved[0]} and {unsolved[1]} of {len(outcomes)} problems"
+        f"{'geometric mean of the ratios of time':{WIDTH}} {geometric_mean(ratios):.2f}×; not "
+        f"within {TARGET:g} of the optimum: {unsolved[0]} and {unsolved[1]} of {len(outcomes)} "
+        "problems"
     )
     return "\n".join(lines)

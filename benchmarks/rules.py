@@ -25,7 +25,7 @@ SECONDS = 5.0  # of a fit, from which on it is done twice only
 
 def seconds_of(problem: Problem, rule: StartRule | None) -> float:
     """Return the seconds of a fit without a rule; None leaves all rules."""
-    X, _, y, _ = problem.split
+    X, y = problem.samples
     model = BCENeuronClassifier(C=problem.C, l1_ratio=problem.l1_ratio)
     others = [each for each in START_RULES if each is not rule]
     with patch.object(solver, "START_RULES", others), warnings.catch_warnings():

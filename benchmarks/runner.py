@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 import numpy as np
 
+from benchmarks import scores
 from benchmarks.competitors import BCE_NEURON, DEFAULTS, SPARSE_DEFAULTS, Competitor
 from benchmarks.fits import TARGET, Entry, fit_alone, reference
 from benchmarks.problems import Problem
+from benchmarks.scores import Scores
 from benchmarks.search import SHORT, best_setting, first_candidate, seeded
 
 LONG, VERY_LONG = 2.0, 10.0  # seconds of a fit, for how often it is timed again
@@ -28,6 +30,7 @@ class Outcome:
     defaults: list[Entry]  # the first is the neuron's
     minimum: float = np.nan  # the least value that any fit of the run has found
     gap: float = np.nan  # upper bound on its distance from the true minimum
+    scores: dict[str, Scores] = field(default_factory=dict)  # of calls; empty if not wanted
 
     def distance(self, entry: Entry) -> float:
         """Objective above its minimum, the median of the fits as for the time."""
@@ -80,7 +83,8 @@ def run(
         time_again(problem, tuned, defaults, least, repeats, progress)
         found = [fit.objective for entry in tuned + defaults for fit in entry.fits + entry.tried]
         minimum = min([least, *found])
-        yield Outcome(problem, problem.split[0].shape, tuned, defaults, minimum, gap)
+        scored = scores.measure(problem, progress) if problem.is_scored else {}
+        yield Outcome(problem, problem.samples[0].shape, tuned, defaults, minimum, gap, scored)
         problem.release()
 
 

@@ -149,7 +149,7 @@ def alone(problem: Problem, model: BCENeuronClassifier) -> list[Fit]:
 
 def along_path(problem: Problem, model: BCENeuronClassifier) -> list[Fit]:
     """Fit ten times with warm starts, from 1.5 times the least C of a weight to 1000 times it."""
-    X, _, y, _ = problem.split
+    X, y = problem.samples
     model = model.set_params(warm_start=True)
     strengths = l1_min_c(X, y) * np.geomspace(1.5, 1000, 10)
     return [timed(lambda C=C: model.set_params(C=C).fit(X, y)) for C in strengths]
@@ -157,7 +157,7 @@ def along_path(problem: Problem, model: BCENeuronClassifier) -> list[Fit]:
 
 def from_chunks(problem: Problem, model: BCENeuronClassifier) -> list[Fit]:
     """Fit to four chunks of the rows by `fit_from_chunks`."""
-    X, _, y, _ = problem.split
+    X, y = problem.samples
     edges = np.linspace(0, X.shape[0], 5).astype(int)
     chunks = [(X[start:stop], y[start:stop]) for start, stop in pairwise(edges)]
     return [timed(lambda: fit_from_chunks(model, lambda: iter(chunks)))]
@@ -165,7 +165,7 @@ def from_chunks(problem: Problem, model: BCENeuronClassifier) -> list[Fit]:
 
 def searched(problem: Problem, model: BCENeuronClassifier) -> list[Fit]:
     """Choose C in five folds."""
-    X, _, y, _ = problem.split
+    X, y = problem.samples
     search = BCENeuronClassifierCV(Cs=np.logspace(-4, 4, 10), tol=model.tol)
     return [timed(lambda: search.fit(X, y))]
 
@@ -178,7 +178,7 @@ def timed(fit: Callable[[], BCENeuronClassifier]) -> Fit:
         model = fit()
     seconds, iterations = time.perf_counter() - start, float(np.max(model.n_iter_))
     value, passes = model.loss_curve_[-1], float(model.n_passes_)
-    return Fit(seconds, value, np.nan, np.nan, iterations=iterations, passes=passes)
+    return Fit(seconds, value, iterations=iterations, passes=passes)
 
 
 @dataclass(frozen=True)

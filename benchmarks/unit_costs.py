@@ -156,7 +156,7 @@ def rounding_of_value() -> float:
 
 def fitted(problem: Problem, **parameters: Any) -> BCENeuronClassifier:
     """Return the classifier, fitted to the training part of a problem."""
-    X, _, y, _ = problem.split
+    X, y = problem.samples
     model = BCENeuronClassifier(C=problem.C, l1_ratio=problem.l1_ratio, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -48,6 +48,8 @@ from sklearn_bce._estimator.state import PickleMixin, dense_coef, public_fitted_
 from sklearn_bce._objective.partitioned import PartSums
 from sklearn_bce.chain_rule import linear_output
 
+__all__ = ["DaskBCENeuronClassifier"]
+
 # Parameters of `BCENeuronClassifier` that need access to single samples, which blocks on several
 # machines do not offer.
 UNSUPPORTED_PARAMETERS = {"batch_size", "shuffle", "early_stopping", "validation_fraction"}

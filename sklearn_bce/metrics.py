@@ -39,6 +39,15 @@ from sklearn_bce._estimator.prediction import d2_from_sums, loss_and_class_weigh
 from sklearn_bce._estimator.targets import checked_sample_weight, checked_soft_targets
 from sklearn_bce._kernels import Vector
 
+__all__ = [
+    "brier_score_loss",
+    "d2_log_loss",
+    "d2_log_loss_score",
+    "log_loss",
+    "neg_brier_score",
+    "neg_log_loss",
+]
+
 
 def log_loss(y_true: Any, y_proba: Any, *, sample_weight: Any = None) -> float:
     """Return the mean cross-entropy −(y log p + (1−y) log(1−p)) of soft targets, in nats.

@@ -35,6 +35,8 @@ from skl2onnx.operator_converters.linear_classifier import convert_sklearn_linea
 from sklearn_bce._estimator.classifier import BCENeuronClassifier
 from sklearn_bce._estimator.cross_validation import BCENeuronClassifierCV
 
+__all__: list[str] = []  # the import of the module is its use
+
 # By name: the values that the options of the converter of `LogisticRegression` have.
 OPTIONS = {
     "zipmap": [True, False, "columns"],

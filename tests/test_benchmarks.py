@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import json
 import math
 import os
@@ -13,13 +14,19 @@ from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.base import BaseEstimator
 from sklearn.datasets import dump_svmlight_file
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from benchmarks import (
     cross_validation,
@@ -28,12 +35,15 @@ from benchmarks import (
     judge,
     memory,
     page,
+    picture,
     plots,
+    public_data,
     raising,
     record,
     report,
     runner,
     samples,
+    scores,
     search,
 )
 from benchmarks.__main__ import main, parse
@@ -52,6 +62,7 @@ from benchmarks.generators import (
     correlated,
     different_units,
     gaussian,
+    hashed_clicks,
     heavy_tails,
     one_hot,
     rare_dummy,
@@ -71,11 +82,11 @@ from benchmarks.problems import (
 from benchmarks.profiles import performance_profile, ratios_to_fastest
 from sklearn_bce import BCENeuronClassifier
 
-SCALED = Problem("breast cancer, scaled", scaled(breast_cancer), 0.5, test_size=0)
+SCALED = Problem("breast cancer, scaled", scaled(breast_cancer), 0.5)
 
 
 def small_problem():
-    return Problem("small", lambda: gaussian(200, 4), test_size=0)
+    return Problem("small", lambda: gaussian(200, 4))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +99,7 @@ def outcomes():
 
 def independent_minimum(problem):
     """Return the minimum by SciPy's general solver, with a gradient by finite differences."""
-    X, _, y, _ = problem.split
+    X, y = problem.samples
     found = minimize(
         lambda v: judge.objective(X, y, v[:-1], v[-1], problem.C),
         np.zeros(X.shape[1] + 1),
@@ -132,7 +143,7 @@ def assert_reaches_the_minimum(peer, setting, problem):
 
 
 def few_levels():
-    return Problem("one-hot", lambda: one_hot(400, (2, 3, 5)), test_size=0)
+    return Problem("one-hot", lambda: one_hot(400, (2, 3, 5)))
 
 
 @pytest.mark.parametrize(
@@ -147,14 +158,14 @@ def test_adapter_reaches_the_minimum_of_our_objective(peer, setting):
 @pytest.mark.parametrize("share", [0.3, 0.03])
 def test_adapter_reaches_the_minimum_with_the_l1_norm(peer, setting, share):
     pytest.importorskip(peer.needs)
-    of_norm = {"inverse_strength": 1 / share, "test_size": 0, "l1_ratio": 1.0}
+    of_norm = {"inverse_strength": 1 / share, "l1_ratio": 1.0}
     assert_reaches_the_minimum(peer, setting, Problem("dense", scaled(breast_cancer), **of_norm))
     levels = Problem("sparse", lambda: one_hot(400, (2, 3, 5)), **of_norm)
     assert_reaches_the_minimum(peer, setting, levels)
 
 
 def test_defaults_with_the_l1_norm_are_given_it():
-    problem = Problem("sparse", lambda: one_hot(400, (2, 3)), 10.0, test_size=0, l1_ratio=1.0)
+    problem = Problem("sparse", lambda: one_hot(400, (2, 3)), 10.0, l1_ratio=1.0)
     for competitor in [BCE_NEURON, *SPARSE_DEFAULTS]:
         ladder = next(competitor.candidates(problem, 1.0))
         assert {(model.C, model.l1_ratio) for model in ladder} == {(problem.C, 1.0)}
@@ -237,7 +248,7 @@ def test_peers_are_named_by_commas_and_by_words():
 
 
 def test_whole_curvatures_are_not_formed_for_many_columns():
-    wide = Problem("wide", lambda: (np.zeros((2, 5000)), np.array([0, 1])), test_size=0)
+    wide = Problem("wide", lambda: (np.zeros((2, 5000)), np.array([0, 1])))
     by_name = {peer.name: peer for peer in PEERS}
     assert list(by_name["newton-cholesky"].candidates(wide, 1.0)) == []
     solvers = {ladder[0].solver for ladder in by_name["glum"].candidates(wide, 1.0)}
@@ -293,6 +304,7 @@ def _least(X, y, C, l1_ratio):
         (lambda: heavy_tails(500, 6), (500, 6), 0.3),
         (lambda: one_hot(400, (2, 3, 5)), (400, 10), 0.25),
         (lambda: text(50, 600), (50, 600), 0.5),
+        (lambda: hashed_clicks(500, 1024, values=5), (500, 1024), 0.1),
     ],
 )
 def test_generator_is_deterministic_with_the_promised_shape_and_share(make, shape, positives):
@@ -329,6 +341,23 @@ def test_text_rows_are_of_unit_length_and_every_word_occurs():
     assert 40 < X.nnz / 50 < 100
 
 
+def test_hashed_rows_have_int64_indices_and_as_many_values_as_promised():
+    X, _ = hashed_clicks(2000, 2**12, values=6)
+    assert X.indices.dtype == X.indptr.dtype == np.int64
+    assert X.has_canonical_format
+    assert np.array_equal(X.sum(axis=1), np.full((2000, 1), 6))
+    # Of N tokens the commonest is log(2)/log(N + 1) of all, the next one log(1.5)/log(N + 1).
+    shares = np.sort(np.asarray(X.sum(axis=0)).ravel())[::-1] / 12_000
+    expected = np.log([2, 1.5]) / np.log(2**12 + 1)
+    assert shares[:2] == pytest.approx(expected, abs=0.01)
+
+
+def test_every_generated_problem_says_so_and_the_others_are_real():
+    for problem in [*FULL, *L1, *VARIED]:
+        made_by = getattr(problem.load, "func", problem.load).__module__
+        assert problem.origin == ("generated" if "generators" in made_by else "real")
+
+
 def test_problem_names_are_unique_and_full_has_the_quick_ones():
     names = [problem.name for problem in FULL]
     assert len(set(names)) == len(names)
@@ -340,8 +369,8 @@ def test_problem_names_are_unique_and_full_has_the_quick_ones():
 def test_strength_of_the_l1_norm_is_a_share_of_what_leaves_no_weight(l1_ratio):
     """At a weaker penalty the gradient of a weight at w = 0 exceeds κ."""
     for share in (1.001, 0.999):
-        problem = Problem("small", lambda: gaussian(200, 4), 1 / share, 0, l1_ratio)
-        X, _, y, _ = problem.split
+        problem = Problem("small", lambda: gaussian(200, 4), 1 / share, l1_ratio)
+        X, y = problem.samples
         b = math.log(y.mean() / (1 - y.mean()))
         at = judge.objective(X, y, np.zeros(4), b, problem.C, l1_ratio)
         steps = 1e-6 * np.vstack([np.eye(4), -np.eye(4)])
@@ -366,15 +395,14 @@ def test_data_folder(tmp_path):
 
     problems = {problem.name: problem for problem in problems_of(tmp_path)}
     assert list(problems) == ["money, raw", "money, scaled", "near", "packed", "plain", "small"]
-    raw, raw_test, codes, _ = problems["money, raw"].split
+    raw, codes = problems["money, raw"].samples
     assert np.array_equal(raw, X)
-    assert raw_test is raw
     assert np.array_equal(codes, y == "yes")
-    standard = problems["money, scaled"].split[0]
+    standard = problems["money, scaled"].samples[0]
     assert standard[:, [0, 2]].std(axis=0) == pytest.approx([1, 1])
     assert np.array_equal(standard[:, 1], X[:, 1])  # an indicator stays one
     for name in ("packed", "plain", "small"):
-        found, _, codes, _ = problems[name].split
+        found, codes = problems[name].samples
         assert found.indices.dtype == np.int32
         assert abs(found - S).max() < 1e-12
         assert np.array_equal(codes, labels == 1)
@@ -385,7 +413,7 @@ def test_data_folder_without_data_and_without_two_classes(tmp_path):
         problems_of(tmp_path)
     np.savez(tmp_path / "three.npz", X=np.eye(3), y=np.arange(3))
     with pytest.raises(ValueError, match=r"three.npz has 3 different labels"):
-        _ = problems_of(tmp_path)[0].split
+        _ = problems_of(tmp_path)[0].samples
 
 
 # --- limits
@@ -445,7 +473,7 @@ class Walker(BaseEstimator):
 
 
 def test_iterations_that_were_over_too_soon_are_raised():
-    problem = Problem("b = 0", lambda: (np.zeros((4, 1)), np.array([0, 1, 0, 1])), test_size=0)
+    problem = Problem("b = 0", lambda: (np.zeros((4, 1)), np.array([0, 1, 0, 1])))
     few = Competitor("few", Walker, tolerances=(1.0,), compiled=True, iterations=lambda *_: 10)
     entry = search.best_setting(problem, few, math.log(2), limit=5, neuron=1.0)
     assert entry.fits[0].objective == pytest.approx(math.log(2))
@@ -467,7 +495,7 @@ def test_a_tighter_tolerance_is_chosen_where_it_is_faster(monkeypatch):
             seconds[model.tol], above.get(model.tol, 0.0), 1.0, 0.0
         ),
     )
-    problem = Problem("not fitted", lambda: (np.zeros((4, 1)), np.array([0, 1, 0, 1])), test_size=0)
+    problem = Problem("not fitted", lambda: (np.zeros((4, 1)), np.array([0, 1, 0, 1])))
     walker = Competitor("walker", Walker, tolerances=tuple(seconds))
     entry = search.best_setting(problem, walker, 0.0, limit=100, neuron=1.0)
     assert entry.estimator.tol == 1e-3
@@ -509,7 +537,7 @@ def test_geometric_mean_cancels_a_ratio_and_its_inverse():
 def test_the_judge_has_the_objective_of_a_variation(variation, l1_ratio):
     """Two solvers end at one value, and every step from there rises."""
     problem = replace(small_problem(), variation=variation, l1_ratio=l1_ratio, inverse_strength=9.0)
-    X, _, y, _ = problem.split
+    X, y = problem.samples
     neuron = BCENeuronClassifier(C=problem.C, l1_ratio=l1_ratio, tol=1e-14, **variation.parameters)
     other = neuron.fit(X, y).to_sklearn()  # with the parameters that its version has
     other.set_params(tol=1e-12, solver="saga", max_iter=10_000)
@@ -578,7 +606,7 @@ class Lucky(BaseEstimator):
 
 
 def test_a_lucky_seed_is_not_taken_for_a_solution():
-    problem = Problem("b = 0", lambda: (np.zeros((4, 1)), np.array([0, 1, 0, 1])), test_size=0)
+    problem = Problem("b = 0", lambda: (np.zeros((4, 1)), np.array([0, 1, 0, 1])))
     least = math.log(2)
     for random in (False, True):
         lucky = Competitor("lucky", Lucky, {"random_state": 0}, tolerances=(1.0,), random=random)
@@ -630,13 +658,75 @@ def test_pictures_are_written(outcomes, tmp_path):
     assert all(path.stat().st_size > 10_000 for path in (tmp_path / "new").iterdir())
 
 
+def test_scores_are_of_the_same_folds_and_agree_with_cross_validation(monkeypatch):
+    """The accuracies of LogisticRegression() are those of scikit-learn's own loop."""
+    problem = Problem("breast cancer", breast_cancer)
+    found = scores.measure(problem, lambda message: None)
+    folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=4, random_state=0)
+    X, y = problem.samples
+    scaled_first = make_pipeline(StandardScaler(), LogisticRegression())
+    told = found["StandardScaler(), LogisticRegression()"]
+    assert told.accuracy == pytest.approx(cross_val_score(scaled_first, X, y, cv=folds))
+    losses = -cross_val_score(scaled_first, X, y, cv=folds, scoring="neg_log_loss")
+    assert told.log_loss == pytest.approx(losses, rel=1e-9)
+    own = found["BCENeuronClassifier(standardize=True)"]
+    assert set(scores.CALLS) == set(found)
+    table = report.scores_table(runner.Outcome(problem, X.shape, [], [], scores=found))
+    row = next(line for line in table.splitlines() if "standardize=True" in line)
+    mean, spread = np.mean(own.accuracy), np.std(own.accuracy, ddof=1)
+    assert f"{mean:.3f} ± {spread:.3f}" in row
+
+
+def answer_of_openml(**asked):
+    assert asked == {"name": "adult", "version": 2, "as_frame": True, "return_X_y": True}
+    table = pd.DataFrame({"age": [39, 90, 17], "sex": ["Male", None, "Female"]})
+    return table, pd.Series(["<=50K", ">50K", "<=50K"], dtype="category")
+
+
+def test_public_data_are_files_that_the_data_option_reads(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(public_data, "fetch_openml", answer_of_openml)
+    file = b"-1 3:1 11:1\n+1 5:1 123:1\n-1 1:1\n"
+    asked = []
+
+    def answer_of_libsvm(page, timeout):
+        asked.append(page)
+        return io.BytesIO(file)
+
+    monkeypatch.setattr(public_data, "urlopen", answer_of_libsvm)
+    public_data.main([str(tmp_path / "new")])
+    assert [page.rsplit("/", 1)[1] for page in asked] == ["a8a", "w8a"]
+    public_data.main([str(tmp_path / "new")])  # a file that is there is not asked for again
+    assert len(asked) == 2
+    found = {problem.name: problem for problem in problems_of(tmp_path / "new")}
+    assert list(found) == ["a8a", "adult, raw", "adult, scaled", "w8a"]
+    assert all(problem.origin == "real" for problem in found.values())
+    X, y = found["adult, raw"].samples
+    assert np.array_equal(X, [[39, 0, 1, 0], [90, 0, 0, 1], [17, 1, 0, 0]])
+    assert list(y) == [0, 1, 0]
+    assert found["a8a"].samples[0].shape == (3, 123)
+
+
+def test_without_a_network_public_data_say_what_is_missing_and_leave_no_file(monkeypatch, tmp_path):
+    def unreachable(*_, **__):
+        raise URLError("no route")
+
+    monkeypatch.setattr(public_data, "fetch_openml", unreachable)
+    monkeypatch.setattr(public_data, "urlopen", unreachable)
+    with pytest.raises(SystemExit) as ended:
+        public_data.main([str(tmp_path)])
+    messages = str(ended.value).splitlines()
+    assert [line.split()[0] for line in messages] == list(public_data.FILES)
+    assert all("no route" in line and "https://" in line for line in messages)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_main_runs_from_a_folder_of_data(tmp_path, capsys):
     X, y = gaussian(60, 3)
     np.savez(tmp_path / "mine.npz", X=X, y=y)
     words = ["--problems", "mine", "--peers", "newton-cg", "--repeats", "1"]
     main([*words, "--data", str(tmp_path), "--output", str(tmp_path / "results")])
     printed = capsys.readouterr().out
-    assert "mine (60×3, C=1)" in printed
+    assert "mine (60×3, C=1, real)" in printed
     assert "Not asked for: lbfgs" in printed
     told = json.loads((tmp_path / "results" / "quick.json").read_text(encoding="utf-8"))
     assert [problem["name"] for problem in told["problems"]] == ["mine"]
@@ -649,7 +739,7 @@ def told_of(name, C, seconds, l1_ratio=0.0):
         {"competitor": who, "solved": solved, "seconds": train, "timed": [{"preparation": before}]}
         for who, (train, before, solved) in seconds.items()
     ]
-    size = {"n_samples": 60, "n_features": 3}
+    size = {"n_samples": 60, "n_features": 3, "origin": "real"}
     return {"name": name, "C": C, "l1_ratio": l1_ratio, "tuned": entries, **size}
 
 
@@ -669,8 +759,25 @@ def test_page_has_the_fastest_other_of_whole_fits_and_of_training(capsys, tmp_pa
     path.write_text(json.dumps(told), encoding="utf-8")
     page.main([str(path)])
     printed = capsys.readouterr().out
-    assert "| mine (60×3) | 2e+03 ms | 1.50 slow | **0.50 converting** |" in printed
+    assert "| mine (60×3, real) | 2e+03 ms | 1.50 slow | **0.50 converting** |" in printed
     assert "whole fit 1.50, at least 1.50; training alone 0.50, at least 0.50" in printed
+
+
+def test_picture_of_a_record_is_drawn_for_light_and_dark_pages(tmp_path):
+    image = pytest.importorskip("matplotlib.image")
+    seconds = {"BCENeuron": (1.0, 0.0, True), "a": (1.0, 2.0, True), "b": (0.1, 0.0, False)}
+    problem = told_of("mine", 1.0, seconds)
+    assert picture.ratios(problem) == {"a": 3.0}  # the conversion counts, an unsolved fit does not
+    assert "geometric mean 3.0" in picture.heading([problem])
+    path = tmp_path / "full.json"
+    path.write_text(json.dumps({"target": 1e-6, "problems": [problem]}), encoding="utf-8")
+    picture.main([str(path), str(tmp_path / "new")])
+    corners = {
+        name: image.imread(tmp_path / "new" / f"results-{name}.png")[0, 0, :3].mean()
+        for name in picture.THEMES
+    }
+    assert corners["light"] == 1
+    assert corners["dark"] < 0.1
 
 
 def test_page_of_variations_has_a_column_for_each_kind_and_each_strength():
@@ -690,8 +797,8 @@ def test_page_of_variations_has_a_column_for_each_kind_and_each_strength():
     }
     lines = page.page(told).splitlines()
     assert "|  | plain | weights | C=inf |" in lines
-    assert "| mine (60×3) | 2.00 other | **0.50 other** | 3.00 other |" in lines
-    assert "| mine, L1 0.1 (60×3) | 4.00 other |" in lines
+    assert "| mine (60×3, real) | 2.00 other | **0.50 other** | 3.00 other |" in lines
+    assert "| mine, L1 0.1 (60×3, real) | 4.00 other |" in lines
 
 
 # --- figures
@@ -732,7 +839,7 @@ def test_standard_errors_are_judged_and_compared():
 
 
 def test_raised_iterations_tell_how_it_ended(monkeypatch):
-    problem = Problem("units", lambda: correlated(200, 5, condition=1.0, units=30.0), test_size=0)
+    problem = Problem("units", lambda: correlated(200, 5, condition=1.0, units=30.0))
     (outcome,) = runner.run([problem], [], repeats=1, limit=5, progress=lambda message: None)
     monkeypatch.setattr(raising, "MAX_ITERS", (2, 5000))
     result = raising.raise_max_iter(outcome, 60.0, lambda message: None)

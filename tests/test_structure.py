@@ -2,9 +2,11 @@
 
 import ast
 import inspect
+import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from functools import cache
 from importlib import import_module
@@ -384,6 +386,18 @@ def test_packages_of_pyproject_are_the_folders():
     declared = PYPROJECT["tool"]["setuptools"]["packages"]
     folders = {path.parent.relative_to(ROOT) for path in PACKAGE.rglob("*.py")}
     assert sorted(declared) == sorted(".".join(folder.parts) for folder in folders)
+
+
+@pytest.mark.skipif(COMPILED is None, reason="the kernels are not compiled")
+@pytest.mark.skipif(
+    bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="free-threaded Python: no limited API"
+)
+def test_compiled_modules_are_of_the_limited_api_and_none_of_another_build_hides_them():
+    """Python prefers a module of its own version to one of the limited API beside it."""
+    stable = ".pyd" if os.name == "nt" else ".abi3.so"
+    for source in (PACKAGE / "_kernels").glob("*.pyx"):
+        module = import_module(f"sklearn_bce._kernels.{source.stem}")
+        assert Path(module.__file__).name == source.stem + stable
 
 
 def test_sources_of_compiled_modules_in_pyproject_are_the_pyx_files():

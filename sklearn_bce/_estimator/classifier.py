@@ -93,8 +93,7 @@ class BCENeuronClassifier(
     class_weight : dict, "balanced" or None, default=None
         Weight of each class, as ``{label: weight}``; it multiplies the sample weights. "balanced"
         gives both classes the same total weight. None gives each class the weight 1.
-    solver : {"auto", "newton", "gd", "sgd", "lbfgs", "liblinear", "newton-cg", "newton-cholesky", \
-            "sag", "saga"}, default="auto"
+    solver : {"auto", "newton", "gd", "sgd"} or one of LogisticRegression, default="auto"
         - "newton": Newton's method on centred and scaled columns; with an L1 norm proximal Newton,
           whose quadratic model is minimised by coordinate descent; with more features than samples
           and an L2 penalty, first, coordinate ascent on the dual of F;
