@@ -161,7 +161,7 @@ def measure(
     """
     found = {}
     for problem in problems:
-        X, _, y, _ = problem.split
+        X, y = problem.samples
         expected = judged(X, y)
         timed: dict[str, Timed] = {}
         for k in range(repeats + 1):  # the first is not timed, unless it is slow

@@ -77,12 +77,18 @@ def described(module: ModuleType, name: str) -> Iterator[str]:
     if not callable(value) or not inspect.getdoc(value) or is_instance(value):
         yield f"`{value!r}`"
         return
-    yield signature(name, value)
+    if not is_exception(value):
+        yield signature(name, value)
     yield markdown(inspect.getdoc(value), 4)
     for method, function in methods(value) if inspect.isclass(value) else ():
         yield f"#### {name}.{method}"
         yield signature(method, function)
         yield markdown(inspect.getdoc(function), 5)
+
+
+def is_exception(value: Any) -> bool:
+    """Return whether a value is a class of exceptions, which nobody but the package raises."""
+    return inspect.isclass(value) and issubclass(value, BaseException)
 
 
 def is_instance(value: Any) -> bool:

@@ -819,8 +819,8 @@ def test_standard_errors_are_judged_and_compared():
     pytest.importorskip("statsmodels")
     found = inference.measure(
         [
-            Problem("units", lambda: different_units(300, 4), test_size=0),
-            Problem("separated", lambda: rare_dummy(300, 4), test_size=0),
+            Problem("units", lambda: different_units(300, 4)),
+            Problem("separated", lambda: rare_dummy(300, 4)),
         ],
         2,
         60,
