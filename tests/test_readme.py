@@ -7,14 +7,20 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+MOST_LINES = 250  # of the README, which is read in one sitting
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+def blocks(language, text=README):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("code", blocks("python"))
-def test_python_block_of_the_readme_runs(code, tmp_path, monkeypatch):
+def test_readme_is_short():
+    assert len(README.splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("code", blocks("python") + blocks("python", GUIDE))
+def test_python_block_runs(code, tmp_path, monkeypatch):
     for name in ("sklearn.callback", "skl2onnx", "dask.array", "torch"):  # not everywhere
         if name in code:
             pytest.importorskip(name)
@@ -51,12 +57,18 @@ def test_first_two_commands_install_and_then_run_benchmarks_and_tests():
         assert "pip install" in command
 
 
-DOCUMENTS = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "CONTRIBUTING.md")}
-LINKS = [link for text in DOCUMENTS.values() for link in re.findall(r"\]\(([^)#:]+)\)", text)]
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/guide.md")
+DOCUMENTS = {name: (ROOT / name).read_text("utf-8") for name in PAGES}
+LINK = r"\]\(([^)#:]+)\)|(?:src|srcset)=\"([^\"]+)\""
+LINKS = [
+    Path(name).parent / "".join(link)
+    for name, text in DOCUMENTS.items()
+    for link in re.findall(LINK, text)
+]
 PATH = r"`((?:sklearn_bce|_\w+|benchmarks|tests|\.ci)/[\w./]*)`"
 
 
-@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize("link", LINKS, ids=str)
 def test_relative_link_leads_to_a_file(link):
     assert (ROOT / link).exists()
 
