@@ -63,14 +63,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--data",
         type=Path,
         metavar="DIR",
-        help="folder of further problems: .npz files with X and y, svmlight files (.svm, .svm.gz)",
+        help="folder of further problems: .npz files with X and y, svmlight files (.svm, .svm.gz), "
+        "such as those of python -m benchmarks.public_data DIR",
     )
     parser.add_argument(
         "--peers",
         nargs="+",
         metavar="NAME",
         help="solvers to compare with, of " + ", ".join(peer.name for peer in PEERS) + "; default: "
-        "scikit-learn's for quick, all that are installed for full",
+        "scikit-learn's for quick, all that are installed for the others",
     )
     parser.add_argument(
         "--problems",

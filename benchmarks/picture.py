@@ -80,23 +80,25 @@ def draw(record: dict[str, Any], theme: Theme, path: Path) -> None:
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.set_xlabel(
-        f"time to within {record['target']:g} nats of the minimum, in times of the neuron's "
-        "(right of the line: slower)",
+        f"time to within {record['target']:g} nats of the minimum, as a multiple of "
+        "BCENeuronClassifier's",
         color=theme.text,
         fontsize=9,
     )
-    axes.set_title(heading(problems), color=theme.text, fontsize=10, loc="left")
+    figure.suptitle(heading(problems), color=theme.text, fontsize=9.5, x=0.01, ha="left")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, facecolor=theme.page)
 
 
 def heading(problems: Sequence[dict[str, Any]]) -> str:
-    """Return the title: what a dot is, and the geometric mean of the fastest others."""
+    """Return the title: what a dot and the names are, and the mean of the fastest others."""
     first = [fastest(each, whole) for each in problems]
     mean = geometric_mean([each[0] for each in first if each is not None])
     return (
-        "A dot is another package or solver at its best settings; named is the fastest one, "
-        f"in geometric mean {mean:.1f}"
+        "Grey: other packages and solvers of LogisticRegression, each at its best settings. "
+        "Blue: the fastest of them.\n"
+        f"Right of the line: slower than BCENeuronClassifier. The fastest other takes {mean:.1f} "
+        "times as long (geometric mean)."
     )
 
 

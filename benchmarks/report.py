@@ -128,12 +128,11 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     kinds = (
         ("whole fit", lambda entry: entry.seconds + entry.fits[-1].preparation),
         ("training alone", lambda entry: entry.seconds),
-        ("shortest training", lambda entry: entry.shortest),
     )
     lines = [
         "Time of the fastest other that solved it, as a multiple of BCENeuron's: of a whole fit, "
         "the conversion",
-        "of X included; of its training alone; and of the shortest training, instead of medians:",
+        "of X included, and of its training alone:",
     ]
     ratios: dict[str, list[float]] = {kind: [] for kind, _ in kinds}
     names = []

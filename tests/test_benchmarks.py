@@ -768,7 +768,7 @@ def test_picture_of_a_record_is_drawn_for_light_and_dark_pages(tmp_path):
     seconds = {"BCENeuron": (1.0, 0.0, True), "a": (1.0, 2.0, True), "b": (0.1, 0.0, False)}
     problem = told_of("mine", 1.0, seconds)
     assert picture.ratios(problem) == {"a": 3.0}  # the conversion counts, an unsolved fit does not
-    assert "geometric mean 3.0" in picture.heading([problem])
+    assert "takes 3.0 times as long" in picture.heading([problem])
     path = tmp_path / "full.json"
     path.write_text(json.dumps({"target": 1e-6, "problems": [problem]}), encoding="utf-8")
     picture.main([str(path), str(tmp_path / "new")])

@@ -57,9 +57,9 @@ def test_first_two_commands_install_and_then_run_benchmarks_and_tests():
         assert "pip install" in command
 
 
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/guide.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/integrations.md")
 DOCUMENTS = {name: (ROOT / name).read_text("utf-8") for name in PAGES}
-LINK = r"\]\(([^)#:]+)\)|(?:src|srcset)=\"([^\"]+)\""
+LINK = r"\]\(([^)#:]+)(?:#[^)]*)?\)|(?:src|srcset)=\"([^\"]+)\""
 LINKS = [
     Path(name).parent / "".join(link)
     for name, text in DOCUMENTS.items()

@@ -75,8 +75,8 @@ def test_links_to_names_have_anchors():
     assert set(links) == set(re.findall(r'<a id="([\w.]+)"></a>', PAGE))
 
 
-# The docstring of the CV class describes the parameters of `BCENeuronClassifier` in one entry,
-# which scikit-learn does not link to.
+# The docstring of the CV class has one entry for all parameters of `BCENeuronClassifier`, which
+# scikit-learn does not link to.
 OWN = {"Cs", "l1_ratios", "cv", "scoring", "refit", "rule", "n_jobs"}
 
 
