@@ -21,6 +21,7 @@ Array API standard, version 2023.12, https://data-apis.org/array-api/2023.12.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -96,6 +97,9 @@ COPIED_ELEMENTS = 2**22
 # Share of the samples in a class below which its rows are listed before some of them are drawn.
 # Drawing from all rows would take 20 times as many numbers. [a choice]
 RARE_CLASS = 0.05
+# Share of the samples in a class from which rows need not be drawn from each class: the drawing
+# takes four times as long if they are. [a choice]
+LARGE_CLASS = 0.2
 # Rows, evenly spaced, from which the intercept at weights of 0 is estimated if there is an offset:
 # its standard error is below 2/√10⁴ = 0.02 standard deviations of the targets. [a choice]
 ROWS_FOR_LOG_ODDS = 10_000
@@ -255,6 +259,11 @@ class DeviceSamples:
         """0, an array without dimensions in the dtype of X."""
         return self.library.xp.zeros((), dtype=self.X.dtype, device=self.library.device)
 
+    def _of(self, values: Any, rows: slice) -> Any:
+        """Return some elements of an array of length n_samples; the array itself if all."""
+        is_whole = rows.start in {0, None} and rows.stop in {self.n_samples, None}
+        return values if is_whole else values[rows]
+
     def total(self, values: Any) -> Any:
         """Return the sum of an array, summed in ``sum_dtype``: an array without dimensions."""
         return self.library.xp.sum(values, dtype=self.library.sum_dtype)
@@ -272,9 +281,9 @@ class DeviceSamples:
         xp = self.library.xp
         if not self.is_soft:
             loss = self._loss(rows, z)
-            residual = xp.expm1(-loss) * self.sign[rows]
+            residual = xp.expm1(-loss) * self._of(self.sign, rows)
             return self._weighted(loss, rows), self._weighted(residual, rows)
-        y = self.y[rows]
+        y = self._of(self.y, rows)
         if_zero, if_one = self._softplus(z), self._softplus(-z)
         residual = (1 - y) * xp.expm1(-if_zero) - y * xp.expm1(-if_one)
         loss = y * if_one + (1 - y) * if_zero
@@ -288,15 +297,15 @@ class DeviceSamples:
 
     def _loss(self, rows: slice, z: Any) -> Any:
         if not self.is_soft:
-            return self._softplus(z * self.sign[rows])
-        y = self.y[rows]
+            return self._softplus(z * self._of(self.sign, rows))
+        y = self._of(self.y, rows)
         return y * self._softplus(-z) + (1 - y) * self._softplus(z)
 
     def _softplus(self, z: Any) -> Any:
         return self.library.xp.logaddexp(z, self._zero)
 
     def _weighted(self, values: Any, rows: slice) -> Any:
-        return values if self.weight is None else values * self.weight[rows]
+        return values if self.weight is None else values * self._of(self.weight, rows)
 
     def weights_on_host(self, rows: Any) -> Vector:
         """Return the sample weights s of some rows, of shape (n_rows,), float64, on the host."""
@@ -657,9 +666,10 @@ class DeviceObjective(BaseObjective):
             for name in ("X", "y", "weight", "offset")
             if (values := getattr(samples, name)) is not None
         }
-        weight = samples.library.array(factor.astype(samples.dtype))
-        weight *= copies.get("weight", 1.0)
-        some = replace(samples, **copies | {"weight": weight}, n_positive=None)
+        if samples.weight is not None or np.any(factor != factor[0]):
+            weight = samples.library.array(factor.astype(samples.dtype))
+            copies["weight"] = weight * copies.get("weight", 1.0)
+        some = replace(samples, **copies, n_positive=None)
         return DeviceObjective(some, self.penalty, self.coordinates, self.n_threads)
 
     def subsample(
@@ -667,12 +677,17 @@ class DeviceObjective(BaseObjective):
     ) -> InMemoryObjective | DeviceObjective | None:
         """Return F on about n_rows random rows; see `InMemoryObjective.subsample`.
 
-        The rows are copied to the host if they have at most ``HOST_SAMPLE_ELEMENTS`` elements.
+        The rows are copied to the host if they have at most ``HOST_SAMPLE_ELEMENTS`` elements. They
+        are drawn from each class only if there are weights, or one class is small.
         """
         if not n_rows:
             return None
         samples = self.samples
         drawn, sizes = [], samples.class_sizes
+        if samples.weight is None and min(sizes) >= LARGE_CLASS * self.n_samples:
+            # The classes of a random sample are as well known as all else in it.
+            rows = random_state.randint(self.n_samples, size=n_rows)
+            return self._of_rows(rows, np.full(n_rows, self.n_samples / n_rows))
         for is_positive, size in enumerate(sizes):
             drawn.append(self._drawn(bool(is_positive), size, n_rows // 2, random_state))
         rows = np.concatenate(drawn)
@@ -688,10 +703,14 @@ class DeviceObjective(BaseObjective):
                 return None
             of_class.append(found)
             factors.append(np.full(len(found), size / len(found)))
-        rows = np.concatenate(of_class)
+        return self._of_rows(np.concatenate(of_class), np.concatenate(factors))
+
+    def _of_rows(
+        self, rows: NDArray[np.intp], factor: Vector
+    ) -> InMemoryObjective | DeviceObjective:
+        """Return what `of_rows` returns, on the device unless the rows are few."""
         is_few = len(rows) * self.n_features <= HOST_SAMPLE_ELEMENTS
-        of_rows = self.of_rows if is_few else self.of_rows_on_device
-        return of_rows(rows, np.concatenate(factors))
+        return (self.of_rows if is_few else self.of_rows_on_device)(rows, factor)
 
     def null_model_is_plausible(self) -> bool:
         """Return whether all weights may be 0; see `InMemoryObjective.null_model_is_plausible`."""
@@ -800,7 +819,8 @@ class DeviceObjective(BaseObjective):
         samples, products = self.samples, self._products
         if not products.is_unsafe:
             for rows in samples.blocks(copies * self.n_features):
-                yield rows, samples.X[rows, :]
+                is_whole = rows == slice(0, samples.n_samples)
+                yield rows, samples.X if is_whole else samples.X[rows, :]
             return
         library, dtype = samples.library, samples.dtype
         shift = library.array(self.coordinates.shift.astype(dtype))
@@ -827,15 +847,18 @@ class DeviceObjective(BaseObjective):
             If a sum is not finite because an element of X is not: products of it with 0 are NaN.
         """
         xp, library = self.samples.library.xp, self.samples.library
-        flat = xp.concat([xp.reshape(each, (-1,)) for each in sums])
+        flat = xp.concat([each if each.ndim == 1 else xp.reshape(each, (-1,)) for each in sums])
         flat = library.to_numpy(flat).astype(np.float64)
         if not self._known_finite:
             if not np.isfinite(flat).all():
                 self.raise_unless_finite()
             self._known_finite = True
-        ends = np.cumsum([int(np.prod(each.shape)) for each in sums])[:-1]
-        parts = np.split(flat, ends)
-        return [part.reshape(each.shape) for part, each in zip(parts, sums, strict=True)]
+        parts, start = [], 0
+        for each in sums:
+            end = start + math.prod(each.shape)
+            parts.append(flat[start:end].reshape(each.shape))
+            start = end
+        return parts
 
     def _in_sums(self, values: Any) -> Any:
         """Return an array in the type in which the sums of blocks are added up."""

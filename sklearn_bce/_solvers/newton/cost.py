@@ -52,7 +52,8 @@ DEVICE_PASS_OVERHEAD = 4e5
 DEVICE_CURVATURE = 0.005
 DEVICE_CURVATURE_PRODUCT = 5e-5
 DEVICE_CURVATURE_OVERHEAD = 4e5
-# Nanoseconds for drawing a row of an array on a device: its index is drawn and examined on the host.
+# Nanoseconds for drawing a row of an array on a device: its index is drawn and examined on the
+# host. [a choice]
 DRAWN_ROW = 30.0
 # Share of the costs of an array that Newton's method takes in one compiled call, see `in_cache`: of
 # 1 020, 2 040 and 4 080 rows of 50 features it takes 0.68, 1.03 and 1.95 ms.

@@ -37,8 +37,8 @@ from sklearn_bce._solvers.newton.subsample import (
     sample_tol,
 )
 
-# Rows for each coordinate of the part of a sample on a device that is minimised on the host. With 20
-# the host takes 0.7 ms for 50 features, with more longer than a step on the device. [a choice]
+# Rows for each coordinate of the part of a sample on a device that is minimised on the host: for 50
+# features that takes 0.7 ms there, and with more rows longer than a step on the device. [a choice]
 MIN_ROWS_FOR_CALL = 20
 # Newton steps at most on a sample on a device, from the minimum on a few of its rows. [a choice]
 STEPS_ON_DEVICE = 1
@@ -173,9 +173,13 @@ def with_dominating_penalty(
 
     Conjugate gradients then need a few products only, fewer than the other rules take for the
     start. Shift and scale of the coordinates are estimated from a few random rows. None if the
-    penalty does not dominate, there are too few rows for a sample, or the weights are not 0.
+    penalty does not dominate, there are too few rows for a sample, the weights are not 0, or X is
+    on a device.
     """
-    if not (starts_from_zero(w, b, settings) and is_tall(objective, settings.tol)):
+    # On a device the rows for the estimate take as long as the sample that another rule takes.
+    if objective.data_size.storage == "device" or not starts_from_zero(w, b, settings):
+        return None
+    if not is_tall(objective, settings.tol):
         return None
     coordinates = objective.dominating_penalty_coordinates(settings.random_state)
     if coordinates is None:
