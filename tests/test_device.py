@@ -310,6 +310,36 @@ def test_samples_that_make_up_a_direction_are_found_on_a_device(weighted):
     assert len(beyond)
 
 
+def test_start_from_a_sample_takes_neither_a_search_nor_the_curvature_of_all_rows(monkeypatch):
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(100_000, 30)).astype(np.float32)
+    y = (rng.random(len(X)) < expit(X @ rng.normal(size=30) / np.sqrt(30) + 0.3)).astype(np.int64)
+    place, asked = Place("strict:device1"), []
+    evaluate, outputs = DeviceObjective.evaluate, DeviceObjective.outputs
+
+    def recorded(self, theta, z=None, **wanted):
+        asked.append((self.n_samples, any(wanted.values())))
+        return evaluate(self, theta, z, **wanted)
+
+    def searched(self, vector):
+        asked.append((self.n_samples, True))
+        return outputs(self, vector)
+
+    # The memory of this device is that of the processor, which has other rules.
+    monkeypatch.setattr("sklearn_bce._estimator.device.DLPACK_CPU", -1)
+    monkeypatch.setattr(DeviceObjective, "evaluate", recorded)
+    monkeypatch.setattr(DeviceObjective, "outputs", searched)
+    with dispatching():
+        neuron = BCENeuronClassifier().fit(place.array(X), place.array(y))
+    host = BCENeuronClassifier(tol=1e-13).fit(X.astype(np.float64), y)
+    w, b = place.numpy(neuron.coef_), place.numpy(neuron.intercept_)
+    assert objective(X, y, w, b) - objective(X, y, host.coef_, host.intercept_) <= 1e-8
+    assert (12_400, True) in asked  # 400 rows for each coordinate, on the device
+    of_all = [second for n, second in asked if n == len(X)]
+    assert not any(of_all)
+    assert len(of_all) <= 6
+
+
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("on_host", [True, False])
 def test_sample_of_a_device_estimates_the_objective(on_host, weighted, monkeypatch):

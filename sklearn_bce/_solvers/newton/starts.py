@@ -41,7 +41,7 @@ from sklearn_bce._solvers.newton.subsample import (
 # features that takes 0.7 ms there, and with more rows longer than a step on the device. [a choice]
 MIN_ROWS_FOR_CALL = 20
 # Newton steps at most on a sample on a device, from the minimum on a few of its rows. [a choice]
-STEPS_ON_DEVICE = 1
+STEPS_ON_DEVICE = 2
 
 StartRule = Callable[[Objective, Vector, float, Settings], Start | Result | None]
 

@@ -29,10 +29,11 @@ from sklearn_bce._solvers.newton.cost import CostModel
 # is then about 1/20 nats above its minimum.
 # python -m benchmarks.tuning MIN_ROWS_PER_COORDINATE
 MIN_ROWS_PER_COORDINATE = 10
-# The same on a device, where rows are cheap and steps are dear: F on all rows is then about 1/400
+# The same on a device, where rows are cheap and steps are dear: F on all rows is then about 1/800
 # nats above its minimum, less than the share of F from which a step is `Region.FAR`, which takes
-# three passes and the curvature of all rows. [a choice]
-NEAR_ROWS_PER_COORDINATE = 200
+# three passes and the curvature of all rows. Not if that is more than half of the largest sample.
+# [a choice]
+NEAR_ROWS_PER_COORDINATE = 400
 # Largest fraction of the rows in a sample. The minimum on a sample takes as many passes over the
 # sample as the minimum on all rows takes over all rows.
 # python -m benchmarks.tuning MAX_SAMPLE_FRACTION
@@ -88,7 +89,7 @@ def _cheapest_sample(problem: Objective, tol: float, share: float) -> int:
     is_on_device = problem.data_size.storage == "device"
     m = (NEAR_ROWS_PER_COORDINATE if is_on_device else MIN_ROWS_PER_COORDINATE) * costs.size
     most = MAX_SAMPLE_FRACTION * n_samples
-    if m > most:
+    if is_on_device and m > most / 2:
         m = MIN_ROWS_PER_COORDINATE * costs.size
     while m <= most:
         on_sample = CostModel.of_sample(problem, m).from_zero
