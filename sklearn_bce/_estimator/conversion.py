@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_bce._estimator.diagnostics import warn_caller
 from sklearn_bce._estimator.parameters import penalty_name
+from sklearn_bce._estimator.sklearn_compat import copied_to_host
 from sklearn_bce._estimator.state import (
     PickleMixin,
     as_numpy,
@@ -285,10 +286,14 @@ def logistic_regression_of(neuron: BaseEstimator) -> LogisticRegression:
             "This estimator was fitted with an offset, which LogisticRegression does not have: "
             "the model predicts as with offset=0.",
         )
-    model.classes_ = as_numpy(neuron.classes_).copy()
-    model.coef_ = neuron.coef_.copy() if issparse(neuron.coef_) else as_numpy(neuron.coef_).copy()
-    model.intercept_ = as_numpy(neuron.intercept_).copy()
-    model.n_iter_ = np.array([np.max(as_numpy(neuron.n_iter_))], dtype=np.int32)
+    classes, coef, intercept, n_iter = (
+        copied_to_host(getattr(neuron, name))
+        for name in ("classes_", "coef_", "intercept_", "n_iter_")
+    )
+    model.classes_ = as_numpy(classes).copy()
+    model.coef_ = coef.copy() if issparse(coef) else as_numpy(coef).copy()
+    model.intercept_ = as_numpy(intercept).copy()
+    model.n_iter_ = np.array([np.max(as_numpy(n_iter))], dtype=np.int32)
     model.n_features_in_ = neuron.n_features_in_
     if hasattr(neuron, "feature_names_in_"):
         model.feature_names_in_ = neuron.feature_names_in_.copy()

@@ -216,16 +216,17 @@ def _encoded(
         positive = y == high
         known = positive | (y == low)
         low_high = library.to_numpy(xp.stack([low, high]))
-    counts = [xp.sum(xp.astype(each, xp.int64)) for each in (positive, ~known)]
-    n_positive, n_other = library.to_numpy(xp.stack(counts)).tolist()
+    codes = xp.astype(positive, given.X.dtype, copy=False)
+    counts = [xp.sum(codes, dtype=library.sum_dtype), xp.astype(xp.all(known), library.sum_dtype)]
+    n_positive, is_binary = map(int, library.to_numpy(xp.stack(counts)).tolist())
     n = y.shape[0]
     is_whole = low_high.dtype.kind != "f" or all(map(float.is_integer, low_high.tolist()))
-    if n_other or not is_whole or n_positive in (0, n) or low_high[0] == low_high[1]:
+    if not is_binary or not is_whole or n_positive in (0, n) or low_high[0] == low_high[1]:
         # Not two whole numbers: the host knows what that is, by the labels that there are.
         classes, _ = encode_targets(library.to_numpy(xp.unique_values(y)), False, estimator_name)
     else:
         classes = low_high
-    return xp.astype(positive, given.X.dtype, copy=False), classes, n_positive
+    return codes, classes, n_positive
 
 
 def checked_y(X: Any, y: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 import scipy
 import sklearn
 from numpy.typing import NDArray
-from sklearn import get_config
+from sklearn import config_context, get_config
 from sklearn.utils.fixes import parse_version
 
 try:
@@ -127,6 +127,19 @@ def on_host(values: Any, xp: Any) -> NDArray[Any]:
     return _convert_to_numpy(values, xp)
 
 
+def copied_to_host(values: Any) -> Any:
+    """Return an array of another library, on any device, as an array of NumPy; others unchanged.
+
+    ``array_api_dispatch`` need not be set. An array is unchanged, too, where scikit-learn cannot
+    dispatch on it, see `missing_for_dispatch`.
+    """
+    if not is_foreign(values) or missing_for_dispatch():
+        return values
+    with config_context(array_api_dispatch=True):
+        found = foreign_namespace(values)
+    return values if found is None else on_host(values, found[0])
+
+
 def on_device(values: Any, xp: Any, device: Any) -> Any:
     """Return an array of any library as an array of the namespace xp on a device.
 
@@ -212,6 +225,7 @@ __all__ = [
     "StrOptions",
     "check_method_params",
     "check_sample_weight",
+    "copied_to_host",
     "fit_context",
     "foreign_namespace",
     "has_callbacks",

@@ -21,6 +21,7 @@ Array API standard, version 2023.12, https://data-apis.org/array-api/2023.12.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -75,11 +76,12 @@ from sklearn_bce._objective.summary import (
 )
 from sklearn_bce.chain_rule import da_dz
 
-# Rows of a block whose products are summed in the dtype of X. On an H200 the products of 40 000 000
-# rows of float32 have an error of 3e-9 of the sum of absolute values, as they are added up as a
-# tree, and launches for ten blocks would take a fifth of a pass. On the host sums are those of a
-# few vectors. Some five arrays of so many outputs are made, 64 MB of float32 each. [a choice]
-DEVICE_BLOCK_ROWS = 2**24
+# Rows of a block whose products are summed in the dtype of X. On an H200 products Xᵀr of 10 000 000
+# rows take 0.51 ms by such blocks and 0.62 ms at once, and an array of so many outputs, 16 MB of
+# float32, stays in the cache of 50 MB from one function to the next; launches take less time than
+# the block. Sums are added up as a tree: the error is 3e-9 of the sum of absolute values. On the
+# host sums are those of a few vectors.
+DEVICE_BLOCK_ROWS = 2**22
 HOST_BLOCK_ROWS = 2**13
 # Elements of a block of rows of which a copy is made, for curvature and for standardised rows:
 # 256 MB of float32 on a GPU, 4 MB on the host. [a choice]
@@ -95,6 +97,9 @@ COPIED_ELEMENTS = 2**22
 # Share of the samples in a class below which its rows are listed before some of them are drawn.
 # Drawing from all rows would take 20 times as many numbers. [a choice]
 RARE_CLASS = 0.05
+# Share of the samples in a class from which rows need not be drawn from each class: the drawing
+# takes four times as long if they are. [a choice]
+LARGE_CLASS = 0.2
 # Rows, evenly spaced, from which the intercept at weights of 0 is estimated if there is an offset:
 # its standard error is below 2/√10⁴ = 0.02 standard deviations of the targets. [a choice]
 ROWS_FOR_LOG_ODDS = 10_000
@@ -254,6 +259,11 @@ class DeviceSamples:
         """0, an array without dimensions in the dtype of X."""
         return self.library.xp.zeros((), dtype=self.X.dtype, device=self.library.device)
 
+    def _of(self, values: Any, rows: slice) -> Any:
+        """Return some elements of an array of length n_samples; the array itself if all."""
+        is_whole = rows.start in {0, None} and rows.stop in {self.n_samples, None}
+        return values if is_whole else values[rows]
+
     def total(self, values: Any) -> Any:
         """Return the sum of an array, summed in ``sum_dtype``: an array without dimensions."""
         return self.library.xp.sum(values, dtype=self.library.sum_dtype)
@@ -271,9 +281,9 @@ class DeviceSamples:
         xp = self.library.xp
         if not self.is_soft:
             loss = self._loss(rows, z)
-            residual = xp.expm1(-loss) * self.sign[rows]
+            residual = xp.expm1(-loss) * self._of(self.sign, rows)
             return self._weighted(loss, rows), self._weighted(residual, rows)
-        y = self.y[rows]
+        y = self._of(self.y, rows)
         if_zero, if_one = self._softplus(z), self._softplus(-z)
         residual = (1 - y) * xp.expm1(-if_zero) - y * xp.expm1(-if_one)
         loss = y * if_one + (1 - y) * if_zero
@@ -287,20 +297,21 @@ class DeviceSamples:
 
     def _loss(self, rows: slice, z: Any) -> Any:
         if not self.is_soft:
-            return self._softplus(z * self.sign[rows])
-        y = self.y[rows]
+            return self._softplus(z * self._of(self.sign, rows))
+        y = self._of(self.y, rows)
         return y * self._softplus(-z) + (1 - y) * self._softplus(z)
 
     def _softplus(self, z: Any) -> Any:
         return self.library.xp.logaddexp(z, self._zero)
 
     def _weighted(self, values: Any, rows: slice) -> Any:
-        return values if self.weight is None else values * self.weight[rows]
+        return values if self.weight is None else values * self._of(self.weight, rows)
 
     def weights_on_host(self, rows: Any) -> Vector:
         """Return the sample weights s of some rows, of shape (n_rows,), float64, on the host."""
-        n = len(rows) if isinstance(rows, np.ndarray) else rows.stop - rows.start
         if self.weight is None:
+            is_slice = isinstance(rows, slice)
+            n = len(range(*rows.indices(self.n_samples))) if is_slice else len(rows)
             return np.full(n, self.unit)
         return self.unit * self.take(self.weight, rows).astype(np.float64)
 
@@ -614,15 +625,15 @@ class DeviceObjective(BaseObjective):
         """Return mean and deviation of the columns of X with the weights of F, in one pass."""
         return moments_on_device(self.samples, self.coordinates.fit_intercept)
 
-    def of_rows(self, rows: NDArray[np.intp], factor: Vector) -> InMemoryObjective:
+    def of_rows(self, rows: slice | NDArray[np.intp], factor: Vector) -> InMemoryObjective:
         """Return the mean loss of some rows plus the penalty, on the host, in the coordinates of F.
 
         The result has a pass counter of its own.
 
         Parameters
         ----------
-        rows : ndarray of shape (n,), intp
-            Indices of the rows.
+        rows : slice or ndarray of shape (n,), intp
+            The rows.
         factor : ndarray of shape (n,), float64
             Factors by which the sample weights of the rows are multiplied.
         """
@@ -637,6 +648,15 @@ class DeviceObjective(BaseObjective):
             offset=offset,
         )
 
+    def thinned(self, n_rows: int) -> InMemoryObjective:
+        """Return the mean loss of about n_rows evenly spaced rows plus the penalty, on the host.
+
+        In a result of `subsample` such rows are a sample as random as the whole.
+        """
+        step = max(1, self.n_samples // n_rows)
+        rows = slice(0, self.n_samples, step)
+        return self.of_rows(rows, np.ones(len(range(*rows.indices(self.n_samples)))))
+
     def of_rows_on_device(self, rows: NDArray[np.intp], factor: Vector) -> DeviceObjective:
         """Return what `of_rows` returns, on the device."""
         samples, xp = self.samples, self.samples.library.xp
@@ -646,9 +666,10 @@ class DeviceObjective(BaseObjective):
             for name in ("X", "y", "weight", "offset")
             if (values := getattr(samples, name)) is not None
         }
-        weight = samples.library.array(factor.astype(samples.dtype))
-        weight *= copies.get("weight", 1.0)
-        some = replace(samples, **copies | {"weight": weight}, n_positive=None)
+        if samples.weight is not None or np.any(factor != factor[0]):
+            weight = samples.library.array(factor.astype(samples.dtype))
+            copies["weight"] = weight * copies.get("weight", 1.0)
+        some = replace(samples, **copies, n_positive=None)
         return DeviceObjective(some, self.penalty, self.coordinates, self.n_threads)
 
     def subsample(
@@ -656,12 +677,17 @@ class DeviceObjective(BaseObjective):
     ) -> InMemoryObjective | DeviceObjective | None:
         """Return F on about n_rows random rows; see `InMemoryObjective.subsample`.
 
-        The rows are copied to the host if they have at most ``HOST_SAMPLE_ELEMENTS`` elements.
+        The rows are copied to the host if they have at most ``HOST_SAMPLE_ELEMENTS`` elements. They
+        are drawn from each class only if there are weights, or one class is small.
         """
         if not n_rows:
             return None
         samples = self.samples
         drawn, sizes = [], samples.class_sizes
+        if samples.weight is None and min(sizes) >= LARGE_CLASS * self.n_samples:
+            # The classes of a random sample are as well known as all else in it.
+            rows = random_state.randint(self.n_samples, size=n_rows)
+            return self._of_rows(rows, np.full(n_rows, self.n_samples / n_rows))
         for is_positive, size in enumerate(sizes):
             drawn.append(self._drawn(bool(is_positive), size, n_rows // 2, random_state))
         rows = np.concatenate(drawn)
@@ -677,10 +703,14 @@ class DeviceObjective(BaseObjective):
                 return None
             of_class.append(found)
             factors.append(np.full(len(found), size / len(found)))
-        rows = np.concatenate(of_class)
+        return self._of_rows(np.concatenate(of_class), np.concatenate(factors))
+
+    def _of_rows(
+        self, rows: NDArray[np.intp], factor: Vector
+    ) -> InMemoryObjective | DeviceObjective:
+        """Return what `of_rows` returns, on the device unless the rows are few."""
         is_few = len(rows) * self.n_features <= HOST_SAMPLE_ELEMENTS
-        of_rows = self.of_rows if is_few else self.of_rows_on_device
-        return of_rows(rows, np.concatenate(factors))
+        return (self.of_rows if is_few else self.of_rows_on_device)(rows, factor)
 
     def null_model_is_plausible(self) -> bool:
         """Return whether all weights may be 0; see `InMemoryObjective.null_model_is_plausible`."""
@@ -789,7 +819,8 @@ class DeviceObjective(BaseObjective):
         samples, products = self.samples, self._products
         if not products.is_unsafe:
             for rows in samples.blocks(copies * self.n_features):
-                yield rows, samples.X[rows, :]
+                is_whole = rows == slice(0, samples.n_samples)
+                yield rows, samples.X if is_whole else samples.X[rows, :]
             return
         library, dtype = samples.library, samples.dtype
         shift = library.array(self.coordinates.shift.astype(dtype))
@@ -816,15 +847,18 @@ class DeviceObjective(BaseObjective):
             If a sum is not finite because an element of X is not: products of it with 0 are NaN.
         """
         xp, library = self.samples.library.xp, self.samples.library
-        flat = xp.concat([xp.reshape(each, (-1,)) for each in sums])
+        flat = xp.concat([each if each.ndim == 1 else xp.reshape(each, (-1,)) for each in sums])
         flat = library.to_numpy(flat).astype(np.float64)
         if not self._known_finite:
             if not np.isfinite(flat).all():
                 self.raise_unless_finite()
             self._known_finite = True
-        ends = np.cumsum([int(np.prod(each.shape)) for each in sums])[:-1]
-        parts = np.split(flat, ends)
-        return [part.reshape(each.shape) for part, each in zip(parts, sums, strict=True)]
+        parts, start = [], 0
+        for each in sums:
+            end = start + math.prod(each.shape)
+            parts.append(flat[start:end].reshape(each.shape))
+            start = end
+        return parts
 
     def _in_sums(self, values: Any) -> Any:
         """Return an array in the type in which the sums of blocks are added up."""

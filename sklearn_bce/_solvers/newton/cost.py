@@ -52,6 +52,9 @@ DEVICE_PASS_OVERHEAD = 4e5
 DEVICE_CURVATURE = 0.005
 DEVICE_CURVATURE_PRODUCT = 5e-5
 DEVICE_CURVATURE_OVERHEAD = 4e5
+# Nanoseconds for drawing a row of an array on a device: its index is drawn and examined on the
+# host. [a choice]
+DRAWN_ROW = 30.0
 # Share of the costs of an array that Newton's method takes in one compiled call, see `in_cache`: of
 # 1 020, 2 040 and 4 080 rows of 50 features it takes 0.68, 1.03 and 1.95 ms.
 SHARE_IN_CACHE = 0.6
@@ -156,9 +159,11 @@ class CostModel:
         if data.storage == "device":
             some = replace(data, n_samples=n_rows)
             is_few = n_rows * problem.n_features <= HOST_SAMPLE_ELEMENTS
-            costs = (_dense_costs if is_few else _device_costs)(some, whole.size)
+            one_pass, curvature = (_dense_costs if is_few else _device_costs)(some, whole.size)
             share = SHARE_IN_CACHE if is_few else SHARE_ON_DEVICE
-            return cls(*(share * each for each in (*costs, whole.factor)), whole.size)
+            drawing = DRAWN_ROW * n_rows / share / STEPS_FROM_ZERO
+            costs = one_pass + drawing, curvature, whole.factor
+            return cls(*(share * each for each in costs), whole.size)
         fraction = n_rows / problem.n_samples
         return cls(fraction * whole.one_pass, fraction * whole.curvature, whole.factor, whole.size)
 

@@ -25,7 +25,7 @@ from sklearn_bce._solvers.newton.continuation import (
 )
 from sklearn_bce._solvers.newton.cost import CostModel, row_space_is_smaller
 from sklearn_bce._solvers.newton.dual_ascent import solve_by_dual_ascent
-from sklearn_bce._solvers.newton.in_cache import solve_in_cache
+from sklearn_bce._solvers.newton.in_cache import MOST_FEATURES, solve_in_cache
 from sklearn_bce._solvers.newton.loop import Start, minimise
 from sklearn_bce._solvers.newton.nearby import NearbyState
 from sklearn_bce._solvers.newton.path import PathState
@@ -38,6 +38,12 @@ from sklearn_bce._solvers.newton.subsample import (
     sample_size,
     sample_tol,
 )
+
+# Rows for each coordinate of the part of a sample on a device that is minimised on the host: for 50
+# features that takes 0.7 ms there, and with more rows longer than a step on the device. [a choice]
+MIN_ROWS_FOR_CALL = 20
+# Newton steps at most on a sample on a device, from the minimum on a few of its rows. [a choice]
+STEPS_ON_DEVICE = 2
 
 StartRule = Callable[[Objective, Vector, float, Settings], Start | Result | None]
 
@@ -185,9 +191,13 @@ def with_dominating_penalty(
 
     Conjugate gradients then need a few products only, fewer than the other rules take for the
     start. Shift and scale of the coordinates are estimated from a few random rows. None if the
-    penalty does not dominate, there are too few rows for a sample, or the weights are not 0.
+    penalty does not dominate, there are too few rows for a sample, the weights are not 0, or X is
+    on a device.
     """
-    if not (starts_from_zero(w, b, settings) and is_tall(objective, settings.tol)):
+    # On a device the rows for the estimate take as long as the sample that another rule takes.
+    if objective.data_size.storage == "device" or not starts_from_zero(w, b, settings):
+        return None
+    if not is_tall(objective, settings.tol):
         return None
     coordinates = objective.dominating_penalty_coordinates(settings.random_state)
     if coordinates is None:
@@ -210,9 +220,10 @@ def from_subsample(objective: Objective, w: Vector, b: float, settings: Settings
     sample = objective.subsample(n_rows, settings.random_state)
     if sample is None:
         return None
-    start = from_subsample_in_cache(objective, sample, settings)
-    if start is not None:
-        return start
+    if objective.data_size.storage == "device":
+        start = from_subsample_of_device(objective, sample, settings)
+        if start is not None:
+            return start
     sample = sample.standardised()  # near the standard coordinates of all rows, and good enough
     if sample.null_model_is_plausible():
         return None
@@ -220,14 +231,15 @@ def from_subsample(objective: Objective, w: Vector, b: float, settings: Settings
     return solve_subsample(objective.in_coordinates(coordinates), sample, settings)
 
 
-def from_subsample_in_cache(
+def from_subsample_of_device(
     objective: Objective, sample: Objective, settings: Settings
 ) -> Start | None:
-    """Return a start at the minimum of a smooth F on a sample that fits into the cache.
+    """Return a start at the minimum of a smooth F on a sample of an array on a device.
 
-    Its minimum is found in one compiled call, in a third of the time of the loop. None if the
-    sample is not for the call, see `solve_in_cache`, or a safeguard is needed; also None unless X
-    is on a device, where that time counts: a pass over other data takes longer.
+    The minimum on the sample, or if the sample is on the device on a few of its rows, is found in
+    one compiled call on the host. In the latter case Newton's loop goes on from there on the
+    sample, without a search on the ray, as it is near the minimum. None if the rows are not for the
+    call, see `solve_in_cache`, or a safeguard is needed.
 
     Parameters
     ----------
@@ -236,15 +248,23 @@ def from_subsample_in_cache(
     settings : Settings
         Settings of the run on all rows.
     """
-    if objective.data_size.storage != "device" or not sample.penalty.is_smooth:
+    if not sample.penalty.is_smooth or sample.n_features > MOST_FEATURES:
         return None
-    limits = settings_on_sample(sample, settings)
-    found = solve_in_cache(sample, np.zeros(sample.n_features), 0.0, limits)
+    is_on_host = sample.data_size.storage == "dense"
+    few = sample if is_on_host else sample.thinned(MIN_ROWS_FOR_CALL * sample.coordinates.size)
+    limits = settings_on_sample(few, settings)
+    found = solve_in_cache(few, np.zeros(sample.n_features), 0.0, limits)
     if not isinstance(found, Result):
         return None
-    in_sample = sample.in_coordinates(found.coordinates)
-    theta = in_sample.coordinates.from_user(found.w, found.b)
-    point = in_sample.evaluate(theta, hessian=True)
+    in_sample = sample.in_coordinates(of_all_rows(sample, found.coordinates))
+    theta, z = in_sample.coordinates.from_user(found.w, found.b), None
+    if not is_on_host:
+        sample.count_passes_of(few)
+        start = Start(in_sample, theta, is_expected_minimum=True)
+        limits = replace(settings_on_sample(sample, settings), max_iter=STEPS_ON_DEVICE)
+        end = minimise(start, limits).point
+        theta, z = end.theta, end.z
+    point = in_sample.evaluate(theta, z, hessian=True)
     is_reliable = in_sample.diagonal_is_reliable(point)
     problem = objective.in_coordinates(of_all_rows(objective, found.coordinates))
     problem.count_passes_of(sample)

@@ -22,13 +22,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import HOST_SAMPLE_ELEMENTS, Objective
+from sklearn_bce._objective.base import Objective
 from sklearn_bce._solvers.newton.cost import CostModel
 
 # Least number of rows of a sample for each coordinate: at the minimum on the sample, F on all rows
 # is then about 1/20 nats above its minimum.
 # python -m benchmarks.tuning MIN_ROWS_PER_COORDINATE
 MIN_ROWS_PER_COORDINATE = 10
+# The same on a device, where rows are cheap and steps are dear: F on all rows is then about 1/800
+# nats above its minimum, less than the share of F from which a step is `Region.FAR`, which takes
+# three passes and the curvature of all rows. Not if that is more than half of the largest sample.
+# [a choice]
+NEAR_ROWS_PER_COORDINATE = 400
 # Largest fraction of the rows in a sample. The minimum on a sample takes as many passes over the
 # sample as the minimum on all rows takes over all rows.
 # python -m benchmarks.tuning MAX_SAMPLE_FRACTION
@@ -81,12 +86,11 @@ def _cheapest_sample(problem: Objective, tol: float, share: float) -> int:
     """Return m of `sample_size`, 0 if no sample costs less than a share of a run from 0."""
     costs, n_samples = CostModel.of(problem), problem.n_samples
     best, cheapest = 0, share * costs.from_zero
-    m = MIN_ROWS_PER_COORDINATE * costs.size
+    is_on_device = problem.data_size.storage == "device"
+    m = (NEAR_ROWS_PER_COORDINATE if is_on_device else MIN_ROWS_PER_COORDINATE) * costs.size
     most = MAX_SAMPLE_FRACTION * n_samples
-    on_host = HOST_SAMPLE_ELEMENTS / problem.n_features
-    if problem.data_size.storage == "device" and m <= on_host:
-        # On an H200 a larger sample, on the device, takes 20 ms for its launches, this one 1 to 4.
-        most = min(most, on_host)
+    if is_on_device and m > most / 2:
+        m = MIN_ROWS_PER_COORDINATE * costs.size
     while m <= most:
         on_sample = CostModel.of_sample(problem, m).from_zero
         distance, factor = costs.size / (2 * m), costs.size / m
