@@ -11,7 +11,7 @@ import sklearn
 import sklearn_bce
 from benchmarks.competitors import PEERS, Competitor
 from benchmarks.fits import TARGET, Entry
-from benchmarks.runner import Outcome
+from benchmarks.runner import FAR_BEHIND, Outcome
 from benchmarks.scores import FOLDS, REPEATS
 from benchmarks.search import SEARCH_FLOOR, SEARCH_PATIENCE, SETTING_FLOOR, SETTING_PATIENCE
 
@@ -43,10 +43,11 @@ def preamble(peers: Sequence[Competitor], limit: float, machine: dict[str, Any])
         "fastest tolerance and settings that solve it, or else at those that come closest.",
         "Time: median of a whole fit; ratio: to that of the first row, above 1 where it is the "
         "faster one.",
-        f"A fit may take {limit:g} s. Unsolved, no tighter tolerance is tried after a fit of "
-        f"{SETTING_PATIENCE} times",
-        f"BCENeuron's (at least {SETTING_FLOOR:g} s), no further setting after {SEARCH_PATIENCE} "
-        f"times (at least {SEARCH_FLOOR:g} s).",
+        f"A fit may take {limit:g} s, or {FAR_BEHIND} times BCENeuron's time if that is more. "
+        "Unsolved, no tighter",
+        f"tolerance is tried after a fit of {SETTING_PATIENCE} times BCENeuron's time (at least "
+        f"{SETTING_FLOOR:g} s), and no further",
+        f"setting after {SEARCH_PATIENCE} times it (at least {SEARCH_FLOOR:g} s).",
         "Solvers with a random part must solve a problem with three seeds to count as solving it.",
         "BCENeuron and scikit-learn's classifiers are given X as it is. Scores are means over the",
         "folds ± their standard deviation.",

@@ -60,7 +60,7 @@ def run(
         Timed fits of each chosen setting, all competitors in turn; the median counts. Three times
         as many where a fit is short, fewer where it takes seconds.
     limit : float
-        Seconds a fit may take.
+        Seconds a fit may take; FAR_BEHIND times the neuron's time if that is more.
     progress : callable
         Called with a text that says what is being measured.
     """
@@ -70,16 +70,17 @@ def run(
     for problem in problems:
         progress(f"{problem.name}: finding the minimum")
         least, gap = reference(problem)
-        neuron = best_setting(problem, BCE_NEURON, least, limit, np.inf)
+        neuron = best_setting(problem, BCE_NEURON, least, np.inf, np.inf)
         tuned = [neuron]
+        allowed = max(limit, FAR_BEHIND * neuron.seconds)
         for competitor in peers:
             progress(f"{problem.name}: {competitor.name}")
-            entry = best_setting(problem, competitor, least, limit, neuron.seconds)
+            entry = best_setting(problem, competitor, least, allowed, neuron.seconds)
             tuned += [entry] if entry else []
         defaults = []
         for competitor in SPARSE_DEFAULTS if problem.l1_ratio else DEFAULTS:
             progress(f"{problem.name}: {competitor.name}")
-            defaults.append(first_candidate(problem, competitor, limit))
+            defaults.append(first_candidate(problem, competitor, allowed))
         time_again(problem, tuned, defaults, least, repeats, progress)
         found = [fit.objective for entry in tuned + defaults for fit in entry.fits + entry.tried]
         minimum = min([least, *found])
@@ -116,7 +117,7 @@ def time_again(
     entries = solved + [entry for entry in defaults if not entry.fits[0].failure]
     neuron = tuned[0].seconds
     wanted = [times(entry.seconds, repeats, neuron) for entry in entries]
-    for turn in range(max(wanted)):
+    for turn in range(max(wanted, default=0)):
         progress(f"{problem.name}: timing {turn + 1}/{max(wanted)}")
         for entry, number in zip(entries, wanted, strict=True):
             if turn < number:

@@ -592,6 +592,14 @@ def test_long_fits_and_those_far_behind_are_timed_less_often(seconds, neuron, ex
     assert runner.times(seconds, 5, neuron) == expected
 
 
+def test_problem_that_takes_the_neuron_longer_than_the_limit_is_solved_by_it():
+    peers = [peer for peer in SKLEARN if peer.name == "newton-cholesky"]
+    how = {"repeats": 1, "limit": 1e-5, "progress": lambda message: None}
+    (outcome,) = runner.run([small_problem()], peers, **how)
+    assert outcome.solved(outcome.tuned[0])
+    assert outcome.defaults[0].fits[0].failure == ""
+
+
 class Lucky(BaseEstimator):
     """An estimator with b = random_state for any data."""
 
