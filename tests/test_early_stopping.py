@@ -1,6 +1,7 @@
 """Samples held out: their loss after each pass, and a fit that ends when it stops falling."""
 
 from inspect import signature
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -433,7 +434,8 @@ def test_samples_are_far_if_half_of_them_are_5_deviations_from_the_mean(values, 
     training = np.c_[np.zeros(100), 1000 + 50 * np.tile([1.0, -1.0], 50)]
     ones = np.ones(4)
     others = Samples(np.c_[7 * ones, values], ones, ones, ones)  # constant in the other column
-    difference = HeldOut(others, None, is_given=True).difference_from(training, None)
+    objective = SimpleNamespace(X=training)
+    difference = HeldOut(others, None, is_given=True).difference_from(objective, None)
     assert difference == (
         "half of X_val is farther than 5 standard deviations from the mean of X in feature 1"
         if is_far
