@@ -465,7 +465,8 @@ class Summary:
             return Table("Logistic neuron", [], self.names, columns, note)
         first = Column("coef", "coef", self.coef)
         if odds_ratios:
-            first, bounds = Column("odds_ratio", "odds ratio", ratios.odds_ratio), ratios[2:]
+            first = Column("odds_ratio", "odds ratio", ratios.odds_ratio)
+            bounds = ratios.low, ratios.high
         else:
             bounds = self.conf_int(method=method).T
         titles = (f"[{(1 - self.level) / 2:.4g}", f"{(1 + self.level) / 2:.4g}]")
