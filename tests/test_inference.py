@@ -14,6 +14,7 @@ from scipy.optimize import brentq
 from scipy.stats import chi2
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
+from small_data import names_of_polars
 
 from sklearn_bce import BCENeuronClassifier, BCENeuronClassifierCV, fit_from_chunks
 from sklearn_bce.inference import DependenceError, summarize
@@ -432,7 +433,10 @@ def _same_as_dense(summary, X, y, **arguments):
 
 
 @pytest.mark.parametrize("covariance", ["model", "robust", "cluster"])
-@pytest.mark.parametrize("kind", ["csr", "csc", "pandas", "polars", "lists", "float32"])
+@pytest.mark.parametrize(
+    "kind",
+    ["csr", "csc", "pandas", pytest.param("polars", marks=names_of_polars), "lists", "float32"],
+)
 def test_every_kind_of_samples_gives_the_same(kind, covariance):
     X, y, _, groups, _ = data()
     X = X.astype(np.float32).astype(np.float64)

@@ -131,12 +131,10 @@ class Task(NamedTuple):
         dtype = self.dtype if dtype is None else dtype
         has_offset = self.objective.has_offset
         attributes = weight_attributes(self.classes, dtype, w, b, has_offset=has_offset)
-        return self.moved(attributes)
+        return attributes if self.library is None else self.moved(attributes)
 
     def moved(self, attributes: dict[str, Any]) -> dict[str, Any]:
-        """Return fitted attributes in the library and on the device of X."""
-        if self.library is None:
-            return attributes
+        """Return fitted attributes in the library and on the device of X, which is not NumPy's."""
         from sklearn_bce._estimator.device import moved_attributes
 
         return moved_attributes(attributes, self.library)
@@ -186,7 +184,7 @@ def prepare_fit(
     UserWarning
         If parameters are ignored; see `warn_of_ignored`.
     """
-    namespace = foreign_namespace(given.X)
+    namespace = None if isinstance(given.X, np.ndarray) else foreign_namespace(given.X)
     if namespace is not None:
         return prepare_fit_on_device(estimator, given, given_validation, init, n_threads, namespace)
     parameters, name = Parameters.of(estimator), type(estimator).__name__
@@ -477,7 +475,8 @@ def run_fit(
         task.raise_for_not_finite(type(estimator).__name__)
         raise
     fitted = task.weight_attributes(result.w, result.b, dtype)
-    fitted |= task.moved(result_attributes(solver, result))
+    of_result = result_attributes(solver, result)
+    fitted |= of_result if task.library is None else task.moved(of_result)
     fitted |= monitor.validation_attributes()
     fitted["_total_weight"] = task.objective.total_weight
     fitted["_path_state"] = result.path_state

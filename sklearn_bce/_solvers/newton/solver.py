@@ -51,7 +51,7 @@ from sklearn_bce._solvers.newton.robust import (
     in_robust_coordinates,
 )
 from sklearn_bce._solvers.newton.root_proximal import examine_by_root
-from sklearn_bce._solvers.newton.starts import START_RULES
+from sklearn_bce._solvers.newton.starts import START_RULES, STATE_RULES
 from sklearn_bce._solvers.newton.stopping import LEAST_DOUBT
 from sklearn_bce._solvers.newton.whitening import bound_by_pivots, whiten
 
@@ -83,14 +83,15 @@ TOL_RATIO = 0.1
 def solve(objective: Objective, w: Vector, b: float, settings: Settings) -> Result:
     """Minimise F by Newton's method, from the start of the first rule that applies.
 
-    The rules are ``START_RULES``; arguments and result are those of `Solver.solve`.
+    The rules are ``STATE_RULES``, if an earlier fit has left something, and ``START_RULES``; the
+    arguments and the result are those of `Solver.solve`.
 
     Raises
     ------
     NotFiniteError
         If an element of X is infinite or NaN.
     """
-    for rule in START_RULES:
+    for rule in START_RULES if settings.path_state is None else STATE_RULES + START_RULES:
         start = rule(objective, w, b, settings)
         if start is not None:
             break

@@ -340,8 +340,9 @@ def solve_subsample(problem: Objective, sample: Objective, settings: Settings) -
     return start
 
 
+# The rules for fits that know what an earlier fit has left, and those for all fits.
+STATE_RULES: list[StartRule] = [with_nearby_curvature]
 START_RULES: list[StartRule] = [
-    with_nearby_curvature,
     in_cache,
     along_path,
     by_dual_ascent,
