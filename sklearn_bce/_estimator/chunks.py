@@ -155,9 +155,9 @@ def fit_from_chunks(neuron: BaseEstimator, chunks: Chunks) -> BaseEstimator:
     chunks : callable () -> iterable of (X, y), (X, y, sample_weight) or \
             (X, y, sample_weight, offset)
         Called once for each pass. Each call must return the same chunks in the same order. The
-        items of a chunk are what `BCENeuronClassifier.fit` accepts, arrays on a device
-        included, which are summed there, except that samples of
-        one of the classes may be missing in a chunk. All chunks have an offset, or none of them.
+        items of a chunk are what `BCENeuronClassifier.fit` accepts, except that samples of one of
+        the classes may be missing in a chunk. Arrays on a device are summed there. All chunks have
+        an offset, or none of them.
 
     Returns
     -------

@@ -295,14 +295,12 @@ class BCENeuronClassifierCV(
         UserWarning
             If the L1 norm leaves no weight at any C.
         """
-        X = X if is_in_parts(X) else checked_array(X, "X")
-        given = GivenSamples(X, y, sample_weight, offset)
         if is_in_parts(X):
             self._raise_unless_sums_suffice(params)
             routed = Bunch(splitter=Bunch(split={}), scorer=Bunch(score={}))
         else:
-            routed = self._routed("fit", sample_weight, params)
-        return self._fit(given, routed)
+            X, routed = checked_array(X, "X"), self._routed("fit", sample_weight, params)
+        return self._fit(GivenSamples(X, y, sample_weight, offset), routed)
 
     def _fit_chunks(self, chunks: Chunks) -> Self:
         """Fit to chunks of samples, for `fit_from_chunks`."""
