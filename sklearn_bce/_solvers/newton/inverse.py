@@ -107,8 +107,10 @@ class CholeskyFactor:
         """Return √(zᵀ·inverse·z) of each row z of an array of shape (n, size)."""
         if self._factor is None:
             return np.full(len(rows), np.inf)
-        # A product with the root, in which threads do not wait for each other, as they do in SciPy.
-        half = rows @ self._inverse_root
+        if len(rows) < len(self._factor):
+            half = solve_triangular(self._factor, rows.T, lower=True, check_finite=False).T
+        else:  # threads do not wait for each other in a product, as they do in SciPy
+            half = rows @ self._inverse_root
         return np.sqrt(np.einsum("ij,ij->i", half, half))  # faster than `numpy.linalg.norm`
 
     @cached_property
