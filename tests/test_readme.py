@@ -73,6 +73,19 @@ def test_relative_link_leads_to_a_file(link):
     assert (ROOT / link).exists()
 
 
+FRAGMENTS = [
+    ((ROOT / name).parent / (path or Path(name).name), fragment)
+    for name, text in DOCUMENTS.items()
+    for path, fragment in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text)
+]
+
+
+@pytest.mark.parametrize(("path", "fragment"), FRAGMENTS)
+def test_fragment_of_a_link_is_a_heading(path, fragment):
+    headings = re.findall(r"^#+ (.*)$", path.read_text("utf-8"), flags=re.MULTILINE)
+    assert fragment in {re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in headings}
+
+
 @pytest.mark.parametrize(
     "path", sorted({path for text in DOCUMENTS.values() for path in re.findall(PATH, text)})
 )
