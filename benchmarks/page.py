@@ -53,6 +53,11 @@ def title(problem: dict[str, Any]) -> str:
     return f"{problem['name']} ({shape}, {problem['origin']})"
 
 
+def duration(seconds: float) -> str:
+    """Return the text of a time."""
+    return f"{1e3 * seconds:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"
+
+
 def lines_of(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
@@ -74,7 +79,7 @@ def by_problem(problems: Sequence[dict[str, Any]]) -> list[str]:
     rows = [
         [
             title(problem),
-            f"{1e3 * problem['tuned'][0]['seconds']:.3g} ms",
+            duration(problem["tuned"][0]["seconds"]),
             cell(fastest(problem, whole)),
             cell(fastest(problem, training)),
         ]

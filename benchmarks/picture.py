@@ -2,8 +2,9 @@
 
 A record is what ``python -m benchmarks --suite full`` writes. The picture has a row for each
 problem, and in it a dot for each package that came within the target of the minimum: its time of a
-whole fit, the conversion of X included, as a multiple of the neuron's. FOLDER gets the picture
-twice, for light and for dark pages.
+whole fit, the conversion of X included, as a multiple of the neuron's. A package without a dot did
+not come within the target in the time that the run allowed. FOLDER gets the picture twice, for
+light and for dark pages.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def draw(record: dict[str, Any], theme: Theme, path: Path) -> None:
         first = fastest(problem, whole)
         if first is not None:
             axes.plot(min(first[0], MOST), row, "o", color=theme.fastest, markersize=6)
-            label = f"{first[0]:.2g} {first[1]}" if first[0] < 10 else f"{first[0]:.0f} {first[1]}"
+            label = f"{first[0]:.1f} {first[1]}" if first[0] < 10 else f"{first[0]:.0f} {first[1]}"
             axes.text(MOST * 1.15, row, label, color=theme.fastest, va="center", fontsize=8)
     axes.axvline(1, color=theme.text, linewidth=1.2)
     axes.set_xscale("log")
