@@ -39,7 +39,8 @@ def write_adult(path: Path) -> None:
         (one_hot, make_column_selector(dtype_exclude="number")),
     )
     X = columns.fit_transform(table).astype(np.float64)
-    np.savez_compressed(path, X=X, y=np.asarray(y, dtype=str))
+    with path.open("wb") as file:
+        np.savez_compressed(file, X=X, y=np.asarray(y, dtype=str))
 
 
 def write_libsvm(name: str, path: Path) -> None:
@@ -64,10 +65,12 @@ def download(folder: Path) -> list[str]:
     for name, (write, page) in FILES.items():
         if (folder / name).exists():
             continue
+        part = folder / f"{name}.part"  # an interrupt leaves no file that seems to be complete
         try:
-            write(folder / name)
+            write(part)
+            part.replace(folder / name)
         except (OSError, ValueError) as error:  # no network, or another answer than the data
-            (folder / name).unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             failures.append(
                 f"{name} was not downloaded from {page}: {error}. The benchmarks run without it; "
                 "with a network, run this command again."

@@ -728,6 +728,22 @@ def test_without_a_network_public_data_say_what_is_missing_and_leave_no_file(mon
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_download_that_is_interrupted_is_done_again(monkeypatch, tmp_path, capsys):
+    def interrupted(path):
+        path.write_bytes(b"-1 3:1")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(public_data, "FILES", {"a8a.svm": (interrupted, "a page")})
+    with pytest.raises(KeyboardInterrupt):
+        public_data.main([str(tmp_path)])
+    with pytest.raises(ValueError, match="no svmlight file"):
+        problems_of(tmp_path)
+    whole = {"a8a.svm": (lambda path: path.write_bytes(b"-1 3:1 11:1\n+1 5:1 123:1\n"), "a page")}
+    monkeypatch.setattr(public_data, "FILES", whole)
+    public_data.main([str(tmp_path)])
+    assert [problem.name for problem in problems_of(tmp_path)] == ["a8a"]
+
+
 def test_main_runs_from_a_folder_of_data(tmp_path, capsys):
     X, y = gaussian(60, 3)
     np.savez(tmp_path / "mine.npz", X=X, y=y)
