@@ -166,6 +166,20 @@ def test_gram_of_some_columns_and_a_column_of_ones(data, subset):
 
 
 @pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize(*pairwise(loop=LOOPS, shape=SMALL_GRAM, dtype=DTYPES, subset=SUBSETS))
+def test_norms_of_the_images_of_rows(data, subset):
+    X, rows, _, _ = data
+    columns = SUBSETS[subset](X.shape[1])
+    n = len(columns)
+    rng = np.random.default_rng(n)
+    root, constant = np.triu(rng.standard_normal((n, n + 1))), rng.standard_normal(n + 1)
+    norms = np.full(len(X), np.nan)
+    rows.set_norms(root, constant, columns, norms)
+    expected = np.linalg.norm(X[:, columns] @ root + constant, axis=1)
+    _assert_close(norms, expected, np.float64, n + 1)
+
+
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize(
     *pairwise(
         loop=LOOPS,

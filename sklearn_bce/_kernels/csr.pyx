@@ -13,9 +13,12 @@ row_weight : (n_samples,) one weight h for each row
 z : (n_samples,) linear outputs z = Xw + b
 sums : (n_features + 1,) to which Σ hx is added and, in the last entry, Σ h
 """
+from libc.math cimport sqrt
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 
+from sklearn_bce._kernels.dense_row cimport add_scaled, square
 from sklearn_bce._kernels.sparse_row cimport add_sparse, sparse_dot
 from sklearn_bce._kernels.types cimport index, real
 
@@ -158,3 +161,31 @@ def csr_gram(const real[::1] data, const index[::1] indices, const index[::1] in
                 add_sparse(row_weight[i] * x[j], x, places, j + 1, &gram[places[j], 0])
         free(places)
         free(x)
+
+
+def csr_norms(const real[::1] data, const index[::1] indices, const index[::1] indptr,
+              const Py_ssize_t[::1] position, const double[:, ::1] root,
+              const double[::1] constant, double[::1] norms):
+    """Set norms to ‖Rᵀv + c‖ of each row, v being some columns of x.
+
+    Parameters
+    ----------
+    data, indices, indptr, position : as for `csr_gram`
+    root : (n, m) matrix R, upper triangular
+    constant : (m,) vector c
+    norms : (n_samples,) changed
+    """
+    cdef Py_ssize_t i, e, j
+    cdef int m = constant.shape[0]
+    cdef double *image = <double *> malloc((m + 1) * sizeof(double))
+    if image == NULL:
+        raise MemoryError
+    with nogil:
+        for i in range(norms.shape[0]):
+            memcpy(image, &constant[0], m * sizeof(double))
+            for e in range(indptr[i], indptr[i + 1]):
+                j = position[indices[e]]
+                if j >= 0:
+                    add_scaled(data[e], &root[j, j], image + j, m - <int> j)
+            norms[i] = sqrt(square(image, m))
+        free(image)

@@ -173,6 +173,12 @@ def csr_gram(data, indices, indptr, row_weight, position, gram):
     dense_sums(X, row_weight, gram[-1])
 
 
+def csr_norms(data, indices, indptr, position, root, constant, norms):
+    """NumPy reference of `csr.csr_norms`: ‖Rᵀv + c‖ of each row."""
+    X = _csr(data, indices, indptr, len(position))[:, np.flatnonzero(position >= 0)]
+    norms[:] = np.linalg.norm(X @ root + constant, axis=1)
+
+
 # ----- coordinate_descent -------------------------------------------------------------------------
 
 

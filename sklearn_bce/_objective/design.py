@@ -129,6 +129,24 @@ class Standardisation:
         kernels().centred_gram(sums, self._shift[features], self._scale[features])
         return sums if self.coordinates.fit_intercept else sums[:-1, :-1].copy()
 
+    def raw_root(
+        self, root: NDArray[np.float64], subset: NDArray[np.intp]
+    ) -> tuple[NDArray[np.float64], Vector, NDArray[np.intp]]:
+        """Return (Q, c, columns) with ‖Rᵀz‖ = ‖Qᵀx + c‖, of these entries z and columns x.
+
+        Parameters
+        ----------
+        root : ndarray of shape (n, n), float64
+            R, upper triangular, as Q is.
+        subset : ndarray of shape (n,), intp
+            Entries of θ, ascending; that of the intercept, if there is one, among them.
+        """
+        features = self.coordinates.features_of(subset)
+        n_features = len(features)
+        inverse_scale = self._inverse_scale[features, np.newaxis]
+        raw = np.multiply(root[:n_features], inverse_scale, order="C")
+        return raw, root[n_features:].sum(axis=0) - self._shift[features] @ raw, features
+
     def square_sums(self) -> NDArray[np.float64]:
         """Return zeros, of shape (2, n_features + 1), for Σ hx and Σ hx², each with a last Σ h."""
         return np.zeros((2, self.n_features + 1))

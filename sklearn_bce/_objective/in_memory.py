@@ -44,6 +44,7 @@ from sklearn_bce._objective.penalty import NO_PENALTY, ElasticNet, Penalty
 from sklearn_bce._objective.ray import NEGLIGIBLE_LOSS_OUTPUT, OutputRay
 from sklearn_bce._objective.root import row_matrix
 from sklearn_bce._objective.rows import (
+    ROWS_FOR_NORMS,
     raise_unless_finite,
     row_blocks,
     squared,
@@ -97,9 +98,6 @@ WORK_ON_FLAT = 1e7
 # with an outlier take as many passes:
 # python -m benchmarks.tuning NEGLIGIBLE_DECREMENT
 NEGLIGIBLE_DECREMENT = 1e-9
-# Rows whose norms are computed at once: 512 rows of 100 columns, 400 KB, stay in the cache. Of
-# 20 000×50, 128 to 2048 rows take the same time, 5000 half as long again. [a choice]
-ROWS_FOR_NORMS = 512
 # Most steps for the intercept at w = 0 with an offset. Newton's method takes 5 to 10, halving the
 # interval 60: its length falls from that of the range of the offset to its rounding. [a choice]
 INTERCEPT_STEPS = 200
@@ -457,18 +455,17 @@ class InMemoryObjective(BaseObjective):
             norms[block] = norms_of(Z)
         return norms
 
-    def norms_of_samples(self, norms_of: Callable[[Any], Vector]) -> Vector:
-        """Return the norms of all samples by ``norms_of``, of shape (n_samples,), in one pass.
+    def norms_of_samples(self, root: NDArray[np.float64], subset: NDArray[np.intp]) -> Vector:
+        """Return ‖Rᵀz‖ of these entries of all samples, of shape (n_samples,), in one pass.
 
-        Parameters
-        ----------
-        norms_of : callable (Z) -> ndarray of shape (n,)
-            Returns ‖v‖ of n rows of Z.
+        The arguments are those of `Standardisation.raw_root`.
         """
         norms = np.empty(self.n_samples)
+        raw = self._design.raw_root(root, subset)
 
         def fill(rows: slice) -> None:
-            norms[rows] = self._norms(rows, norms_of)
+            for block_rows, block in self._design.blocks(rows):
+                block.set_norms(*raw, norms[block_rows])
 
         self._sum(fill, work=CURVATURE_WORK)
         return norms

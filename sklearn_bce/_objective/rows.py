@@ -27,6 +27,9 @@ CALL_ELEMENTS = 2**24
 # Most stored values of X that one call of a kernel reads in a pass in random order. At 0.5 to 5 ns
 # for each a call takes 2 to 20 ms, and Ctrl-C takes effect between calls. [a choice]
 ELEMENTS_PER_CALL = 2**22
+# Rows whose norms are computed at once: 512 rows of 100 columns, 400 KB, stay in the cache. Of
+# 20 000×50, 128 to 2048 rows take the same time, 5000 half as long again. [a choice]
+ROWS_FOR_NORMS = 512
 # Columns that are copied at once to an array in C order: a cache line of each serves eight rows of
 # float64, and takes 32 KB. All 3 000 columns at once take up to five times as long.
 # python -m benchmarks.tuning COLUMNS_AT_ONCE
@@ -72,6 +75,9 @@ class Rows(NamedTuple):
         Adds the sums of h(x−o) to first and those of h(x−o)² to second, with the origin o.
     add_gram : callable (row_weight, columns, gram)
         Adds Σ h vvᵀ to the lower triangle of gram, v being the given columns of x and a last 1.
+    set_norms : callable (root, constant, columns, norms)
+        Sets norms to ‖Rᵀv + c‖ of each row, with an upper triangular matrix R, a vector c, and the
+        given columns v of x.
     """
 
     outputs: Callable[..., None]
@@ -80,6 +86,7 @@ class Rows(NamedTuple):
     add_loss: Callable[..., float]
     add_squares: Callable[..., None]
     add_gram: Callable[..., None]
+    set_norms: Callable[..., None]
 
 
 def rows_of(X: Any, rows: slice = slice(None), origin: Vector | None = None) -> Rows:
@@ -114,6 +121,7 @@ def dense_rows(X: NDArray[Any], origin: Vector | None = None) -> Rows:
             loops.dense_squares, X, np.zeros(X.shape[1]) if origin is None else origin
         ),
         add_gram=partial(loops.dense_gram, X),
+        set_norms=partial(_set_dense_norms, X),
     )
 
 
@@ -129,7 +137,38 @@ def _sparse_rows(X: Any, rows: slice) -> Rows:
         add_loss=partial(loops.csr_loss, *csr),
         add_squares=partial(loops.csr_squares, *csr),
         add_gram=partial(_add_sparse_gram, partial(loops.csr_gram, *csr), X.shape[1]),
+        set_norms=partial(_set_sparse_norms, partial(loops.csr_norms, *csr), X.shape[1]),
     )
+
+
+def _set_dense_norms(
+    X: NDArray[Any],
+    root: NDArray[np.float64],
+    constant: Vector,
+    columns: NDArray[np.intp],
+    norms: Vector,
+) -> None:
+    """Set the norms of the rows of an array by products with blocks of them."""
+    are_all = len(columns) == X.shape[1]
+    for start in range(0, len(X), ROWS_FOR_NORMS):
+        rows = slice(start, start + ROWS_FOR_NORMS)
+        block = X[rows] if are_all else X[rows, columns]
+        image = block.astype(np.float64, copy=False) @ root
+        image += constant
+        # einsum takes less time than `numpy.linalg.norm`.
+        np.sqrt(np.einsum("ij,ij->i", image, image), out=norms[rows])
+
+
+def _set_sparse_norms(
+    csr_norms: Callable[..., None],
+    n_features: int,
+    root: NDArray[np.float64],
+    constant: Vector,
+    columns: NDArray[np.intp],
+    norms: Vector,
+) -> None:
+    """Call the kernel with the place of each column of X among the given ones."""
+    csr_norms(_places(n_features, columns), root, constant, norms)
 
 
 def _add_sparse_gram(
@@ -139,10 +178,15 @@ def _add_sparse_gram(
     columns: NDArray[np.intp],
     gram: NDArray[np.float64],
 ) -> None:
-    """Call the kernel with the place of each column of X among the given ones, −1 for no place."""
-    position = np.full(n_features, -1)
-    position[columns] = np.arange(len(columns))
-    csr_gram(row_weight, position, gram)
+    """Call the kernel with the place of each column of X among the given ones."""
+    csr_gram(row_weight, _places(n_features, columns), gram)
+
+
+def _places(n_features: int, columns: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the place of each column of X among the given ones, −1 for no place."""
+    places = np.full(n_features, -1)
+    places[columns] = np.arange(len(columns))
+    return places
 
 
 def is_blas_layout(X: NDArray[Any]) -> bool:

@@ -110,12 +110,14 @@ class CholeskyFactor:
         if len(rows) < len(self._factor):
             half = solve_triangular(self._factor, rows.T, lower=True, check_finite=False).T
         else:  # threads do not wait for each other in a product, as they do in SciPy
-            half = rows @ self._inverse_root
+            half = rows @ self.inverse_root
         return np.sqrt(np.einsum("ij,ij->i", half, half))  # faster than `numpy.linalg.norm`
 
     @cached_property
-    def _inverse_root(self) -> NDArray[np.float64]:
-        """R with inverse = RRᵀ, of shape (size, size)."""
+    def inverse_root(self) -> NDArray[np.float64]:
+        """R with inverse = RRᵀ, of shape (size, size), upper triangular."""
+        if self._factor is None:
+            return np.diag(self._diagonal**-0.5)
         return solve_triangular(
             self._factor, np.eye(len(self._factor)), trans=1, lower=True, check_finite=False
         )

@@ -223,9 +223,7 @@ def without_own(
     """
     if factor is None:
         return z, np.zeros(len(z))
-    are_all = len(subset) == part.coordinates.size
-    norms_of = factor.norms if are_all else lambda Z: factor.norms(Z[:, subset])
-    squares = np.square(part.norms_of_samples(norms_of))
+    squares = np.square(part.norms_of_samples(factor.inverse_root, subset))
     leverage, h = part.curvature_of_outputs(z) * squares, part.normalised_weight * squares
     with np.errstate(divide="ignore", invalid="ignore"):
         change = h * (sigmoid(z) - part.y) / (1 - leverage)
