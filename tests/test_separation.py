@@ -296,6 +296,40 @@ def test_the_simplest_of_directions_with_the_same_outputs():
     assert_allclose(Separating(0 * v, idle).simplest(weight), 0 * v)
 
 
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("n_parts", [1, 3])
+def test_features_that_separate_alone_are_found_by_comparisons(kind, n_parts, monkeypatch):
+    monkeypatch.setattr(separation, "find_kept_samples", None)  # must not be called
+    X, y = overlapping(300, 5)
+    X[:, 0] = np.abs(X[:, 0])
+    X[:, 1] = y * (np.arange(300) % 7 == 0) * X[:, 0]  # 0 but for some samples of one class
+    X[:, 2] = -1e9 + (y == 0) * (np.arange(300) % 5 == 0)  # far from 0
+    X[:, 3] = 4.0  # constant
+    weight = np.ones(300)
+    v, _ = asked(kind(X), y, weight, n_parts=n_parts)
+    assert_allclose(v, [0, 1, -1, 0, 0])
+    weight[(y == 0) & (np.arange(300) % 5 == 0)] = 0  # the others of this class are all equal
+    v, _ = asked(kind(X), y, weight, n_parts=n_parts)
+    assert_allclose(v, [0, 1, 0, 0, 0])
+    y[7] = 0.5  # a soft target at the value 0 of column 1
+    X[7, 1] = 0.0
+    v, _ = asked(kind(X), y, weight, n_parts=n_parts)
+    assert_allclose(v, [0, 1, 0, 0, 0])
+
+
+def test_a_soft_target_or_an_intercept_of_0_may_forbid_a_feature_to_separate_alone():
+    X = np.array([[0.0, 1.0], [0.0, 2.0], [1.0, 3.0], [2.0, 5.0]])
+    penalty = ElasticNet.of(np.inf, 0.0, 4.0)
+    alone = [
+        separation.separating_alone(
+            InMemoryObjective.in_user_units(X, np.array(y), np.ones(4), penalty, fit_intercept)
+        )
+        for y in ([0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.5, 1.0], [0.5, 0.0, 1.0, 1.0])
+        for fit_intercept in (True, False)
+    ]
+    assert_allclose(alone, [[1, 1], [1, 0], [1, 1], [0, 0], [1, 0], [1, 0]])
+
+
 # ----- cost ---------------------------------------------------------------------------------------
 
 
@@ -344,13 +378,14 @@ def test_many_columns_are_answered_by_the_fit_or_by_a_step(kind, monkeypatch):
     X, y = overlapping(200, 3)
     weight = np.ones(200)
     assert asked(kind(X), y, weight)[0] is None
-    right = X[:, 0] > 0
-    v, _ = asked(kind(X), right * 1.0, weight, w=np.array([1.0, 0, 0]))
-    assert_allclose(v, [X[:, 0].std(), 0, 0], rtol=1e-12)
-    X[:, 2] = y * (np.arange(200) % 3 == 0)
-    v, _ = asked(kind(X), y, weight, w=np.array([2.0, 0, 9.0]))
+    right = X[:, 0] + X[:, 1] > 0
+    v, _ = asked(kind(X), right * 1.0, weight, w=np.array([1.0, 1, 0]))
+    assert_allclose(v, [X[:, 0].std(), X[:, 1].std(), 0], rtol=1e-12)
+    X[:, 2] = X[:, 0] + y * (np.arange(200) % 3 == 0)
+    v, _ = asked(kind(X), y, weight, w=np.array([-7.0, 0, 9.0]))
+    v /= X.std(axis=0)
     assert v[2] > 0
-    assert_allclose(v[:2], 0, atol=1e-4 * v[2])
+    assert_allclose(v / v[2], [-1, 0, 1], atol=1e-4)
     y[5] = 0.5
     v, _ = asked(kind(X), right * 1.0 - 0.5 * (np.arange(200) == 5), weight, w=np.ones(3))
     assert v is None

@@ -6,14 +6,16 @@ sᵢzᵢᵀθ fall nowhere and rise somewhere; for a sample with 0 < y < 1 the o
 then decreases towards its infimum as θ grows along v. By Stiemke's lemma there is no such v if and
 only if there are multipliers μᵢ > 0 with Σ μᵢsᵢzᵢ = 0. At a minimum of F these are the slopes
 μᵢ = pᵢ|aᵢ − yᵢ|. Near it, Newton's step d with Hd = −g gives μᵢ = pᵢ|aᵢ − yᵢ|(1 − qᵢsᵢzᵢᵀd), with
-the probability qᵢ of the class of the sample. So the question is answered in three steps:
+the probability qᵢ of the class of the sample. So the question is answered in four steps:
 
 1. If no qᵢsᵢzᵢᵀd is 1 or more, the classes are not separated. That is the end for most fits. Random
    samples are enough if their rows span all directions: a separating direction changes no output
    of samples that are not separated.
-2. Newton's steps find samples that are not separated among themselves, see `kept_samples`. A
+2. If the values of a feature in one class are at most those in the other, the feature separates
+   the classes alone, with an intercept between them. Rare levels of a category often do.
+3. Newton's steps find samples that are not separated among themselves, see `kept_samples`. A
    separating direction changes none of their outputs.
-3. In the directions that change none of their outputs, a linear program finds one that separates
+4. In the directions that change none of their outputs, a linear program finds one that separates
    the other samples, or that there is none, see `separating_direction`.
 
 All are sums over parts of the samples. With an offset, margins and probabilities at a point contain
@@ -52,11 +54,11 @@ from sklearn_bce._solvers.newton.kept_samples import (
 from sklearn_bce._solvers.newton.proximal import direction_rule
 from sklearn_bce._solvers.newton.rank import ROUNDING
 from sklearn_bce._solvers.newton.separating_direction import Separating, find_separating
-from sklearn_bce._solvers.newton.signed_direction import within_bounds
+from sklearn_bce._solvers.newton.signed_direction import allowed_signs, within_bounds
 from sklearn_bce.chain_rule import sigmoid
 
-# Coordinates of θ above which step 3 is left out, as it takes too long: the separating direction
-# must then be θ, or one of Newton's steps. [a choice]
+# Coordinates of θ above which steps 1, 3 and 4 are left out, as they take too long: the separating
+# direction must then be that of one feature, θ, or one of Newton's steps. [a choice]
 MAX_SIZE = 1000
 # Rows of each part from which the units of columns are estimated. [a choice]
 ROWS_FOR_UNITS = 64
@@ -118,15 +120,21 @@ def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector
         Direction in units in which the standard deviation of every column is 1; 0 for a constant
         column. None if there is no such direction.
     """
-    size = objective.coordinates.size
-    if size > MAX_SIZE or not np.isfinite(CostModel.of(objective).factor):
-        coordinates = objective.standardised().coordinates
-        found = _among_steps(objective.in_coordinates(coordinates), coordinates.from_user(w, b))
-    elif _sample_is_certain(objective, w, b):
+    is_small = objective.coordinates.size <= MAX_SIZE
+    is_small = is_small and bool(np.isfinite(CostModel.of(objective).factor))
+    if is_small and _sample_is_certain(objective, w, b):
         return None
-    else:
+    if is_small:
         coordinates = _robust_coordinates(objective)
-        found = _found(objective, coordinates, coordinates.from_user(w, b))
+    else:
+        coordinates = objective.standardised().coordinates
+    problem, theta = objective.in_coordinates(coordinates), coordinates.from_user(w, b)
+    if is_small and _is_certain(problem, theta, n_steps=1):
+        return None
+    alone = separating_alone(objective)
+    if alone.any():
+        return alone
+    found = _found(objective, problem, theta, is_small)
     if found is not None and objective.penalty.has_bounds:
         found = within_bounds(objective.in_coordinates(coordinates), found)
     if found is None:
@@ -138,14 +146,53 @@ def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector
     return w * moments.deviation
 
 
-def _found(objective: Objective, coordinates: Coordinates, theta: Vector) -> Separating | None:
-    """Return a direction of θ that separates the classes; None if there is none."""
-    problem = objective.in_coordinates(coordinates)
-    if _is_certain(problem, theta, n_steps=1):
-        return None
+def separating_alone(objective: Objective) -> Vector:
+    """Return for each feature whether it separates the classes alone, of shape (n_features,).
+
+    1 if the values of the feature are at least as large where y = 1 as where y = 0, and the weight
+    may grow for ever; −1 if they are at most as large, and the weight may fall; 0 otherwise. The
+    answer is a matter of comparisons, without rounding. Without an intercept 0 must lie between the
+    values. Samples with 0 < y < 1 count in both classes.
+    """
+    (extremes,) = objective.sum_over_parts(_extremes)
+    high, low = extremes.values[:2], -extremes.values[2:]  # where y < 1, and where y > 0
+    if not objective.coordinates.fit_intercept:
+        high, low = np.maximum(high, 0.0), np.minimum(low, 0.0)
+    varies = high.max(axis=0) > low.min(axis=0)
+    lower, upper = (bounds[: high.shape[1]] for bounds in allowed_signs(objective))
+    rises = varies & (high[0] <= low[1]) & (upper > 0)
+    falls = varies & (high[1] <= low[0]) & (lower < 0)
+    return rises.astype(np.float64) - falls
+
+
+def _extremes(part: InMemoryObjective) -> list[Any]:
+    """Return the largest value of each feature where y < 1 and where y > 0, and minus the least."""
+    found = np.full((4, part.n_features), -np.inf)
+    for rows in row_blocks(part.X):
+        y, is_weighted = part.y[rows], part.sample_weight[rows] > 0
+        for k, is_in_class in enumerate((y < 1, y > 0)):
+            X = part.X[rows][np.flatnonzero(is_in_class & is_weighted)]
+            if X.shape[0]:
+                largest, least = X.max(axis=0), X.min(axis=0)
+                if issparse(X):
+                    largest, least = largest.toarray().ravel(), least.toarray().ravel()
+                found[k] = np.maximum(found[k], largest)
+                found[k + 2] = np.maximum(found[k + 2], -least)
+    return [Maxima(found)]
+
+
+def _found(
+    objective: Objective, problem: Objective, theta: Vector, is_small: bool
+) -> Separating | None:
+    """Return a direction of θ that separates the classes; None if there is none.
+
+    ``problem`` is the objective in the coordinates of θ.
+    """
     if _separates(problem, theta):
         return Separating(theta, np.zeros((len(theta), 0)))
-    return find_separating(objective, *find_kept_samples(objective, coordinates, theta))
+    if not is_small:
+        return _among_steps(problem, theta)
+    return find_separating(objective, *find_kept_samples(objective, problem.coordinates, theta))
 
 
 def _sample_is_certain(objective: Objective, w: Vector, b: float) -> bool:
@@ -269,21 +316,18 @@ def _changes(part: InMemoryObjective, v: Vector) -> list[Any]:
 
 
 def _among_steps(problem: Objective, theta: Vector) -> Separating | None:
-    """Return θ or a Newton step from θ on, if it separates the classes; None if none does.
+    """Return a Newton step from θ on, if it separates the classes; None if none does.
 
     With an offset the steps are those of F without the offset, from 0 on: whether classes are
     separated does not depend on the offset, and F with it may lead along no separating direction.
     """
-    no_directions = np.zeros((len(theta), 0))
-    if _separates(problem, theta):
-        return Separating(theta, no_directions)
     if problem.has_offset:
         problem, theta = problem.without_offset(), np.zeros_like(theta)
     direction = direction_rule(problem, tol=0.0)
     for _ in range(MAX_STEPS):
         d = direction.at(problem.evaluate(theta, hessian=direction.wants().hessian))
         if _separates(problem, d.vector, STEP_ROUNDING):
-            return Separating(d.vector, no_directions)
+            return Separating(d.vector, np.zeros((len(theta), 0)))
         theta = theta + d.vector
     return None
 
