@@ -2,7 +2,8 @@
 
 A record is what ``python -m benchmarks`` writes. A cell is the time of the fastest other package
 that solved the problem, as a multiple of the neuron's, and the name of that package; in bold if it
-is faster than the neuron.
+is faster than the neuron. A dash means that no other solved it; where the neuron did not, the cell
+says so, also in bold.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ def training(entry: dict[str, Any]) -> float:
 
 
 def fastest(problem: dict[str, Any], seconds: Callable[[dict], float]) -> tuple[float, str] | None:
-    """Return the fastest other, as a multiple of the neuron's time, and its name; None if none."""
+    """Return the fastest other, as a multiple of the neuron's time, and its name.
+
+    None if no other solved the problem, or the neuron did not.
+    """
     neuron, *others = problem["tuned"]
     solved = [each for each in others if each["solved"]]
     if not solved or not neuron["solved"]:
@@ -39,8 +43,11 @@ def fastest(problem: dict[str, Any], seconds: Callable[[dict], float]) -> tuple[
     return seconds(best) / seconds(neuron), best["competitor"]
 
 
-def cell(found: tuple[float, str] | None) -> str:
+def cell(problem: dict[str, Any], seconds: Callable[[dict], float]) -> str:
     """Return the text of a cell."""
+    if not problem["tuned"][0]["solved"]:
+        return "**not solved**"
+    found = fastest(problem, seconds)
     if found is None:
         return "–"
     text = f"{found[0]:.2f} {found[1]}"
@@ -65,13 +72,13 @@ def lines_of(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def means(problems: Sequence[dict[str, Any]]) -> str:
-    """Return a line with the geometric means and the smallest ratio."""
+    """Return a line with the geometric means and the smallest ratio of the rows that have one."""
     words = []
     for name, seconds in (("whole fit", whole), ("training alone", training)):
         found = [fastest(each, seconds) for each in problems]
         ratios = [each[0] for each in found if each is not None]
         words.append(f"{name} {geometric_mean(ratios):.2f}, at least {min(ratios):.2f}")
-    return f"Geometric mean of {len(problems)} rows: {'; '.join(words)}."
+    return f"Geometric mean of {len(ratios)} of {len(problems)} rows: {'; '.join(words)}."
 
 
 def by_problem(problems: Sequence[dict[str, Any]]) -> list[str]:
@@ -80,8 +87,8 @@ def by_problem(problems: Sequence[dict[str, Any]]) -> list[str]:
         [
             title(problem),
             duration(problem["tuned"][0]["seconds"]),
-            cell(fastest(problem, whole)),
-            cell(fastest(problem, training)),
+            cell(problem, whole),
+            cell(problem, training),
         ]
         for problem in problems
     ]
@@ -100,7 +107,7 @@ def by_kind(problems: Sequence[dict[str, Any]]) -> list[str]:
         if kind not in kinds:
             kinds.append(kind)
         row = table.setdefault(title(problem | {"name": name}), {})
-        row[kind] = cell(fastest(problem, whole))
+        row[kind] = cell(problem, whole)
     rows = [[name, *(row.get(kind, "–") for kind in kinds)] for name, row in table.items()]
     return lines_of(["", *kinds], rows)
 

@@ -783,7 +783,8 @@ def test_page_has_the_fastest_other_of_whole_fits_and_of_training(capsys, tmp_pa
     path.write_text(json.dumps(told), encoding="utf-8")
     page.main([str(path)])
     printed = capsys.readouterr().out
-    assert "| mine (60×3, real) | 2e+03 ms | 1.50 slow | **0.50 converting** |" in printed
+    assert "| mine (60×3, real) | 2 s | 1.50 slow | **0.50 converting** |" in printed
+    assert "Geometric mean of 1 of 1 rows" in printed
     assert "whole fit 1.50, at least 1.50; training alone 0.50, at least 0.50" in printed
 
 
@@ -814,6 +815,7 @@ def test_page_of_variations_has_a_column_for_each_kind_and_each_strength():
             ("mine, L1 0.1, plain", 7.0, 4.0, 1.0),
         ]
     ]
+    problems[2]["tuned"][0]["solved"] = False
     told = {
         "environment": {"cpu": "a processor", "usable_cores": 2, "versions": {}},
         "options": {"suite": "variations", "peers": [], "repeats": 3, "limit": 1.0},
@@ -821,7 +823,8 @@ def test_page_of_variations_has_a_column_for_each_kind_and_each_strength():
     }
     lines = page.page(told).splitlines()
     assert "|  | plain | weights | C=inf |" in lines
-    assert "| mine (60×3, real) | 2.00 other | **0.50 other** | 3.00 other |" in lines
+    assert "| mine (60×3, real) | 2.00 other | **0.50 other** | **not solved** |" in lines
+    assert any(line.startswith("Geometric mean of 2 of 3 rows") for line in lines)
     assert "| mine, L1 0.1 (60×3, real) | 4.00 other |" in lines
 
 

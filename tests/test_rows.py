@@ -289,6 +289,7 @@ def test_every_loop_over_rows_is_tested_here():
     assert public == {
         *(f"dense_{name}" for name in ("outputs", "sums", "product", "loss", "squares", "gram")),
         *(f"csr_{name}" for name in ("outputs", "sums", "product", "loss", "squares", "gram")),
+        "csr_norms",
         "standardise",
         "centred_gram",
         "ray_pass",
