@@ -73,12 +73,12 @@ def lines_of(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def means(problems: Sequence[dict[str, Any]]) -> str:
     """Return a line with the geometric means and the smallest ratio of the rows that have one."""
+    compared = [each for each in problems if fastest(each, whole) is not None]
     words = []
     for name, seconds in (("whole fit", whole), ("training alone", training)):
-        found = [fastest(each, seconds) for each in problems]
-        ratios = [each[0] for each in found if each is not None]
+        ratios = [fastest(each, seconds)[0] for each in compared]
         words.append(f"{name} {geometric_mean(ratios):.2f}, at least {min(ratios):.2f}")
-    return f"Geometric mean of {len(ratios)} of {len(problems)} rows: {'; '.join(words)}."
+    return f"Geometric mean of {len(compared)} of {len(problems)} rows: {'; '.join(words)}."
 
 
 def by_problem(problems: Sequence[dict[str, Any]]) -> list[str]:

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_readme import blocks
 
 PAGE = Path(__file__).parents[1] / "docs" / "integrations.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+BLOCKS = blocks("python", PAGE.read_text("utf-8"))
 
 
 def about(code):

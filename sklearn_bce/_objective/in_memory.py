@@ -447,7 +447,7 @@ class InMemoryObjective(BaseObjective):
         leverage *= np.clip(growth, 1.0, MAX_GROWTH)
         return flat[leverage > DOMINANT_LEVERAGE]
 
-    def _norms(self, rows: NDArray[np.intp] | slice, norms_of: Callable[[Any], Vector]) -> Vector:
+    def _norms(self, rows: NDArray[np.intp], norms_of: Callable[[Any], Vector]) -> Vector:
         """Return the norms of some rows of Z by ``norms_of``."""
         X = self.X[rows]
         norms = np.empty(X.shape[0])

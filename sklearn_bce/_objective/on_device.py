@@ -259,10 +259,10 @@ class DeviceSamples:
         """0, an array without dimensions in the dtype of X."""
         return self.library.xp.zeros((), dtype=self.X.dtype, device=self.library.device)
 
-    def _of(self, values: Any, rows: slice) -> Any:
-        """Return some elements of an array of length n_samples; the array itself if all."""
+    def part_of(self, values: Any, rows: slice) -> Any:
+        """Return some rows of an array of n_samples rows; the array itself if all."""
         is_whole = rows.start in {0, None} and rows.stop in {self.n_samples, None}
-        return values if is_whole else values[rows]
+        return values if is_whole else values[rows, ...]
 
     def total(self, values: Any) -> Any:
         """Return the sum of an array, summed in ``sum_dtype``: an array without dimensions."""
@@ -281,9 +281,9 @@ class DeviceSamples:
         xp = self.library.xp
         if not self.is_soft:
             loss = self._loss(rows, z)
-            residual = xp.expm1(-loss) * self._of(self.sign, rows)
+            residual = xp.expm1(-loss) * self.part_of(self.sign, rows)
             return self._weighted(loss, rows), self._weighted(residual, rows)
-        y = self._of(self.y, rows)
+        y = self.part_of(self.y, rows)
         if_zero, if_one = self._softplus(z), self._softplus(-z)
         residual = (1 - y) * xp.expm1(-if_zero) - y * xp.expm1(-if_one)
         loss = y * if_one + (1 - y) * if_zero
@@ -297,15 +297,15 @@ class DeviceSamples:
 
     def _loss(self, rows: slice, z: Any) -> Any:
         if not self.is_soft:
-            return self._softplus(z * self._of(self.sign, rows))
-        y = self._of(self.y, rows)
+            return self._softplus(z * self.part_of(self.sign, rows))
+        y = self.part_of(self.y, rows)
         return y * self._softplus(-z) + (1 - y) * self._softplus(z)
 
     def _softplus(self, z: Any) -> Any:
         return self.library.xp.logaddexp(z, self._zero)
 
     def _weighted(self, values: Any, rows: slice) -> Any:
-        return values if self.weight is None else values * self._of(self.weight, rows)
+        return values if self.weight is None else values * self.part_of(self.weight, rows)
 
     def weights_on_host(self, rows: Any) -> Vector:
         """Return the sample weights s of some rows, of shape (n_rows,), float64, on the host."""
@@ -819,8 +819,7 @@ class DeviceObjective(BaseObjective):
         samples, products = self.samples, self._products
         if not products.is_unsafe:
             for rows in samples.blocks(copies * self.n_features):
-                is_whole = rows == slice(0, samples.n_samples)
-                yield rows, samples.X if is_whole else samples.X[rows, :]
+                yield rows, samples.part_of(samples.X, rows)
             return
         library, dtype = samples.library, samples.dtype
         shift = library.array(self.coordinates.shift.astype(dtype))

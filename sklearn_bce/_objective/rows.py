@@ -155,8 +155,12 @@ def _set_dense_norms(
         block = X[rows] if are_all else X[rows, columns]
         image = block.astype(np.float64, copy=False) @ root
         image += constant
-        # einsum takes less time than `numpy.linalg.norm`.
-        np.sqrt(np.einsum("ij,ij->i", image, image), out=norms[rows])
+        norms[rows] = norms_of_rows(image)
+
+
+def norms_of_rows(array: NDArray[np.float64]) -> Vector:
+    """Return the norm of each row, of shape (n_rows,), in less time than `numpy.linalg.norm`."""
+    return np.sqrt(np.einsum("ij,ij->i", array, array))
 
 
 def _set_sparse_norms(

@@ -10,8 +10,10 @@ from numpy.typing import ArrayLike
 from sklearn_bce._estimator.display import axes_of, style_of
 from sklearn_bce.inference.summary import INTERCEPT, Summary
 
-# Inches of the height of a figure for each row, and for axis and margins. [a choice]
-ROW_HEIGHT, OTHER_HEIGHT = 0.28, 1.1
+# Height of a row of a figure, in inches. [a choice]
+ROW_HEIGHT = 0.28
+# Height of the axis and the margins of a figure, in inches. [a choice]
+OTHER_HEIGHT = 1.1
 # Width of a figure, in inches. [a choice]
 WIDTH = 6.4
 # Ratio of the ends of a logarithmic axis up to which 2 and 5 are labelled beside 1. [a choice]

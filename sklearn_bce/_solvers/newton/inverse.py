@@ -19,6 +19,7 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._kernels.threads import all_blas_threads
+from sklearn_bce._objective.rows import norms_of_rows
 from sklearn_bce._objective.triangular import solve_triangular
 from sklearn_bce._solvers.base import EPSILON
 
@@ -109,13 +110,16 @@ class CholeskyFactor:
             return np.full(len(rows), np.inf)
         if len(rows) < len(self._factor):
             half = solve_triangular(self._factor, rows.T, lower=True, check_finite=False).T
-        else:  # threads do not wait for each other in a product, as they do in SciPy
+        else:  # with the root, which many rows repay, half the time
             half = rows @ self.inverse_root
-        return np.sqrt(np.einsum("ij,ij->i", half, half))  # faster than `numpy.linalg.norm`
+        return norms_of_rows(half)
 
     @cached_property
     def inverse_root(self) -> NDArray[np.float64]:
-        """R with inverse = RRᵀ, of shape (size, size), upper triangular."""
+        """R with inverse = RRᵀ, of shape (size, size), upper triangular.
+
+        It is diagonal if the matrix has elements that are not finite.
+        """
         if self._factor is None:
             return np.diag(self._diagonal**-0.5)
         return solve_triangular(

@@ -120,8 +120,8 @@ def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector
         Direction in units in which the standard deviation of every column is 1; 0 for a constant
         column. None if there is no such direction.
     """
-    is_small = objective.coordinates.size <= MAX_SIZE
-    is_small = is_small and bool(np.isfinite(CostModel.of(objective).factor))
+    size = objective.coordinates.size
+    is_small = size <= MAX_SIZE and bool(np.isfinite(CostModel.of(objective).factor))
     if is_small and _sample_is_certain(objective, w, b):
         return None
     if is_small:
@@ -136,7 +136,7 @@ def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector
         return alone
     found = _found(objective, problem, theta, is_small)
     if found is not None and objective.penalty.has_bounds:
-        found = within_bounds(objective.in_coordinates(coordinates), found)
+        found = within_bounds(problem, found)
     if found is None:
         return None
     (moments,) = objective.sum_over_parts(_moments)
@@ -171,7 +171,7 @@ def _extremes(part: InMemoryObjective) -> list[Any]:
     for rows in row_blocks(part.X):
         y, is_weighted = part.y[rows], part.sample_weight[rows] > 0
         for k, is_in_class in enumerate((y < 1, y > 0)):
-            X = part.X[rows][np.flatnonzero(is_in_class & is_weighted)]
+            X = part.X[rows.start + np.flatnonzero(is_in_class & is_weighted)]
             if X.shape[0]:
                 largest, least = X.max(axis=0), X.min(axis=0)
                 if issparse(X):
