@@ -5,9 +5,17 @@ from operator import add
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_bce._objective.root import TriangularRoot, root_of_blocks, triangular_root
+from sklearn_bce._objective.root import (
+    TriangularRoot,
+    root_of_blocks,
+    row_matrix,
+    rows_for_products,
+    triangular_root,
+)
+from sklearn_bce._objective.scaling import Coordinates
 
 
 def rows_drawn(n=50, size=6):
@@ -58,3 +66,27 @@ def test_small_rows_keep_their_digits_beside_large_ones():
     R = triangular_root(np.concatenate([small, large])).R
     alone = triangular_root(small[:, 1:]).R
     assert_allclose(np.abs(R[1:, 1:]), np.abs(alone), rtol=1e-12)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_of_sparse_rows_are_those_of_dense_rows(fit_intercept, dtype):
+    rng = np.random.default_rng(3)
+    X = (rng.normal(size=(40, 4)) * (rng.random((40, 4)) < 0.5)).astype(dtype)
+    shift = rng.normal(size=4) * fit_intercept
+    coordinates = Coordinates(shift, 2.0 ** rng.integers(-3, 3, 4), fit_intercept)
+    vectors = rng.normal(size=(coordinates.size, 3))
+    given = vectors.copy()
+    ((_, Z),) = row_matrix(X, coordinates)
+    found, ((rows, sparse_Z),) = rows_for_products(sp.csr_array(X), coordinates, vectors)
+    assert sp.issparse(sparse_Z)
+    assert rows == slice(0, 40)
+    assert_allclose(sparse_Z @ found, Z @ vectors, rtol=1e-12, atol=1e-12)
+    assert_array_equal(vectors, given)
+
+
+def test_rows_of_a_sparse_column_far_from_0_are_formed_for_products():
+    X = sp.csr_array(1e9 + np.random.default_rng(3).normal(size=(40, 1)))
+    coordinates = Coordinates(np.array([1e9]), np.ones(1), True)
+    vectors, ((_, Z),) = rows_for_products(X, coordinates, np.array([1.0, 2.0]))
+    assert_allclose(Z @ vectors, X.toarray()[:, 0] - 1e9 + 2, rtol=0, atol=1e-15)

@@ -317,19 +317,6 @@ def test_features_that_separate_alone_are_found_by_comparisons(kind, n_parts, mo
     assert_allclose(v, [0, 1, 0, 0, 0])
 
 
-def test_a_soft_target_or_an_intercept_of_0_may_forbid_a_feature_to_separate_alone():
-    X = np.array([[0.0, 1.0], [0.0, 2.0], [1.0, 3.0], [2.0, 5.0]])
-    penalty = ElasticNet.of(np.inf, 0.0, 4.0)
-    alone = [
-        separation.separating_alone(
-            InMemoryObjective.in_user_units(X, np.array(y), np.ones(4), penalty, fit_intercept)
-        )
-        for y in ([0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.5, 1.0], [0.5, 0.0, 1.0, 1.0])
-        for fit_intercept in (True, False)
-    ]
-    assert_allclose(alone, [[1, 1], [1, 0], [1, 1], [0, 0], [1, 0], [1, 0]])
-
-
 # ----- cost ---------------------------------------------------------------------------------------
 
 

@@ -7,8 +7,9 @@ from small_data import in_parts
 
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.penalty import ElasticNet
+from sklearn_bce._solvers.newton.separated_alone import allowed_signs
 from sklearn_bce._solvers.newton.separating_direction import Separating
-from sklearn_bce._solvers.newton.signed_direction import allowed_signs, within_bounds
+from sklearn_bce._solvers.newton.signed_direction import within_bounds
 
 INF = np.inf
 # Samples of two columns, without an intercept. The classes are separated

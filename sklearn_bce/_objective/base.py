@@ -69,6 +69,17 @@ class SomeSamples:
 NO_SAMPLES = SomeSamples({})
 
 
+@dataclass(frozen=True, eq=False)
+class Maxima:
+    """The largest values over samples, an ndarray; those of two sets of samples can be added."""
+
+    values: Vector
+
+    def __add__(self, other: Maxima) -> Maxima:
+        """Return the largest values over both sets of samples."""
+        return Maxima(np.maximum(self.values, other.values))
+
+
 class PassCounter:
     """Counts how often the samples are read.
 

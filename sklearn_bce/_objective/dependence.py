@@ -93,32 +93,33 @@ def exact_dependence(
         ones: the product of the shifted columns with the vector is 0. None if a column is no exact
         combination.
     """
-    high, low = two_sum(columns, -shift)
     changes = np.zeros((columns.shape[1], len(lost)))
     changes[lost, np.arange(len(lost))] = 1.0
     if not len(kept):
-        return None if np.any(high[:, lost]) else changes
-    norm = np.linalg.norm(high[:, kept], axis=0)
+        return None if np.any(columns[:, lost] != shift[lost]) else changes
+    high, low = two_sum(columns[:, kept], -shift[kept])
+    norm = np.linalg.norm(high, axis=0)
     norm[norm == 0] = 1.0
-    Q, R, order = qr(high[:, kept] / norm, mode="economic", pivoting=True)
+    Q, R, order = qr(high / norm, mode="economic", pivoting=True)
     diagonal = np.abs(np.diagonal(R))
     rank = int(np.count_nonzero(diagonal > len(columns) * np.finfo(np.float64).eps))
     Q, R, kept = Q[:, :rank], R[:rank, :rank], kept[order[:rank]]
     unit = 1 / norm[order[:rank]]
-    kept_high, kept_low = high[:, kept], low[:, kept]
+    high, low = high[:, order[:rank]], low[:, order[:rank]]
     # Numbers of 53 bits differ by more than EXACT_RESIDUAL of themselves, or not at all.
-    size = np.abs(columns) + np.abs(shift)
+    size = np.abs(columns[:, kept]) + np.abs(shift[kept])
     for n, j in enumerate(lost):
-        rest_high, rest_low, terms = high[:, j], low[:, j], size[:, j]
-        residual = np.inf
+        rest_high, rest_low = two_sum(columns[:, j], -shift[j])
+        terms = np.abs(columns[:, j]) + np.abs(shift[j])
+        norm_of_lost, residual = np.linalg.norm(rest_high), np.inf
         for _ in range(REFINEMENT_STEPS):
             factor = unit * solve_triangular(R, Q.T @ rest_high)
-            terms = terms + size[:, kept] @ np.abs(factor)
+            terms = terms + size @ np.abs(factor)
             changes[kept, n] -= factor
-            product, error = two_product(kept_high, -factor)
+            product, error = two_product(high, -factor)
             rest_high, rest_low = sum_of_rows(
                 np.column_stack([rest_high, product]),
-                np.column_stack([rest_low, error - kept_low * factor]),
+                np.column_stack([rest_low, error - low * factor]),
             )
             # In each row on its own: a row of large numbers does not excuse the others.
             if np.all(np.abs(rest_high) <= EXACT_RESIDUAL * terms):
@@ -130,5 +131,5 @@ def exact_dependence(
             return None
         # Factors of columns that have no part in the combination are errors of the arithmetic.
         part = np.abs(changes[kept, n]) / unit
-        changes[kept[part <= EXACT_RESIDUAL * np.linalg.norm(high[:, j])], n] = 0.0
+        changes[kept[part <= EXACT_RESIDUAL * norm_of_lost], n] = 0.0
     return changes

@@ -893,15 +893,15 @@ class InMemoryObjective(BaseObjective):
         self._sum(add, sums)
         return design.to_theta_gradient(sums)
 
-    def linear_outputs_of(self, rows: Any, Z: NDArray[np.float64], theta: Vector) -> Vector:
-        """Return Z·θ plus the offset of some rows, given as `row_matrix` yields them.
+    def linear_outputs_of(self, rows: Any, Z: Any, theta: Vector) -> Vector:
+        """Return Z·θ plus the offset of some rows.
 
         Parameters
         ----------
         rows : slice or ndarray of shape (n,), intp
             Indices of the rows.
-        Z : ndarray of shape (n, size), float64
-            The rows in the coordinates of θ.
+        Z : ndarray or CSR of shape (n, size), float64
+            The rows in the coordinates of θ, from `row_matrix` or `rows_for_products`.
         theta : ndarray of shape (size,), float64
             θ.
         """

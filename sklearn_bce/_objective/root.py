@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
+from scipy.sparse import hstack, issparse
 
 from sklearn_bce._kernels import Vector, kernels
-from sklearn_bce._objective.rows import BLOCK_ELEMENTS
-from sklearn_bce._objective.scaling import Coordinates
+from sklearn_bce._objective.rows import BLOCK_ELEMENTS, divided_by
+from sklearn_bce._objective.scaling import MAX_OFF_CENTRE, Coordinates
 
 Matrix = NDArray[np.float64]
 
@@ -108,6 +108,40 @@ def row_matrix(
             Z[:, :n_features] = (block - coordinates.shift) / coordinates.scale
         Z[:, n_features:] = 1.0
         yield block_rows, Z
+
+
+def rows_for_products(
+    X: Any, coordinates: Coordinates, vectors: Matrix
+) -> tuple[Matrix, Iterator[tuple[slice, Any]]]:
+    """Return vectors of θ, and blocks of rows of Z as `row_matrix` yields them, for products.
+
+    For sparse X they are those of coordinates without a shift, in which the rows are sparse, unless
+    a column is so far from 0 that products would lose too many digits.
+
+    Parameters
+    ----------
+    X : ndarray or CSR of shape (n_samples, n_features), float32 or float64
+        Samples.
+    coordinates : Coordinates
+        Coordinates of θ.
+    vectors : ndarray of shape (size,) or (size, n), float64
+        Values, or changes, of θ; not changed.
+
+    Returns
+    -------
+    vectors : ndarray of the same shape, float64
+        The vectors in the coordinates of the rows, in which only the intercept is another one.
+    blocks : iterator of (slice, ndarray or CSR of shape (n_rows, size), float64)
+        Indices of rows, and the rows.
+    """
+    means = coordinates.shift / coordinates.scale
+    if not issparse(X) or np.max(np.abs(means)) > MAX_OFF_CENTRE[np.dtype(np.float64)]:
+        return vectors, row_matrix(X, coordinates)
+    others = np.ones((X.shape[0], coordinates.size - X.shape[1]))
+    Z = hstack([divided_by(X.astype(np.float64, copy=False), coordinates.scale), others], "csr")
+    if coordinates.fit_intercept:
+        vectors = np.concatenate([vectors[:-1], vectors[-1:] - means @ vectors[:-1]])
+    return vectors, iter([(slice(0, X.shape[0]), Z)])
 
 
 def curvature_root(part: Any, theta: Vector) -> list[TriangularRoot]:

@@ -297,6 +297,17 @@ class FewRows:
         X = np.vstack([self.X, other.X])
         return FewRows.of(X, np.concatenate([self.weight, other.weight]))
 
+    def robust_shift(self, fit_intercept: bool) -> Vector:
+        """Return the shift of `robust_coordinates`, of shape (n_features,)."""
+        if not fit_intercept:
+            return np.zeros(self.X.shape[1])
+        return _weighted_medians(self.X, self._median_weight)
+
+    @property
+    def _median_weight(self) -> Vector:
+        """The weights, or ones if all weights are 0."""
+        return self.weight if np.any(self.weight) else np.ones(len(self.weight))
+
     def robust_coordinates(self, fit_intercept: bool) -> Coordinates:
         """Return coordinates that a few rows far from all others do not determine.
 
@@ -305,10 +316,7 @@ class FewRows:
         The shift is a value of the column, so that the values of a constant column become exactly
         0, and the scale is a power of two, so that the division is exact.
         """
-        weight = self.weight if np.any(self.weight) else np.ones(len(self.weight))
-        shift = np.zeros(self.X.shape[1])
-        if fit_intercept:
-            shift = _weighted_medians(self.X, weight)
+        weight, shift = self._median_weight, self.robust_shift(fit_intercept)
         distance = np.abs(self.X - shift)
         scale = _weighted_medians(distance, weight)
         largest = np.max(distance, axis=0, initial=0.0)

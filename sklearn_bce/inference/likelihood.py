@@ -23,12 +23,11 @@ from numpy.typing import NDArray
 from scipy.special import entr
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import DataSize
+from sklearn_bce._objective.base import DataSize, Maxima
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.partitioned import Parts
 from sklearn_bce._objective.penalty import NO_PENALTY
 from sklearn_bce._objective.scaling import Coordinates, FewRows
-from sklearn_bce._solvers.newton.kept_samples import Maxima
 from sklearn_bce._solvers.newton.robust import exact_from_user
 from sklearn_bce.inference.samples import Encode
 

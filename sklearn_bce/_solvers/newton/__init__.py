@@ -36,6 +36,7 @@ The modules, each of which imports only those above it:
 - ``dual_ascent``: for more features than samples: coordinate ascent on the dual.
 - ``starts``: start rules, which choose where the loop starts.
 - ``robust``: the end of a run in the coordinates of the samples whose class is not certain.
+- ``separated_alone``: features that separate the classes alone, and samples that they separate.
 - ``tangents``: tangents to the losses of samples whose curvature hides that of the others.
 - ``whitening``: that end in a basis in which no curvature is lost in rounding, for a smooth F.
 - ``root_proximal``: that end with a root of H, and search directions from the root, with an L1

@@ -8,7 +8,7 @@ import numpy as np
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective
-from sklearn_bce._objective.root import row_matrix
+from sklearn_bce._objective.root import rows_for_products
 from sklearn_bce._solvers.base import Result, Settings, rounding_floor
 from sklearn_bce._solvers.newton.robust import (
     exact_from_user,
@@ -129,7 +129,8 @@ def _value(problem: Objective, w: Vector, b: float) -> tuple[float, float]:
 def _loss_and_rounding(part: Any, theta: Vector) -> list[Vector]:
     """Return the loss of the samples of a part at θ and its rounding, in nats."""
     total = np.zeros(2)
-    for rows, Z in row_matrix(part.X, part.coordinates):
+    theta, blocks = rows_for_products(part.X, part.coordinates, theta)
+    for rows, Z in blocks:
         y, (z, moved) = part.y[rows], outputs_and_rounding(part, rows, Z, theta)
         loss = binary_cross_entropy(y, z)
         ends = [binary_cross_entropy(y, z - moved), binary_cross_entropy(y, z + moved)]

@@ -9,14 +9,13 @@ of the samples finds again which of its samples are kept, from the steps.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import Objective
+from sklearn_bce._objective.base import Maxima, Objective
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.root import Matrix, root_of_blocks, row_matrix
 from sklearn_bce._objective.scaling import Coordinates
@@ -45,17 +44,6 @@ STEP_LENGTHS = 0.25 ** np.arange(6.0)
 # Log-odds: |z| at which outputs are cut off, so that the root of σ(z)σ(−z) does not underflow.
 # [a choice]
 LARGEST_OUTPUT = 600.0
-
-
-@dataclass(frozen=True, eq=False)
-class Maxima:
-    """The largest values over samples, an ndarray; those of two sets of samples can be added."""
-
-    values: Vector
-
-    def __add__(self, other: Maxima) -> Maxima:
-        """Return the largest values over both sets of samples."""
-        return Maxima(np.maximum(self.values, other.values))
 
 
 class Step(NamedTuple):

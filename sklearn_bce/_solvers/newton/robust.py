@@ -11,12 +11,12 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import Objective, SomeSamples
 from sklearn_bce._objective.dependence import two_product
-from sklearn_bce._objective.root import row_matrix
+from sklearn_bce._objective.root import rows_for_products
 from sklearn_bce._objective.scaling import Coordinates, FewRows
 from sklearn_bce._solvers.newton.loop import Start
 
@@ -67,21 +67,23 @@ def find_beyond(part: Any, theta: Vector, radius: float, norms_of: Any) -> list[
     outputs.
     """
     z, rounding = np.empty((2, part.n_samples))
-    for rows, Z in row_matrix(part.X, part.coordinates):
+    theta, blocks = rows_for_products(part.X, part.coordinates, theta)
+    for rows, Z in blocks:
         z[rows], rounding[rows] = outputs_and_rounding(part, rows, Z, theta)
     rows = part.samples_beyond_model(z, radius, norms_of, rounding)
     return [SomeSamples({part.part_number: rows})]
 
 
-def outputs_and_rounding(
-    part: Any, rows: Any, Z: NDArray[np.float64], theta: Vector
-) -> tuple[Vector, Vector]:
+def outputs_and_rounding(part: Any, rows: Any, Z: Any, theta: Vector) -> tuple[Vector, Vector]:
     """Return the linear outputs of some rows at θ, and how far rounding may move each of them.
 
     The rounding is that of the largest term of the output. The arguments are those of
     `InMemoryObjective.linear_outputs_of`, after the part.
     """
-    largest = np.max(np.abs(Z * theta), axis=1, initial=0.0)
+    if issparse(Z):
+        largest = abs(Z.multiply(theta)).max(axis=1).toarray().ravel()
+    else:
+        largest = np.max(np.abs(Z * theta), axis=1, initial=0.0)
     if part.offset is not None:
         largest = np.maximum(largest, np.abs(part.offset[rows]))
     return part.linear_outputs_of(rows, Z, theta), np.finfo(np.float64).eps * largest

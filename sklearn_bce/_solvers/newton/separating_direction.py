@@ -18,11 +18,11 @@ import numpy as np
 from scipy.optimize import linprog
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import Objective
+from sklearn_bce._objective.base import Maxima, Objective
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.root import Matrix, root_of_blocks
 from sklearn_bce._solvers.newton.exact_program import separating_direction
-from sklearn_bce._solvers.newton.kept_samples import Maxima, Samples
+from sklearn_bce._solvers.newton.kept_samples import Samples
 from sklearn_bce._solvers.newton.rank import ROUNDING, Basis, RankRevealing, largest_of_rows
 
 # Samples that are added to the linear program at a time, or twice the number of directions if that

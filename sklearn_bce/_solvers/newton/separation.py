@@ -11,8 +11,7 @@ the probability qᵢ of the class of the sample. So the question is answered in 
 1. If no qᵢsᵢzᵢᵀd is 1 or more, the classes are not separated. That is the end for most fits. Random
    samples are enough if their rows span all directions: a separating direction changes no output
    of samples that are not separated.
-2. If the values of a feature in one class are at most those in the other, the feature separates
-   the classes alone, with an intercept between them. Rare levels of a category often do.
+2. A feature may separate the classes alone, see `separated_alone`.
 3. Newton's steps find samples that are not separated among themselves, see `kept_samples`. A
    separating direction changes none of their outputs.
 4. In the directions that change none of their outputs, a linear program finds one that separates
@@ -38,7 +37,7 @@ from scipy.linalg.lapack import dpstrf
 from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import Objective
+from sklearn_bce._objective.base import Maxima, Objective
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.root import Matrix
 from sklearn_bce._objective.rows import row_blocks
@@ -46,15 +45,15 @@ from sklearn_bce._objective.scaling import Coordinates, Moments
 from sklearn_bce._objective.triangular import solve_triangular
 from sklearn_bce._solvers.newton.cost import CostModel
 from sklearn_bce._solvers.newton.kept_samples import (
-    Maxima,
     find_kept_samples,
     is_certain,
     side_of,
 )
 from sklearn_bce._solvers.newton.proximal import direction_rule
 from sklearn_bce._solvers.newton.rank import ROUNDING
+from sklearn_bce._solvers.newton.separated_alone import separating_features
 from sklearn_bce._solvers.newton.separating_direction import Separating, find_separating
-from sklearn_bce._solvers.newton.signed_direction import allowed_signs, within_bounds
+from sklearn_bce._solvers.newton.signed_direction import within_bounds
 from sklearn_bce.chain_rule import sigmoid
 
 # Coordinates of θ above which steps 1, 3 and 4 are left out, as they take too long: the separating
@@ -131,7 +130,7 @@ def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector
     problem, theta = objective.in_coordinates(coordinates), coordinates.from_user(w, b)
     if is_small and _is_certain(problem, theta, n_steps=1):
         return None
-    alone = separating_alone(objective)
+    alone = separating_features(objective).sign
     if alone.any():
         return alone
     found = _found(objective, problem, theta, is_small)
@@ -144,41 +143,6 @@ def direction_of_separation(objective: Objective, w: Vector, b: float) -> Vector
     varies[: len(w)] = moments.deviation > 0
     w, _ = coordinates.to_user(found.simplest(varies))
     return w * moments.deviation
-
-
-def separating_alone(objective: Objective) -> Vector:
-    """Return for each feature whether it separates the classes alone, of shape (n_features,).
-
-    1 if the values of the feature are at least as large where y = 1 as where y = 0, and the weight
-    may grow for ever; −1 if they are at most as large, and the weight may fall; 0 otherwise. The
-    answer is a matter of comparisons, without rounding. Without an intercept 0 must lie between the
-    values. Samples with 0 < y < 1 count in both classes.
-    """
-    (extremes,) = objective.sum_over_parts(_extremes)
-    high, low = extremes.values[:2], -extremes.values[2:]  # where y < 1, and where y > 0
-    if not objective.coordinates.fit_intercept:
-        high, low = np.maximum(high, 0.0), np.minimum(low, 0.0)
-    varies = high.max(axis=0) > low.min(axis=0)
-    lower, upper = (bounds[: high.shape[1]] for bounds in allowed_signs(objective))
-    rises = varies & (high[0] <= low[1]) & (upper > 0)
-    falls = varies & (high[1] <= low[0]) & (lower < 0)
-    return rises.astype(np.float64) - falls
-
-
-def _extremes(part: InMemoryObjective) -> list[Any]:
-    """Return the largest value of each feature where y < 1 and where y > 0, and minus the least."""
-    found = np.full((4, part.n_features), -np.inf)
-    for rows in row_blocks(part.X):
-        y, is_weighted = part.y[rows], part.sample_weight[rows] > 0
-        for k, is_in_class in enumerate((y < 1, y > 0)):
-            X = part.X[rows.start + np.flatnonzero(is_in_class & is_weighted)]
-            if X.shape[0]:
-                largest, least = X.max(axis=0), X.min(axis=0)
-                if issparse(X):
-                    largest, least = largest.toarray().ravel(), least.toarray().ravel()
-                found[k] = np.maximum(found[k], largest)
-                found[k + 2] = np.maximum(found[k + 2], -least)
-    return [Maxima(found)]
 
 
 def _found(

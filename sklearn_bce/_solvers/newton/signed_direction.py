@@ -18,6 +18,7 @@ from sklearn_bce._objective.base import Objective
 from sklearn_bce._objective.root import Matrix, row_matrix
 from sklearn_bce._solvers.newton.kept_samples import side_of
 from sklearn_bce._solvers.newton.rank import largest_of_rows
+from sklearn_bce._solvers.newton.separated_alone import allowed_signs
 from sklearn_bce._solvers.newton.separating_direction import Separating
 
 # Most elements of the distinct rows of a program; with more, no direction is looked for. A program
@@ -76,12 +77,6 @@ def within_bounds(problem: Objective, found: Separating) -> Separating | None:
     if not np.all((lower <= v) & (v <= upper)):
         v = separating_within_bounds(problem)
     return None if v is None else Separating(v, np.zeros((len(v), 0)))
-
-
-def allowed_signs(problem: Objective) -> tuple[Vector, Vector]:
-    """Return bounds of a direction of θ, 0 or infinite, with which weights keep their bounds."""
-    _, lower, upper = problem.penalty.non_smooth(problem.n_features, problem.coordinates.size)
-    return np.where(np.isfinite(lower), 0.0, -np.inf), np.where(np.isfinite(upper), 0.0, np.inf)
 
 
 def separating_within_bounds(problem: Objective) -> Vector | None:

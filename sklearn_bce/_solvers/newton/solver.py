@@ -38,7 +38,7 @@ from dataclasses import replace
 import numpy as np
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import Objective
+from sklearn_bce._objective.base import NO_SAMPLES, Objective, SomeSamples
 from sklearn_bce._objective.penalty import Penalty
 from sklearn_bce._objective.ray import MAX_HALVINGS
 from sklearn_bce._solvers.base import Monitor, Result, Settings, StopReason, rounding_floor
@@ -51,6 +51,7 @@ from sklearn_bce._solvers.newton.robust import (
     in_robust_coordinates,
 )
 from sklearn_bce._solvers.newton.root_proximal import examine_by_root
+from sklearn_bce._solvers.newton.separated_alone import separated_samples
 from sklearn_bce._solvers.newton.starts import START_RULES, STATE_RULES
 from sklearn_bce._solvers.newton.stopping import LEAST_DOUBT
 from sklearn_bce._solvers.newton.whitening import bound_by_pivots, whiten
@@ -139,10 +140,10 @@ def run(start: Start, settings: Settings) -> Result:
 def confirmed_in_place(problem: Objective, result: Result, settings: Settings) -> Result:
     """Return a doubtful result, and whether a bound on F − min F in its coordinates confirms it.
 
-    If the bound of `bound_in_place` is above ``tol`` and there is a penalty, the run goes on with a
-    smaller tolerance, and again as long as that lowers the bound: where only its last step is in
-    doubt, because it leads too far, this is enough. The result is certain if it is confirmed, or if
-    the run was ended.
+    If the bound of `bound_in_place` is above ``tol``, and there is a penalty or features separate
+    samples alone, the run goes on with a smaller tolerance, and again as long as that lowers the
+    bound: where only its last step is in doubt, because it leads too far, this is enough. The
+    result is certain if it is confirmed, or if the run was ended.
 
     Parameters
     ----------
@@ -154,17 +155,19 @@ def confirmed_in_place(problem: Objective, result: Result, settings: Settings) -
         Settings of the fit.
     """
     wanted = tol = wanted_tol(result, settings)
-    coordinates = problem.coordinates
     before: float | None = None
     n_runs = 0
+    separated = separated_samples(problem) if problem.penalty.is_smooth else NO_SAMPLES
+    gap_may_do = pivots_are_dear(problem) and has_strength(problem.penalty)
     while result.stop_reason in DOUBTFUL:
-        theta = exact_from_user(coordinates, result.w, result.b)
-        may_go_on = has_strength(problem.penalty) and result.n_iter < settings.max_iter
-        is_first = pivots_are_dear(problem) and may_go_on and n_runs < RUNS_BEFORE_PIVOTS
-        bound = bound_in_place(problem, theta, wanted, by_pivots=not is_first)
+        theta = exact_from_user(problem.coordinates, result.w, result.b)
+        may_help = has_strength(problem.penalty) or bool(len(separated))
+        may_go_on = may_help and result.n_iter < settings.max_iter
+        is_first = gap_may_do and may_go_on and n_runs < RUNS_BEFORE_PIVOTS
+        bound = bound_in_place(problem, theta, wanted, separated, by_pivots=not is_first)
         if bound <= wanted:
-            reason = reason_at_minimum(wanted, settings)
-            return replace(result, stop_reason=reason, is_certain=True, n_passes=problem.n_passes)
+            result = replace(result, stop_reason=reason_at_minimum(wanted, settings))
+            return replace(result, is_certain=True, n_passes=problem.n_passes)
         if bound == np.inf and not problem.penalty.is_smooth:  # outputs are not kept
             break
         helps = is_first or before is None or bound <= FALLING * before < np.inf
@@ -177,18 +180,26 @@ def confirmed_in_place(problem: Objective, result: Result, settings: Settings) -
     return replace(result, is_certain=is_over, n_passes=problem.n_passes)
 
 
-def bound_in_place(problem: Objective, theta: Vector, wanted: float, by_pivots: bool) -> float:
-    """Return a bound on F(θ) − min F in nats, infinite if none is known.
+def bound_in_place(
+    problem: Objective, theta: Vector, wanted: float, separated: SomeSamples, by_pivots: bool
+) -> float:
+    """Return a bound on F(θ) − inf F in nats, infinite if none is known.
 
     The bound is that of `bound_by_pivots`, or with an L1 norm a duality gap. Where the pivots are
-    dear, it is a duality gap too, unless that is above ``wanted`` and ``by_pivots`` is True.
+    dear, it is a duality gap too, unless that is above ``wanted`` and ``by_pivots`` is True. As
+    inf F does not depend on the samples ``separated``, see `separated_samples`, the bound may be
+    their loss and a bound on the rest of F.
     """
     is_smooth = problem.penalty.is_smooth
     if not is_smooth or (pivots_are_dear(problem) and has_strength(problem.penalty)):
         gap = bound_by_gap(problem, theta)
         if gap <= wanted or not (by_pivots and is_smooth):
             return gap
-    return bound_by_pivots(problem, theta, wanted)
+    if not len(separated):
+        return bound_by_pivots(problem, theta, wanted)
+    rest = problem.without(separated)
+    loss = max(problem.value_at(theta) - rest.value_at(theta), 0.0)
+    return loss + bound_by_pivots(rest, theta, wanted - loss)
 
 
 def pivots_are_dear(problem: Objective) -> bool:

@@ -35,7 +35,7 @@ from sklearn_bce._kernels import Vector
 from sklearn_bce._objective.base import NO_SAMPLES, Evaluation, Objective, SomeSamples
 from sklearn_bce._objective.basis import Basis, Kernel
 from sklearn_bce._objective.dependence import exact_dependence
-from sklearn_bce._objective.root import curvature_root, row_matrix
+from sklearn_bce._objective.root import curvature_root, rows_for_products
 from sklearn_bce._objective.scaling import ROWS_FOR_MEDIANS, FewRows
 from sklearn_bce._objective.triangular import solve_triangular
 from sklearn_bce._solvers.newton.direction import RADIUS_MARGIN
@@ -232,13 +232,27 @@ def _exact_changes(problem: Objective, kernel: Kernel, few: FewRows) -> NDArray[
     None if a column does not depend on the kept ones exactly.
     """
     # The shift of F may be that of an outlier, beside which the differences of the others are lost.
-    robust = few.robust_coordinates(problem.coordinates.fit_intercept)
+    robust_shift = few.robust_shift(problem.coordinates.fit_intercept)
     of_ones = np.ones(problem.coordinates.size - problem.n_features)
     columns = np.hstack([few.X, np.ones((len(few.X), len(of_ones)))])
-    shift = np.append(robust.shift, 0 * of_ones)
-    changes = exact_dependence(columns, shift, kernel.kept, kernel.lost)
+    shift = np.append(robust_shift, 0 * of_ones)
     unit = np.append(problem.coordinates.scale, of_ones)
-    return None if changes is None else unit[:, None] * changes
+    changes = np.empty((len(unit), len(kernel.lost)))
+    # Few columns may take part in a change, such as the levels of two categories. Another shift may
+    # need another intercept.
+    takes_part = kernel.vectors[kernel.kept] != 0
+    takes_part[kernel.kept >= problem.n_features] = True
+    supports, groups = np.unique(takes_part, axis=1, return_inverse=True)
+    for k, support in enumerate(supports.T):
+        of_group = groups.ravel() == k
+        lost = kernel.lost[of_group]
+        found = exact_dependence(columns, shift, kernel.kept[support], lost)
+        if found is None and not support.all():
+            found = exact_dependence(columns, shift, kernel.kept, lost)
+        if found is None:
+            return None
+        changes[:, of_group] = found
+    return unit[:, None] * changes
 
 
 def _penalty_along(
@@ -280,11 +294,11 @@ class KeptPivots(NamedTuple):
     Attributes
     ----------
     R : ndarray of shape (rank, rank), float64
-        Upper triangular factor of H, whose diagonal is 1.
+        Upper triangular factor of H in the units of the columns.
     kept : ndarray of shape (rank,), intp
         The columns.
     unit : ndarray of shape (rank,), float64
-        Factors that make their diagonal entries of H equal to 1.
+        Factors of the columns, which make diagonal entries of H equal to 1, or 4 for the intercept.
     """
 
     R: NDArray[np.float64]
@@ -320,6 +334,9 @@ def bound_by_pivots(problem: Objective, theta: Vector, tol: float) -> float:
     """
     point, rounding = problem.evaluate(theta, hessian=True), problem.curvature_rounding
     unit = 1 / np.sqrt(np.where(point.diagonal > 0, point.diagonal, 1.0))
+    # The largest pivot is the first: the intercept is kept, on which the columns depend for any
+    # shift that are constant in all samples with a curvature.
+    unit[problem.n_features :] *= 2
     lost_below = TRUSTED_PIVOT * len(unit) * rounding
     factor, order, rank, _ = dpstrf(
         point.take_hessian() * unit * unit[:, None], tol=lost_below, lower=0
@@ -368,8 +385,11 @@ def rows_of_kernel(
         Rows of the other samples.
     """
     loss, is_kept = 0.0, np.zeros(part.n_samples, dtype=bool)
-    for rows, Z in row_matrix(part.X, part.coordinates):
-        change, terms = np.abs(Z @ kernel), np.abs(Z) @ (np.abs(kernel) + unit[:, None])
+    vectors = np.column_stack([theta, kernel])
+    vectors, blocks = rows_for_products(part.X, part.coordinates, vectors)
+    theta, kernel = vectors[:, 0], vectors[:, 1:]
+    for rows, Z in blocks:
+        change, terms = abs(Z @ kernel), abs(Z) @ (abs(kernel) + unit[:, None])
         is_kept[rows] = (change <= KERNEL_ROUNDING * terms).all(axis=1)
         z, others = part.linear_outputs_of(rows, Z, theta), ~is_kept[rows]
         losses = part.normalised_weight[rows] * binary_cross_entropy(part.y[rows], z)
