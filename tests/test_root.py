@@ -88,5 +88,5 @@ def test_products_of_sparse_rows_are_those_of_dense_rows(fit_intercept, dtype):
 def test_rows_of_a_sparse_column_far_from_0_are_formed_for_products():
     X = sp.csr_array(1e9 + np.random.default_rng(3).normal(size=(40, 1)))
     coordinates = Coordinates(np.array([1e9]), np.ones(1), True)
-    vectors, ((_, Z),) = rows_for_products(X, coordinates, np.array([1.0, 2.0]))
-    assert_allclose(Z @ vectors, X.toarray()[:, 0] - 1e9 + 2, rtol=0, atol=1e-15)
+    vectors, ((_, Z),) = rows_for_products(X, coordinates, np.array([0.1, 2.0]))
+    assert_allclose(Z @ vectors, 0.1 * (X.toarray()[:, 0] - 1e9) + 2, rtol=0, atol=1e-15)

@@ -38,9 +38,9 @@ def some_separated(n=200):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(n, 5)), rng.integers(0, 2, n) * 1.0
     rows = np.arange(n)
-    first, second, third = [(rows % k == 0) & (y == one) for k, one in ((7, 1), (9, 0), (11, 1))]
+    first, second, third = [(rows % k == 0) & (y == one) for k, one in ((7, 1), (9, 0), (11, 0))]
     X[:, 1] = first * (1 + np.abs(X[:, 1]))
-    X[:, 2] = 3.0 + second
+    X[:, 2] = np.where(second, 0.0, 3.0)
     X[:, 4] = -5.0 - third
     return X, y, [first, second, third]
 
