@@ -33,6 +33,12 @@ def test_a_soft_target_or_an_intercept_of_0_may_forbid_a_feature_to_separate_alo
     assert_allclose(signs, [[1, 1], [1, 0], [1, 1], [0, 0], [1, 0], [1, 0]])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_feature_separates_one_class(kind):
+    X = np.random.default_rng(0).normal(size=(6, 2))
+    assert not len(separated_samples(in_user_units(kind(X), np.ones(6))))
+
+
 def some_separated(n=200):
     """Return X, y, and the rows that column 1 (at 0) and columns 2 and 4 (elsewhere) separate."""
     rng = np.random.default_rng(0)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.base import Maxima, Objective, SomeSamples
+from sklearn_bce._objective.base import NO_SAMPLES, Maxima, Objective, SomeSamples
 from sklearn_bce._objective.in_memory import InMemoryObjective
 from sklearn_bce._objective.rows import row_blocks
 
@@ -57,6 +57,7 @@ class SeparatingFeatures(NamedTuple):
         return found
 
 
+@np.errstate(invalid="ignore")  # a class may have no samples with a weight
 def separating_features(objective: Objective) -> SeparatingFeatures:
     """Return the features that separate the classes alone, in one pass.
 
@@ -84,10 +85,10 @@ def separated_samples(objective: Objective) -> SomeSamples:
         (objective.penalty.l1 == 0) & (objective.penalty.l2 == 0), objective.n_features
     )
     if not is_free.any():
-        return SomeSamples({})
+        return NO_SAMPLES
     features = separating_features(objective).of(is_free)
     if not features.sign.any():
-        return SomeSamples({})
+        return NO_SAMPLES
     (samples,) = objective.sum_over_parts(_separated, features)
     return samples
 
@@ -116,7 +117,7 @@ def _extremes(part: InMemoryObjective) -> list[Any]:
 
 def _separated(part: InMemoryObjective, features: SeparatingFeatures) -> list[SomeSamples]:
     """Return the samples of a part that such features separate."""
-    found = np.concatenate(
-        [features.differs_from_threshold(part.X[rows]) for rows in row_blocks(part.X)]
-    )
+    found = np.zeros(part.n_samples, dtype=bool)
+    for rows in row_blocks(part.X):
+        found[rows] = features.differs_from_threshold(part.X[rows])
     return [SomeSamples({part.part_number: np.flatnonzero(found)})]
