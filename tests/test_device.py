@@ -34,8 +34,9 @@ from sklearn_bce import (
     l1_min_c,
     regularization_path,
 )
+from sklearn_bce._objective.device_samples import ArrayLibrary, DeviceSamples
 from sklearn_bce._objective.in_memory import InMemoryObjective
-from sklearn_bce._objective.on_device import ArrayLibrary, DeviceObjective, DeviceSamples
+from sklearn_bce._objective.on_device import DeviceObjective
 from sklearn_bce._objective.penalty import ElasticNet
 
 if parse_version(sklearn.__version__) < parse_version("1.9"):
@@ -240,7 +241,7 @@ def both_objectives(soft, far, weighted, n=1000, p=5, outlier=0.0):
 @pytest.mark.parametrize("far", [False, True])
 @pytest.mark.parametrize("soft", [False, True])
 def test_objective_on_a_device_has_the_numbers_of_the_host(soft, far, weighted, monkeypatch):
-    monkeypatch.setattr("sklearn_bce._objective.on_device.DEVICE_BLOCK_ROWS", 300)
+    monkeypatch.setattr("sklearn_bce._objective.device_samples.DEVICE_BLOCK_ROWS", 300)
     host, device, place = both_objectives(soft, far, weighted)
     rng = np.random.default_rng(3)
     theta, d = rng.normal(size=(2, 6))

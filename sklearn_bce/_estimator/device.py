@@ -37,13 +37,9 @@ from sklearn_bce._estimator.targets import (
 )
 from sklearn_bce._estimator.validation import checked_array, errors_of
 from sklearn_bce._kernels import Vector
-from sklearn_bce._objective.on_device import (
-    ArrayLibrary,
-    DeviceChunk,
-    DeviceObjective,
-    DeviceSamples,
-    moments_on_device,
-)
+from sklearn_bce._objective.device_chunk import DeviceChunk
+from sklearn_bce._objective.device_samples import ArrayLibrary, DeviceSamples, moments_on_device
+from sklearn_bce._objective.on_device import DeviceObjective
 from sklearn_bce._objective.penalty import NO_PENALTY
 from sklearn_bce._solvers import Plateau, solver_name
 

@@ -15,5 +15,7 @@ The samples are in memory, in parts or on a device. A module may import those li
 - ``in_memory``: F over samples in memory.
 - ``partitioned``: F over samples in parts: chunks of a file, or partitions on other machines.
 - ``summary``: size, classes and random samples of samples in parts, from one pass before a fit.
-- ``on_device``: F over samples in an array of another library, such as one on a GPU.
+- ``device_samples``: samples in an array of another library, such as one on a GPU.
+- ``on_device``: F over such samples.
+- ``device_chunk``: a chunk of samples on a device, as a part of the samples of a fit.
 """

@@ -1,22 +1,13 @@
 """F over samples in an array of another library, such as one in the memory of a GPU.
 
-The samples stay where they are: products with X, losses and their derivatives are computed by the
-library of X, which follows the array API standard, and the sums over the samples, of n_features and
-of n_features² numbers, come to the host. Rounding errors of sums do not grow with the number of
-samples: sums within a block of rows are in the dtype of X, and the sums of the blocks are added up
-in float64 if the device has it.
+Products with X are computed on the device, and their sums over the samples, of n_features and of
+n_features² numbers, come to the host. What is rare and needs single rows of X, such as the
+confirmation of a fit that is in doubt, is computed on the host, from a few rows or from one block
+of rows after the other.
 
-What is rare and needs single rows of X, such as the confirmation of a fit that is in doubt, is
-computed on the host, from a few rows or from one block of rows after the other.
-
-- `ArrayLibrary`: the namespace and the device of X, and copies from and to the host.
-- `DeviceSamples`: X, targets, weights and offset on the device.
 - `OutputCurvature`: the curvature of each sample, computed from its output when it is used.
+- `Outputs`: the outputs of all samples, block by block.
 - `DeviceObjective`: F.
-
-References
-----------
-Array API standard, version 2023.12, https://data-apis.org/array-api/2023.12.
 """
 
 from __future__ import annotations
@@ -24,7 +15,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -44,6 +35,13 @@ from sklearn_bce._objective.base import (
 )
 from sklearn_bce._objective.basis import Basis
 from sklearn_bce._objective.design import Standardisation
+from sklearn_bce._objective.device_samples import (
+    COPIED_ELEMENTS,
+    DeviceSamples,
+    Sums,
+    moments_on_device,
+    slices,
+)
 from sklearn_bce._objective.in_memory import (
     ENOUGH_SAMPLES,
     LARGE_ELEMENTS,
@@ -56,44 +54,18 @@ from sklearn_bce._objective.in_memory import (
     InMemoryObjective,
     intercept_at_zero_weights,
 )
-from sklearn_bce._objective.partitioned import (
-    Encoding,
-    PartElsewhere,
-    PartFunction,
-    PartitionedObjective,
-    PartSums,
-)
-from sklearn_bce._objective.penalty import NO_PENALTY, Penalty
+from sklearn_bce._objective.partitioned import Encoding, PartitionedObjective, PartSums
+from sklearn_bce._objective.penalty import Penalty
 from sklearn_bce._objective.ray import OutputRay
 from sklearn_bce._objective.rows import NotFiniteError
-from sklearn_bce._objective.scaling import SAFE_MEAN_SQUARES, Coordinates, Moments
-from sklearn_bce._objective.summary import (
-    BottomKSample,
-    DataSummary,
-    least,
-    raise_unless_binary,
-    rows_per_class,
-)
+from sklearn_bce._objective.scaling import Coordinates, Moments
 from sklearn_bce.chain_rule import da_dz
 
-# Rows of a block whose products are summed in the dtype of X. On an H200 products Xᵀr of 10 000 000
-# rows take 0.51 ms by such blocks and 0.62 ms at once, and an array of so many outputs, 16 MB of
-# float32, stays in the cache of 50 MB from one function to the next; launches take less time than
-# the block. Sums are added up as a tree: the error is 3e-9 of the sum of absolute values. On the
-# host sums are those of a few vectors.
-DEVICE_BLOCK_ROWS = 2**22
-HOST_BLOCK_ROWS = 2**13
-# Elements of a block of rows of which a copy is made, for curvature and for standardised rows:
-# 256 MB of float32 on a GPU, 4 MB on the host. [a choice]
-DEVICE_BLOCK_ELEMENTS = 2**26
-HOST_BLOCK_ELEMENTS = 2**20
 # Copies of a block of float32 X, in float32, whose memory a curvature takes: two in float64.
 COPIES_FOR_CURVATURE = 4
 # Samples with the least curvature of which the leverage is computed on the host, at most: 2**9 rows
 # of 50 features take 1 ms. [a choice]
 MOST_FLAT_ROWS = 2**9
-# Elements of a block of rows that is copied to the host, 32 MB of float64. [a choice]
-COPIED_ELEMENTS = 2**22
 # Share of the samples in a class below which its rows are listed before some of them are drawn.
 # Drawing from all rows would take 20 times as many numbers. [a choice]
 RARE_CLASS = 0.05
@@ -103,284 +75,6 @@ LARGE_CLASS = 0.2
 # Rows, evenly spaced, from which the intercept at weights of 0 is estimated if there is an offset:
 # its standard error is below 2/√10⁴ = 0.02 standard deviations of the targets. [a choice]
 ROWS_FOR_LOG_ODDS = 10_000
-
-
-@dataclass(frozen=True, eq=False)
-class ArrayLibrary:
-    """The library of an array, and the device that the array is on.
-
-    Attributes
-    ----------
-    xp : module
-        Namespace of the library, which follows the array API standard.
-    device : object
-        The device.
-    dtypes : dict of dtype to object
-        The floating-point types that the device has, by those of NumPy: float32, float64 or both.
-    to_numpy : callable (array) -> ndarray
-        Returns a copy on the host, or the memory of the array if that is on the host.
-    is_host : bool
-        Whether the device is the processor.
-    """
-
-    xp: Any
-    device: Any
-    dtypes: dict[np.dtype, Any]
-    to_numpy: Callable[[Any], NDArray[Any]]
-    is_host: bool = False
-
-    @property
-    def sum_dtype(self) -> Any:
-        """The most precise floating-point type of the device: float64, or float32 without that."""
-        return self.dtypes.get(np.dtype(np.float64), self.dtypes[np.dtype(np.float32)])
-
-    def numpy_dtype(self, dtype: Any) -> np.dtype:
-        """Return the floating-point type of NumPy that corresponds to one of the library."""
-        return next(known for known, own in self.dtypes.items() if own == dtype)
-
-    def array(self, values: NDArray[Any], dtype: Any = None) -> Any:
-        """Return values of the host as an array on the device, of the given type of the library."""
-        return self.xp.asarray(values, dtype=dtype, device=self.device)
-
-
-@dataclass(frozen=True, eq=False)
-class DeviceSamples:
-    """Samples on a device; all arrays are on the same one.
-
-    Attributes
-    ----------
-    library : ArrayLibrary
-        Library and device of the arrays.
-    X : array of shape (n_samples, n_features), float32 or float64
-        Samples; never changed.
-    y : array of shape (n_samples,), dtype of X, or None
-        Targets in [0, 1]; None if labels are not encoded yet, see `DeviceChunk`.
-    weight : array of shape (n_samples,), dtype of X, or None, default=None
-        Sample weights divided by ``unit``, at least 0; None means 1 for each sample.
-    unit : float, default=1.0
-        The factor of the weights, a power of two, so that they do not overflow in the dtype of X.
-    offset : array of shape (n_samples,), dtype of X, or None, default=None
-        Known terms of the linear outputs; None means that there are none.
-    is_soft : bool, default=False
-        Whether targets may be other numbers than 0 and 1.
-    n_positive : int or None, default=None
-        Number of targets that are 1 if none is another number than 0 and 1; None if that is not
-        known.
-    """
-
-    library: ArrayLibrary
-    X: Any
-    y: Any
-    weight: Any = None
-    unit: float = 1.0
-    offset: Any = None
-    is_soft: bool = False
-    n_positive: int | None = None
-
-    @property
-    def n_samples(self) -> int:
-        """Number of rows of X."""
-        return self.X.shape[0]
-
-    @property
-    def n_features(self) -> int:
-        """Number of columns of X."""
-        return self.X.shape[1]
-
-    @cached_property
-    def dtype(self) -> np.dtype:
-        """The floating-point type of NumPy that corresponds to that of X."""
-        return self.library.numpy_dtype(self.X.dtype)
-
-    @cached_property
-    def total_weight(self) -> float:
-        """S, the sum of the sample weights."""
-        if self.weight is None:
-            return self.n_samples * self.unit
-        return float(self.total(self.weight)) * self.unit
-
-    @cached_property
-    def mean(self) -> float:
-        """The weighted mean of y; 0 if S is 0."""
-        return self._sums[0] / self.total_weight if self.total_weight > 0 else 0.0
-
-    @cached_property
-    def mean_of_others(self) -> float:
-        """The weighted mean of 1 − y, which is above 0 wherever a target with weight is below 1."""
-        return self._sums[1] / self.total_weight if self.total_weight > 0 else 0.0
-
-    @property
-    def class_weight_sums(self) -> Vector:
-        """Σ s(1 − y) and Σ sy, of shape (2,)."""
-        return np.array([self._sums[1], self._sums[0]])
-
-    @cached_property
-    def class_sizes(self) -> tuple[int, int]:
-        """Numbers of samples with weight whose target is at most, and above, the mean of y."""
-        return int(self._sums[2]), int(self._sums[3])
-
-    @cached_property
-    def _sums(self) -> list[float]:
-        """Σ sy, Σ s(1 − y), and the numbers of samples in both classes, in one transfer."""
-        xp, n = self.library.xp, self.n_samples
-        if self.weight is None and not self.is_soft:
-            positive = self.n_positive
-            if positive is None:
-                positive = float(self.total(self.y))
-            ones = [positive, n - positive]
-            return [ones[0] * self.unit, ones[1] * self.unit, ones[1], ones[0]]
-        weight = self.y * 0 + 1 if self.weight is None else self.weight
-        positive = self.is_positive
-        sums = xp.stack(
-            [
-                self.total(weight * self.y),
-                self.total(weight * (1 - self.y)),
-                self.total(xp.astype((weight > 0) & ~positive, self.X.dtype)),
-                self.total(xp.astype((weight > 0) & positive, self.X.dtype)),
-            ]
-        )
-        sums = self.library.to_numpy(sums).tolist()
-        return [*(each * self.unit for each in sums[:2]), *sums[2:]]
-
-    @cached_property
-    def is_positive(self) -> Any:
-        """Which targets are above their mean, an array of shape (n_samples,)."""
-        if not self.is_soft:
-            return self.y > 0
-        return self.y > float(self.total(self.y)) / self.n_samples
-
-    @cached_property
-    def sign(self) -> Any:
-        """1 − 2y, of shape (n_samples,), for targets of 0 and 1: the sign of a − y."""
-        return 1 - 2 * self.y
-
-    @cached_property
-    def _zero(self) -> Any:
-        """0, an array without dimensions in the dtype of X."""
-        return self.library.xp.zeros((), dtype=self.X.dtype, device=self.library.device)
-
-    def part_of(self, values: Any, rows: slice) -> Any:
-        """Return some rows of an array of n_samples rows; the array itself if all."""
-        is_whole = rows.start in {0, None} and rows.stop in {self.n_samples, None}
-        return values if is_whole else values[rows, ...]
-
-    def total(self, values: Any) -> Any:
-        """Return the sum of an array, summed in ``sum_dtype``: an array without dimensions."""
-        return self.library.xp.sum(values, dtype=self.library.sum_dtype)
-
-    def loss(self, rows: slice, z: Any) -> Any:
-        """Return the weighted losses sL/unit of some rows, given their outputs."""
-        return self._weighted(self._loss(rows, z), rows)
-
-    def loss_and_residual(self, rows: slice, z: Any) -> tuple[Any, Any]:
-        """Return weighted losses and residuals s(y − a)/unit of some rows, given their outputs.
-
-        Residuals are computed from losses, 1 − σ(z) = 1 − e⁻ᴸ with the loss L = log(1 + e⁻ᶻ), so
-        that those of samples whose class is nearly certain keep their relative precision.
-        """
-        xp = self.library.xp
-        if not self.is_soft:
-            loss = self._loss(rows, z)
-            residual = xp.expm1(-loss) * self.part_of(self.sign, rows)
-            return self._weighted(loss, rows), self._weighted(residual, rows)
-        y = self.part_of(self.y, rows)
-        if_zero, if_one = self._softplus(z), self._softplus(-z)
-        residual = (1 - y) * xp.expm1(-if_zero) - y * xp.expm1(-if_one)
-        loss = y * if_one + (1 - y) * if_zero
-        return self._weighted(loss, rows), self._weighted(residual, rows)
-
-    def curvature(self, rows: slice, z: Any) -> Any:
-        """Return the weighted curvature sa(1 − a)/unit of some rows, given their outputs."""
-        xp = self.library.xp
-        e = xp.exp(-xp.abs(z))
-        return self._weighted(e / xp.square(1 + e), rows)
-
-    def _loss(self, rows: slice, z: Any) -> Any:
-        if not self.is_soft:
-            return self._softplus(z * self.part_of(self.sign, rows))
-        y = self.part_of(self.y, rows)
-        return y * self._softplus(-z) + (1 - y) * self._softplus(z)
-
-    def _softplus(self, z: Any) -> Any:
-        return self.library.xp.logaddexp(z, self._zero)
-
-    def _weighted(self, values: Any, rows: slice) -> Any:
-        return values if self.weight is None else values * self.part_of(self.weight, rows)
-
-    def weights_on_host(self, rows: Any) -> Vector:
-        """Return the sample weights s of some rows, of shape (n_rows,), float64, on the host."""
-        if self.weight is None:
-            is_slice = isinstance(rows, slice)
-            n = len(range(*rows.indices(self.n_samples))) if is_slice else len(rows)
-            return np.full(n, self.unit)
-        return self.unit * self.take(self.weight, rows).astype(np.float64)
-
-    def on_host(self, rows: Any) -> tuple[NDArray[Any], Any, Vector, Vector | None]:
-        """Return X, y, weights and offset of some rows as arrays on the host.
-
-        Parameters
-        ----------
-        rows : slice or ndarray of shape (n_rows,), intp
-            The rows.
-        """
-        offset = None if self.offset is None else self.take(self.offset, rows).astype(np.float64)
-        y = None if self.y is None else self.take(self.y, rows).astype(np.float64)
-        return self.take(self.X, rows), y, self.weights_on_host(rows), offset
-
-    def take(self, values: Any, rows: Any) -> NDArray[Any]:
-        """Return some rows, a slice or indices, of an array of the device as an ndarray."""
-        if isinstance(rows, slice):
-            values = values[rows] if values.ndim == 1 else values[rows, :]
-        else:
-            values = self.library.xp.take(values, self.library.array(rows), axis=0)
-        return self.library.to_numpy(values)
-
-    def in_sum_dtype(self) -> DeviceSamples:
-        """Return the samples in the most precise type of the device."""
-        xp, dtype = self.library.xp, self.library.sum_dtype
-        if self.X.dtype == dtype:
-            return self
-        converted = {
-            name: xp.astype(values, dtype)
-            for name in ("X", "y", "weight", "offset")
-            if (values := getattr(self, name)) is not None
-        }
-        return replace(self, **converted)
-
-    def of_columns(self, columns: NDArray[np.intp]) -> DeviceSamples:
-        """Return the samples with some columns of X, which are copied."""
-        columns = self.library.array(columns)
-        return replace(self, X=self.library.xp.take(self.X, columns, axis=1))
-
-    def blocks(self, elements_in_row: int = 0) -> list[slice]:
-        """Return the rows of each block.
-
-        If copies of the rows of a block are made, with so many ``elements_in_row``, blocks are
-        smaller.
-        """
-        is_host = self.library.is_host
-        length = HOST_BLOCK_ROWS if is_host else DEVICE_BLOCK_ROWS
-        if elements_in_row:
-            elements = HOST_BLOCK_ELEMENTS if is_host else DEVICE_BLOCK_ELEMENTS
-            length = min(length, max(1, elements // elements_in_row))
-        return slices(self.n_samples, length)
-
-    def sum(self, function: PartFunction) -> PartSums:
-        """Return the sums of a function over blocks that are copied to the host; see `Parts.sum`.
-
-        One block is in the memory of the host at a time.
-        """
-        total: PartSums = []
-        length = max(1, COPIED_ELEMENTS // self.n_features)
-        for number, rows in enumerate(slices(self.n_samples, length)):
-            sums = function(number, *self.on_host(rows))
-            total = [a + b for a, b in zip(total, sums, strict=True)] if total else sums
-        return total
-
-
-def slices(n: int, length: int) -> list[slice]:
-    """Return slices of at most ``length`` that together are the range of n."""
-    return [slice(start, min(start + length, n)) for start in range(0, n, length)]
 
 
 def unchanged(y: Vector, sample_weight: Vector) -> tuple[Vector, Vector]:
@@ -404,6 +98,43 @@ class OutputCurvature:
     def values(self) -> Any:
         """The curvature of each sample, times S/unit: an array of shape (n_samples,)."""
         return self._compute()
+
+
+class Outputs:
+    """The outputs of all samples, block by block.
+
+    Parameters
+    ----------
+    samples : DeviceSamples
+        The samples.
+    z : array of shape (n_samples,) or None, default=None
+        The outputs if they are known.
+
+    Attributes
+    ----------
+    z : array of shape (n_samples,) or None
+        The outputs; None before the first block.
+    """
+
+    def __init__(self, samples: DeviceSamples, z: Any = None) -> None:
+        self._samples, self.z, self._is_known = samples, z, z is not None
+
+    def of(self, rows: slice) -> Any:
+        """Return the outputs of some rows."""
+        return self.z[rows]
+
+    def add(self, rows: slice, z: Any) -> None:
+        """Set the outputs of some rows, unless they are known; changes self."""
+        if self._is_known:
+            return
+        n = self._samples.n_samples
+        if rows.start == 0 and rows.stop == n:
+            self.z = z
+            return
+        if self.z is None:
+            library = self._samples.library
+            self.z = library.xp.empty(n, dtype=z.dtype, device=library.device)
+        self.z[rows] = z
 
 
 class DeviceObjective(BaseObjective):
@@ -1216,235 +947,3 @@ class DeviceObjective(BaseObjective):
             for some in (rows[each] for each in slices(len(rows), length))
         ]
         return np.concatenate([np.zeros(0, dtype=np.intp), *found])
-
-
-class DeviceChunk(PartElsewhere):
-    """Samples of a part on a device, with labels as given; sums are computed on the device.
-
-    Parameters
-    ----------
-    samples : DeviceSamples
-        The samples; ``y`` are labels as given by the user, or soft targets, of any type.
-    y : array or ndarray of shape (n_samples,)
-        Labels or soft targets as given by the user, on the device or on the host.
-    """
-
-    def __init__(self, samples: DeviceSamples, y: Any) -> None:
-        self.samples, self.y, self.shape = samples, y, tuple(samples.X.shape)
-
-    def objective(self, encoding: Encoding) -> DeviceObjective:
-        """Return (1/S) Σ sL over the samples, on the device."""
-        return DeviceObjective(
-            self._encoded(encoding.encode),
-            NO_PENALTY,
-            encoding.coordinates,
-            encoding.n_threads,
-            total_weight=encoding.total_weight,
-        )
-
-    def _encoded(self, encode: Callable[..., tuple[Vector, Vector]]) -> DeviceSamples:
-        """Return the samples with targets in [0, 1] and class weights, given `Encoding.encode`."""
-        samples, xp, dtype = self.samples, self.samples.library.xp, self.samples.X.dtype
-        if isinstance(self.y, np.ndarray):
-            y, factor = encode(self.y, np.ones(len(self.y)))
-            y, factor = (samples.library.array(each, dtype) for each in (y, factor))
-        elif samples.is_soft:
-            of_zero, of_one = encode(np.array([0.0, 1.0]), np.ones(2))[1].tolist()
-            y = xp.astype(self.y, dtype)
-            factor = y * of_one + (1 - y) * of_zero
-            y = xp.where(factor > 0, y * of_one / xp.where(factor > 0, factor, factor + 1), 0 * y)
-        else:
-            labels = self._labels
-            codes, factors = (each.tolist() for each in encode(labels, np.ones(len(labels))))
-            y = factor = 0
-            for label, code, of_label in zip(labels.tolist(), codes, factors, strict=True):
-                has_label = xp.astype(self.y == label, dtype)
-                y, factor = y + code * has_label, factor + of_label * has_label
-        weight = factor if samples.weight is None else samples.weight * factor
-        return replace(samples, y=y, weight=weight, n_positive=None)
-
-    @cached_property
-    def _labels(self) -> NDArray[Any]:
-        """The labels of the part: two at most, unless the part has more."""
-        library, xp = self.samples.library, self.samples.library.xp
-        y = xp.astype(self.y, xp.uint8) if self.y.dtype == xp.bool else self.y
-        ends = library.to_numpy(xp.stack([xp.min(y), xp.max(y)]))
-        if not bool(xp.all((y == ends[0].item()) | (y == ends[1].item()))):
-            ends = library.to_numpy(xp.unique_values(y))
-        return np.unique(ends).astype(bool) if self.y.dtype == xp.bool else np.unique(ends)
-
-    def on_host(self) -> tuple[Any, NDArray[Any], Vector, Vector | None]:
-        """Return X, y as given, sample_weight and offset, copied to the host."""
-        X, _, weight, offset = self.samples.on_host(slice(0, self.shape[0]))
-        y = self.y if isinstance(self.y, np.ndarray) else self.samples.library.to_numpy(self.y)
-        return X, y, weight, offset
-
-    def summary(self, number: int, seed: int, moments_for: bool | None) -> DataSummary:
-        """Return the summary of the part with this number; see `summarise`."""
-        samples, k = self.samples, rows_per_class(self.shape[1])
-        rng = np.random.default_rng([seed, number])
-        drawn, sums = {}, {}
-        for label, listed in self._rows_of_labels().items():
-            ranks = rng.random(len(listed) if isinstance(listed, np.ndarray) else listed.shape[0])
-            some = least(ranks, k)
-            rows = listed[some] if isinstance(listed, np.ndarray) else samples.take(listed, some)
-            X, _, weight, offset = samples.on_host(rows)
-            y = self.y[rows] if isinstance(self.y, np.ndarray) else samples.take(self.y, rows)
-            drawn[label] = BottomKSample(len(ranks), X, y, weight, ranks[some], k, offset)
-            sums[label] = self._weight_of(listed)
-        if samples.is_soft:
-            y = self._encoded(unchanged)
-            sums = dict(enumerate(y.class_weight_sums.tolist()))
-        moments = None
-        if moments_for is not None:
-            moments = moments_on_device(samples, moments_for)
-        n, p = self.shape
-        size = DataSize(n, samples.dtype, "device", float(n) * p, float(n) * p * p)
-        return DataSummary(size, p, sums, drawn, moments)
-
-    def _rows_of_labels(self) -> dict[Any, Any]:
-        """Return the indices of the samples with weight of each label, on the device or the host.
-
-        With soft targets the only key is None.
-
-        Raises
-        ------
-        ValueError
-            If there are more than two labels.
-        """
-        xp, weight = self.samples.library.xp, self.samples.weight
-        if isinstance(self.y, np.ndarray) and not self.samples.is_soft:
-            labels = np.unique(self.y)
-            raise_unless_binary(labels.tolist())
-            s = self.samples.weights_on_host(slice(0, self.shape[0]))
-            return {label: np.flatnonzero((self.y == label) & (s > 0)) for label in labels.tolist()}
-        if self.samples.is_soft:
-            labels, masks = [None], [xp.ones(self.shape[0], dtype=xp.bool, device=self._device)]
-        else:
-            labels = self._labels.tolist()
-            raise_unless_binary(labels)
-            masks = [self.y == label for label in labels]
-        if weight is not None:
-            masks = [mask & (weight > 0) for mask in masks]
-        return {label: xp.nonzero(mask)[0] for label, mask in zip(labels, masks, strict=True)}
-
-    @property
-    def _device(self) -> Any:
-        return self.samples.library.device
-
-    def _weight_of(self, rows: Any) -> float:
-        """Return the sum of the weights of some rows, given by indices of device or host."""
-        samples = self.samples
-        n_rows = len(rows) if isinstance(rows, np.ndarray) else rows.shape[0]
-        if samples.weight is None:
-            return n_rows * samples.unit
-        rows = samples.library.array(rows) if isinstance(rows, np.ndarray) else rows
-        return samples.unit * float(
-            samples.total(samples.library.xp.take(samples.weight, rows, axis=0))
-        )
-
-
-class Sums:
-    """Sums over blocks, as arrays of the device.
-
-    Attributes
-    ----------
-    total : list of array
-        The sums so far; empty before the first block.
-    """
-
-    def __init__(self) -> None:
-        self.total: list[Any] = []
-
-    def add(self, of_block: Any) -> None:
-        """Add the sums of a block, an iterable of arrays; changes self."""
-        of_block = list(of_block)
-        if not self.total:
-            self.total = of_block
-            return
-        self.total = [a + b for a, b in zip(self.total, of_block, strict=True)]
-
-
-class Outputs:
-    """The outputs of all samples, block by block.
-
-    Parameters
-    ----------
-    samples : DeviceSamples
-        The samples.
-    z : array of shape (n_samples,) or None, default=None
-        The outputs if they are known.
-
-    Attributes
-    ----------
-    z : array of shape (n_samples,) or None
-        The outputs; None before the first block.
-    """
-
-    def __init__(self, samples: DeviceSamples, z: Any = None) -> None:
-        self._samples, self.z, self._is_known = samples, z, z is not None
-
-    def of(self, rows: slice) -> Any:
-        """Return the outputs of some rows."""
-        return self.z[rows]
-
-    def add(self, rows: slice, z: Any) -> None:
-        """Set the outputs of some rows, unless they are known; changes self."""
-        if self._is_known:
-            return
-        n = self._samples.n_samples
-        if rows.start == 0 and rows.stop == n:
-            self.z = z
-            return
-        if self.z is None:
-            library = self._samples.library
-            self.z = library.xp.empty(n, dtype=z.dtype, device=library.device)
-        self.z[rows] = z
-
-
-def moments_on_device(samples: DeviceSamples, fit_intercept: bool) -> Moments:
-    """Return mean and deviation of the columns of samples, in one pass; see `Moments.of`.
-
-    Values are converted to float64 where the device has it. A column whose squares leave the range
-    of the sums has its moments computed on the host, block by block.
-    """
-    library, xp = samples.library, samples.library.xp
-    origin = np.zeros(samples.n_features)
-    if not samples.total_weight > 0:
-        return Moments(0.0, origin, origin, samples.dtype, fit_intercept)
-    if fit_intercept:
-        has_weight = xp.astype(samples.weight > 0, xp.int8) if samples.weight is not None else None
-        row = 0 if has_weight is None else int(xp.argmax(has_weight))
-        origin = samples.take(samples.X, slice(row, row + 1))[0].astype(np.float64)
-    dtype = library.sum_dtype
-    shift, sums = library.array(origin, dtype), Sums()
-    # Copies in float64 take the memory of two blocks of float32 each.
-    for rows in samples.blocks(4 * samples.n_features):
-        X = xp.astype(samples.X[rows, :], dtype) - shift
-        if samples.weight is None:
-            sums.add([xp.sum(X, axis=0), xp.sum(xp.square(X), axis=0)])
-        else:
-            weight = xp.astype(samples.weight[rows], dtype)
-            sums.add([weight @ X, weight @ xp.square(X)])
-    share = samples.unit / samples.total_weight
-    first, second = (share * row for row in library.to_numpy(xp.stack(sums.total)))
-    first, second = first.astype(np.float64), second.astype(np.float64)
-    least, largest = SAFE_MEAN_SQUARES
-    lost = ~((second > least) & (second < largest)) & (second != 0)
-    if np.any(lost):
-        return sum_moments_on_host(samples, fit_intercept)
-    if not fit_intercept:
-        first, deviation = np.zeros_like(first), np.sqrt(second)
-    else:
-        deviation = np.sqrt(np.maximum(second - np.square(first), 0))
-    return Moments(samples.total_weight, origin + first, deviation, samples.dtype, fit_intercept)
-
-
-def sum_moments_on_host(samples: DeviceSamples, fit_intercept: bool) -> Moments:
-    """Return what `moments_on_device` returns, from blocks of rows that are copied to the host."""
-
-    def of_block(number: int, X: Any, y: Vector, weight: Vector, offset: Any) -> list[Moments]:
-        return [Moments.of(X, weight, fit_intercept)]
-
-    (moments,) = samples.sum(of_block)
-    return moments
