@@ -14,8 +14,10 @@ What is known about F − min F when a run counts as converged, with the decreme
   from a factor that has lost nothing, if no output changes by 1 or more within 2λ. This follows
   from |h′| <= h for the curvature h of the loss (Bach). For samples that break the condition, λ may
   be that of F with tangents to their losses, if these add up to less than ``tol`` above the
-  tangents; see `tangents`. What columns that were left out of the basis can still
-  gain is bounded by the penalty, ½ Σ r²/λ, or is 0 because they depend on others exactly.
+  tangents; see `tangents`. Samples that a feature without a penalty separates may be left out, and
+  their loss added to the bound, as inf F does not depend on them; see `separated_alone`. What
+  columns that were left out of the basis can still gain is bounded by the penalty, ½ Σ r²/λ, or is
+  0 because they depend on others exactly.
 - Estimated, for a run that is not doubtful: F − min F is about λ²/2 (Boyd and Vandenberghe). The
   estimate assumes that the curvature falls to no less than a half between the last point and the
   minimum, and for stale curvature, L-BFGS and conjugate gradients, that their approximation has at
